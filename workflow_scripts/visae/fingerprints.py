@@ -1,0 +1,72 @@
+"""Content hashes: of files, arrays, and of the code that a script runs."""
+
+import ast
+import functools
+import hashlib
+from pathlib import Path
+
+SCRIPTS = Path(__file__).resolve().parent.parent
+
+
+def of_bytes(*parts):
+    """SHA-256 of some byte strings, first 16 hexadecimal digits."""
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part)
+    return digest.hexdigest()[:16]
+
+
+def of_file(path):
+    """SHA-256 of a file's content, first 16 hexadecimal digits."""
+    with open(path, "rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()[:16]
+
+
+def of_tensors(named_tensors):
+    """Hash of (name, tensor) pairs: names, shapes, types and values, in order of name."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(named_tensors, key=lambda pair: pair[0]):
+        array = tensor.detach().cpu().contiguous().numpy()
+        digest.update(f"{name} {array.dtype} {array.shape}".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()[:16]
+
+
+def of_code(script):
+    """Hash of `workflow_scripts/{script}.py` and of every `visae` module it imports, transitively.
+
+    Snakemake does not see a change in an imported module and does see a mere `touch`; this
+    value, passed as a rule's parameter, makes it rerun exactly when the code differs.
+    """
+    return of_modules(SCRIPTS / f"{script}.py")
+
+
+def of_modules(path):
+    """Hash of the Python file at `path` and of the `visae` modules it imports, transitively."""
+    seen, waiting = set(), [Path(path)]
+    while waiting:
+        module = waiting.pop()
+        if module not in seen:
+            seen.add(module)
+            waiting.extend(_imported_modules(module))
+    ordered = sorted(seen)
+    return of_bytes(*(str(p.relative_to(SCRIPTS)).encode() + p.read_bytes() for p in ordered))
+
+
+@functools.cache
+def _imported_modules(path):
+    """The files of the `visae` modules that the file at `path` imports, at any depth of code."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names.add(node.module)
+            names.update(f"{node.module}.{alias.name}" for alias in node.names)
+    files = []
+    for name in names:
+        if name.split(".")[0] != "visae":
+            continue
+        base = SCRIPTS.joinpath(*name.split("."))
+        files += [f for f in (base.with_suffix(".py"), base / "__init__.py") if f.is_file()]
+    return files
