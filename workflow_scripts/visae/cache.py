@@ -1,0 +1,401 @@
+"""Activation caches: HDF5 shards of patch activations, joined as one virtual data set.
+
+The format is described in `docs/formats.md`. Chunks of whole images are the unit of
+everything: of storage, of the checksum, of the statistics (so that sharding changes no
+bit of them) and of reading.
+"""
+
+import itertools
+import json
+import os
+import zlib
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from visae import fingerprints
+from visae.errors import UserError
+from visae.files import atomic_path
+
+FORMAT = "visae-activations-1"
+STRING = h5py.string_dtype("utf-8")
+SHARD_ARRAYS = ("crc32", "labels", "image_ids", "skipped_ids", "chunk_mean", "chunk_squares")
+
+
+@dataclass(frozen=True)
+class CacheInfo:
+    """What the activations are: equal for all shards of a cache."""
+
+    backbone: str
+    model: str
+    weights_fingerprint: str
+    layer: int
+    dataset: str
+    split: str
+    grid: tuple[int, int]
+    width: int
+    token_order: str
+    preprocessing: dict
+    index_fingerprint: str
+    chunk_images: int = 64
+
+    @property
+    def patches(self):
+        """P, the number of patch tokens per image."""
+        return self.grid[0] * self.grid[1]
+
+    def attributes(self):
+        """The HDF5 root attributes."""
+        return {
+            "format": FORMAT,
+            "backbone": self.backbone,
+            "model": self.model,
+            "weights_fingerprint": self.weights_fingerprint,
+            "layer": self.layer,
+            "dataset": self.dataset,
+            "split": self.split,
+            "grid": np.array(self.grid),
+            "width": self.width,
+            "token_order": self.token_order,
+            "preprocessing": json.dumps(self.preprocessing, sort_keys=True),
+            "index_fingerprint": self.index_fingerprint,
+            "chunk_images": self.chunk_images,
+        }
+
+    @classmethod
+    def from_attributes(cls, attributes, path):
+        """Read the attributes of the file at `path`; UserError when it is not such a file."""
+        if attributes.get("format") != FORMAT:
+            raise UserError(
+                f"{path} is not an activation cache of format {FORMAT} (its format attribute is "
+                f"{attributes.get('format')!r}): remove it and extract the activations again"
+            )
+        return cls(
+            backbone=str(attributes["backbone"]),
+            model=str(attributes["model"]),
+            weights_fingerprint=str(attributes["weights_fingerprint"]),
+            layer=int(attributes["layer"]),
+            dataset=str(attributes["dataset"]),
+            split=str(attributes["split"]),
+            grid=tuple(int(side) for side in attributes["grid"]),
+            width=int(attributes["width"]),
+            token_order=str(attributes["token_order"]),
+            preprocessing=json.loads(attributes["preprocessing"]),
+            index_fingerprint=str(attributes["index_fingerprint"]),
+            chunk_images=int(attributes["chunk_images"]),
+        )
+
+
+def shard_bounds(images, shards, chunk_images):
+    """Split `images` into `shards` runs of whole chunks: a list of (start, stop).
+
+    Raises UserError when there are fewer chunks than shards.
+    """
+    chunks = -(-images // chunk_images)
+    if chunks < shards:
+        raise UserError(
+            f"{images} images make {chunks} chunks of {chunk_images}, too few for {shards} shards: "
+            f"set `shards` of this split to at most {max(chunks, 1)} in the config"
+        )
+    edges = [min(chunks * shard // shards * chunk_images, images) for shard in range(shards + 1)]
+    return list(itertools.pairwise(edges))
+
+
+class ShardWriter:
+    """Write one shard; it appears under its name only when the `with` block ends well.
+
+    `append` takes activations float [n, P, D] of any n, with their labels and image ids.
+    Raises UserError when an activation is NaN, or infinite (also in float16).
+    """
+
+    def __init__(self, path, info, shard, shards, images):
+        self.info, self.images = info, images
+        self._context = atomic_path(path)
+        self._temporary = self._context.__enter__()
+        self._file = h5py.File(self._temporary, "w")
+        self._file.attrs.update({**info.attributes(), "shard": shard, "shards": shards})
+        shape = (images, info.patches, info.width)
+        chunk = (min(info.chunk_images, max(images, 1)), info.patches, info.width)
+        self._activations = self._file.create_dataset(
+            "activations", shape, np.float16, chunks=chunk, maxshape=(images, *shape[1:])
+        )
+        self._buffer = np.empty((info.chunk_images, info.patches, info.width), np.float16)
+        self._filled, self._written = 0, 0
+        self._crc, self._means, self._squares = [], [], []
+        self._labels, self._ids, self._skipped = [], [], []
+
+    def append(self, activations_npd, labels, image_ids):
+        """Add whole images; UserError names the first image whose activations are not finite."""
+        with np.errstate(over="ignore"):
+            activations_npd = np.asarray(activations_npd).astype(np.float16)
+        finite = np.isfinite(activations_npd).all(axis=(1, 2))
+        if not finite.all():
+            raise UserError(
+                f"backbone {self.info.backbone} gives NaN or infinite activations (in float16) at "
+                f"layer {self.info.layer} for image {image_ids[int(np.argmin(finite))]!r} of "
+                f"{self.info.dataset}/{self.info.split}: check the weights and the image"
+            )
+        self._labels.extend(int(label) for label in labels)
+        self._ids.extend(image_ids)
+        start = 0
+        while start < len(activations_npd):
+            take = min(len(activations_npd) - start, len(self._buffer) - self._filled)
+            self._buffer[self._filled : self._filled + take] = activations_npd[start : start + take]
+            self._filled += take
+            start += take
+            if self._filled == len(self._buffer):
+                self._flush()
+
+    def skip(self, image_id):
+        """Record an image that could not be read."""
+        self._skipped.append(image_id)
+
+    def _flush(self):
+        chunk = self._buffer[: self._filled]
+        self._activations[self._written : self._written + self._filled] = chunk
+        tokens = chunk.reshape(-1, self.info.width).astype(np.float64)
+        mean = tokens.mean(axis=0)
+        self._means.append(mean)
+        self._squares.append(((tokens - mean) ** 2).sum(axis=0))
+        self._crc.append(zlib.crc32(chunk))
+        self._written += self._filled
+        self._filled = 0
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, trace):
+        try:
+            if kind is None:
+                self._finish()
+        except BaseException as failure:
+            self._file.close()
+            self._context.__exit__(type(failure), failure, failure.__traceback__)
+            raise
+        self._file.close()
+        return self._context.__exit__(kind, error, trace)
+
+    def _finish(self):
+        if self._filled:
+            self._flush()
+        if self._written + len(self._skipped) != self.images:
+            raise RuntimeError(
+                f"{self._written} images written and {len(self._skipped)} skipped of {self.images}"
+            )
+        if self._written < self.images:
+            self._activations.resize(self._written, axis=0)
+        width = self.info.width
+        self._file["crc32"] = np.array(self._crc, np.uint32)
+        self._file["labels"] = np.array(self._labels, np.int64)
+        self._file.create_dataset("image_ids", data=np.array(self._ids, object), dtype=STRING)
+        self._file.create_dataset("skipped_ids", data=np.array(self._skipped, object), dtype=STRING)
+        self._file["chunk_mean"] = np.array(self._means).reshape(-1, width)
+        self._file["chunk_squares"] = np.array(self._squares).reshape(-1, width)
+
+
+def join_shards(shard_paths, path, statistics):
+    """Check all shards of a cache and join them as a virtual data set at `path`.
+
+    shard_paths: in order, below the folder of `path`. statistics: also write
+    `/statistics/mean` [D] and `/statistics/std`. Raises UserError when a shard is damaged,
+    missing, or of another cache.
+    """
+    path = Path(path)
+    shards = [_checked_shard(p, number, len(shard_paths)) for number, p in enumerate(shard_paths)]
+    info = shards[0]["info"]
+    for shard in shards[1:]:
+        _check_same(info, shard["info"], shard["path"])
+    images = [shard["images"] for shard in shards]
+    misaligned = [s["path"] for s in shards[:-1] if s["images"] % info.chunk_images]
+    # Skipped images shorten a shard; chunk boundaries are then kept per shard, see `_chunks`.
+    if misaligned and not any(len(s["skipped_ids"]) for s in shards):
+        raise UserError(
+            f"{misaligned[0]} does not hold whole chunks of {info.chunk_images} images: remove it "
+            "and extract it again"
+        )
+    shape = (sum(images), info.patches, info.width)
+    layout = h5py.VirtualLayout(shape, np.float16)
+    start = 0
+    for shard in shards:
+        relative = os.path.relpath(shard["path"], path.parent)
+        source = h5py.VirtualSource(relative, "activations", (shard["images"], *shape[1:]))
+        layout[start : start + shard["images"]] = source
+        start += shard["images"]
+    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
+        file.attrs.update(info.attributes())
+        file.attrs["shard_images"] = np.array(images)
+        file.attrs.create(
+            "shard_files",
+            [os.path.relpath(shard["path"], path.parent) for shard in shards],
+            dtype=STRING,
+        )
+        file.create_virtual_dataset("activations", layout)
+        for name in ("crc32", "labels", "image_ids", "skipped_ids"):
+            joined = np.concatenate([shard[name] for shard in shards])
+            file.create_dataset(name, data=joined, dtype=STRING if joined.dtype == object else None)
+        if statistics:
+            counts = np.concatenate([shard["chunk_tokens"] for shard in shards])
+            mean, std = _merge_moments(
+                counts,
+                np.concatenate([shard["chunk_mean"] for shard in shards]),
+                np.concatenate([shard["chunk_squares"] for shard in shards]),
+            )
+            if not std > 0:
+                raise UserError(
+                    f"the activations of {info.backbone} at layer {info.layer} on {info.dataset}/"
+                    f"{info.split} do not vary: check the backbone's weights and the images"
+                )
+            file["statistics/mean"] = mean
+            file["statistics/std"] = std
+
+
+def _merge_moments(counts_c, means_cd, squares_cd):
+    """Mean [D] and s = sqrt(mean over d of the variance), chunk by chunk in a fixed order."""
+    total, mean, squares = 0, np.zeros(means_cd.shape[1]), np.zeros(means_cd.shape[1])
+    for count, chunk_mean, chunk_squares in zip(counts_c, means_cd, squares_cd, strict=True):
+        delta = chunk_mean - mean
+        squares += chunk_squares + delta**2 * (total * count / (total + count))
+        mean += delta * (count / (total + count))
+        total += count
+    return mean, np.sqrt((squares / total).mean())
+
+
+def _open(path):
+    try:
+        return h5py.File(path, "r")
+    except OSError as error:
+        raise UserError(
+            f"{path} is missing, truncated or not HDF5 ({error}): remove it and run the workflow "
+            "again to extract it anew"
+        ) from error
+
+
+def _chunks(image_counts, chunk_images):
+    """(start, stop) of every chunk of a cache whose shards hold `image_counts` images."""
+    bounds, offset = [], 0
+    for images in image_counts:
+        edges = range(offset, offset + images, chunk_images)
+        bounds += [(edge, min(edge + chunk_images, offset + images)) for edge in edges]
+        offset += images
+    return bounds
+
+
+def _check_crc(chunk_npd, expected, path, number):
+    if zlib.crc32(np.ascontiguousarray(chunk_npd)) != expected:
+        raise UserError(
+            f"chunk {number} of {path} does not match its CRC-32, so its bytes have changed since "
+            "they were written: remove the shard that holds it and run the workflow again"
+        )
+
+
+def _checked_shard(path, number, total):
+    path = Path(path)
+    with _open(path) as file:
+        try:
+            info = CacheInfo.from_attributes(file.attrs, path)
+            stated = int(file.attrs["shard"]), int(file.attrs["shards"])
+            shard = {name: file[name][:] for name in SHARD_ARRAYS}
+            activations = file["activations"]
+            images = len(activations)
+            bounds = _chunks([images], info.chunk_images)
+            lengths = {len(shard["labels"]), len(shard["image_ids"]), images}
+            if len(lengths) > 1 or len(bounds) != len(shard["crc32"]):
+                raise KeyError("lengths differ")
+            if activations.shape[1:] != (info.patches, info.width):
+                raise KeyError(f"activations have shape {activations.shape}")
+            for index, (start, stop) in enumerate(bounds):
+                _check_crc(activations[start:stop], shard["crc32"][index], path, index)
+        except (KeyError, OSError) as error:
+            raise UserError(
+                f"{path} is not a whole shard ({error}): remove it and run the workflow again"
+            ) from error
+    if stated != (number, total):
+        raise UserError(
+            f"{path} says that it is shard {stated[0]} of {stated[1]}, but shard {number} of "
+            f"{total} was expected: remove it and run the workflow again"
+        )
+    tokens = [(stop - start) * info.patches for start, stop in bounds]
+    return shard | {"path": path, "info": info, "images": images, "chunk_tokens": tokens}
+
+
+def _check_same(info, other, path):
+    for name, value in vars(info).items():
+        if vars(other)[name] != value:
+            raise UserError(
+                f"{path} does not belong with the other shards: its {name} is "
+                f"{vars(other)[name]!r}, theirs is {value!r}; remove it and run the workflow again"
+            )
+
+
+class ActivationCache:
+    """Read a joined cache, chunk by chunk, each checked against its CRC-32.
+
+    Attributes: `info` (CacheInfo), `labels` int64 [N], `image_ids` (list of str), `chunks`
+    (list of (start, stop) images), `mean` float64 [D] and `std` (None without statistics),
+    `fingerprint` (hash of attributes, identities and checksums: of the whole content).
+    Raises UserError when a shard is missing or has been exchanged.
+    """
+
+    def __init__(self, path):
+        self.path = Path(path)
+        self._file = _open(self.path)
+        attributes = self._file.attrs
+        self.info = CacheInfo.from_attributes(attributes, self.path)
+        for name in attributes["shard_files"]:
+            if not (self.path.parent / name).is_file():
+                raise UserError(
+                    f"{self.path} refers to the shard {name}, which is missing: run the workflow "
+                    "again, or restore the shard"
+                )
+        self._activations = self._file["activations"]
+        self._crc = self._file["crc32"][:]
+        self.labels = self._file["labels"][:]
+        self.image_ids = [name.decode() for name in self._file["image_ids"][:]]
+        self.skipped_ids = [name.decode() for name in self._file["skipped_ids"][:]]
+        self.chunks = _chunks(attributes["shard_images"].tolist(), self.info.chunk_images)
+        has_statistics = "statistics" in self._file
+        self.mean = self._file["statistics/mean"][:] if has_statistics else None
+        self.std = float(self._file["statistics/std"][()]) if has_statistics else None
+        self.fingerprint = fingerprints.of_bytes(
+            json.dumps({k: str(v) for k, v in vars(self.info).items()}, sort_keys=True).encode(),
+            self._crc.tobytes(),
+            self.labels.tobytes(),
+            "\n".join(self.image_ids).encode(),
+        )
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._file.close()
+
+    @property
+    def images(self):
+        """N, the number of images."""
+        return len(self.labels)
+
+    @property
+    def tokens(self):
+        """N·P, the number of patch tokens."""
+        return self.images * self.info.patches
+
+    def read_chunk(self, number):
+        """The activations of chunk `number`: float16 [n, P, D]; UserError if they are damaged."""
+        start, stop = self.chunks[number]
+        try:
+            chunk = self._activations[start:stop]
+        except OSError as error:
+            raise UserError(
+                f"chunk {number} of {self.path} cannot be read ({error}): remove the damaged shard "
+                "and run the workflow again"
+            ) from error
+        _check_crc(chunk, self._crc[number], self.path, number)
+        return chunk
+
+
+def check_compatible(info, backbone, layer):
+    """UserError unless the cache holds activations of this backbone's layer."""
+    expected = replace(info, backbone=backbone, layer=layer)
+    _check_same(expected, info, f"the cache of {info.dataset}/{info.split}")
