@@ -41,9 +41,14 @@ def of_code(script):
     return of_modules(SCRIPTS / f"{script}.py")
 
 
+def of_metric(metric):
+    """Hash of the module `visae/metrics/{metric}.py` and of what it imports."""
+    return of_modules(SCRIPTS / "visae" / "metrics" / f"{metric}.py")
+
+
 def of_modules(path):
     """Hash of the Python file at `path` and of the `visae` modules it imports, transitively."""
-    seen, waiting = set(), [Path(path)]
+    seen, waiting = set(), [Path(path).resolve()]
     while waiting:
         module = waiting.pop()
         if module not in seen:

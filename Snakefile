@@ -1,0 +1,29 @@
+from snakemake.utils import min_version
+
+min_version("9.20")
+
+
+configfile: "config.yaml"
+
+
+include: "rules/common.smk"
+
+
+pathvars:
+    results=f"results/{STUDY.name}",
+    logs=f"results/{STUDY.name}/logs",
+    benchmarks=f"results/{STUDY.name}/benchmarks",
+
+
+include: "rules/data.smk"
+include: "rules/activations.smk"
+include: "rules/training.smk"
+include: "rules/encoding.smk"
+include: "rules/metrics.smk"
+include: "rules/analysis.smk"
+include: "rules/figures.smk"
+include: "rules/targets.smk"
+
+
+onsuccess:
+    print(f"Done: figures in results/{STUDY.name}/figures, tables in results/{STUDY.name}/tables")

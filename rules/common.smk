@@ -1,0 +1,166 @@
+# What the rules share: the study that the config describes, and small functions of it.
+
+import os
+import sys
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+
+sys.path.insert(0, str(Path(workflow.basedir) / "workflow_scripts"))
+
+from visae import fingerprints
+from visae.errors import UserError
+from visae.study import Study
+
+try:
+    STUDY = Study(config)
+except UserError as error:
+    raise WorkflowError(str(error)) from None
+
+
+wildcard_constraints:
+    backbone="[a-z][a-z0-9_]*",
+    layer=r"\d+",
+    sae="[a-z0-9_]+",
+    dataset="[a-z][a-z0-9_]*",
+    split="[A-Za-z0-9_]+",
+    shard=r"\d{5}",
+
+
+code = fingerprints.of_code
+metric_code = fingerprints.of_metric
+
+SAE_FILES = ["model.safetensors", "config.yaml", "training.jsonl"]
+
+
+# ---------------------------------------------------------------- paths of several files
+
+
+def cache_path(split):
+    """The joined cache of a split, with the wildcards backbone and layer."""
+    return f"<results>/activations/{{backbone}}/layer{{layer}}/{split.name}.h5"
+
+
+def cache_paths(splits):
+    """The joined caches of `splits`."""
+    return [cache_path(split) for split in splits]
+
+
+def shard_paths(split):
+    """Shards of a split's cache, with the wildcards backbone and layer."""
+    folder = f"<results>/activations/{{backbone}}/layer{{layer}}/{split.name}"
+    return [f"{folder}/shard-{i:05d}-of-{split.shards:05d}.h5" for i in range(split.shards)]
+
+
+def raw_paths(splits):
+    """Reductions of the raw activations of `splits`."""
+    return [f"<results>/reductions/{{backbone}}/layer{{layer}}/raw/{s.name}.h5" for s in splits]
+
+
+def sae_paths(names, files):
+    """Files of the SAEs called `names`, with the wildcards backbone and layer."""
+    folder = "<results>/saes/{{backbone}}/layer{{layer}}/{sae}/{file}"
+    return expand(folder, sae=names, file=files)
+
+
+def reduction_paths(names, splits):
+    """Reductions of `splits` by the SAEs called `names`, split by split."""
+    return [
+        f"<results>/reductions/{{backbone}}/layer{{layer}}/{name}/{split.name}.h5"
+        for split in splits
+        for name in names
+    ]
+
+
+def ranking_paths(names, datasets):
+    """Feature rankings of `datasets` for the SAEs called `names`, data set by data set."""
+    return [
+        f"<results>/rankings/{{backbone}}/layer{{layer}}/{name}/{dataset}.h5"
+        for dataset in datasets
+        for name in names
+    ]
+
+
+def raw_probe_paths(datasets):
+    """Probes on the raw features of `datasets`."""
+    return [f"<results>/probes/{{backbone}}/layer{{layer}}/{d}.npz" for d in datasets]
+
+
+def index_paths(splits):
+    """Indices of `splits`."""
+    return [f"<results>/index/{split.name}.csv" for split in splits]
+
+
+def sae_folders(kind, sweep=None):
+    """The folder below `kind` (saes, metrics) of every SAE of the study, or of one sweep."""
+    return [
+        f"<results>/{kind}/{sae.backbone}/layer{sae.layer}/{sae.spec.name}"
+        for sae in STUDY.saes()
+        if sweep in (None, STUDY.sweeps[sae.sweep])
+    ]
+
+
+def score_paths(metrics, sweep=None, suffix="json"):
+    """Scores for `metrics` of every SAE of the study, or of one sweep."""
+    folders = sae_folders("metrics", sweep)
+    return [f"{folder}/{metric}.{suffix}" for metric in metrics for folder in folders]
+
+
+# ---------------------------------------------------------------- config lookups
+
+
+def image_folder(dataset):
+    """The folder of a data set as an input, if the workflow writes it; else it must be there."""
+    entry = STUDY.config["datasets"][dataset]
+
+    def folder(wildcards):
+        if entry["generated"]:
+            return "<results>/data"
+        if not os.path.isdir(entry["root"]):
+            raise WorkflowError(
+                f"config: datasets.{dataset}.root is {entry['root']!r}, which is not a folder; "
+                f"put the data set there (layout {entry['layout']}, see docs/data.md) or change "
+                "the path"
+            )
+        return []
+
+    return folder
+
+
+def local_weights(wildcards):
+    """The backbone's weights as an input, where they are a local file or folder."""
+    weights = STUDY.backbones[wildcards.backbone]["weights"]
+    return [] if weights in ("pretrained", "random") else weights
+
+
+def settings(*keys):
+    """Part of the config, as narrow as a rule needs it, for its params."""
+    value = STUDY.config
+    for key in keys:
+        value = value[key]
+    return value
+
+
+def backbone_settings(wildcards):
+    """What of a backbone's entry decides its activations (not its label or its evaluator)."""
+    entry = STUDY.backbones[wildcards.backbone]
+    names = ("loader", "model", "weights", "seed", "image_size", "token_order", "options")
+    return {name: entry[name] for name in names}
+
+
+def alternatives(names):
+    """A wildcard constraint that matches `names` only."""
+    return "|".join(str(name) for name in names)
+
+
+# ---------------------------------------------------------------- resources
+
+
+def memory(megabytes, growth=1.5):
+    """mem_mb: `megabytes`, more on every further attempt (the queue kills what needs more)."""
+    return lambda wildcards, attempt: int(megabytes * growth ** (attempt - 1))
+
+
+def minutes(number):
+    """runtime: `number` of minutes, doubled on every further attempt."""
+    return lambda wildcards, attempt: number * 2 ** (attempt - 1)

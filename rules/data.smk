@@ -1,0 +1,81 @@
+# Image data sets → indices: which images a split has, where they lie, what they show.
+
+if any(entry["generated"] for entry in STUDY.config["datasets"].values()):
+
+    rule write_demo_data:
+        output:
+            folder=directory("<results>/data"),
+        log:
+            "<logs>/write_demo_data.log",
+        benchmark:
+            "<benchmarks>/write_demo_data.tsv"
+        params:
+            seed=STUDY.seed,
+            code=code("write_demo_data"),
+        threads: 1
+        resources:
+            mem_mb=memory(2000),
+            runtime=minutes(10),
+        conda:
+            "../envs/analysis.yaml"
+        message:
+            "Writing the demo's photographs in the layouts of the real data sets"
+        script:
+            "../workflow_scripts/write_demo_data.py"
+
+
+for dataset, entry in STUDY.config["datasets"].items():
+
+    rule:
+        name:
+            f"index_{dataset}"
+        input:
+            folder=image_folder(dataset),
+        output:
+            indices=[f"<results>/index/{dataset}/{split}.csv" for split in entry["splits"]],
+            classes=f"<results>/index/{dataset}/classes.csv",
+        log:
+            f"<logs>/index_{dataset}.log",
+        benchmark:
+            f"<benchmarks>/index_{dataset}.tsv"
+        params:
+            layout=entry["layout"],
+            root=entry["root"],
+            splits=list(entry["splits"]),
+            code=code("index_images"),
+        threads: 1
+        resources:
+            mem_mb=memory(4000),
+            runtime=minutes(30),
+        conda:
+            "../envs/analysis.yaml"
+        message:
+            f"Listing the images of {dataset}"
+        script:
+            "../workflow_scripts/index_images.py"
+
+
+rule split_images:
+    input:
+        index=f"<results>/index/{STUDY.evaluation.name}.csv",
+        classes=f"<results>/index/{STUDY.evaluation.dataset}/classes.csv",
+    output:
+        split=f"<results>/index/{STUDY.evaluation.dataset}/probe_split.csv",
+    log:
+        "<logs>/split_images.log",
+    benchmark:
+        "<benchmarks>/split_images.tsv"
+    params:
+        test_fraction=settings("evaluation", "test_fraction"),
+        seed=STUDY.seed,
+        code=code("split_images"),
+    threads: 1
+    resources:
+        mem_mb=memory(1000),
+        runtime=minutes(10),
+    conda:
+        "../envs/analysis.yaml"
+    message:
+        "Splitting the evaluation images for the probes (stratified, shared by every metric)"
+    script:
+        "../workflow_scripts/split_images.py"

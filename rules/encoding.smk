@@ -1,0 +1,76 @@
+# Eval caches × SAEs → reductions: one pass over a cache encodes with all SAEs of a
+# (sweep, backbone), and leaves behind all that any metric needs.
+
+for sweep in STUDY.sweeps.values():
+    names = sweep.sae_names()
+
+    for batch, splits in STUDY.encoding_batches():
+
+        rule:
+            name:
+                f"encode_{sweep.name}_{batch}"
+            input:
+                caches=cache_paths(splits),
+                saes=sae_paths(names, ["model.safetensors"]),
+                configs=sae_paths(names, ["config.yaml"]),
+            output:
+                reductions=reduction_paths(names, splits),
+            log:
+                f"<logs>/encode/{sweep.name}-{batch}-{{backbone}}-layer{{layer}}.log",
+            benchmark:
+                f"<benchmarks>/encode/{sweep.name}-{batch}-{{backbone}}-layer{{layer}}.tsv"
+            params:
+                moran=[split == STUDY.evaluation for split in splits],
+                minimum_active=settings("metrics", "localization", "minimum_active"),
+                variance_floor=settings("metrics", "localization", "variance_floor"),
+                code=code("encode_caches"),
+            wildcard_constraints:
+                backbone=alternatives(sweep.backbones),
+                layer=alternatives(set(sweep.layers.values())),
+            threads: 4
+            resources:
+                gpu=1,
+                mem_mb=memory(32000),
+                runtime=minutes(120),
+            conda:
+                "../envs/torch.yaml"
+            message:
+                f"Encoding {batch} with the SAEs of {sweep.name} on {{wildcards.backbone}}"
+            script:
+                "../workflow_scripts/encode_caches.py"
+
+    for batch, datasets in STUDY.probe_batches():
+
+        rule:
+            name:
+                f"rank_{sweep.name}_{batch}"
+            input:
+                reductions=[
+                    path
+                    for dataset in datasets
+                    for path in reduction_paths(names, [STUDY.probe_splits(dataset)[0]])
+                ],
+                split=rules.split_images.output.split,
+                classes=[f"<results>/index/{dataset}/classes.csv" for dataset in datasets],
+            output:
+                rankings=ranking_paths(names, datasets),
+            log:
+                f"<logs>/rank/{sweep.name}-{batch}-{{backbone}}-layer{{layer}}.log",
+            benchmark:
+                f"<benchmarks>/rank/{sweep.name}-{batch}-{{backbone}}-layer{{layer}}.tsv"
+            params:
+                split_here=[dataset == STUDY.evaluation.dataset for dataset in datasets],
+                code=code("rank_features"),
+            wildcard_constraints:
+                backbone=alternatives(sweep.backbones),
+                layer=alternatives(set(sweep.layers.values())),
+            threads: 1
+            resources:
+                mem_mb=memory(8000),
+                runtime=minutes(60),
+            conda:
+                "../envs/analysis.yaml"
+            message:
+                f"Ranking the features of {sweep.name} on {{wildcards.backbone}} ({batch})"
+            script:
+                "../workflow_scripts/rank_features.py"

@@ -1,0 +1,32 @@
+"""The configs of the repository, to be changed by tests."""
+
+import copy
+import functools
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@functools.cache
+def _load(path):
+    return yaml.safe_load((ROOT / path).read_text("utf-8"))
+
+
+def paper_config():
+    """A fresh copy of the paper's config."""
+    return copy.deepcopy(_load("config.yaml"))
+
+
+def demo_config():
+    """A fresh copy of the demo's config."""
+    return copy.deepcopy(_load("profiles/demo/study.yaml"))
+
+
+def change(config, path, value):
+    """Set `config`'s entry at the dotted `path`."""
+    *parents, last = path.split(".")
+    for key in parents:
+        config = config[key]
+    config[last] = value

@@ -1,0 +1,156 @@
+"""The demo's data sets: read by the real layouts, deterministic, parts without shared pixels."""
+
+import collections
+import hashlib
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from visae.errors import UserError
+from visae.images.decoding import check_masks, load_image, load_mask
+from visae.images.demo_data import DATASETS, DemoSizes, write_demo_data
+from visae.images.demo_data.crops import (
+    Region,
+    random_crop,
+    split_region,
+    train_and_held_out,
+    whole,
+)
+from visae.images.index import check_disjoint
+from visae.images.layouts import index_images
+
+SIZES = DemoSizes(
+    image_size=16,
+    photographs_train=2,
+    photographs_val=1,
+    digits_train=3,
+    digits_test=2,
+    textures_part=2,
+    organisms_train=2,
+    organisms_val=1,
+    mosaics_training=12,
+    mosaics_validation=6,
+)
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory):
+    return write_demo_data(tmp_path_factory.mktemp("demo"), 42, SIZES)
+
+
+def index(demo, name, split):
+    return index_images(DATASETS[name][0], demo[name], split)
+
+
+@pytest.mark.parametrize(
+    "name, splits, per_class, classes",
+    [
+        ("photographs", ("train", "val"), (2, 1), 79),
+        ("digits", ("train", "test"), (3, 2), 10),
+        ("textures", ("train1", "val1", "test1"), (2, 2, 2), 9),
+        ("textures", ("trainval3", "test3"), (4, 2), 9),
+        ("organisms", ("train_mini", "val"), (2, 1), 27),
+    ],
+)
+def test_layouts_read_every_data_set(demo, name, splits, per_class, classes):
+    indexes = {split: index(demo, name, split) for split in splits}
+    check_disjoint(indexes)
+    for split, count in zip(splits, per_class, strict=True):
+        assert len(indexes[split].classes) == classes
+        labels = collections.Counter(record.label for record in indexes[split].images)
+        assert labels == dict.fromkeys(range(classes), count)
+    assert len({i.classes for i in indexes.values()}) == 1
+    for record in indexes[splits[0]].images[::7]:
+        assert load_image(demo[name] / record.path).size == (16, 16)
+
+
+@pytest.mark.parametrize("name, split", [("photographs", "train"), ("organisms", "val")])
+def test_every_class_has_at_least_two_siblings(demo, name, split):
+    parents = collections.Counter(record.parent for record in index(demo, name, split).classes)
+    assert "" not in parents
+    assert min(parents.values()) >= 3
+
+
+def test_mosaics_show_the_classes_of_their_masks(demo):
+    kinds = collections.Counter()
+    for split in ("training", "validation"):
+        mosaics = index(demo, "mosaics", split)
+        check_masks(mosaics, demo["mosaics"])
+        for record in mosaics.images:
+            mask = load_mask(demo["mosaics"] / record.mask, len(mosaics.classes))
+            kinds.update(mask.ravel().tolist())
+    assert set(kinds) == set(range(7))
+    info = (demo["mosaics"] / "objectInfo150.txt").read_text().splitlines()
+    ratios = [float(line.split("\t")[1]) for line in info[1:]]
+    assert ratios == [round(kinds[k] / kinds.total(), 4) for k in range(1, 7)]
+
+
+def test_equal_seeds_give_equal_files_and_other_seeds_do_not(demo, tmp_path):
+    def content(folders):
+        return {
+            str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+            for folder in folders.values()
+            for path in sorted(folder.rglob("*"))
+            if path.is_file()
+        }
+
+    again = content(write_demo_data(tmp_path, 42, SIZES))
+    assert again == content(demo)
+    other = content(write_demo_data(tmp_path, 43, SIZES))
+    changed = [path for path in again if path.endswith(".JPEG") and other[path] != again[path]]
+    assert len(changed) > 200
+    assert {path.name for path in tmp_path.iterdir()} == set(DATASETS)
+
+
+def test_foreign_files_are_not_replaced(tmp_path):
+    (tmp_path / "digits").mkdir()
+    (tmp_path / "digits" / "thesis.txt").touch()
+    with pytest.raises(UserError, match="digits holds files"):
+        write_demo_data(tmp_path, 0, SIZES)
+    assert (tmp_path / "digits" / "thesis.txt").exists()
+
+
+def test_more_digits_than_there_are(tmp_path):
+    with pytest.raises(UserError, match="178 scans of the digit 0 and 302"):
+        write_demo_data(tmp_path, 0, DemoSizes(**{**vars(SIZES), "digits_train": 300}))
+    assert not any(path.name.startswith((".", "digits")) for path in tmp_path.iterdir())
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    width=st.integers(12, 60),
+    height=st.integers(12, 60),
+    rows=st.integers(1, 3),
+    columns=st.integers(1, 3),
+    seed=st.integers(0, 99),
+)
+def test_crops_of_different_classes_and_parts_share_no_pixel(width, height, rows, columns, seed):
+    """Every pixel is painted with its (class, part); no crop shows a second colour."""
+    canvas = np.zeros((height, width, 3), dtype=np.uint8)
+    parts = []
+    regions = split_region(whole(Image.fromarray(canvas)), rows, columns)
+    for region in regions:
+        for held_out, part in enumerate(train_and_held_out(region)):
+            colour = (len(parts) + 1, held_out, 0)
+            parts.append((part, colour))
+            for r in part:
+                assert not canvas[r.top : r.bottom, r.left : r.right].any()
+                canvas[r.top : r.bottom, r.left : r.right] = colour
+    assert canvas.any(axis=2).all()
+    photo, rng = Image.fromarray(canvas), np.random.default_rng(seed)
+    for part, colour in parts:
+        crop = np.asarray(random_crop(photo, part, rng, 8))
+        assert crop.shape == (8, 8, 3)
+        assert (crop == colour).all()
+
+
+def test_crops_reach_every_corner_of_a_region():
+    ramp = np.arange(400, dtype=np.uint16).reshape(20, 20)
+    photo = Image.fromarray(np.stack([ramp // 20 * 12, ramp % 20 * 12, ramp * 0], 2).astype("u1"))
+    region, rng = Region(5, 0, 20, 10), np.random.default_rng(0)
+    crops = np.stack([random_crop(photo, [region], rng, 4, (4, 4)) for _ in range(500)]) // 12
+    assert (crops[..., 0].min(), crops[..., 0].max()) == (0, 9)
+    assert (crops[..., 1].min(), crops[..., 1].max()) == (5, 19)

@@ -1,0 +1,137 @@
+"""The config: the paper's study in full, and one clear sentence for every mistake in it."""
+
+import jsonschema
+import pytest
+from study_fixtures import change, demo_config, paper_config
+
+from visae.config import load_schema
+from visae.errors import UserError
+from visae.study import Study
+
+
+def test_paper_study_is_the_papers():
+    study = Study(paper_config())
+    main = study.sweeps["main"]
+    assert len(main.saes) * len(main.backbones) == 60
+    assert {spec.expansion_factor for spec in main.saes} == {8, 16, 32}
+    assert {spec.k for spec in main.saes} == {64, 128, 192, 256}
+    assert set(main.layers.values()) == {11}
+    jumprelu = study.sweeps["jumprelu"]
+    assert len(jumprelu.saes) * len(jumprelu.backbones) == 20
+    assert set(study.sweeps["layer_3"].backbones) == {"clip", "dinov2", "siglip"}
+    assert len(study.saes()) == 60 + 20 + 36
+    evaluators = {name: entry["evaluator"] for name, entry in study.backbones.items()}
+    assert evaluators == {
+        "dinov2": "clip",
+        "clip": "dinov2",
+        "siglip": "dinov2",
+        "deit": "clip",
+        "mae": "clip",
+    }
+
+
+def test_paper_training_is_table_1():
+    settings = Study(paper_config()).training_settings(Study(paper_config()).main)
+    assert settings["batch_size"] == 8192
+    assert settings["learning_rate"] == 1e-3
+    assert settings["epochs"] == 1
+    assert settings["seed"] == 42
+    assert settings["gradient_clip"] == 1.0
+    assert settings["precision"] == "float16"
+
+
+def test_training_settings_are_those_of_the_library():
+    from visae.sae.specs import TrainingSettings
+
+    for config in (paper_config(), demo_config()):
+        study = Study(config)
+        for sweep in study.sweeps.values():
+            TrainingSettings(**study.training_settings(sweep))
+
+
+def test_schema_is_a_schema_and_describes_every_key():
+    schema = load_schema()
+    jsonschema.Draft202012Validator.check_schema(schema)
+
+    def undescribed(node, path):
+        for key, sub in node.get("properties", {}).items():
+            if "description" not in sub and "$ref" not in sub:
+                yield f"{path}.{key}"
+            yield from undescribed(sub, f"{path}.{key}")
+        if isinstance(node.get("additionalProperties"), dict):
+            yield from undescribed(node["additionalProperties"], path)
+
+    assert list(undescribed(schema, "config")) == []
+    for name, definition in schema["$defs"].items():
+        assert list(undescribed(definition, name)) == []
+
+
+@pytest.mark.parametrize(
+    "path,value,sentence",
+    [
+        ("sweep", {}, "the config has the unknown key 'sweep'; did you mean 'sweeps'?"),
+        (
+            "backbones.clip.loadr",
+            "timm",
+            "backbones.clip has the unknown key 'loadr'; did you mean 'loader'?",
+        ),
+        ("backbones.clip.loader", "tim", "backbones.clip.loader is 'tim'.*did you mean 'timm'?"),
+        ("backbones.clip.layer", "last", "backbones.clip.layer is 'last'.*integer"),
+        ("backbones.clip.evaluator", "clip", "evaluator is 'clip' itself.*name another"),
+        ("backbones.clip.evaluator", "dino", "evaluator is 'dino', which is not in backbones"),
+        ("datasets.imagenet.layout", "image_net", "layout is 'image_net'.*did you mean 'imagenet'"),
+        ("training.dataset", "imagnet", "training names the data set 'imagnet'"),
+        ("training.split", "test", r"names the split 'test'.*datasets\.imagenet\.splits"),
+        ("training.batch_size", 0, "training.batch_size is 0.*minimum of 1"),
+        ("training.threshold_split", "x", "training.threshold_split names the split 'x'"),
+        ("sweeps.main.backbones", ["vit"], "sweeps.main.backbones names 'vit'"),
+        ("sweeps.main.grid", {"k": [1]}, "sweeps.main.grid has the keys k; a grid of family"),
+        ("sweeps.main.recipe", "paper", "sweeps.main.recipe is for JumpReLU"),
+        ("sweeps.main.family", "gated", "sweeps.main.family is 'gated'.*use one of batchtopk"),
+        ("sweeps.layer_3.layer", 11, "main and layer_3 both train batchtopk_8x_k64 on clip"),
+        ("metrics.cross_domain.headline", "cars", "headline is 'cars'"),
+        ("study", "My Study", "study is 'My Study'"),
+        ("seed", "42", "seed is '42', but must be of type integer"),
+    ],
+)
+def test_mistakes_are_told_in_one_sentence(path, value, sentence):
+    config = paper_config()
+    change(config, path, value)
+    with pytest.raises(UserError, match=sentence) as error:
+        Study(config)
+    assert "\n" not in str(error.value)
+
+
+def test_missing_key_is_named():
+    config = paper_config()
+    del config["backbones"]["mae"]["evaluator"]
+    with pytest.raises(UserError, match="backbones.mae lacks the key 'evaluator'"):
+        Study(config)
+
+
+def test_demo_follows_the_same_schema():
+    study = Study(demo_config())
+    assert study.coarse
+    assert len(study.backbones) == 5
+    assert study.metrics() == Study(paper_config()).metrics()
+
+
+def test_coarse_and_fine_cut_the_same_work():
+    fine, coarse = paper_config(), paper_config()
+    coarse["granularity"] = "coarse"
+    fine, coarse = Study(fine), Study(coarse)
+    for batches in ("extraction_batches", "encoding_batches", "probe_batches", "scoring_batches"):
+        pieces = [
+            [item for _, items in getattr(s, batches)() for item in items] for s in (fine, coarse)
+        ]
+        assert pieces[0] == pieces[1]
+        assert len(getattr(coarse, batches)()) == 1
+
+
+def test_batches_of_a_sweep_cover_it():
+    config = paper_config()
+    config["sweeps"]["main"]["batches"] = 5
+    jobs = Study(config).main.training_batches()
+    names = [name for _, part in jobs for name in part]
+    assert names == Study(paper_config()).main.sae_names()
+    assert len({job for job, _ in jobs}) == len(jobs)

@@ -1,0 +1,35 @@
+"""Encode some splits with all SAEs of a (sweep, backbone): one read of each cache."""
+
+from pathlib import Path
+
+import torch
+
+from visae.cache import ActivationCache
+from visae.encoding import encode_cache
+from visae.job import run
+from visae.sae.checkpoint import check_fits, load_sae
+
+
+def body(snakemake):
+    torch.set_num_threads(snakemake.threads)
+    params = snakemake.params
+    folders = [Path(path).parent for path in snakemake.input.saes]
+    saes = {folder.name: load_sae(folder) for folder in folders}
+    outputs = list(snakemake.output.reductions)
+    for path, moran in zip(snakemake.input.caches, params.moran, strict=True):
+        split_outputs, outputs = outputs[: len(saes)], outputs[len(saes) :]
+        with ActivationCache(path) as cache:
+            for folder, sae in zip(folders, saes.values(), strict=True):
+                check_fits(sae, cache.info, folder)
+            encode_cache(
+                cache,
+                {name: sae.model for name, sae in saes.items()},
+                dict(zip(saes, split_outputs, strict=True)),
+                minimum_active=params.minimum_active if moran else [],
+                variance_floor=params.variance_floor,
+                device="cuda" if torch.cuda.is_available() else "cpu",
+                fingerprints={name: sae.fingerprint for name, sae in saes.items()},
+            )
+
+
+run(body, snakemake)  # noqa: F821

@@ -1,0 +1,21 @@
+"""Figure 1b: Moran's I of every feature of the main sweep, by backbone, against the null."""
+
+from visae.figures import figure_1b, style
+from visae.job import run
+from visae.scores import read_arrays, read_score
+
+
+def body(snakemake):
+    labels = snakemake.params.labels
+    values, nulls = {backbone: [] for backbone in labels}, {}
+    for path in snakemake.input.scores:
+        score = read_score(path)
+        backbone = score["sae"]["backbone"]
+        values[backbone].append(read_arrays(path)["moran"])
+        nulls[backbone] = score["readings"]["null"]
+    styles = style.backbone_styles({name: labels[name] for name in labels if values[name]})
+    figure = figure_1b.draw(values, nulls, styles)
+    style.save(figure, snakemake.output.pdf, snakemake.output.png)
+
+
+run(body, snakemake)  # noqa: F821

@@ -1,0 +1,22 @@
+"""Figure 3: share of each metric's variance that the backbone and the hyperparameters explain."""
+
+from visae.figures import figure_3, style
+from visae.job import run
+from visae.tables.layout import read
+from visae.tables.published import read_published
+from visae.tables.scores import METRIC_LABELS
+
+
+def body(snakemake):
+    rows = read(snakemake.input.table)
+    printed = read_published(snakemake.input.published)
+    published = {
+        metric: printed[key].value
+        for metric in METRIC_LABELS
+        if (key := f"table_3/{metric}/eta2_backbone") in printed
+    }
+    figure = figure_3.draw(rows, METRIC_LABELS, published)
+    style.save(figure, snakemake.output.pdf, snakemake.output.png)
+
+
+run(body, snakemake)  # noqa: F821

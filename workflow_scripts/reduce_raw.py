@@ -1,0 +1,25 @@
+"""Pool the raw activations of some splits, and compute Moran's I of their channels."""
+
+from visae.cache import ActivationCache
+from visae.encoding import reduce_raw
+from visae.job import run
+
+
+def body(snakemake):
+    params = snakemake.params
+    with ActivationCache(snakemake.input.training) as training:
+        for path, output, moran in zip(
+            snakemake.input.caches, snakemake.output.reductions, params.moran, strict=True
+        ):
+            with ActivationCache(path) as cache:
+                reduce_raw(
+                    cache,
+                    training.mean,
+                    training.std,
+                    output,
+                    minimum_active=params.minimum_active if moran else [],
+                    variance_floor=params.variance_floor,
+                )
+
+
+run(body, snakemake)  # noqa: F821

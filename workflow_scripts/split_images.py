@@ -1,0 +1,17 @@
+"""Split the evaluation images for the probes: one split for every metric and every SAE."""
+
+import numpy as np
+
+from visae.images.index import read_index
+from visae.job import run
+from visae.splits import stratified_split, write_split
+
+
+def body(snakemake):
+    images = read_index(snakemake.input.index, snakemake.input.classes).images
+    labels = np.array([image.label for image in images])
+    test_mask = stratified_split(labels, snakemake.params.test_fraction, snakemake.params.seed)
+    write_split(snakemake.output.split, [image.image_id for image in images], test_mask)
+
+
+run(body, snakemake)  # noqa: F821

@@ -1,0 +1,15 @@
+"""Table 3: what each metric's variance over the main sweep is made of."""
+
+from visae.job import run
+from visae.tables.layout import write
+from visae.tables.paper import table_3
+from visae.tables.scores import read_scores
+
+
+def body(snakemake):
+    rows = read_scores(snakemake.input.scores)
+    table = table_3(rows, snakemake.params.sweep, seed=snakemake.params.seed)
+    write(table, *(snakemake.output[view] for view in ("csv", "md", "tex")))
+
+
+run(body, snakemake)  # noqa: F821

@@ -1,0 +1,35 @@
+"""Train all SAEs of a (sweep, backbone) from one pass over its training cache."""
+
+import logging
+from pathlib import Path
+
+import torch
+
+from visae.cache import ActivationCache, check_compatible
+from visae.job import run
+from visae.sae.specs import SaeSpec, TrainingSettings
+from visae.sae.training import train_and_save
+
+
+def body(snakemake):
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    torch.set_num_threads(snakemake.threads)
+    with (
+        ActivationCache(snakemake.input.cache) as cache,
+        ActivationCache(snakemake.input.held_out) as held_out,
+    ):
+        check_compatible(
+            cache.info, snakemake.wildcards.backbone, int(snakemake.wildcards.layer)
+        )
+        train_and_save(
+            [SaeSpec.from_name(name) for name in snakemake.params.saes],
+            cache,
+            held_out,
+            folder=Path(snakemake.output.saes[0]).parents[1],
+            settings=TrainingSettings(**snakemake.params.training),
+            device="cuda" if torch.cuda.is_available() else "cpu",
+            resume_path=snakemake.params.resume,
+        )
+
+
+run(body, snakemake)  # noqa: F821

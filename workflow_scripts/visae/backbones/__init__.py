@@ -1,0 +1,62 @@
+"""Backbones: pretrained vision transformers of three libraries behind one interface.
+
+A backbone is an entry in `config.yaml`. Its loader (one module per library, imported only when
+used, since each takes seconds to import) answers with a `Backbone`, whose `patch_tokens` gives
+the output of any transformer block.
+"""
+
+import importlib
+from dataclasses import dataclass, field
+
+from visae.errors import UserError
+
+LOADERS = ("timm", "open_clip", "transformers")
+TOKEN_ORDERS = ("raster", "permuted")
+
+
+@dataclass(frozen=True)
+class BackboneSpec:
+    """One backbone entry of the config.
+
+    name: the study's name for it, e.g. `dinov2`.
+    loader: `timm`, `open_clip` or `transformers`.
+    model: the library's name. timm: `architecture.tag`; open_clip: `architecture:tag`;
+        transformers: a hub id, or a model type such as `vit_mae` (then built from `options`).
+    weights: `pretrained` (the library's own download or its cache), `random`, or the path of a
+        local file or folder.
+    image_size: side of the square input in pixels; None for the size of the pretrained weights.
+    seed: of random weights and of permuted token orders.
+    token_order: `raster`, or `permuted` for the control arm whose patches are shuffled per image.
+    options: further keyword arguments of the library's constructor (timm), its model config
+        (open_clip: `vision_cfg`, `embed_dim`, …) or its config class (transformers).
+    """
+
+    name: str
+    loader: str
+    model: str
+    weights: str = "pretrained"
+    image_size: int | None = 224
+    seed: int = 0
+    token_order: str = "raster"
+    options: dict = field(default_factory=dict)
+
+
+def build_backbone(spec):
+    """Build the `Backbone` that `spec` describes, on the CPU in evaluation mode.
+
+    Raises:
+        UserError: an unknown loader, model, option or token order; weights that are missing,
+            damaged, unsafe to load, of another architecture, or cannot be downloaded.
+    """
+    if spec.loader not in LOADERS:
+        raise UserError(
+            f"Backbone '{spec.name}' asks for the loader '{spec.loader}', which does not exist: "
+            f"choose one of {', '.join(LOADERS)}."
+        )
+    if spec.token_order not in TOKEN_ORDERS:
+        raise UserError(
+            f"Backbone '{spec.name}' asks for the token order '{spec.token_order}', which does not "
+            f"exist: choose one of {', '.join(TOKEN_ORDERS)}."
+        )
+    loader = importlib.import_module(f"visae.backbones.{spec.loader}_loader")
+    return loader.load(spec)

@@ -1,0 +1,143 @@
+"""The interface of a backbone: images in, patch tokens of one transformer block out."""
+
+import functools
+import hashlib
+import math
+
+import numpy as np
+import torch
+from torch import nn
+
+from visae import fingerprints
+from visae.errors import UserError
+
+
+class _StopForward(Exception):
+    """Ends a forward pass once the wanted block has answered."""
+
+
+class Backbone(nn.Module):
+    """A vision transformer whose blocks can be read.
+
+    Loaders pass the library's `model`, its transformer `blocks` (in order), `run` (a function of
+    normalised images [B, 3, S, S] that calls the model), `patch_size` in pixels, the number of
+    `prefix_tokens` that the library states, and the `preprocessing` of the weights.
+
+    Attributes: `spec`, `model`, `depth` (number of blocks), `grid` (H, W) of patches,
+    `prefix_tokens` (class, register and distillation tokens before the patches), `width` (D).
+
+    Raises UserError when the image size is not a multiple of the patch size, or when a block's
+    output does not hold one token per patch after the stated prefix.
+    """
+
+    def __init__(self, spec, model, blocks, run, patch_size, prefix_tokens, preprocessing):
+        super().__init__()
+        self.spec, self.model = spec, model.eval().float().requires_grad_(False)
+        self.blocks, self.run = list(blocks), run
+        self.transform = preprocessing
+        self.depth = len(self.blocks)
+        if preprocessing.crop % patch_size:
+            raise UserError(
+                f"Backbone '{spec.name}' cuts images of {preprocessing.crop} pixels into patches "
+                f"of {patch_size}, which leaves a rest: set `image_size` to a multiple of "
+                f"{patch_size}."
+            )
+        self.grid = (preprocessing.crop // patch_size,) * 2
+        for name in ("mean", "std"):
+            values = torch.tensor(getattr(preprocessing, name)).reshape(3, 1, 1)
+            self.register_buffer(f"_{name}", values, persistent=False)
+        blank = torch.zeros(1, 3, preprocessing.crop, preprocessing.crop)
+        _, tokens, self.width = self.block_output(blank, 0).shape
+        self.prefix_tokens = tokens - math.prod(self.grid)
+        if self.prefix_tokens != prefix_tokens:
+            raise UserError(
+                f"The blocks of backbone '{spec.name}' put out {tokens} tokens, not the "
+                f"{math.prod(self.grid)} patches and {prefix_tokens} prefix tokens that "
+                f"{spec.loader} states for '{spec.model}': only plain vision transformers, with "
+                "one token per patch in every block, can be used."
+            )
+
+    @property
+    def preprocessing(self):
+        """What is done to an image before the network sees it, as a JSON-able dictionary."""
+        return self.transform.record()
+
+    @functools.cached_property
+    def weights_fingerprint(self):
+        """Hash of all weights of the network."""
+        return fingerprints.of_tensors(self.model.state_dict().items())
+
+    def preprocess(self, image):
+        """One PIL image (RGB) as the network's input: float32 [3, S, S] on the CPU."""
+        pixels = torch.from_numpy(self.transform.pixels(image))
+        return self.normalise(pixels.to(self._mean.device)).cpu()
+
+    def normalise(self, pixels):
+        """Pixels uint8 […, 3, S, S], on the backbone's device, as float32 network input."""
+        return pixels.float().div_(255).sub_(self._mean).div_(self._std)
+
+    @torch.inference_mode()
+    def patch_tokens(self, images_b3hw, layer):
+        """Output of block `layer` (0-based) at the patches, before any final norm.
+
+        images_b3hw: normalised images [B, 3, S, S] on the backbone's device. Returns float32
+        [B, P, D] in raster order, whatever `spec.token_order` says (see `permute_patches`).
+        Raises UserError when there is no such block.
+        """
+        return self.block_output(images_b3hw, layer)[:, self.prefix_tokens :].float()
+
+    @torch.inference_mode()
+    def block_output(self, images_b3hw, layer):
+        """All tokens that block `layer` puts out, prefix tokens included: [B, T, D]."""
+        self._check_layer(layer)
+
+        def keep(_module, _arguments, output):
+            kept.append(output[0] if isinstance(output, tuple) else output)
+            raise _StopForward
+
+        kept = []
+        return self._run_until(self.blocks[layer].register_forward_hook(keep), images_b3hw, kept)
+
+    @torch.inference_mode()
+    def embedded_tokens(self, images_b3hw):
+        """All tokens that enter block 0, before any of them has seen another: [B, T, D]."""
+
+        def keep(_module, arguments):
+            kept.append(arguments[0])
+            raise _StopForward
+
+        kept = []
+        return self._run_until(self.blocks[0].register_forward_pre_hook(keep), images_b3hw, kept)
+
+    def _run_until(self, hook, images_b3hw, kept):
+        try:
+            self.run(images_b3hw)
+        except _StopForward:
+            return kept[0]
+        finally:
+            hook.remove()
+        raise RuntimeError(f"the forward pass of backbone {self.spec.name} never met its block")
+
+    def _check_layer(self, layer):
+        if not 0 <= layer < self.depth:
+            raise UserError(
+                f"Backbone '{self.spec.name}' has no block {layer}: '{self.spec.model}' has "
+                f"{self.depth} blocks, numbered 0 to {self.depth - 1}."
+            )
+
+
+def permute_patches(tokens_bpd, image_ids, seed):
+    """Shuffle each image's patches: the control arm `token_order: permuted`.
+
+    The order depends on `seed` and the image's id only, not on batch or shard. tokens_bpd:
+    [B, P, D]; returns the same shape.
+    """
+    orders = [patch_order(tokens_bpd.shape[1], image_id, seed) for image_id in image_ids]
+    index_bp1 = torch.from_numpy(np.stack(orders)).to(tokens_bpd.device)[:, :, None]
+    return torch.gather(tokens_bpd, 1, index_bp1.expand_as(tokens_bpd))
+
+
+def patch_order(patches, image_id, seed):
+    """The raster positions of an image's patches in permuted order: int64 [P]."""
+    entropy = int.from_bytes(hashlib.sha256(image_id.encode()).digest()[:16])
+    return np.random.default_rng([seed, entropy]).permutation(patches)

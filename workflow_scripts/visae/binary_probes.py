@@ -1,0 +1,195 @@
+"""Many one-against-others logistic probes over nested feature budgets.
+
+Each probe is L2-penalised logistic regression (C = 1: sum of losses + ‖w‖²/2, free intercept),
+started from the solution of the next smaller budget. Small budgets, and on CUDA all of them,
+are solved by Newton's method for a batch of tasks at once; larger ones on CPU by scikit-learn's
+lbfgs. The problem is strictly convex, so the solver changes the time and not the probe.
+"""
+
+import collections
+import concurrent.futures
+import itertools
+import multiprocessing
+from dataclasses import dataclass
+
+import numpy as np
+
+from visae.probes import sklearn_lbfgs
+
+NEWTON_FEATURES = 32
+"""Largest budget that a CPU solves by Newton's method: its Hessians cost n·k² each."""
+
+_BATCH_BYTES = {"cpu": 128 * 2**20, "cuda": 8 * 2**30}
+_BATCH_TASKS = 16
+_NEWTON_STEPS = 50
+
+
+@dataclass(frozen=True)
+class BinaryTask:
+    """Tell positive from negative images by features in order of their rank."""
+
+    train_kn: np.ndarray
+    """float [k, n]: codes of the k ranked features on the training images (feature-major)."""
+    positive: np.ndarray
+    """bool [n]."""
+    test_km: np.ndarray
+    """float [k, m]: the same features on the test images."""
+
+
+def nested_probes(tasks, budgets, max_iter=500, device="cpu", processes=1):
+    """For each task yield (decision values float32 [budgets, m], converged bool [budgets]).
+
+    tasks: iterable of BinaryTask, consumed as the workers get free, so that memory holds a few
+    batches. budgets: ascending feature counts, none above k. processes: worker processes (CPU),
+    each with one BLAS thread.
+    """
+    budgets = list(budgets)
+    batches = _batches(tasks, "cpu" if device == "cpu" else "cuda")
+    if device != "cpu" or processes == 1:
+        for batch in batches:
+            yield from fit_batch(batch, budgets, max_iter, device)
+        return
+    with worker_pool(processes) as pool:
+        waiting = collections.deque()
+        for batch in batches:
+            waiting.append(pool.submit(fit_batch, batch, budgets, max_iter, device))
+            if len(waiting) > 2 * processes:
+                yield from waiting.popleft().result()
+        while waiting:
+            yield from waiting.popleft().result()
+
+
+def worker_pool(processes):
+    """A pool of single-threaded workers.
+
+    Forked: a spawned worker would run the workflow script's own lines again. Two BLAS threads
+    per worker on as many cores are 30 times slower than one.
+    """
+    return concurrent.futures.ProcessPoolExecutor(
+        processes, multiprocessing.get_context("fork"), initializer=_use_one_thread
+    )
+
+
+def _use_one_thread():
+    import threadpoolctl
+    import torch
+
+    threadpoolctl.threadpool_limits(1)
+    torch.set_num_threads(1)
+
+
+def _batches(tasks, device):
+    """Group consecutive tasks until the batch's design matrices fill the device's share."""
+    tasks = iter(tasks)
+    for task in tasks:
+        task_bytes = 8 * task.train_kn.size
+        size = int(np.clip(_BATCH_BYTES[device] // max(task_bytes, 1), 1, _BATCH_TASKS))
+        yield [task, *itertools.islice(tasks, size - 1)]
+
+
+def fit_batch(tasks, budgets, max_iter, device):
+    """What `nested_probes` yields, for a batch of tasks, as a list."""
+    newton_budgets = [k for k in budgets if device != "cpu" or k <= NEWTON_FEATURES]
+    lbfgs_budgets = budgets[len(newton_budgets) :]
+    solutions = [[] for _ in tasks]
+    for probes in _newton_over_budgets(tasks, newton_budgets, device):
+        for solution, probe in zip(solutions, probes, strict=True):
+            solution.append(probe)
+    results = []
+    for task, solution in zip(tasks, solutions, strict=True):
+        solution += _lbfgs_over_budgets(task, lbfgs_budgets, max_iter, solution)
+        test = task.test_km.astype(np.float32)
+        scores = [coef @ test[: coef.size] + intercept for coef, intercept, _ in solution]
+        converged = [converged for _, _, converged in solution]
+        results.append((np.array(scores, dtype=np.float32), np.array(converged)))
+    return results
+
+
+def _lbfgs_over_budgets(task, budgets, max_iter, smaller):
+    """(coef, intercept, converged) for each budget, each started from the one before."""
+    if not budgets:
+        return []
+    x = np.ascontiguousarray(task.train_kn.T, dtype=np.float32)
+    # The gradient of the mean loss is bounded by the share of the rarer side.
+    share = min(task.positive.mean(), 1 - task.positive.mean())
+    start = (smaller[-1][0][None], smaller[-1][1][None]) if smaller else None
+    probes = []
+    for k in budgets:
+        coef, intercept, converged = sklearn_lbfgs(
+            x[:, :k], task.positive, max_iter, 1e-4 * share, start
+        )
+        start = coef, intercept
+        probes.append((coef[0], intercept[0], converged))
+    return probes
+
+
+def _newton_over_budgets(tasks, budgets, device):
+    """For each budget yield [(coef, intercept, converged) of each task]."""
+    import torch
+
+    if not budgets:
+        return
+    dtype = torch.float64 if device == "cpu" else torch.float32
+    images = max(task.positive.size for task in tasks)
+    x = torch.zeros(len(tasks), images, max(budgets) + 1, dtype=dtype, device=device)
+    x[:, :, 0] = 1  # the intercept
+    y = torch.zeros(len(tasks), images, dtype=dtype, device=device)
+    weights = torch.zeros_like(y)  # zero on the images that pad the smaller tasks
+    for i, task in enumerate(tasks):
+        n = task.positive.size
+        codes = torch.as_tensor(np.ascontiguousarray(task.train_kn[: max(budgets)]))
+        x[i, :n, 1:] = codes.to(device).to(dtype).T
+        y[i, :n] = torch.as_tensor(task.positive).to(device)
+        weights[i, :n] = 1
+    parameters = torch.zeros(len(tasks), 1, dtype=dtype, device=device)
+    for k in budgets:
+        grown = k + 1 - parameters.shape[1]
+        parameters = torch.nn.functional.pad(parameters, (0, grown))
+        parameters, converged = newton(x[:, :, : k + 1], y, weights, parameters)
+        found = parameters.cpu().numpy()
+        yield [(row[1:], row[0], bool(ok)) for row, ok in zip(found, converged.cpu(), strict=True)]
+
+
+def newton(x_bnk, y_bn, weights_bn, parameters_bk):
+    """Penalised logistic regressions by damped Newton steps, a batch at a time.
+
+    x_bnk: design matrices whose first column is the intercept's (1, not penalised); y_bn: 0 or
+    1; weights_bn: 0 leaves an image out; parameters_bk: where to start. Returns (parameters
+    [b, k], converged bool [b]): converged when a Newton step can lower the loss by no more than
+    a fraction of it that the number type resolves.
+    """
+    import torch
+
+    penalty = torch.ones_like(parameters_bk)
+    penalty[:, 0] = 0
+    resolution = 1e-14 if x_bnk.dtype == torch.float64 else 1e-7
+
+    def loss_and_probability(parameters):
+        logits = torch.bmm(x_bnk, parameters[:, :, None])[:, :, 0]
+        entropy = torch.nn.functional.softplus(logits) - y_bn * logits
+        loss = (weights_bn * entropy).sum(1) + (penalty * parameters.square()).sum(1) / 2
+        return loss, torch.sigmoid(logits)
+
+    parameters = parameters_bk
+    loss, probability = loss_and_probability(parameters)
+    for _ in range(_NEWTON_STEPS):
+        residual = (weights_bn * (probability - y_bn))[:, None]
+        gradient = torch.bmm(residual, x_bnk)[:, 0] + penalty * parameters
+        curvature = (weights_bn * probability * (1 - probability))[:, :, None]
+        hessian = torch.bmm(x_bnk.transpose(1, 2), x_bnk * curvature)
+        hessian.diagonal(dim1=1, dim2=2).add_(penalty + 1e-10)
+        step = torch.cholesky_solve(gradient[:, :, None], torch.linalg.cholesky(hessian))[:, :, 0]
+        decrement = (gradient * step).sum(1)
+        converged = decrement <= resolution * loss
+        length = torch.ones_like(loss)
+        for _ in range(30):
+            trial = parameters - length[:, None] * step
+            trial_loss, trial_probability = loss_and_probability(trial)
+            accepted = trial_loss <= loss - 1e-4 * length * decrement + resolution * loss
+            if accepted.all():
+                break
+            length = torch.where(accepted, length, length / 2)
+        parameters, loss, probability = trial, trial_loss, trial_probability
+        if converged.all():  # after the step: it squares what error is left
+            break
+    return parameters, converged

@@ -1,0 +1,68 @@
+"""Figure 2a: does low reconstruction error mean that downstream information is preserved?"""
+
+import numpy as np
+from matplotlib.lines import Line2D
+
+from visae import statistics
+from visae.figures import style
+
+
+@style.styled
+def draw(rows, styles):
+    """FVU (M2) against preservation (M3), one point per SAE, from `summaries.paired_scores`.
+
+    Darker points have a larger K; the large mark is the backbone's mean. ρ is Spearman's over
+    the backbones' means. FVU is lower-is-better, so agreement of the metrics is a negative ρ.
+    """
+    targets = sorted({row["k"] for row in rows})
+    known = [row for row in rows if row["fvu"] is not None and row["preservation"] is not None]
+    figure = style.new_figure(style.COLUMN_WIDTH, 2.6)
+    axes = figure.subplots()
+    means = {}
+    for backbone, look in styles.items():
+        own = [row for row in known if row["backbone"] == backbone]
+        if not own:
+            continue
+        shade = [0.35 + 0.5 * (targets.index(row["k"]) + 1) / len(targets) for row in own]
+        axes.scatter(
+            [row["fvu"] for row in own], [row["preservation"] for row in own],
+            color=[style.tint(look.color, share) for share in shade], marker=look.marker, s=11,
+            linewidths=0,
+        )  # fmt: skip
+        means[backbone] = np.mean([[row["fvu"], row["preservation"]] for row in own], axis=0)
+        axes.scatter(*means[backbone], color=look.color, marker=look.marker, s=48,
+                     edgecolors="white", linewidths=0.9, zorder=3)  # fmt: skip
+    axes.margins(0.09)
+    axes.axhline(1, color=style.MUTED, linewidth=0.6, linestyle=(0, (2, 2)), zorder=0)
+    axes.set_xlabel("M2: fraction of variance unexplained (lower is better)")
+    axes.set_ylabel("M3: accuracy kept (higher is better)")
+    axes.set_title(_summary(means, len(known), len(rows) - len(known)), loc="left",
+                   fontsize=style.SMALL, color=style.MUTED)  # fmt: skip
+    _key(figure, means, styles)
+    return figure
+
+
+def _key(figure, means, styles):
+    """Names right of the plot, in the order in which the means stand."""
+    order = sorted(means, key=lambda backbone: -means[backbone][1])
+    handles = [
+        Line2D([], [], color=styles[b].color, marker=styles[b].marker, markersize=5, linestyle="",
+               label=styles[b].label)
+        for b in order
+    ]  # fmt: skip
+    figure.legend(handles=handles, loc="outside right center", frameon=False, handlelength=0.8,
+                  labelcolor=[styles[b].color for b in order], title="mean\n(small: SAEs,\n"
+                  "darker:\nlarger K)", title_fontsize=style.SMALL, alignment="left",
+                  borderaxespad=0.2, handletextpad=0.4)  # fmt: skip
+
+
+def _summary(means, points, missing):
+    correlation = statistics.spearman(*zip(*means.values(), strict=True)) if means else None
+    text = f"n = {points} SAEs" + (f" ({missing} missing)" if missing else "")
+    if correlation is None or correlation.rho is None:
+        return f"{text}; ρ over backbones not computable"
+    exact = "" if correlation.p_exact is None else f" (exact {correlation.p_exact:.3f})"
+    return (
+        f"{text}; over {correlation.n} backbone means\n"
+        f"ρ = {correlation.rho:.2f}, p = {correlation.p_t:.3f}{exact}".replace("-", "−")
+    )

@@ -1,0 +1,51 @@
+"""Images inside Arrow files, as the Hugging Face `datasets` library saves them.
+
+Such an image has the path `{file}.arrow#{row}#{column}`. pyarrow is an optional dependency.
+"""
+
+import functools
+from pathlib import Path
+
+from visae.errors import UserError
+
+_MARK = ".arrow#"
+
+
+def is_arrow_row(path):
+    """Whether `path` names a row of an Arrow file."""
+    return _MARK in Path(path).name
+
+
+def row_path(file, row, column):
+    """The path of the image in `column` of a row of an Arrow file."""
+    return f"{file}#{row}#{column}"
+
+
+def image_bytes(path):
+    """The encoded image that `path` (see `row_path`) names.
+
+    Raises:
+        UserError: pyarrow is not installed.
+        OSError: the file or row is missing, or the row holds no image.
+    """
+    file, row, column = str(path).rsplit("#", 2)
+    table = read_table(file)
+    if int(row) >= table.num_rows:
+        raise OSError(f"{file} has {table.num_rows} rows only")
+    content = table[column][int(row)].as_py()
+    if content is None or content["bytes"] is None:
+        raise OSError(f"row {row} of {file} holds no image")
+    return content["bytes"]
+
+
+@functools.cache
+def read_table(file):
+    """The table in the Arrow stream `file`, memory-mapped: rows are read when they are used."""
+    try:
+        import pyarrow
+    except ImportError as error:
+        raise UserError(
+            f"Reading {file} needs pyarrow, which is not installed: run `pip install pyarrow` in "
+            "the workflow's environment."
+        ) from error
+    return pyarrow.ipc.open_stream(pyarrow.memory_map(str(file))).read_all()

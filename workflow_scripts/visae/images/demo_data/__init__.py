@@ -1,0 +1,85 @@
+"""The demo's data sets: real photographs, laid out on disk like the paper's data sets.
+
+The photographs are those that scikit-image and scikit-learn bring in their packages (nothing is
+downloaded). Each data set lies in a folder of its own below one root and is read by the layout
+that reads the real data set. Equal seeds and sizes give equal files.
+"""
+
+import dataclasses
+import shutil
+import uuid
+from pathlib import Path
+
+import numpy as np
+
+from visae.errors import UserError
+from visae.files import write_json
+from visae.images.demo_data import digits, mosaics, organisms, photographs, textures
+
+# Data set → (layout in visae.images.layouts, writer). New ones go last: the position seeds it.
+DATASETS = {
+    "photographs": ("imagenet", photographs.write),
+    "digits": ("cub_200_2011", digits.write),
+    "textures": ("dtd", textures.write),
+    "organisms": ("inaturalist_2021", organisms.write),
+    "mosaics": ("ade20k", mosaics.write),
+}
+
+_MARKER = "demo_data.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class DemoSizes:
+    """How many images the demo's data sets have, and their side in pixels."""
+
+    image_size: int = 64
+    photographs_train: int = 30
+    """Images per class (79 classes)."""
+    photographs_val: int = 10
+    digits_train: int = 40
+    """Images per class (10 classes)."""
+    digits_test: int = 20
+    textures_part: int = 20
+    """Images per class (9 classes) in each of a partition's three parts."""
+    organisms_train: int = 20
+    """Images per class (27 classes)."""
+    organisms_val: int = 10
+    mosaics_training: int = 200
+    """Images."""
+    mosaics_validation: int = 100
+
+
+def write_demo_data(root, seed, sizes=None):
+    """Write every data set of `DATASETS` below `root`; earlier ones of the demo are replaced.
+
+    Returns:
+        dict: data set → its folder.
+
+    Raises:
+        UserError: a folder of that name holds something else, or a photograph is missing.
+    """
+    sizes = sizes or DemoSizes()
+    folders = {}
+    for position, (name, (layout, write)) in enumerate(DATASETS.items()):
+        folder = Path(root) / name
+        _check_replaceable(folder)
+        partial = folder.with_name(f".{name}.{uuid.uuid4().hex[:8]}.partial")
+        try:
+            partial.mkdir(parents=True)
+            write(partial, np.random.default_rng([seed, position]), sizes)
+            description = {"layout": layout, "seed": seed, "sizes": dataclasses.asdict(sizes)}
+            write_json(partial / _MARKER, description)
+            shutil.rmtree(folder, ignore_errors=True)
+            partial.rename(folder)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+        folders[name] = folder
+    return folders
+
+
+def _check_replaceable(folder):
+    if folder.exists() and any(folder.iterdir()) and not (folder / _MARKER).exists():
+        raise UserError(
+            f"{folder} holds files that the demo has not written and would replace: choose "
+            "another root for the demo's data, or move them away."
+        )

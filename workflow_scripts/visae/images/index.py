@@ -1,0 +1,175 @@
+"""The index of an image data set: which images a split has, where they lie, what they show.
+
+Every layout (`visae.images.layouts`) ends in an `ImageIndex`; everything after it reads the
+index only. The files are specified in docs/formats.md.
+"""
+
+import csv
+import itertools
+from typing import NamedTuple
+
+from visae.errors import UserError
+from visae.files import atomic_path
+from visae.fingerprints import of_bytes
+
+UNLABELLED = -1
+
+
+class ImageRecord(NamedTuple):
+    """One image.
+
+    `image_id` is unique in its split, `path` and `mask` are relative to the data set's root with
+    `/` between folders, `label` is `UNLABELLED` and `class_name` empty where the truth is a mask.
+    """
+
+    image_id: str
+    path: str
+    label: int
+    class_name: str
+    mask: str = ""
+
+
+class ClassRecord(NamedTuple):
+    """One class; siblings share a non-empty `parent`."""
+
+    label: int
+    class_name: str
+    parent: str = ""
+
+
+class ImageIndex(NamedTuple):
+    """The images of one split, sorted by `image_id`, and the classes of the whole data set."""
+
+    images: tuple[ImageRecord, ...]
+    classes: tuple[ClassRecord, ...]
+
+    def fingerprint(self):
+        """Hash of everything in the index, first 16 hexadecimal digits."""
+        return of_bytes(
+            *("\t".join(map(str, row)).encode() + b"\n" for row in self.images),
+            b"\n",
+            *("\t".join(map(str, row)).encode() + b"\n" for row in self.classes),
+        )
+
+
+def build_index(images, classes, where):
+    """Sort and check image and class records; `where` names their source in messages.
+
+    Raises:
+        UserError: no images, an `image_id` twice, a label that is no class, or classes that are
+            not numbered 0 … C−1 in order with unique names.
+    """
+    classes = tuple(classes)
+    for position, record in enumerate(classes):
+        if record.label != position:
+            raise UserError(
+                f"The classes of {where} are to be numbered 0 … {len(classes) - 1} without gaps, "
+                f"but number {position} is missing ('{record.class_name}' has {record.label})."
+            )
+    repeated = first_duplicate(record.class_name for record in classes)
+    if repeated is not None:
+        raise UserError(f"The class '{repeated}' is listed twice in {where}: remove one of them.")
+    images = tuple(sorted(images))
+    if not images:
+        raise UserError(f"No images were found in {where}: check the data set's root and split.")
+    for first, second in itertools.pairwise(images):
+        if first.image_id == second.image_id:
+            raise UserError(
+                f"The image id '{first.image_id}' appears twice in {where} ({first.path} and "
+                f"{second.path}): image ids must be unique, so remove one of the two."
+            )
+    for record in images:
+        if record.label != UNLABELLED and not (
+            0 <= record.label < len(classes)
+            and classes[record.label].class_name == record.class_name
+        ):
+            raise UserError(
+                f"The image '{record.image_id}' in {where} has label {record.label} "
+                f"('{record.class_name}'), which is none of the {len(classes)} classes."
+            )
+    return ImageIndex(images, classes)
+
+
+def first_duplicate(values):
+    """The first value that occurs a second time, or None."""
+    seen = set()
+    for value in values:
+        if value in seen:
+            return value
+        seen.add(value)
+    return None
+
+
+def check_disjoint(splits):
+    """Refuse splits (name → ImageIndex) that share an image.
+
+    Raises:
+        UserError: naming both splits and one of the shared images.
+    """
+    owner = {}
+    for name, index in splits.items():
+        for record in index.images:
+            other = owner.setdefault(record.image_id, name)
+            if other != name:
+                raise UserError(
+                    f"The splits '{other}' and '{name}' overlap: both hold the image "
+                    f"'{record.image_id}', so scores on one would leak from the other; "
+                    "choose splits without common images."
+                )
+
+
+def write_images(path, index):
+    """Write the images of `index` as `index/{dataset}/{split}.csv`."""
+    has_masks = any(record.mask for record in index.images)
+    columns = ImageRecord._fields if has_masks else ImageRecord._fields[:-1]
+    _write_rows(path, columns, (record[: len(columns)] for record in index.images))
+
+
+def write_classes(path, index):
+    """Write the classes of `index` as `index/{dataset}/classes.csv`."""
+    _write_rows(path, ClassRecord._fields, index.classes)
+
+
+def read_index(images_path, classes_path):
+    """Read what `write_images` and `write_classes` wrote, checked like a new index.
+
+    Raises:
+        UserError: other columns, a label that is no number, or rows that `build_index` refuses.
+    """
+    images = _read_rows(images_path, ImageRecord, {ImageRecord._fields, ImageRecord._fields[:-1]})
+    classes = _read_rows(classes_path, ClassRecord, {ClassRecord._fields})
+    return build_index(images, classes, images_path)
+
+
+def _write_rows(path, columns, rows):
+    with (
+        atomic_path(path) as temporary,
+        open(temporary, "w", newline="", encoding="utf-8") as handle,
+    ):
+        writer = csv.writer(handle, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows(rows)
+
+
+def _read_rows(path, record_type, headers):
+    """The rows of a CSV file as records of `record_type`; `headers` are the columns allowed."""
+    with open(path, newline="", encoding="utf-8") as handle:
+        reader = csv.reader(handle)
+        header = tuple(next(reader, ()))
+        if header not in headers:
+            raise UserError(
+                f"{path} has the columns '{','.join(header)}' and not "
+                f"'{','.join(record_type._fields)}': write the index again."
+            )
+        at = header.index("label")
+        records = []
+        for row in reader:
+            try:
+                row[at] = int(row[at])
+                records.append(record_type(*row))
+            except (TypeError, ValueError, IndexError) as error:
+                raise UserError(
+                    f"{path}, line {reader.line_num}: '{','.join(map(str, row))}' is no row of an "
+                    f"index ({error}): write the index again."
+                ) from error
+    return records

@@ -1,0 +1,61 @@
+"""ADE20K scene parsing (SceneParse150): `images/` and `annotations/`, `training` and `validation`.
+
+A mask's value 0 is unlabelled and v = 1 … 150 the class v − 1, named by `objectInfo150.txt`
+(tab-separated, with columns `Idx` and `Name`) where that lies in the root. Images have a mask
+instead of a label.
+"""
+
+import csv
+
+from visae.errors import UserError
+from visae.images.index import UNLABELLED, ImageRecord
+from visae.images.layouts.folders import image_files_by_stem, number_classes, require
+
+SPLITS = ("training", "validation")
+SOURCE = "http://sceneparsing.csail.mit.edu (ADEChallengeData2016.zip)"
+
+_CLASSES = 150
+
+
+def read(root, split):
+    """Image records of `split` with their masks, and the class records."""
+    images = image_files_by_stem(require(root / "images" / split, "The folder of images", SOURCE))
+    masks = image_files_by_stem(
+        require(root / "annotations" / split, "The folder of masks", SOURCE)
+    )
+    unpaired = sorted(images.keys() ^ masks.keys())
+    if unpaired:
+        lacks = "mask" if unpaired[0] in images else "image"
+        raise UserError(
+            f"The images and masks of the split '{split}' of {root} do not pair up: "
+            f"'{unpaired[0]}' has no {lacks}, and {len(unpaired)} file(s) are alone; unpack the "
+            f"data set again ({SOURCE})."
+        )
+    records = [
+        ImageRecord(
+            name,
+            f"images/{split}/{file}",
+            UNLABELLED,
+            "",
+            f"annotations/{split}/{masks[name]}",
+        )
+        for name, file in images.items()
+    ]
+    return records, number_classes(_class_names(root / "objectInfo150.txt"))
+
+
+def _class_names(path):
+    if not path.exists():
+        return [f"object_{number:03d}" for number in range(1, _CLASSES + 1)]
+    with open(path, newline="", encoding="utf-8") as handle:
+        reader = csv.DictReader(handle, delimiter="\t")
+        if not {"Idx", "Name"} <= set(reader.fieldnames or ()):
+            raise UserError(f"{path} has no columns Idx and Name: get it again from {SOURCE}.")
+        rows = [(row["Idx"].strip(), row["Name"].strip()) for row in reader]
+    for expected, (number, name) in enumerate(rows, start=1):
+        if number != str(expected):
+            raise UserError(
+                f"{path} numbers the class '{name}' {number} where {expected} is expected: get it "
+                f"again from {SOURCE}."
+            )
+    return [name for _, name in rows]

@@ -1,0 +1,78 @@
+"""iNaturalist 2021: `train`, `train_mini` or `val` with one folder per species.
+
+Folders are named by number and taxonomy, from kingdom to species, as in
+`00000_Animalia_Annelida_Clitellata_Haplotaxida_Lumbricidae_Lumbricus_terrestris`. The class is
+the folder's name and its parent the genus (with its family: some names of genera occur in two
+kingdoms). Where `{split}.json` lies in the root, it is what says which images there are.
+"""
+
+import json
+
+from visae.errors import UserError
+from visae.images.index import ImageRecord
+from visae.images.layouts.folders import (
+    check_listed,
+    class_folders,
+    images_by_class,
+    number_classes,
+    require,
+    stem,
+    subfolders,
+)
+
+SPLITS = ("train", "train_mini", "val")
+SOURCE = "https://github.com/visipedia/inat_comp/tree/master/2021"
+
+_RANKS = 8  # number, kingdom, phylum, class, order, family, genus, species
+
+
+def read(root, split):
+    """Image and class records of `split`."""
+    require(root / split, f"The folder of the split '{split}'", SOURCE)
+    listing = root / f"{split}.json"
+    if listing.exists():
+        return _from_json(root, listing)
+    class_folders(root / split, SOURCE)
+    present = [name for name in SPLITS if (root / name).is_dir()]
+    names = sorted({folder for name in present for folder in subfolders(root / name)})
+    classes = number_classes(names, {name: _genus(name, root / split) for name in names})
+    return images_by_class(root, split, classes), classes
+
+
+def _from_json(root, listing):
+    try:
+        content = json.loads(listing.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise UserError(
+            f"{listing} is no whole JSON file ({error}): get it again from {SOURCE}."
+        ) from error
+    names = {c["id"]: c["image_dir_name"] for c in content["categories"]}
+    ordered = sorted(names.values())
+    classes = number_classes(ordered, {name: _genus(name, listing) for name in ordered})
+    label_of = {record.class_name: record.label for record in classes}
+    category_of = {a["image_id"]: a["category_id"] for a in content["annotations"]}
+    check_listed(root, [image["file_name"] for image in content["images"]], listing)
+    records = []
+    for image in content["images"]:
+        path = image["file_name"]
+        category = category_of.get(image["id"])
+        if category not in names:
+            raise UserError(
+                f"{listing} gives the image '{path}' the category {category}, which is none of its "
+                f"{len(names)} categories: get the file again from {SOURCE}."
+            )
+        name = names[category]
+        image_id = f"{name}/{stem(path.rpartition('/')[2])}"
+        records.append(ImageRecord(image_id, path, label_of[name], name))
+    return records, classes
+
+
+def _genus(name, where):
+    """Family and genus of a class folder's name."""
+    parts = name.split("_")
+    if len(parts) < _RANKS:
+        raise UserError(
+            f"The class '{name}' in {where} does not carry number and taxonomy from kingdom to "
+            f"species in its name: unpack the 2021 data set again ({SOURCE})."
+        )
+    return "_".join(parts[5:7])

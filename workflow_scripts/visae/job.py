@@ -1,0 +1,32 @@
+"""Running the body of a rule's script: its log, its line on the terminal, its errors."""
+
+import os
+import sys
+import time
+import traceback
+
+from visae.errors import UserError
+
+
+def run(body, snakemake):
+    """Call `body(snakemake)` with stdout and stderr in the rule's log.
+
+    One line on the terminal says what was done and how long it took, or what was wrong. An
+    error that is meant for the user is shown as its sentence; the traceback is in the log.
+    """
+    terminal = os.fdopen(os.dup(sys.stderr.fileno()), "w", buffering=1)
+    log = open(snakemake.log[0], "w", buffering=1)  # noqa: SIM115 (open until the process ends)
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+        os.dup2(log.fileno(), stream.fileno())
+    title = " ".join([snakemake.rule, *map(str, snakemake.wildcards)])
+    start = time.monotonic()
+    try:
+        body(snakemake)
+    except BaseException as error:
+        traceback.print_exc()
+        sentence = str(error) if isinstance(error, UserError) else repr(error)
+        terminal.write(f"✗ {title}: {sentence}\n  (log: {snakemake.log[0]})\n")
+        sys.stdout.flush()
+        os._exit(1)
+    terminal.write(f"✓ {title} ({time.monotonic() - start:.1f} s)\n")

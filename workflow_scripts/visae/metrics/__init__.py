@@ -1,0 +1,1 @@
+"""The seven metrics: each module turns reductions into a `visae.scores.Score`."""

@@ -1,0 +1,1 @@
+"""Sparse autoencoders: families, training, checkpoints and inference."""

@@ -1,0 +1,104 @@
+"""Inference thresholds by pooled quantile: exact, and in memory for the kept codes only.
+
+The threshold of an SAE is the value above which a fraction K/F of the codes of held-out tokens
+lies, so that L0 = K there. It is the (n·K)-th largest of n·F codes: a stream of batches is cut
+down to the n·K largest so far, which gives the same value however the tokens are batched.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+TOKENS_PER_BATCH = 2048
+
+
+class Threshold(NamedTuple):
+    """A measured inference threshold."""
+
+    value: float | None
+    """Codes at least this large are kept; None where the threshold was trained."""
+    l0: float
+    """Mean number of codes per token that this keeps, on the held-out tokens."""
+    saturated: bool
+    """Fewer than n·K codes were positive: the value is the smallest positive code."""
+
+
+class LargestValues:
+    """The `budget` largest positive values of a stream of tensors."""
+
+    def __init__(self, budget):
+        self._budget = budget
+        self._pieces, self._held = [], 0
+        self._floor = 0.0
+
+    def add(self, values):
+        """Take the values (float32, any shape) into account."""
+        piece = values[values > 0] if self._floor == 0 else values[values >= self._floor]
+        self._pieces.append(piece)
+        self._held += len(piece)
+        if self._held > 1.5 * self._budget:
+            self._cut()
+
+    def _cut(self):
+        values = torch.cat(self._pieces)
+        cut = values.topk(self._budget, sorted=False).values.min()
+        # Ties with the smallest are kept, since they are at the threshold.
+        self._floor = float(cut)
+        values = values[values >= cut]
+        self._pieces, self._held = [values], len(values)
+
+    def threshold(self, tokens):
+        """The Threshold, of `tokens` tokens."""
+        if self._held > self._budget:
+            self._cut()
+        values = torch.cat(self._pieces)
+        smallest = float(values.min()) if len(values) else 0.0
+        return Threshold(smallest, len(values) / tokens, len(values) < self._budget)
+
+
+class ActiveCodes:
+    """Counts positive codes: for SAEs whose threshold is trained."""
+
+    def __init__(self):
+        self._active = 0
+
+    def add(self, codes):
+        """Take the codes of a batch into account."""
+        self._active += int((codes > 0).sum())
+
+    def threshold(self, tokens):
+        """A Threshold without a value, of `tokens` tokens."""
+        return Threshold(None, self._active / tokens, False)
+
+
+def held_out_images(cache, images):
+    """Numbers of at most `images` images, evenly spaced over a cache: int64 array."""
+    count = min(images, cache.images)
+    return np.arange(count) * cache.images // count
+
+
+def held_out_tokens(cache, images):
+    """Yield the activations of evenly spaced images: float16 tensors [≤ TOKENS_PER_BATCH, D]."""
+    chosen = held_out_images(cache, images)
+    for number, (start, stop) in enumerate(cache.chunks):
+        rows = chosen[(chosen >= start) & (chosen < stop)] - start
+        if len(rows):
+            tokens = cache.read_chunk(number)[rows].reshape(-1, cache.info.width)
+            yield from torch.from_numpy(tokens).split(TOKENS_PER_BATCH)
+
+
+def measure_thresholds(models, budgets, cache, images):
+    """Thresholds and L0 of several SAEs by one read of a held-out cache: a list of Threshold.
+
+    models: SparseAutoencoder, on one device, with threshold 0 where it is to be measured.
+    budgets: K of each SAE, or None where the model's own threshold stands and only L0 is
+    measured. images: how many images are read, evenly spaced over the cache.
+    """
+    tokens = len(held_out_images(cache, images)) * cache.info.patches
+    counters = [ActiveCodes() if k is None else LargestValues(int(k) * tokens) for k in budgets]
+    for batch in held_out_tokens(cache, images):
+        batch = batch.to(models[0].encoder_weight.device)
+        for model, counter in zip(models, counters, strict=True):
+            counter.add(model.encode(model.normalise(batch)))
+    return [counter.threshold(tokens) for counter in counters]

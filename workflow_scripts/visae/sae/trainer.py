@@ -1,0 +1,141 @@
+"""One SAE in training: parameters, exact gradients, clipping and Adam.
+
+The gradients are written out rather than left to autograd: the loss is a mean of squares and
+the code is linear where it is active, so that a few products say all of it (and the sparse
+step can leave out the zeros). For a batch x [B, D] with pre = x Wₑᵀ + b, codes c = pre on the
+kept entries, residual r = c W_d − x and scale = 2 / (B·D):
+
+    loss = mean(r²),   ∂W_d = scale · cᵀ r,   ∂c = scale · r W_dᵀ,   ∂Wₑ = (∂c on kept)ᵀ x.
+
+`scale` is multiplied last, so that no operand of a float16 product is too small for it.
+"""
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import nn
+
+ENCODER_WEIGHT, ENCODER_BIAS, DECODER_WEIGHT = "encoder_weight", "encoder_bias", "decoder_weight"
+
+
+class StepResult(NamedTuple):
+    """What a step saw; tensors on the training device, so that nothing waits for them."""
+
+    loss: torch.Tensor
+    """Mean squared error over elements, []."""
+    active: torch.Tensor
+    """Non-zero codes of the batch, []."""
+    fired: torch.Tensor
+    """Which features were active at all, bool [F]."""
+
+
+def product(left, right, half):
+    """left @ right in float32; with `half`, float16 operands and a float32 sum.
+
+    CUDA has a kernel for the latter; elsewhere the rounded operands are multiplied in float32,
+    which is the same number up to the order of the sum.
+    """
+    if not half:
+        return left @ right
+    if left.is_cuda:
+        return torch.mm(left.half(), right.half(), out_dtype=torch.float32)
+    return left.half().float() @ right.half().float()
+
+
+def initial_weights(features, width, seed):
+    """PyTorch's default linear layer and a Xavier-uniform decoder, drawn in this order on the CPU.
+
+    This is the order in which overcomplete 0.3.0 draws after `torch.manual_seed(seed)`.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    bound = 1 / math.sqrt(width)
+    weights = {
+        ENCODER_WEIGHT: torch.empty(features, width),
+        ENCODER_BIAS: torch.empty(features),
+        DECODER_WEIGHT: torch.empty(features, width),
+    }
+    nn.init.kaiming_uniform_(weights[ENCODER_WEIGHT], a=math.sqrt(5), generator=generator)
+    nn.init.uniform_(weights[ENCODER_BIAS], -bound, bound, generator=generator)
+    nn.init.xavier_uniform_(weights[DECODER_WEIGHT], generator=generator)
+    return weights
+
+
+class Trainer:
+    """Base of the families. A family says which codes are kept: `keep`, and `threshold`.
+
+    spec: SaeSpec. width: D. settings: TrainingSettings. device: torch.device.
+    """
+
+    def __init__(self, spec, width, settings, device):
+        self.spec, self.width, self.settings = spec, width, settings
+        self.device = torch.device(device)
+        self.features = spec.expansion_factor * width
+        self.half = settings.precision == "float16" and self.device.type == "cuda"
+        weights = initial_weights(self.features, width, settings.seed)
+        self.weights = {
+            name: nn.Parameter(tensor.to(self.device)) for name, tensor in weights.items()
+        }
+        self.optimizer = torch.optim.Adam(
+            self.weights.values(), lr=settings.learning_rate, fused=True
+        )
+
+    @torch.no_grad()
+    def step(self, normalised_bd):
+        """One step of training on normalised activations float32 [B, D]: a StepResult."""
+        normalise_rows(self.weights[DECODER_WEIGHT])
+        result = self.set_gradients(normalised_bd)
+        nn.utils.clip_grad_norm_(self.weights.values(), self.settings.gradient_clip)
+        self.optimizer.step()
+        return result
+
+    def set_gradients(self, normalised_bd):
+        """Set `.grad` of every parameter for this batch: a StepResult."""
+        return self.set_dense_gradients(normalised_bd)
+
+    @torch.no_grad()
+    def set_dense_gradients(self, normalised_bd):
+        """The gradients by products of full matrices: for CUDA, and the reference elsewhere."""
+        x_bd, half = normalised_bd, self.half
+        encoder, bias, decoder = self.weights.values()
+        pre_bf = product(x_bd, encoder.T, half).add_(bias)
+        keep_bf = self.keep(pre_bf)
+        codes_bf = pre_bf.masked_fill_(~keep_bf, 0)
+        residual_bd = product(codes_bf, decoder, half).sub_(x_bd)
+        scale = 2 / x_bd.numel()
+        decoder.grad = product(codes_bf.T, residual_bd, half).mul_(scale)
+        pull_bf = product(residual_bd, decoder.T, half).masked_fill_(~keep_bf, 0)
+        encoder.grad = product(pull_bf.T, x_bd, half).mul_(scale)
+        bias.grad = pull_bf.sum(0).mul_(scale)
+        return StepResult(residual_bd.square().mean(), keep_bf.sum(), keep_bf.any(0))
+
+    def keep(self, pre_bf):
+        """Which codes are active, bool [B, F], of pre-activations [B, F]; NaN counts as active."""
+        raise NotImplementedError
+
+    def finish(self):
+        """Encoder weight, encoder bias, and decoder with rows of unit norm: float32 tensors."""
+        normalise_rows(self.weights[DECODER_WEIGHT])
+        return [weight.detach() for weight in self.weights.values()]
+
+    def threshold(self):
+        """Thresholds [F] that were trained, or None where they are measured after training."""
+        return None
+
+    def state(self):
+        """All that the next step depends on: a mapping of tensors and numbers."""
+        weights = {name: weight.detach() for name, weight in self.weights.items()}
+        return {"weights": weights, "optimizer": self.optimizer.state_dict()}
+
+    def load_state(self, state):
+        """Take over what `state` gave."""
+        with torch.no_grad():
+            for name, weight in self.weights.items():
+                weight.copy_(state["weights"][name])
+        self.optimizer.load_state_dict(state["optimizer"])
+
+
+@torch.no_grad()
+def normalise_rows(weight_fd):
+    """Give each row unit L2 norm, in place."""
+    weight_fd.div_(torch.linalg.vector_norm(weight_fd, dim=1, keepdim=True).add_(1e-8))

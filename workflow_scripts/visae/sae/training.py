@@ -1,0 +1,252 @@
+"""Training all SAEs of a sweep from one pass over the activation cache (paper §3, Appendix A).
+
+The SAEs share the batches and nothing else: each has its own weights from the same seed, so
+that it comes out the same, to the bit, whether it is trained alone or with others.
+"""
+
+import json
+import logging
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+
+from visae import fingerprints
+from visae.cache import check_compatible
+from visae.errors import UserError
+from visae.sae import resume
+from visae.sae.checkpoint import save_sae
+from visae.sae.families import TRAINERS
+from visae.sae.model import SparseAutoencoder
+from visae.sae.threshold import held_out_images, measure_thresholds
+from visae.tokens import TokenStream
+
+# A JumpReLU SAE has converged when its L0 is this close to the target (Appendix Q).
+L0_TOLERANCE = 2
+
+logger = logging.getLogger(__name__)
+
+
+class Window:
+    """The steps since the last line of `training.jsonl`, of one SAE."""
+
+    def __init__(self, name):
+        self.name = name
+        self._clear()
+
+    def _clear(self):
+        self._losses, self._active, self._fired, self._tokens = [], [], None, 0
+
+    def state(self):
+        """The steps so far, for a resumable checkpoint."""
+        return [self._losses, self._active, self._fired, self._tokens]
+
+    def load_state(self, state, device):
+        """Take over what `state` gave."""
+        losses, active, fired, self._tokens = state
+        self._losses = [loss.to(device) for loss in losses]
+        self._active = [count.to(device) for count in active]
+        self._fired = None if fired is None else fired.to(device)
+
+    def add(self, result, tokens):
+        """Take in a StepResult of a batch of `tokens` tokens; nothing is read from the device."""
+        self._losses.append(result.loss)
+        self._active.append(result.active)
+        self._fired = result.fired if self._fired is None else self._fired | result.fired
+        self._tokens += tokens
+
+    def line(self, step, tokens):
+        """The log line for the steps up to `step`, `tokens` in all; the window starts anew.
+
+        Raises UserError when a loss was not finite.
+        """
+        losses = torch.stack(self._losses).double()
+        finite = losses.isfinite().tolist()
+        if not all(finite):
+            first = step - len(finite) + finite.index(False) + 1
+            raise UserError(
+                f"the loss of {self.name} is not finite at step {first}: lower `learning_rate` in "
+                "the config's training settings, or set `precision: float32`"
+            )
+        line = {
+            "step": step,
+            "tokens": tokens,
+            "loss": float(losses.mean()),
+            "l0": float(torch.stack(self._active).sum()) / self._tokens,
+            "dead_fraction": float((~self._fired).double().mean()),
+        }
+        self._clear()
+        return line
+
+
+def train(specs, cache, settings, device, resume_path=None, report=logger.info):
+    """Train SAEs on an open ActivationCache that has statistics.
+
+    specs: list of SaeSpec. settings: TrainingSettings. resume_path: where the resumable
+    checkpoint is kept, if at all. report: called with one line of text now and then.
+
+    Returns a list of (trainer, log), where log is a list of dicts, the lines of `training.jsonl`.
+    Raises UserError when a loss is not finite, and SystemExit after SIGTERM, when the checkpoint
+    has been written.
+    """
+    device = torch.device(device)
+    mean, std = _statistics(cache, device)
+    trainers = [TRAINERS[spec.family](spec, cache.info.width, settings, device) for spec in specs]
+    logs = [[] for _ in trainers]
+    stream = TokenStream(cache, settings.batch_size, settings.seed, settings.window_images)
+    steps = len(stream) * settings.epochs
+    resume_path = Path(resume_path) if resume_path else None
+    fingerprint = run_fingerprint(specs, cache, settings, device)
+    windows = [Window(spec.name) for spec in specs]
+    step = 0
+    if resume_path and (state := resume.load(resume_path, fingerprint, report)):
+        step, logs = state["step"], state["logs"]
+        for trainer, trainer_state in zip(trainers, state["trainers"], strict=True):
+            trainer.load_state(trainer_state)
+        for window, window_state in zip(windows, state["windows"], strict=True):
+            window.load_state(window_state, device)
+        report(f"resuming at step {step} of {steps}")
+    started, first = time.monotonic(), step
+    with resume.sigterm_flag() as stop:
+        for batch in _batches(stream, step, settings.epochs, device):
+            normalised = (batch.float() - mean) / std
+            for trainer, window in zip(trainers, windows, strict=True):
+                window.add(trainer.step(normalised), len(batch))
+            step += 1
+            if step % settings.log_interval == 0 or step == steps:
+                tokens = _tokens_after(step, stream)
+                for log, window in zip(logs, windows, strict=True):
+                    log.append(window.line(step, tokens))
+                rate = (step - first) / (time.monotonic() - started)
+                report(f"step {step} of {steps}, {rate:.2f} per second, {len(specs)} SAEs")
+            if resume_path and (stop.is_set() or step % settings.checkpoint_interval == 0):
+                state = {
+                    "step": step,
+                    "logs": logs,
+                    "trainers": [trainer.state() for trainer in trainers],
+                    "windows": [window.state() for window in windows],
+                }
+                resume.save(resume_path, fingerprint, state)
+            if stop.is_set():
+                report(f"stopped by SIGTERM at step {step} of {steps}")
+                raise SystemExit(resume.STOPPED_BY_SIGTERM)
+    return list(zip(trainers, logs, strict=True))
+
+
+def train_and_save(
+    specs, cache, held_out, folder, settings, device, resume_path=None, report=logger.info
+):
+    """Train SAEs, measure their inference thresholds and write them to `folder/{name}/`.
+
+    cache: open training ActivationCache. held_out: open ActivationCache of the same backbone,
+    on which thresholds and L0 are measured. The rest as for `train`. The resumable checkpoint is
+    removed when all is written.
+    """
+    check_compatible(held_out.info, cache.info.backbone, cache.info.layer)
+    trained = train(specs, cache, settings, device, resume_path, report)
+    models = [_model(trainer, *_statistics(cache, trainer.device)) for trainer, _ in trained]
+    budgets = [
+        spec.k if trainer.threshold() is None else None
+        for spec, (trainer, _) in zip(specs, trained, strict=True)
+    ]
+    measured = measure_thresholds(models, budgets, held_out, settings.threshold_images)
+    for spec, model, (trainer, log), threshold in zip(
+        specs, models, trained, measured, strict=True
+    ):
+        if threshold.value is not None:
+            model.threshold = torch.tensor(threshold.value)
+        config = {
+            **_describe_sae(spec, model, threshold),
+            "training": {**asdict(settings), "device": trainer.device.type, **log[-1]},
+            "data": _describe_data(cache),
+            "held_out": _describe_held_out(held_out, settings, threshold),
+        }
+        save_sae(Path(folder) / spec.name, model, config, log)
+        report(f"{spec.name}: L0 {threshold.l0:.2f} on held-out images")
+    if resume_path:
+        Path(resume_path).unlink(missing_ok=True)
+
+
+def run_fingerprint(specs, cache, settings, device):
+    """Hash of all that decides a run's result: SAEs, settings, data, device type and code."""
+    run = {
+        "specs": [spec.name for spec in specs],
+        "settings": asdict(settings),
+        "cache": cache.fingerprint,
+        "device": torch.device(device).type,
+        "torch": torch.__version__,
+        "code": fingerprints.of_modules(__file__),
+    }
+    return fingerprints.of_bytes(json.dumps(run, sort_keys=True).encode())
+
+
+def _statistics(cache, device):
+    """Mean [D] and std [] of a training cache, float32; UserError when it has none."""
+    if cache.mean is None:
+        raise UserError(
+            f"{cache.path} has no statistics, so it is not a training cache: train on the split "
+            "that the config names as `train`"
+        )
+    mean = torch.from_numpy(cache.mean).float().to(device)
+    return mean, torch.tensor(cache.std, dtype=torch.float32, device=device)
+
+
+def _batches(stream, start, epochs, device):
+    """The batches from step `start` on, over all epochs, on `device`."""
+    for epoch in range(start // len(stream), epochs):
+        skipped = start - epoch * len(stream) if epoch == start // len(stream) else 0
+        for batch in stream.batches(epoch, skipped):
+            if device.type == "cuda":
+                batch = batch.pin_memory()
+            yield batch.to(device, non_blocking=True)
+
+
+def _tokens_after(step, stream):
+    """Tokens seen after `step` steps; the last batch of an epoch may be smaller."""
+    epochs, rest = divmod(step, len(stream))
+    return epochs * stream.cache.tokens + rest * stream.batch_size
+
+
+def _model(trainer, mean, std):
+    threshold = trainer.threshold()
+    if threshold is None:
+        threshold = torch.zeros((), device=trainer.device)
+    return SparseAutoencoder(*trainer.finish(), threshold, mean, std)
+
+
+def _describe_sae(spec, model, threshold):
+    described = {
+        "name": spec.name,
+        "activation": spec.family,
+        "k": spec.k,
+        "sparsity": spec.sparsity,
+        "threshold": threshold.value,
+        "input_dim": model.width,
+        "hidden_dim": model.features,
+        "expansion_factor": spec.expansion_factor,
+    }
+    if spec.family == "jumprelu":
+        described["converged"] = abs(threshold.l0 - spec.sparsity) <= L0_TOLERANCE
+    return described
+
+
+def _describe_data(cache):
+    names = ("backbone", "model", "weights_fingerprint", "layer", "dataset", "split")
+    data = {name: getattr(cache.info, name) for name in (*names, "token_order")}
+    return {**data, "images": cache.images, "cache_fingerprint": cache.fingerprint}
+
+
+def _describe_held_out(cache, settings, threshold):
+    described = {
+        "dataset": cache.info.dataset,
+        "split": cache.info.split,
+        "cache_fingerprint": cache.fingerprint,
+        "images": len(held_out_images(cache, settings.threshold_images)),
+        "l0": threshold.l0,
+    }
+    if threshold.saturated:
+        described["note"] = (
+            "fewer codes are positive than K per token: the threshold is the smallest positive one"
+        )
+    return described

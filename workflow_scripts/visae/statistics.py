@@ -1,0 +1,188 @@
+"""How much of a metric is the backbone, and which metrics rank backbones alike (paper §5, App. B).
+
+Both statistics are small and exact. The analysis of variance is written out here, rather than
+taken from statsmodels (which the tests compare it with), because the bootstrap solves it
+thousands of times: batched normal equations of the size of the number of backbones take
+milliseconds where as many formula fits take minutes.
+"""
+
+import itertools
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+BOOTSTRAP_RESAMPLES = 2000
+BOOTSTRAP_LEVEL = 0.95
+# With three configurations one resample in nine repeats a single one of them, so that the 2.5 %
+# tails hold nothing else; with four it is one in 64.
+BOOTSTRAP_MINIMUM_CONFIGURATIONS = 4
+EXACT_PERMUTATION_LIMIT = 9  # 9! = 362,880 orders; beyond, the t-approximation is good
+
+
+class EtaSquared(NamedTuple):
+    """Shares of the total sum of squares (η² = SS / SS_total), or None with the reason."""
+
+    backbone: float | None
+    configuration: float | None
+    residual: float | None
+    cells: int
+    """Cells of the backbone × configuration grid that hold a value."""
+    missing: int
+    """Cells of the grid that hold none."""
+    reason: str | None
+
+
+class EtaSquaredIntervals(NamedTuple):
+    """Bootstrap intervals (low, high) of the shares in `EtaSquared`."""
+
+    backbone: tuple[float, float]
+    configuration: tuple[float, float]
+    residual: tuple[float, float]
+
+
+class RankCorrelation(NamedTuple):
+    """Spearman's ρ with two two-sided p-values, or None with the reason."""
+
+    rho: float | None
+    p_t: float | None
+    """Student's t with n − 2 degrees of freedom: what the paper prints. Zero at |ρ| = 1."""
+    p_exact: float | None
+    """Share of all n! orders with at least this |ρ|; None above `EXACT_PERMUTATION_LIMIT`."""
+    n: int
+    """Pairs in which both values are known."""
+    missing: int
+    reason: str | None
+
+
+def eta_squared(values_bc):
+    """Two-way additive analysis of variance of one metric, backbone × configuration.
+
+    `values_bc` is [backbones, configurations] with one value per SAE and NaN where there is
+    none. Sums of squares are of type II: each factor's is what it explains beyond the other.
+    Without missing cells the three shares sum to 1; with some they may not, because part of the
+    variation then belongs to either factor. SS_total is taken about the grand mean.
+    """
+    values_bc = np.asarray(values_bc, dtype=np.float64)
+    present_bc = ~np.isnan(values_bc)
+    cells = int(present_bc.sum())
+    missing = values_bc.size - cells
+    backbones = int(present_bc.any(axis=1).sum())
+    configurations = int(present_bc.any(axis=0).sum())
+    reason = None
+    if backbones < 2 or configurations < 2:
+        reason = (
+            f"needs values from 2 backbones and 2 configurations, "
+            f"has {backbones} and {configurations}"
+        )
+    elif cells <= backbones + configurations - 1:
+        reason = f"{cells} values leave no degrees of freedom for the residual"
+    else:
+        shares = _shares(values_bc[None])[0]
+        if np.isnan(shares).any():
+            reason = "all values are equal"
+    if reason:
+        return EtaSquared(None, None, None, cells, missing, reason)
+    return EtaSquared(*(float(share) for share in shares), cells, missing, None)
+
+
+def eta_squared_intervals(values_bc, seed, resamples=BOOTSTRAP_RESAMPLES):
+    """Bootstrap of `eta_squared` over configurations (columns drawn with replacement).
+
+    Backbones are the levels of interest and stay fixed. The intervals are reflected about the
+    estimate ("basic" bootstrap) and cut at 0 and 1: a resample repeats configurations and so
+    understates their spread, and reflection undoes that. Simulated 95 % intervals of the
+    backbone's share hold the truth in 81–87 % of studies with 12 configurations and in 70–77 %
+    with 6 (plain percentiles: 73–76 % and 53–60 %): they tell how far a share hangs on the
+    configurations that were run, and are too short rather than too long.
+
+    Returns None where `eta_squared` is undefined or fewer than
+    `BOOTSTRAP_MINIMUM_CONFIGURATIONS` configurations have values.
+    """
+    values_bc = np.asarray(values_bc, dtype=np.float64)
+    values_bc = values_bc[:, ~np.isnan(values_bc).all(axis=0)]
+    configurations = values_bc.shape[1]
+    estimate = eta_squared(values_bc)
+    if estimate.reason or configurations < BOOTSTRAP_MINIMUM_CONFIGURATIONS:
+        return None
+    drawn_rc = np.random.default_rng(seed).integers(
+        configurations, size=(resamples, configurations)
+    )
+    shares_r3 = _shares(values_bc[:, drawn_rc].transpose(1, 0, 2))
+    tail = 100 * (1 - BOOTSTRAP_LEVEL) / 2
+    low, high = np.nanpercentile(shares_r3, [tail, 100 - tail], axis=0)
+    reflected = np.clip(2 * np.array(estimate[:3]) - [high, low], 0.0, 1.0)
+    return EtaSquaredIntervals(*map(tuple, reflected.T.tolist()))
+
+
+def _shares(values_rbc):
+    """η² of backbone, configuration and residual [R, 3] for a batch of tables [R, B, C].
+
+    The configurations are eliminated from the normal equations of the additive model; what is
+    left is one B × B system per table, whose solution gives SS(backbone | configuration).
+    NaN where a table does not vary.
+    """
+    present = (~np.isnan(values_rbc)).astype(np.float64)
+    cells = present.sum(axis=(1, 2), keepdims=True)
+    grand_mean = np.nansum(values_rbc, axis=(1, 2), keepdims=True) / cells
+    y = np.where(present > 0, values_rbc - grand_mean, 0.0)
+    n_b, n_c = present.sum(axis=2), present.sum(axis=1)
+    sum_b, sum_c = y.sum(axis=2), y.sum(axis=1)
+    # A level that is absent from a resample has sum 0 and count 0, and explains nothing.
+    mean_c = sum_c / np.maximum(n_c, 1)
+    backbone_alone = (sum_b**2 / np.maximum(n_b, 1)).sum(axis=1)
+    configuration_alone = (sum_c * mean_c).sum(axis=1)
+
+    left_b = sum_b - np.einsum("rbc,rc->rb", present, mean_c)
+    per_column = present / np.maximum(n_c, 1)[:, None, :]
+    system_bb = n_b[:, :, None] * np.eye(n_b.shape[1])
+    system_bb = system_bb - np.einsum("rbc,rdc->rbd", per_column, present)
+    # Singular by construction (a constant can move between the factors).
+    inverse_bb = np.linalg.pinv(system_bb, rcond=1e-10, hermitian=True)
+    backbone = np.einsum("rb,rbd,rd->r", left_b, inverse_bb, left_b)
+
+    explained = configuration_alone + backbone
+    total = (y**2).sum(axis=(1, 2))
+    scale = np.nanmax(np.abs(values_rbc), axis=(1, 2))
+    varies = total > cells[:, 0, 0] * (1e-12 * scale) ** 2
+    squares = np.stack([backbone, explained - backbone_alone, total - explained], axis=1)
+    return np.maximum(squares, 0.0) / np.where(varies, total, np.nan)[:, None]
+
+
+def spearman(x, y):
+    """Spearman's rank correlation of two sequences (None or NaN: unknown), ties given mean ranks.
+
+    With n = 5 backbones the two p-values differ much: ρ = 0.9 has p = 0.037 by the
+    t-approximation and 0.083 by counting permutations.
+    """
+    from scipy import stats
+
+    pairs = np.array(
+        [(a, b) for a, b in zip(x, y, strict=True) if _known(a) and _known(b)], dtype=np.float64
+    ).reshape(-1, 2)
+    n, missing = len(pairs), len(x) - len(pairs)
+    if n < 3:
+        return RankCorrelation(None, None, None, n, missing, f"needs 3 pairs, has {n}")
+    ranks = stats.rankdata(pairs, axis=0)
+    if (np.ptp(ranks, axis=0) == 0).any():
+        return RankCorrelation(None, None, None, n, missing, "one side does not vary")
+    standard = (ranks - ranks.mean(axis=0)) / (ranks.std(axis=0) * math.sqrt(n))
+    rho = float(np.clip(standard[:, 0] @ standard[:, 1], -1.0, 1.0))
+    if math.isclose(abs(rho), 1.0, rel_tol=1e-12):
+        rho, p_t = math.copysign(1.0, rho), 0.0
+    else:
+        t = abs(rho) * math.sqrt((n - 2) / (1 - rho**2))
+        p_t = float(2 * stats.t.sf(t, n - 2))
+    return RankCorrelation(rho, p_t, _exact_p(*standard.T, abs(rho)), n, missing, None)
+
+
+def _exact_p(x, y, observed):
+    """Share of the n! pairings of standardised ranks `x` and `y` with |ρ| ≥ `observed`."""
+    if len(x) > EXACT_PERMUTATION_LIMIT:
+        return None
+    orders = np.array(list(itertools.permutations(range(len(x)))))
+    return float(np.mean(np.abs(y[orders] @ x) >= observed - 1e-9))
+
+
+def _known(value):
+    return value is not None and not math.isnan(value)

@@ -1,0 +1,144 @@
+"""One table structure and its three views: CSV keeps every digit, Markdown and LaTeX round.
+
+A value that is not known is None: an empty field in CSV, a dash for people, never 0.
+"""
+
+import csv
+import io
+from dataclasses import dataclass
+
+from visae.files import write_text
+
+UNKNOWN = "–"
+
+# Characters that LaTeX reads as commands or that its default fonts lack.
+_LATEX = {
+    **{character: f"\\{character}" for character in "&%$#_{}"},
+    "\\": r"\textbackslash{}",
+    "|": r"\textbar{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "–": "--",
+    "−": "$-$",
+    "×": r"$\times$",
+    "≥": r"$\geq$",
+    "≤": r"$\leq$",
+    "→": r"$\rightarrow$",
+    "±": r"$\pm$",
+    "α": r"$\alpha$",
+    "β": r"$\beta$",
+    "η": r"$\eta$",
+    "ρ": r"$\rho$",
+    "²": r"$^2$",
+    "₀": r"$_0$",
+}
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: its key in the rows and in CSV, and how people see it."""
+
+    key: str
+    heading: str
+    digits: int | None = None
+    """Decimals in Markdown and LaTeX; None for words and counts."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows are mappings from column key to str, bool, int, float or None."""
+
+    title: str
+    columns: tuple[Column, ...]
+    rows: list
+    notes: tuple[str, ...] = ()
+
+
+def write(table, csv_path, markdown_path=None, latex_path=None):
+    """Write the views of `table` that are asked for; equal tables give equal bytes."""
+    for path, view in ((csv_path, as_csv), (markdown_path, as_markdown), (latex_path, as_latex)):
+        if path is not None:
+            write_text(path, view(table))
+
+
+def as_csv(table):
+    """One header line of column keys; floats as their shortest exact decimal (`repr`)."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([column.key for column in table.columns])
+    for row in table.rows:
+        writer.writerow([_exact(row[column.key]) for column in table.columns])
+    return text.getvalue()
+
+
+def as_markdown(table):
+    """A title, a pipe table with numbers aligned right, and the notes below."""
+    lines = [f"**{table.title}**", ""]
+    lines.append(_markdown_row(column.heading for column in table.columns))
+    lines.append(_markdown_row("---:" if right else "---" for right in _right_aligned(table)))
+    lines += [_markdown_row(cells) for cells in _cells(table)]
+    for note in table.notes:
+        lines += ["", note]
+    return "\n".join(lines) + "\n"
+
+
+def as_latex(table):
+    """A `table` environment in the style of the booktabs package."""
+    alignment = "".join("r" if right else "l" for right in _right_aligned(table))
+    lines = [
+        r"\begin{table}",
+        r"\centering",
+        rf"\caption{{{_latex(' '.join((table.title, *table.notes)))}}}",
+        rf"\begin{{tabular}}{{{alignment}}}",
+        r"\toprule",
+        _latex_row(column.heading for column in table.columns),
+        r"\midrule",
+        *[_latex_row(cells) for cells in _cells(table)],
+        r"\bottomrule",
+        r"\end{tabular}",
+        r"\end{table}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _exact(value):
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return repr(float(value)) if isinstance(value, float) else str(value)
+
+
+def _cells(table):
+    """The rows as people see them, as strings."""
+    return [[_rounded(row[column.key], column) for column in table.columns] for row in table.rows]
+
+
+def _rounded(value, column):
+    if value is None:
+        return UNKNOWN
+    if column.digits is None:
+        return str(value)
+    text = f"{value:.{column.digits}f}"
+    # Rounding leaves "-0.000" of a small negative number.
+    return text.removeprefix("-") if float(text) == 0 else text.replace("-", "−")
+
+
+def _right_aligned(table):
+    """True for the columns that hold numbers."""
+    return [
+        any(isinstance(row[column.key], int | float) for row in table.rows)
+        for column in table.columns
+    ]
+
+
+def _markdown_row(cells):
+    return "| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |"
+
+
+def _latex_row(cells):
+    return " & ".join(_latex(cell) for cell in cells) + r" \\"
+
+
+def _latex(text):
+    return "".join(_LATEX.get(character, character) for character in text)

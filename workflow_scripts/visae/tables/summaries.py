@@ -1,0 +1,143 @@
+"""Summaries of a sweep by backbone: what the profiles, rankings and comparisons are drawn from."""
+
+import statistics
+
+from visae.tables.layout import Column, Table
+from visae.tables.scores import METRIC_LABELS, headlines
+
+
+def backbone_means(rows, sweep):
+    """Every metric's headline averaged over a backbone's configurations, ranked and normalised.
+
+    One row per metric and backbone: `mean`, sample standard deviation, how many SAEs have a
+    value and how many do not, `rank` (1 = best) and `normalised` (0 for the worst backbone, 1
+    for the best; None where all are equal). Ties share the better rank.
+    """
+    lines = []
+    for metric in METRIC_LABELS:
+        scores = headlines(rows, metric, sweep)
+        of_metric = [
+            _mean_line(metric, backbone, [s for s in scores if s["backbone"] == backbone])
+            for backbone in sorted({score["backbone"] for score in scores})
+        ]
+        lines += _ranked(of_metric)
+    return Table(
+        f"Means over configurations, sweep {sweep}",
+        (
+            Column("metric", "Metric"),
+            Column("backbone", "Backbone"),
+            Column("mean", "mean", digits=4),
+            Column("std", "std", digits=4),
+            Column("saes", "SAEs"),
+            Column("missing", "missing"),
+            Column("higher_is_better", "higher is better"),
+            Column("rank", "rank"),
+            Column("normalised", "normalised", digits=3),
+        ),
+        lines,
+        ("std: sample standard deviation over configurations. rank: 1 is best.",),
+    )
+
+
+def _mean_line(metric, backbone, scores):
+    values = [score["value"] for score in scores if score["value"] is not None]
+    return {
+        "metric": metric,
+        "backbone": backbone,
+        "mean": statistics.fmean(values) if values else None,
+        "std": statistics.stdev(values) if len(values) > 1 else None,
+        "saes": len(values),
+        "missing": len(scores) - len(values),
+        "higher_is_better": scores[0]["higher_is_better"],
+    }
+
+
+def _ranked(lines):
+    """`lines` of one metric with `rank` and `normalised` added."""
+    merits = {
+        line["backbone"]: line["mean"] if line["higher_is_better"] else -line["mean"]
+        for line in lines
+        if line["mean"] is not None
+    }
+    worst, best = min(merits.values(), default=None), max(merits.values(), default=None)
+    for line in lines:
+        merit = merits.get(line["backbone"])
+        known = merit is not None
+        line["rank"] = 1 + sum(other > merit for other in merits.values()) if known else None
+        varies = known and best > worst
+        line["normalised"] = (merit - worst) / (best - worst) if varies else None
+    return lines
+
+
+def layer_comparison(rows, early, late):
+    """Means of two sweeps that differ in layer, over the configurations that both have.
+
+    One row per metric and backbone of the sweep `early`: `early`, `late` (means), `pairs` (SAEs
+    with a value in both) and `missing` (pairs that lack one).
+    """
+    lines = []
+    for metric in METRIC_LABELS:
+        late_values = {_identity(row): row["value"] for row in headlines(rows, metric, late)}
+        early_scores = headlines(rows, metric, early)
+        for backbone in sorted({score["backbone"] for score in early_scores}):
+            pairs = [
+                (score["value"], late_values[_identity(score)])
+                for score in early_scores
+                if score["backbone"] == backbone and _identity(score) in late_values
+            ]
+            known = [pair for pair in pairs if None not in pair]
+            means = [statistics.fmean(side) for side in zip(*known, strict=True)] or [None, None]
+            lines.append(
+                {
+                    "metric": metric,
+                    "backbone": backbone,
+                    "early": means[0],
+                    "late": means[1],
+                    "pairs": len(known),
+                    "missing": len(pairs) - len(known),
+                }
+            )
+    return Table(
+        f"Layers compared: sweep {early} against sweep {late}",
+        (
+            Column("metric", "Metric"),
+            Column("backbone", "Backbone"),
+            Column("early", "early", digits=4),
+            Column("late", "late", digits=4),
+            Column("pairs", "pairs"),
+            Column("missing", "missing"),
+        ),
+        lines,
+    )
+
+
+def _identity(score):
+    return score["backbone"], score["sae"]
+
+
+def paired_scores(rows, sweep, first, second):
+    """Two metrics of each SAE side by side, with None where a score has no value."""
+    values = {_identity(row): row["value"] for row in headlines(rows, second, sweep)}
+    lines = [
+        {
+            "backbone": row["backbone"],
+            "sae": row["sae"],
+            "expansion_factor": row["expansion_factor"],
+            "k": row["k"],
+            first: row["value"],
+            second: values.get(_identity(row)),
+        }
+        for row in headlines(rows, first, sweep)
+    ]
+    return Table(
+        f"{METRIC_LABELS[first]} and {METRIC_LABELS[second]}, sweep {sweep}",
+        (
+            Column("backbone", "Backbone"),
+            Column("sae", "SAE"),
+            Column("expansion_factor", "Expansion"),
+            Column("k", "K"),
+            Column(first, METRIC_LABELS[first], digits=4),
+            Column(second, METRIC_LABELS[second], digits=4),
+        ),
+        lines,
+    )
