@@ -15,6 +15,16 @@ pathvars:
     benchmarks=f"results/{STUDY.name}/benchmarks",
 
 
+include: "rules/targets.smk"
+
+
+rule all:
+    input:
+        lambda wildcards: FIGURES + TABLES,
+    message:
+        "The study is complete"
+
+
 include: "rules/data.smk"
 include: "rules/activations.smk"
 include: "rules/training.smk"
@@ -22,7 +32,6 @@ include: "rules/encoding.smk"
 include: "rules/metrics.smk"
 include: "rules/analysis.smk"
 include: "rules/figures.smk"
-include: "rules/targets.smk"
 
 
 onsuccess:

@@ -11,6 +11,7 @@ for batch, splits in STUDY.extraction_batches():
             f"extract_{batch}"
         input:
             indices=index_paths(splits),
+            classes=[f"<results>/index/{split.dataset}/classes.csv" for split in splits],
             weights=local_weights,
         output:
             shards=(
@@ -23,6 +24,13 @@ for batch, splits in STUDY.extraction_batches():
             f"<logs>/extract/{{backbone}}-layer{{layer}}-{batch}{shard}.log",
         benchmark:
             f"<benchmarks>/extract/{{backbone}}-layer{{layer}}-{batch}{shard}.tsv"
+        conda:
+            "../envs/torch.yaml"
+        threads: 8
+        resources:
+            gpu=1,
+            mem_mb=memory(16000),
+            runtime=minutes(240),
         params:
             backbone=backbone_settings,
             roots=[settings("datasets", split.dataset, "root") for split in splits],
@@ -30,13 +38,6 @@ for batch, splits in STUDY.extraction_batches():
             extraction=settings("extraction"),
             on_bad_image=settings("on_bad_image"),
             code=code("extract_activations"),
-        threads: 8
-        resources:
-            gpu=1,
-            mem_mb=memory(16000),
-            runtime=minutes(240),
-        conda:
-            "../envs/torch.yaml"
         message:
             f"Extracting {batch} activations of {{wildcards.backbone}}, block {{wildcards.layer}}"
         script:
@@ -53,16 +54,16 @@ for batch, splits in STUDY.extraction_batches():
             f"<logs>/join/{{backbone}}-layer{{layer}}-{batch}.log",
         benchmark:
             f"<benchmarks>/join/{{backbone}}-layer{{layer}}-{batch}.tsv"
-        params:
-            shards=[split.shards for split in splits],
-            statistics=[split == STUDY.training for split in splits],
-            code=code("join_activations"),
+        conda:
+            "../envs/torch.yaml"
         threads: 1
         resources:
             mem_mb=memory(4000),
             runtime=minutes(60),
-        conda:
-            "../envs/torch.yaml"
+        params:
+            shards=[split.shards for split in splits],
+            statistics=[split == STUDY.training for split in splits],
+            code=code("join_activations"),
         message:
             f"Checking and joining the {batch} cache of {{wildcards.backbone}}"
         script:
@@ -83,17 +84,17 @@ for batch, splits in STUDY.encoding_batches():
             f"<logs>/reduce_raw/{{backbone}}-layer{{layer}}-{batch}.log",
         benchmark:
             f"<benchmarks>/reduce_raw/{{backbone}}-layer{{layer}}-{batch}.tsv"
+        conda:
+            "../envs/torch.yaml"
+        threads: 4
+        resources:
+            mem_mb=memory(8000),
+            runtime=minutes(60),
         params:
             moran=[split == STUDY.evaluation for split in splits],
             minimum_active=settings("metrics", "localization", "minimum_active"),
             variance_floor=settings("metrics", "localization", "variance_floor"),
             code=code("reduce_raw"),
-        threads: 4
-        resources:
-            mem_mb=memory(8000),
-            runtime=minutes(60),
-        conda:
-            "../envs/torch.yaml"
         message:
             f"Pooling the raw {batch} activations of {{wildcards.backbone}}"
         script:

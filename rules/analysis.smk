@@ -1,7 +1,5 @@
 # Scores → tables.
 
-TABLES = []
-
 
 def table_files(name):
     """The three views of a table, registered as targets of `tables`."""
@@ -19,14 +17,14 @@ rule collect_scores:
         "<logs>/collect_scores.log",
     benchmark:
         "<benchmarks>/collect_scores.tsv"
-    params:
-        code=code("collect_scores"),
+    conda:
+        "../envs/analysis.yaml"
     threads: 1
     resources:
         mem_mb=memory(1000),
         runtime=minutes(10),
-    conda:
-        "../envs/analysis.yaml"
+    params:
+        code=code("collect_scores"),
     message:
         "Collecting all scores in one tidy table"
     script:
@@ -42,16 +40,16 @@ rule table_3:
         "<logs>/table_3.log",
     benchmark:
         "<benchmarks>/table_3.tsv"
-    params:
-        sweep=STUDY.main.name,
-        seed=STUDY.seed,
-        code=code("table_3"),
+    conda:
+        "../envs/analysis.yaml"
     threads: 1
     resources:
         mem_mb=memory(1000),
         runtime=minutes(10),
-    conda:
-        "../envs/analysis.yaml"
+    params:
+        sweep=STUDY.main.name,
+        seed=STUDY.seed,
+        code=code("table_3"),
     message:
         "Table 3: what each metric's variance is made of"
     script:
@@ -70,16 +68,16 @@ rule table_4:
         "<logs>/table_4.log",
     benchmark:
         "<benchmarks>/table_4.tsv"
-    params:
-        backbones=list(STUDY.main.backbones),
-        localization=settings("metrics", "localization"),
-        code=code("table_4"),
+    conda:
+        "../envs/analysis.yaml"
     threads: 1
     resources:
         mem_mb=memory(1000),
         runtime=minutes(10),
-    conda:
-        "../envs/analysis.yaml"
+    params:
+        backbones=list(STUDY.main.backbones),
+        localization=settings("metrics", "localization"),
+        code=code("table_4"),
     message:
         "Table 4: spatial coherence of the backbones' own channels"
     script:

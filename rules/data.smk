@@ -9,15 +9,15 @@ if any(entry["generated"] for entry in STUDY.config["datasets"].values()):
             "<logs>/write_demo_data.log",
         benchmark:
             "<benchmarks>/write_demo_data.tsv"
-        params:
-            seed=STUDY.seed,
-            code=code("write_demo_data"),
+        conda:
+            "../envs/analysis.yaml"
         threads: 1
         resources:
             mem_mb=memory(2000),
             runtime=minutes(10),
-        conda:
-            "../envs/analysis.yaml"
+        params:
+            seed=STUDY.seed,
+            code=code("write_demo_data"),
         message:
             "Writing the demo's photographs in the layouts of the real data sets"
         script:
@@ -38,17 +38,17 @@ for dataset, entry in STUDY.config["datasets"].items():
             f"<logs>/index_{dataset}.log",
         benchmark:
             f"<benchmarks>/index_{dataset}.tsv"
+        conda:
+            "../envs/analysis.yaml"
+        threads: 1
+        resources:
+            mem_mb=memory(4000),
+            runtime=minutes(30),
         params:
             layout=entry["layout"],
             root=entry["root"],
             splits=list(entry["splits"]),
             code=code("index_images"),
-        threads: 1
-        resources:
-            mem_mb=memory(4000),
-            runtime=minutes(30),
-        conda:
-            "../envs/analysis.yaml"
         message:
             f"Listing the images of {dataset}"
         script:
@@ -65,16 +65,16 @@ rule split_images:
         "<logs>/split_images.log",
     benchmark:
         "<benchmarks>/split_images.tsv"
-    params:
-        test_fraction=settings("evaluation", "test_fraction"),
-        seed=STUDY.seed,
-        code=code("split_images"),
+    conda:
+        "../envs/analysis.yaml"
     threads: 1
     resources:
         mem_mb=memory(1000),
         runtime=minutes(10),
-    conda:
-        "../envs/analysis.yaml"
+    params:
+        test_fraction=settings("evaluation", "test_fraction"),
+        seed=STUDY.seed,
+        code=code("split_images"),
     message:
         "Splitting the evaluation images for the probes (stratified, shared by every metric)"
     script:

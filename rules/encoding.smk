@@ -19,21 +19,21 @@ for sweep in STUDY.sweeps.values():
                 f"<logs>/encode/{sweep.name}-{batch}-{{backbone}}-layer{{layer}}.log",
             benchmark:
                 f"<benchmarks>/encode/{sweep.name}-{batch}-{{backbone}}-layer{{layer}}.tsv"
-            params:
-                moran=[split == STUDY.evaluation for split in splits],
-                minimum_active=settings("metrics", "localization", "minimum_active"),
-                variance_floor=settings("metrics", "localization", "variance_floor"),
-                code=code("encode_caches"),
             wildcard_constraints:
                 backbone=alternatives(sweep.backbones),
                 layer=alternatives(set(sweep.layers.values())),
+            conda:
+                "../envs/torch.yaml"
             threads: 4
             resources:
                 gpu=1,
                 mem_mb=memory(32000),
                 runtime=minutes(120),
-            conda:
-                "../envs/torch.yaml"
+            params:
+                moran=[split == STUDY.evaluation for split in splits],
+                minimum_active=settings("metrics", "localization", "minimum_active"),
+                variance_floor=settings("metrics", "localization", "variance_floor"),
+                code=code("encode_caches"),
             message:
                 f"Encoding {batch} with the SAEs of {sweep.name} on {{wildcards.backbone}}"
             script:
@@ -58,18 +58,18 @@ for sweep in STUDY.sweeps.values():
                 f"<logs>/rank/{sweep.name}-{batch}-{{backbone}}-layer{{layer}}.log",
             benchmark:
                 f"<benchmarks>/rank/{sweep.name}-{batch}-{{backbone}}-layer{{layer}}.tsv"
-            params:
-                split_here=[dataset == STUDY.evaluation.dataset for dataset in datasets],
-                code=code("rank_features"),
             wildcard_constraints:
                 backbone=alternatives(sweep.backbones),
                 layer=alternatives(set(sweep.layers.values())),
+            conda:
+                "../envs/analysis.yaml"
             threads: 1
             resources:
                 mem_mb=memory(8000),
                 runtime=minutes(60),
-            conda:
-                "../envs/analysis.yaml"
+            params:
+                split_here=[dataset == STUDY.evaluation.dataset for dataset in datasets],
+                code=code("rank_features"),
             message:
                 f"Ranking the features of {sweep.name} on {{wildcards.backbone}} ({batch})"
             script:

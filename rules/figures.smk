@@ -1,7 +1,5 @@
 # Tables and scores → figures. No figure computes anything that costs more than drawing it.
 
-FIGURES = []
-
 
 def figure_files(name):
     """The two files of a figure, registered as targets of `figures`."""
@@ -25,15 +23,15 @@ rule figure_1b:
         "<logs>/figure_1b.log",
     benchmark:
         "<benchmarks>/figure_1b.tsv"
-    params:
-        labels=labels,
-        code=code("figure_1b"),
+    conda:
+        "../envs/analysis.yaml"
     threads: 1
     resources:
         mem_mb=memory(1000),
         runtime=minutes(10),
-    conda:
-        "../envs/analysis.yaml"
+    params:
+        labels=labels,
+        code=code("figure_1b"),
     message:
         "Figure 1b: Moran's I of every feature, by backbone, against the null"
     script:
@@ -42,7 +40,7 @@ rule figure_1b:
 
 rule figure_3:
     input:
-        table=rules.table_3.output.csv,
+        scores=rules.collect_scores.output.table,
         published="resources/published_values.csv",
     output:
         **figure_files("figure_3"),
@@ -50,14 +48,16 @@ rule figure_3:
         "<logs>/figure_3.log",
     benchmark:
         "<benchmarks>/figure_3.tsv"
-    params:
-        code=code("figure_3"),
+    conda:
+        "../envs/analysis.yaml"
     threads: 1
     resources:
         mem_mb=memory(1000),
         runtime=minutes(10),
-    conda:
-        "../envs/analysis.yaml"
+    params:
+        sweep=STUDY.main.name,
+        seed=STUDY.seed,
+        code=code("figure_3"),
     message:
         "Figure 3: share of each metric's variance by backbone and hyperparameters"
     script:
@@ -73,15 +73,15 @@ rule figure_training_curves:
         "<logs>/training_curves.log",
     benchmark:
         "<benchmarks>/training_curves.tsv"
-    params:
-        labels=labels,
-        code=code("figure_training_curves"),
+    conda:
+        "../envs/analysis.yaml"
     threads: 1
     resources:
         mem_mb=memory(1000),
         runtime=minutes(10),
-    conda:
-        "../envs/analysis.yaml"
+    params:
+        labels=labels,
+        code=code("figure_training_curves"),
     message:
         "Training curves: loss, L0 and dead features of every SAE"
     script:

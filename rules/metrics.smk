@@ -1,25 +1,41 @@
 # Reductions → scores: one JSON per SAE and metric. No metric reads an activation cache.
 
 
+# Metrics that also write per-feature, per-class or per-task values to `{metric}.npz`.
+METRICS_WITH_ARRAYS = [m for m in STUDY.metrics() if m not in ("preservation", "cross_domain")]
+
+
+def score_splits(metrics):
+    """The splits whose reductions `metrics` read."""
+    on_evaluation = [STUDY.evaluation] if set(metrics) - {"cross_domain"} else []
+    pairs = STUDY.cross_domain.values() if "cross_domain" in metrics else []
+    return on_evaluation + [split for pair in pairs for split in pair]
+
+
+def score_datasets(metrics):
+    """The data sets whose rankings and raw probes `metrics` read."""
+    return list(dict.fromkeys(split.dataset for split in score_splits(metrics)))
+
+
 def score_inputs(names, metrics):
     """The inputs that `metrics` need for the SAEs called `names`, by kind."""
-    on_eval = [m for m in metrics if m != "cross_domain"]
-    splits = [STUDY.evaluation] if on_eval else []
-    datasets = [STUDY.evaluation.dataset] if on_eval else []
-    if "cross_domain" in metrics:
-        splits += [split for pair in STUDY.cross_domain.values() for split in pair]
-        datasets += STUDY.cross_domain
-    needs = lambda *some: any(metric in some for metric in metrics)
+
+    def needed_by(*some):
+        return bool(set(metrics) & set(some))
+
+    splits, datasets = score_splits(metrics), score_datasets(metrics)
     inputs = {"reductions": reduction_paths(names, splits)}
-    if needs("fvu", "preservation", "cross_domain"):
+    if needed_by("fvu", "preservation", "sparse_probing", "cross_domain", "absorption"):
         inputs["raw"] = raw_paths(splits)
-    if needs("preservation", "cross_domain"):
+    if needed_by("preservation", "cross_domain"):
         inputs["raw_probes"] = raw_probe_paths(datasets)
-    if needs("sparse_probing", "absorption", "cross_domain"):
+    if needed_by("sparse_probing", "cross_domain", "absorption"):
         inputs["rankings"] = ranking_paths(names, datasets)
-    if needs("preservation", "sparse_probing", "absorption"):
+    if needed_by("preservation", "sparse_probing", "absorption"):
         inputs["split"] = rules.split_images.output.split
-    if needs("monosemanticity"):
+    if needed_by("absorption"):
+        inputs["classes"] = f"<results>/index/{STUDY.evaluation.dataset}/classes.csv"
+    if needed_by("monosemanticity"):
         inputs["embeddings"] = evaluator_embeddings
     return inputs
 
@@ -42,9 +58,7 @@ for batch, datasets in STUDY.probe_batches():
         name:
             f"fit_raw_probes_{batch}"
         input:
-            raw=raw_paths(
-                dict.fromkeys(s for dataset in datasets for s in STUDY.probe_splits(dataset))
-            ),
+            raw=raw_paths([STUDY.probe_splits(dataset)[0] for dataset in datasets]),
             split=rules.split_images.output.split,
         output:
             probes=raw_probe_paths(datasets),
@@ -52,18 +66,15 @@ for batch, datasets in STUDY.probe_batches():
             f"<logs>/fit_raw_probes/{{backbone}}-layer{{layer}}-{batch}.log",
         benchmark:
             f"<benchmarks>/fit_raw_probes/{{backbone}}-layer{{layer}}-{batch}.tsv"
-        params:
-            datasets=[
-                (d, *(s.name for s in STUDY.probe_splits(d)), d == STUDY.evaluation.dataset)
-                for d in datasets
-            ],
-            code=code("fit_raw_probes"),
+        conda:
+            "../envs/analysis.yaml"
         threads: 4
         resources:
             mem_mb=memory(16000),
             runtime=minutes(120),
-        conda:
-            "../envs/analysis.yaml"
+        params:
+            split_here=[dataset == STUDY.evaluation.dataset for dataset in datasets],
+            code=code("fit_raw_probes"),
         message:
             f"Fitting the probes on raw features of {{wildcards.backbone}} ({batch})"
         script:
@@ -89,18 +100,29 @@ for sweep in STUDY.sweeps.values():
                 arrays=expand(
                     "<results>/metrics/{{backbone}}/layer{{layer}}/{sae}/{metric}.npz",
                     sae=names,
-                    metric=[m for m in metrics if m in ("localization",)],
+                    metric=[m for m in metrics if m in METRICS_WITH_ARRAYS],
                 ),
             log:
                 f"<logs>/score/{sweep.name}-{batch}-{{backbone}}-layer{{layer}}.log",
             benchmark:
                 f"<benchmarks>/score/{sweep.name}-{batch}-{{backbone}}-layer{{layer}}.tsv"
+            wildcard_constraints:
+                backbone=alternatives(sweep.backbones),
+                layer=alternatives(set(sweep.layers.values())),
+            conda:
+                "../envs/analysis.yaml"
+            threads: 4
+            resources:
+                mem_mb=memory(16000),
+                runtime=minutes(240),
             params:
                 sweep=sweep.name,
                 saes=names,
                 metrics=metrics,
                 settings={m: STUDY.config["metrics"].get(m, {}) for m in metrics},
                 evaluation=STUDY.evaluation.name,
+                splits=[split.name for split in score_splits(metrics)],
+                datasets=score_datasets(metrics),
                 cross_domain={
                     dataset: [split.name for split in pair]
                     for dataset, pair in STUDY.cross_domain.items()
@@ -108,16 +130,7 @@ for sweep in STUDY.sweeps.values():
                 },
                 evaluator=evaluator if "monosemanticity" in metrics else None,
                 seed=STUDY.seed,
-                code=[code("score_saes"), *(metric_code(metric) for metric in metrics)],
-            wildcard_constraints:
-                backbone=alternatives(sweep.backbones),
-                layer=alternatives(set(sweep.layers.values())),
-            threads: 4
-            resources:
-                mem_mb=memory(16000),
-                runtime=minutes(240),
-            conda:
-                "../envs/analysis.yaml"
+                code=[code("score_saes"), *map(metric_code, metrics)],
             message:
                 f"Scoring {batch} of the SAEs of {sweep.name} on {{wildcards.backbone}}"
             script:

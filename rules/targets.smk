@@ -1,38 +1,32 @@
-# What can be asked for by name. A single figure is asked for as `figure_3`, a file by its path.
+# What can be asked for by name, besides `all`. A single figure is asked for as `figure_3`, a file by its path.
+# FIGURES and TABLES are filled where figures and tables are made.
 
-
-rule all:
-    default_target: True
-    message:
-        "The study is complete"
-    input:
-        FIGURES,
-        TABLES,
+FIGURES, TABLES = [], []
 
 
 rule saes:
-    message:
-        "All SAEs of the study are trained"
     input:
         [f"{folder}/{file}" for folder in sae_folders("saes") for file in SAE_FILES],
+    message:
+        "All SAEs of the study are trained"
 
 
 rule metrics:
-    message:
-        "All SAEs of the study are scored"
     input:
         score_paths(STUDY.metrics()),
+    message:
+        "All SAEs of the study are scored"
 
 
 rule tables:
+    input:
+        lambda wildcards: TABLES,
     message:
         "All tables are written"
-    input:
-        TABLES,
 
 
 rule figures:
+    input:
+        lambda wildcards: FIGURES,
     message:
         "All figures are drawn"
-    input:
-        FIGURES,

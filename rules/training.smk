@@ -15,22 +15,22 @@ for sweep in STUDY.sweeps.values():
                 f"<logs>/train/{job}-{{backbone}}-layer{{layer}}.log",
             benchmark:
                 f"<benchmarks>/train/{job}-{{backbone}}-layer{{layer}}.tsv"
+            wildcard_constraints:
+                backbone=alternatives(sweep.backbones),
+                layer=alternatives(set(sweep.layers.values())),
+            conda:
+                "../envs/torch.yaml"
+            threads: 4
+            resources:
+                gpu=1,
+                mem_mb=memory(32000),
+                runtime=minutes(240),
             params:
                 saes=names,
                 training=STUDY.training_settings(sweep),
                 # Outside `output`, because Snakemake deletes the outputs of a failed job.
                 resume=f"<results>/resume/{job}-{{backbone}}-layer{{layer}}",
                 code=code("train_saes"),
-            wildcard_constraints:
-                backbone=alternatives(sweep.backbones),
-                layer=alternatives(set(sweep.layers.values())),
-            threads: 4
-            resources:
-                gpu=1,
-                mem_mb=memory(32000),
-                runtime=minutes(240),
-            conda:
-                "../envs/torch.yaml"
             message:
                 f"Training the SAEs of {job} on {{wildcards.backbone}}, block {{wildcards.layer}}"
             script:

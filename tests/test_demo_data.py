@@ -8,10 +8,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from sklearn import datasets
 
 from visae.errors import UserError
 from visae.images.decoding import check_masks, load_image, load_mask
-from visae.images.demo_data import DATASETS, DemoSizes, write_demo_data
+from visae.images.demo_data import (
+    DATASETS,
+    DemoSizes,
+    mosaics,
+    organisms,
+    photographs,
+    textures,
+    write_demo_data,
+)
 from visae.images.demo_data.crops import (
     Region,
     random_crop,
@@ -117,6 +126,100 @@ def test_more_digits_than_there_are(tmp_path):
     with pytest.raises(UserError, match="178 scans of the digit 0 and 302"):
         write_demo_data(tmp_path, 0, DemoSizes(**{**vars(SIZES), "digits_train": 300}))
     assert not any(path.name.startswith((".", "digits")) for path in tmp_path.iterdir())
+
+
+def shades(folder, paths):
+    """Mean brightness of each image."""
+    return np.array([np.asarray(load_image(folder / path)).mean() for path in paths])
+
+
+def painted(size, regions_and_shades):
+    canvas = np.zeros((size, size, 3), dtype=np.uint8)
+    for r, shade in regions_and_shades:
+        canvas[r.top : r.bottom, r.left : r.right] = shade
+    return Image.fromarray(canvas)
+
+
+@pytest.mark.parametrize(
+    "module, grid_of, split",
+    [
+        (photographs, photographs.GRIDS.get, "train"),
+        (organisms, lambda file: (3, 3), "train_mini"),
+    ],
+)
+def test_validation_crops_come_from_the_held_out_thirds(
+    module, grid_of, split, tmp_path, monkeypatch
+):
+    def held_out_in_white(file):
+        regions = split_region(Region(0, 0, 240, 240), *grid_of(file))
+        return painted(240, [(r, 255) for region in regions for r in train_and_held_out(region)[1]])
+
+    monkeypatch.setattr(module, "photograph", held_out_in_white)
+    module.write(tmp_path, np.random.default_rng(0), SIZES)
+    assert shades(tmp_path, (tmp_path / split).glob("*/*")).max() == 0
+    assert shades(tmp_path, (tmp_path / "val").glob("*/*")).min() == 255
+
+
+def test_the_parts_of_each_texture_partition_are_different_strips(tmp_path, monkeypatch):
+    strips = zip(split_region(Region(0, 0, 512, 512), 1, 3), (40, 120, 200), strict=True)
+    picture = painted(512, strips)
+    monkeypatch.setattr(textures, "photograph", lambda file: picture)
+    textures.write(tmp_path, np.random.default_rng(0), SIZES)
+    seen = {
+        f"{part}{partition}": set(
+            shades(
+                tmp_path,
+                (r.path for r in index_images("dtd", tmp_path, f"{part}{partition}").images),
+            )
+            .round()
+            .tolist()
+        )
+        for part in ("train", "val", "test")
+        for partition in (1, 2, 3)
+    }
+    assert [seen[f"{part}1"] for part in ("train", "val", "test")] == [{40}, {120}, {200}]
+    assert [seen[f"train{partition}"] for partition in (1, 2, 3)] == [{40}, {120}, {200}]
+    assert [seen[f"test{partition}"] for partition in (1, 2, 3)] == [{200}, {40}, {120}]
+
+
+@pytest.mark.parametrize("split, part", [("training", 0), ("validation", 100)])
+def test_a_mosaic_shows_what_its_mask_says(split, part, tmp_path, monkeypatch):
+    """Each photograph has a red value of its own, and green tells its validation part."""
+    files = list(mosaics.FILES)
+
+    def coded(file):
+        colour = 20 + 30 * files.index(file)
+        left, right = Region(0, 0, 200, 300), Region(200, 0, 300, 300)
+        return painted(300, [(left, (colour, 0, 0)), (right, (colour, 100, 0))])
+
+    monkeypatch.setattr(mosaics, "photograph", coded)
+    sizes = DemoSizes(image_size=64, mosaics_training=30, mosaics_validation=30)
+    mosaics.write(tmp_path, np.random.default_rng(0), sizes)
+    drawn = index_images("ade20k", tmp_path, split)
+    kinds = set()
+    for record in drawn.images:
+        image = np.asarray(load_image(tmp_path / record.path)).astype(int)
+        mask = load_mask(tmp_path / record.mask, len(drawn.classes))
+        for y, x in np.ndindex(4, 4):
+            block = np.s_[16 * y : 16 * y + 16, 16 * x : 16 * x + 16]
+            kind = mask[block].flat[0]
+            if (mask[block] == kind).all():
+                kinds.add(kind)
+                # JPEG mixes colours inside blocks of 16 pixels, and two pixels across them.
+                inside = image[block][2:-2, 2:-2]
+                assert np.abs(inside - (20 + 30 * kind, part, 0)).max() <= 12
+    assert kinds == set(range(7))
+
+
+def test_digits_show_the_class_they_are_filed_under(demo):
+    digits = datasets.load_digits()
+    for split in ("train", "test"):
+        for record in index(demo, "digits", split).images:
+            row = int(record.image_id.rpartition("_")[2])
+            assert digits.target[row] == record.label
+            image = load_image(demo["digits"] / record.path).convert("L").resize((8, 8))
+            scan = digits.images[row] * 255 / 16
+            assert np.corrcoef(np.asarray(image).ravel(), scan.ravel())[0, 1] > 0.9
 
 
 @settings(deadline=None, max_examples=40)

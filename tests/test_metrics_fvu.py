@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from test_scores import SAE
+from metric_fixtures import SAE
 
 from visae.metrics.fvu import fvu
 from visae.scores import write_score

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from test_scores import SAE
+from metric_fixtures import SAE
 
 from visae.metrics.localization import localization
 from visae.scores import read_score, write_score

@@ -5,12 +5,13 @@ import functools
 import numpy as np
 import pytest
 import torch
-from sklearn.linear_model import LogisticRegression
+from metric_fixtures import tight_probe
 
 from visae import binary_probes, probes
 from visae.binary_probes import BinaryTask, nested_probes, newton
 from visae.errors import UserError
 from visae.probes import LinearProbe, choose_estimator, fit_probe, read_probe, write_probe
+from visae.workers import Workers
 
 
 def sparse_codes(features, images, seed):
@@ -34,8 +35,7 @@ def tasks():
 
 
 def tight_scores(task, k):
-    model = LogisticRegression(C=1.0, max_iter=10_000, tol=1e-10)
-    model.fit(task.train_kn[:k].T.astype(np.float64), task.positive)
+    model = tight_probe(task.train_kn[:k].T, task.positive)
     return model.decision_function(task.test_km[:k].T.astype(np.float64))
 
 
@@ -54,9 +54,9 @@ def test_nested_probes_reach_the_tight_solution(tasks):
 def test_processes_and_batches_never_change_a_score(tasks, monkeypatch):
     expected = list(nested_probes(tasks, [2, 48]))
     monkeypatch.setattr(binary_probes, "_BATCH_TASKS", 3)
-    for (scores, _), (others, _) in zip(
-        expected, nested_probes(iter(tasks), [2, 48], processes=2), strict=True
-    ):
+    with Workers(2) as workers:
+        results = list(nested_probes(iter(tasks), [2, 48], workers=workers))
+    for (scores, _), (others, _) in zip(expected, results, strict=True):
         np.testing.assert_allclose(scores, others, rtol=0, atol=1e-6)
 
 
@@ -85,20 +85,13 @@ def classification():
     return codes.T.astype(np.float32), labels
 
 
-def tight_probe(x, labels):
-    model = LogisticRegression(C=1.0, max_iter=20_000, tol=1e-9)
-    return model.fit(x.astype(np.float64), labels)
-
-
 def centred(coef):
     return coef - coef.mean(axis=0)
 
 
 @pytest.mark.parametrize("solver", ["scikit-learn", "torch"])
 @pytest.mark.parametrize("classes", [5, 2])
-def test_multinomial_probes_reach_the_tight_solution(
-    classification, solver, classes, monkeypatch
-):
+def test_multinomial_probes_reach_the_tight_solution(classification, solver, classes, monkeypatch):
     x, labels = classification
     labels = labels if classes == 5 else (labels > 6).astype(int)
     if solver == "torch":
@@ -121,7 +114,9 @@ def test_adam_learns_the_classes_and_is_deterministic(classification):
     x, labels = classification
     probe = fit_probe(x, labels, estimator="adam")
     assert "Adam" in probe.estimator
-    assert probe.accuracy(x, labels) == pytest.approx(tight_probe(x, labels).score(x, labels), abs=0.05)
+    assert probe.accuracy(x, labels) == pytest.approx(
+        tight_probe(x, labels).score(x, labels), abs=0.05
+    )
     np.testing.assert_array_equal(probe.coef, fit_probe(x, labels, estimator="adam").coef)
 
 

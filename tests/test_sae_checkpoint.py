@@ -99,7 +99,7 @@ def test_a_config_of_another_size_is_refused(tmp_path):
     saved_folder(tmp_path)
     config = yaml.safe_load((tmp_path / "config.yaml").read_text())
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(config | {"hidden_dim": 99}))
-    with pytest.raises(UserError, match="15 features.*99"):
+    with pytest.raises(UserError, match=r"15 features.*99"):
         load_sae(tmp_path)
 
 

@@ -3,20 +3,11 @@ import json
 
 import numpy as np
 import pytest
+from metric_fixtures import SAE
 
 from visae.errors import UserError
 from visae.metrics.fvu import fvu
 from visae.scores import SCHEMAS, Score, read_arrays, read_score, validate, write_score
-
-SAE = {
-    "backbone": "clip",
-    "layer": 11,
-    "name": "batchtopk_16x_k128",
-    "family": "batchtopk",
-    "expansion_factor": 16,
-    "k": 128,
-    "sweep": "main",
-}
 
 
 @pytest.fixture

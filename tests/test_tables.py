@@ -9,7 +9,7 @@ import pytest
 from visae import statistics
 from visae.errors import UserError
 from visae.files import write_json
-from visae.tables import layout, paper, scores
+from visae.tables import layout, paper, scores, summaries
 
 BACKBONES = ("dinov2", "clip", "mae")
 CONFIGURATIONS = [(expansion, k) for expansion in (8, 16) for k in (64, 128)]
@@ -233,3 +233,75 @@ def test_all_views_are_written(tmp_path, small_table):
     layout.write(small_table, *paths)
     for path, view in zip(paths, (layout.as_csv, layout.as_markdown, layout.as_latex), strict=True):
         assert path.read_text(encoding="utf-8") == view(small_table)
+
+
+def headline(backbone, value, sae="s", metric="fvu", sweep="main", higher=False):
+    return {
+        "backbone": backbone,
+        "metric": metric,
+        "sae": sae,
+        "sweep": sweep,
+        "reading": "headline",
+        "value": value,
+        "higher_is_better": higher,
+        "expansion_factor": 8,
+        "k": 64,
+    }
+
+
+def test_backbone_means_rank_by_merit_and_share_ties():
+    rows = [
+        headline("a", 0.1),
+        headline("a", 0.3, "t"),
+        headline("b", 0.5),
+        headline("b", None, "t"),
+        headline("c", 0.2),
+        headline("d", None),
+        headline("e", 0.35),
+    ]
+    lines = {line["backbone"]: line for line in summaries.backbone_means(rows, "main").rows}
+    assert lines["a"]["mean"] == pytest.approx(0.2)
+    assert lines["a"]["std"] == pytest.approx(np.std([0.1, 0.3], ddof=1))
+    assert [lines[b]["rank"] for b in "abcde"] == [1, 4, 1, None, 3]
+    assert (lines["b"]["saes"], lines["b"]["missing"], lines["b"]["std"]) == (1, 1, None)
+    assert [lines[b]["normalised"] for b in "abcde"] == pytest.approx([1, 0, 1, None, 0.5])
+    turned = [row | {"higher_is_better": True} for row in rows]
+    lines = {line["backbone"]: line for line in summaries.backbone_means(turned, "main").rows}
+    assert [lines[b]["rank"] for b in "abcde"] == [3, 1, 3, None, 2]
+
+
+def test_backbones_that_are_equal_have_no_profile():
+    lines = summaries.backbone_means([headline("a", 0.1), headline("b", 0.1)], "main").rows
+    assert [line["normalised"] for line in lines] == [None, None]
+    assert [line["rank"] for line in lines] == [1, 1]
+
+
+def test_layers_are_compared_over_the_configurations_that_both_have():
+    rows = [
+        headline("a", 0.1, "s", sweep="layer_3"),
+        headline("a", 0.2, "t", sweep="layer_3"),
+        headline("a", 0.9, "only_early", sweep="layer_3"),
+        headline("b", None, "s", sweep="layer_3"),
+        headline("a", 0.5, "s"),
+        headline("a", 0.7, "t"),
+        headline("a", 9.0, "only_late"),
+        headline("b", 0.7, "s"),
+    ]
+    a, b = summaries.layer_comparison(rows, "layer_3", "main").rows
+    assert (a["early"], a["late"]) == (pytest.approx(0.15), pytest.approx(0.6))
+    assert (a["pairs"], a["missing"]) == (2, 0)
+    assert (b["early"], b["late"], b["pairs"], b["missing"]) == (None, None, 0, 1)
+
+
+def test_paired_scores_join_by_sae():
+    rows = [
+        headline("a", 0.1, "s"),
+        headline("a", 0.2, "t"),
+        headline("a", 0.9, "t", metric="preservation"),
+        headline("b", 0.8, "s", metric="preservation"),
+    ]
+    lines = summaries.paired_scores(rows, "main", "fvu", "preservation").rows
+    assert [(r["sae"], r["fvu"], r["preservation"]) for r in lines] == [
+        ("s", 0.1, None),
+        ("t", 0.2, 0.9),
+    ]

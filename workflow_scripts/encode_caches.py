@@ -25,10 +25,11 @@ def body(snakemake):
                 cache,
                 {name: sae.model for name, sae in saes.items()},
                 dict(zip(saes, split_outputs, strict=True)),
+                sae_fingerprints={name: sae.fingerprint for name, sae in saes.items()},
                 minimum_active=params.minimum_active if moran else [],
                 variance_floor=params.variance_floor,
                 device="cuda" if torch.cuda.is_available() else "cpu",
-                fingerprints={name: sae.fingerprint for name, sae in saes.items()},
+                threads=snakemake.threads,
             )
 
 

@@ -1,10 +1,38 @@
 """Extract the patch activations of one block for one shard, or for all shards of some splits."""
 
+import torch
+
+from visae.backbones import BackboneSpec, build_backbone
+from visae.backbones.checks import check_backbone
+from visae.extraction import ShardJob, extract
+from visae.images.index import read_index
 from visae.job import run
 
 
 def body(snakemake):
-    raise NotImplementedError
+    torch.set_num_threads(snakemake.threads)
+    params, wildcards = snakemake.params, snakemake.wildcards
+    outputs, jobs = iter(snakemake.output.shards), []
+    for (dataset, split, shards), root, images, classes in zip(
+        params.splits, params.roots, snakemake.input.indices, snakemake.input.classes, strict=True
+    ):
+        index = read_index(images, classes)
+        # With the wildcard `shard` this job writes that shard, without it all of them.
+        chosen = [int(wildcards.shard)] if "shard" in wildcards.keys() else range(shards)
+        for shard in chosen:
+            jobs.append(ShardJob(dataset, split, index, root, shard, shards, next(outputs)))
+    backbone = build_backbone(BackboneSpec(wildcards.backbone, **params.backbone))
+    backbone.to("cuda" if torch.cuda.is_available() else "cpu")
+    layer = int(wildcards.layer)
+    check_backbone(backbone, layer)
+    extract(
+        backbone,
+        layer,
+        jobs,
+        **params.extraction,
+        workers=snakemake.threads - 1,
+        on_bad_image=params.on_bad_image,
+    )
 
 
 run(body, snakemake)  # noqa: F821

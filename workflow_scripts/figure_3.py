@@ -2,20 +2,21 @@
 
 from visae.figures import figure_3, style
 from visae.job import run
-from visae.tables.layout import read
+from visae.tables.paper import table_3
 from visae.tables.published import read_published
-from visae.tables.scores import METRIC_LABELS
+from visae.tables.scores import METRIC_LABELS, read_scores
 
 
 def body(snakemake):
-    rows = read(snakemake.input.table)
+    scores = read_scores(snakemake.input.scores)
+    shares = table_3(scores, snakemake.params.sweep, seed=snakemake.params.seed)
     printed = read_published(snakemake.input.published)
     published = {
         metric: printed[key].value
         for metric in METRIC_LABELS
         if (key := f"table_3/{metric}/eta2_backbone") in printed
     }
-    figure = figure_3.draw(rows, METRIC_LABELS, published)
+    figure = figure_3.draw(shares.rows, METRIC_LABELS, published)
     style.save(figure, snakemake.output.pdf, snakemake.output.png)
 
 

@@ -19,6 +19,7 @@ def body(snakemake):
                     output,
                     minimum_active=params.minimum_active if moran else [],
                     variance_floor=params.variance_floor,
+                    threads=snakemake.threads,
                 )
 
 

@@ -1,10 +1,55 @@
-"""Fit the probes on a backbone's raw features: once, for every SAE that is held against them."""
+"""Score all SAEs of a (sweep, backbone) on some metrics: one JSON per SAE and metric."""
+
+from itertools import product
 
 from visae.job import run
+from visae.provenance import provenance
+from visae.sae.specs import SaeSpec
+from visae.scores import write_score
+from visae.scoring import Source, score_sae
+
+
+def described(snakemake, name):
+    """What a score says of its SAE."""
+    spec = SaeSpec.from_name(name)
+    return {
+        "backbone": snakemake.wildcards.backbone,
+        "layer": int(snakemake.wildcards.layer),
+        "name": name,
+        "family": spec.family,
+        "expansion_factor": spec.expansion_factor,
+        "k": spec.sparsity,
+        "sweep": snakemake.params.sweep,
+    }
 
 
 def body(snakemake):
-    raise NotImplementedError
+    params, files = snakemake.params, snakemake.input
+    source = Source(
+        evaluation=params.evaluation,
+        reductions=dict(zip(product(params.splits, params.saes), files.reductions, strict=True)),
+        raw=dict(zip(params.splits, files.get("raw", []), strict=False)),
+        raw_probes=dict(zip(params.datasets, files.get("raw_probes", []), strict=False)),
+        rankings=dict(
+            zip(product(params.datasets, params.saes), files.get("rankings", []), strict=False)
+        ),
+        probe_split=files.get("split"),
+        classes=files.get("classes"),
+        embeddings=files.get("embeddings"),
+        evaluator=params.evaluator,
+        cross_domain=params.cross_domain,
+    )
+    outputs = iter(snakemake.output.scores)
+    for name, metric in product(params.saes, params.metrics):
+        score = score_sae(
+            metric, source, name, params.settings[metric], params.seed, snakemake.threads, "cpu"
+        )
+        write_score(
+            next(outputs),
+            score,
+            described(snakemake, name),
+            provenance(params.code, source.fingerprints(name)),
+        )
 
 
 run(body, snakemake)  # noqa: F821

@@ -6,15 +6,13 @@ are solved by Newton's method for a batch of tasks at once; larger ones on CPU b
 lbfgs. The problem is strictly convex, so the solver changes the time and not the probe.
 """
 
-import collections
-import concurrent.futures
 import itertools
-import multiprocessing
 from dataclasses import dataclass
 
 import numpy as np
 
 from visae.probes import sklearn_lbfgs
+from visae.workers import Workers
 
 NEWTON_FEATURES = 32
 """Largest budget that a CPU solves by Newton's method: its Hessians cost n·k² each."""
@@ -36,46 +34,17 @@ class BinaryTask:
     """float [k, m]: the same features on the test images."""
 
 
-def nested_probes(tasks, budgets, max_iter=500, device="cpu", processes=1):
+def nested_probes(tasks, budgets, max_iter=500, device="cpu", workers=None):
     """For each task yield (decision values float32 [budgets, m], converged bool [budgets]).
 
     tasks: iterable of BinaryTask, consumed as the workers get free, so that memory holds a few
-    batches. budgets: ascending feature counts, none above k. processes: worker processes (CPU),
-    each with one BLAS thread.
+    batches. budgets: ascending feature counts, none above k. workers: `visae.workers.Workers`,
+    for the CPU.
     """
-    budgets = list(budgets)
+    workers = workers if workers is not None and device == "cpu" else Workers()
     batches = _batches(tasks, "cpu" if device == "cpu" else "cuda")
-    if device != "cpu" or processes == 1:
-        for batch in batches:
-            yield from fit_batch(batch, budgets, max_iter, device)
-        return
-    with worker_pool(processes) as pool:
-        waiting = collections.deque()
-        for batch in batches:
-            waiting.append(pool.submit(fit_batch, batch, budgets, max_iter, device))
-            if len(waiting) > 2 * processes:
-                yield from waiting.popleft().result()
-        while waiting:
-            yield from waiting.popleft().result()
-
-
-def worker_pool(processes):
-    """A pool of single-threaded workers.
-
-    Forked: a spawned worker would run the workflow script's own lines again. Two BLAS threads
-    per worker on as many cores are 30 times slower than one.
-    """
-    return concurrent.futures.ProcessPoolExecutor(
-        processes, multiprocessing.get_context("fork"), initializer=_use_one_thread
-    )
-
-
-def _use_one_thread():
-    import threadpoolctl
-    import torch
-
-    threadpoolctl.threadpool_limits(1)
-    torch.set_num_threads(1)
+    for results in workers.map(fit_batch, ((b, list(budgets), max_iter, device) for b in batches)):
+        yield from results
 
 
 def _batches(tasks, device):

@@ -7,15 +7,14 @@ Paper: section 4.1, Eq. 2. For a map z of P patches with binary weights w betwee
 over all P patches, zeros included, with queen (8) and rook (4) neighbours. A map is evaluable
 when at least m patches are active and its variance exceeds a floor.
 
-Two implementations give the same numbers: `map_moran` visits only the active patches of one
-sparse map (CPU), `dense_moran` whole blocks of maps (raw channels, CUDA).
+Two implementations give the same numbers: `sparse_kernels.map_moran` visits only the active
+patches of one sparse map (CPU), `dense_moran` whole blocks of maps (raw channels, CUDA).
 """
 
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from numba import njit
 
 
 def null(patches):
@@ -24,7 +23,7 @@ def null(patches):
 
 
 class Neighbours(NamedTuple):
-    """The patch grid as `map_moran` needs it.
+    """The patch grid as `sparse_kernels.map_moran` needs it.
 
     Patch p lies at `position[p]` of a padded map with one column and one row of zeros more
     than the grid, so that the neighbours of every patch are at fixed distances.
@@ -58,54 +57,8 @@ class Neighbours(NamedTuple):
         return cls(height * width, position, width + 1, queen, rook, queen.sum(), rook.sum())
 
     def padded_map(self):
-        """A zero map for `map_moran` to work in, float64."""
+        """A zero map for `sparse_kernels.map_moran` to work in, float64."""
         return np.zeros(self.patches + self.patches // (self.stride - 1) + self.stride + 1)
-
-
-@njit(nogil=True, cache=True)
-def map_moran(patches, values, padded, neighbours, variance_floor):
-    """Moran's I of one map from its active patches: (queen, rook), float64.
-
-    patches: int [n], the active patches. values: float [n], their codes; all others are 0.
-    padded: from `Neighbours.padded_map`; zero on entry and on return. Both results are NaN
-    where the map's variance does not exceed `variance_floor`.
-
-    With z̄ expanded, Eq. 2 needs only sums over active patches. Cancellation is harmless
-    while some patch is 0, since the variance is then at least z̄²/P; full maps are first
-    shifted by their mean, to which I is invariant.
-    """
-    n, total = len(patches), neighbours.patches
-    shift = 0.0
-    if n == total:
-        for value in values:
-            shift += value
-        shift /= total
-    first = second = queen_edge = rook_edge = 0.0
-    for k in range(n):
-        patch = patches[k]
-        value = np.float64(values[k]) - shift
-        padded[neighbours.position[patch]] = value
-        first += value
-        second += value * value
-        queen_edge += value * neighbours.queen_degree[patch]
-        rook_edge += value * neighbours.rook_degree[patch]
-    # Each pair of neighbours once: right and below; below left and below right.
-    straight = diagonal = 0.0
-    for k in range(n):
-        here = neighbours.position[patches[k]]
-        below = here + neighbours.stride
-        straight += padded[here] * (padded[here + 1] + padded[below])
-        diagonal += padded[here] * (padded[below - 1] + padded[below + 1])
-    for k in range(n):
-        padded[neighbours.position[patches[k]]] = 0.0
-    mean = first / total
-    squares = second - first * mean
-    if not squares > variance_floor * total:
-        return np.nan, np.nan
-    queen_weights, rook_weights = neighbours.queen_weights, neighbours.rook_weights
-    queen = 2 * (straight + diagonal) - 2 * mean * queen_edge + mean * mean * queen_weights
-    rook = 2 * straight - 2 * mean * rook_edge + mean * mean * rook_weights
-    return total * queen / (queen_weights * squares), total * rook / (rook_weights * squares)
 
 
 def dense_moran(maps_npf, grid, variance_floor):

@@ -148,6 +148,26 @@ def gather_features(codes_fn, features):
     return rows
 
 
+@dataclass(frozen=True)
+class GatheredCodes:
+    """The features that some rankings name, in memory."""
+
+    features: np.ndarray
+    """int [U], ascending."""
+    codes_un: np.ndarray
+    """float [U, N]."""
+
+    def rows(self, features):
+        """Codes [k, N] of `features` [k], in that order."""
+        return self.codes_un[np.searchsorted(self.features, features)]
+
+
+def gather_ranked(codes_fn, *rankings):
+    """`GatheredCodes` of all features in `rankings` (integer arrays of any shape)."""
+    features = np.unique(np.concatenate([np.ravel(ranking) for ranking in rankings]))
+    return GatheredCodes(features, gather_features(codes_fn, features))
+
+
 def write_rankings(path, rankings):
     """Write `rankings/…/{dataset}.h5` (see docs/formats.md)."""
     with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:

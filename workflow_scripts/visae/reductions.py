@@ -278,6 +278,11 @@ class SaeReductions(_Reductions):
         self.firing_max = self._file["firing_max"][:]
         self.squared_error = float(self._file["squared_error"][()])
 
+    @property
+    def codes(self):
+        """Max-pooled codes [F, N], float16, as the open HDF5 data set (read what is needed)."""
+        return self._file["codes_max"]
+
     def codes_max(self, features=None):
         """Max-pooled codes float16 [f, N] of `features` (indices in any order; None: all)."""
         dataset = self._file["codes_max"]

@@ -8,13 +8,10 @@ products are faster than sparse ones.
 
 import numpy as np
 import torch
-from numba import njit
 
-from visae.moran import Neighbours, dense_moran, map_moran, sum_evaluable
+from visae.moran import Neighbours, dense_moran, sum_evaluable
 from visae.reductions import SaeUnit
-
-DECODE_WIDTH = 64
-"""Dimensions decoded together, a constant so that the inner loop is unrolled and vectorised."""
+from visae.sparse_kernels import ActiveCodes, decode, reduce_block, sliced
 
 
 class SparseEncoder:
@@ -35,7 +32,7 @@ class SparseEncoder:
     def __init__(self, sae, grid, minimum_active, variance_floor):
         self._weight, self._bias = sae.encoder_weight, sae.encoder_bias.numpy()
         self._threshold = sae.threshold.expand(sae.features).contiguous().numpy()
-        self._decoder = _sliced(sae.decoder_weight.numpy())
+        self._decoder = sliced(sae.decoder_weight.numpy())
         self._neighbours = Neighbours.of_grid(grid)
         self._minimum_active = np.array(minimum_active, np.int64)
         self._variance_floor = variance_floor
@@ -44,7 +41,7 @@ class SparseEncoder:
         """The `SaeUnit` of normalised activations: a float32 tensor [n, P, D]."""
         images, patches, width = x_npd.shape
         features = len(self._weight)
-        codes = _Codes(images, patches, features)
+        codes = ActiveCodes(images, patches, features)
         unit = SaeUnit(
             codes_max=np.empty((images, features), np.float32),
             reconstructions_max=np.empty((images, width), np.float32),
@@ -59,7 +56,7 @@ class SparseEncoder:
         for start in range(0, features, self.feature_block):
             weight = self._weight[start : start + self.feature_block]
             block = torch.mm(weight, tokens_dt, out=product[: len(weight)])
-            _reduce_block(
+            reduce_block(
                 block.numpy().reshape(len(weight), images, patches),
                 start,
                 self._bias,
@@ -76,7 +73,7 @@ class SparseEncoder:
                 self._neighbours,
                 self._variance_floor,
             )
-        unit.squared_error = _decode(
+        unit.squared_error = decode(
             x_npd.numpy(),
             self._decoder,
             codes.patch,
@@ -85,113 +82,6 @@ class SparseEncoder:
             unit.reconstructions_max,
         )
         return unit
-
-
-class _Codes:
-    """Active codes of n images: those of image i and feature f at end[i, f] … end[i, f + 1]."""
-
-    def __init__(self, images, patches, features):
-        self.patch = np.empty((images, features * patches), np.int32)
-        self.value = np.empty((images, features * patches), np.float32)
-        self.end = np.zeros((images, features + 1), np.int64)
-
-
-def _sliced(decoder_fd):
-    """[F, D] as contiguous slices [ceil(D / DECODE_WIDTH), F, DECODE_WIDTH], zero-padded."""
-    features, width = decoder_fd.shape
-    slices = -(-width // DECODE_WIDTH)
-    padded = np.zeros((slices, features, DECODE_WIDTH), np.float32)
-    for number in range(slices):
-        part = decoder_fd[:, number * DECODE_WIDTH : (number + 1) * DECODE_WIDTH]
-        padded[number, :, : part.shape[1]] = part
-    return padded
-
-
-@njit(nogil=True, cache=True)
-def _reduce_block(
-    product_bnp,
-    first,
-    bias,
-    threshold,
-    code_patch,
-    code_value,
-    code_end,
-    codes_max,
-    firing_count,
-    minimum_active,
-    moran_sum,
-    moran_images,
-    padded,
-    neighbours,
-    variance_floor,
-):
-    """Threshold a block of features and reduce its active codes, all in one visit.
-
-    product_bnp: x · encoder without the bias, for the features from `first` on. Appends to
-    the codes (see `_Codes`) and fills the block's part of the arrays of `SaeUnit`.
-    """
-    features, images, patches = product_bnp.shape
-    least_active = max(minimum_active.min(), 1) if len(minimum_active) else patches + 1
-    for b in range(features):
-        f = first + b
-        for i in range(images):
-            start = end = code_end[i, f]
-            largest = np.float32(0)
-            for p in range(patches):
-                code = product_bnp[b, i, p] + bias[f]
-                if code >= threshold[f] and code > 0:
-                    code_patch[i, end] = p
-                    code_value[i, end] = code
-                    end += 1
-                    if code > largest:
-                        largest = code
-            code_end[i, f + 1] = end
-            codes_max[i, f] = largest
-            active = end - start
-            firing_count[f] += active
-            if active < least_active:
-                continue
-            queen, rook = map_moran(
-                code_patch[i, start:end],
-                code_value[i, start:end],
-                padded,
-                neighbours,
-                variance_floor,
-            )
-            if not np.isnan(queen):
-                for m in range(len(minimum_active)):
-                    if active >= minimum_active[m]:
-                        moran_sum[0, m, f] += queen
-                        moran_sum[1, m, f] += rook
-                        moran_images[m, f] += 1
-
-
-@njit(nogil=True, cache=True, fastmath={"contract"})
-def _decode(x_npd, decoder_sfw, code_patch, code_value, code_end, reconstructions_max):
-    """Decode n images from their active codes; returns Σ‖x − x̂‖² and fills the maxima [n, D]."""
-    images, patches, width = x_npd.shape
-    slices, features, _ = decoder_sfw.shape
-    reconstruction = np.empty((patches, DECODE_WIDTH), np.float32)
-    error = 0.0
-    for i in range(images):
-        for s in range(slices):
-            reconstruction[:] = 0
-            for f in range(features):
-                for k in range(code_end[i, f], code_end[i, f + 1]):
-                    patch, value = code_patch[i, k], code_value[i, k]
-                    for w in range(DECODE_WIDTH):
-                        reconstruction[patch, w] += value * decoder_sfw[s, f, w]
-            start = s * DECODE_WIDTH
-            for w in range(min(DECODE_WIDTH, width - start)):
-                reconstructions_max[i, start + w] = reconstruction[0, w]
-            for p in range(patches):
-                for w in range(min(DECODE_WIDTH, width - start)):
-                    value = reconstruction[p, w]
-                    if value > reconstructions_max[i, start + w]:
-                        reconstructions_max[i, start + w] = value
-                    difference = np.float64(x_npd[i, p, start + w]) - np.float64(value)
-                    error += difference * difference
-    return error
 
 
 class DenseEncoder:

@@ -50,4 +50,3 @@ class Preprocessing:
     def record(self):
         """The settings as a JSON-able dictionary."""
         return asdict(self) | {"mean": list(self.mean), "std": list(self.std)}
-

@@ -105,13 +105,31 @@ def load_into(model, tensors, spec):
         for name in tensors
         if name not in wanted and name.startswith(tuple(lists))
     ]
+    check_fit(spec, problems)
+    model.load_state_dict({name: tensors[name] for name in wanted})
+
+
+def check_fit(spec, problems):
+    """Refuse weights with `problems`, sentences about single tensors.
+
+    Raises:
+        UserError: citing the first problem and their number.
+    """
     if problems:
         raise UserError(
-            f"The weights {spec.weights} do not fit '{spec.model}' of backbone '{spec.name}' "
-            f"({problems[0]}; {len(problems)} such tensors of {len(wanted)}): give weights of this "
-            "architecture, or its `image_size` and `options`."
+            f"The weights '{spec.weights}' do not fit '{spec.model}' of backbone '{spec.name}' "
+            f"({problems[0]}; {len(problems)} such tensors): give weights of this architecture, or "
+            "the `image_size` and `options` that they were made with."
         )
-    model.load_state_dict({name: tensors[name] for name in wanted})
+
+
+@contextlib.contextmanager
+def fitting(spec):
+    """Turn what a library raises about tensors of wrong shapes into a UserError."""
+    try:
+        yield
+    except (RuntimeError, ValueError, KeyError) as error:
+        check_fit(spec, [_first_line(error)])
 
 
 @contextlib.contextmanager

@@ -28,7 +28,7 @@ def draw(rows, labels, styles):
             ends[backbone] = known[-1]
     for x, metric in enumerate(metrics):
         if all(values.get((backbone, metric)) is None for backbone in styles):
-            axes.text(x, 0.5, "no value, or all equal", rotation=90, ha="center", va="center",
+            axes.text(x, 0.02, "no value, or all equal", rotation=90, ha="right", va="bottom",
                       fontsize=style.SMALL, color=style.MUTED)  # fmt: skip
     axes.set_xticks(
         range(len(metrics)), [labels[metric].replace(" ", "\n", 1) for metric in metrics],

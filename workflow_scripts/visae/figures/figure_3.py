@@ -39,7 +39,7 @@ def draw(rows, labels, published):
     axes.set_yticks(range(len(rows)), [labels[row["metric"]] for row in rows])
     axes.tick_params(axis="y", length=0)
     axes.set_ylim(len(rows) - 0.5, -0.45)
-    axes.set_xlim(0, max(1.0, *(_total(row) for row in rows)))
+    axes.set_xlim(0, max([1.0, *(_total(row) for row in rows)]))
     axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "0.25", "0.5", "0.75", "1"])
     axes.spines["left"].set_visible(False)
     axes.set_xlabel("share of the total sum of squares, η²")

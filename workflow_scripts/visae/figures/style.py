@@ -54,7 +54,6 @@ _SETTINGS = {
     "axes.unicode_minus": True,
     "lines.linewidth": 1.1,
     "lines.markersize": 4.0,
-    "hatch.linewidth": 0.5,
     "pdf.fonttype": 42,  # text stays text
     "figure.dpi": 100,
     "savefig.dpi": 300,
@@ -63,11 +62,11 @@ _SETTINGS = {
 # The paper's five keep their colours whatever the config's order; text in these colours has a
 # contrast of 3:1 or more on white.
 _PAPER = {
-    "dinov2": ("DINOv2", "#0072B2", "o"),
-    "clip": ("CLIP", "#D55E00", "s"),
-    "siglip": ("SigLIP", "#B8860B", "D"),
-    "deit": ("DeiT", "#009E73", "^"),
-    "mae": ("MAE", "#A8518A", "v"),
+    "dinov2": ("#0072B2", "o"),
+    "clip": ("#D55E00", "s"),
+    "siglip": ("#B8860B", "D"),
+    "deit": ("#009E73", "^"),
+    "mae": ("#A8518A", "v"),
 }
 _OTHER_COLORS = ("#3D9BD1", "#222222", "#882255", "#6B7F1A", "#5B4FB0", "#8C564B", "#7A7A7A")
 _OTHER_MARKERS = ("P", "X", "p", "h", "<", ">", "*", "d", "8")
@@ -81,18 +80,16 @@ class BackboneStyle(NamedTuple):
     marker: str
 
 
-def backbone_styles(backbones):
-    """Styles by name, for the config's backbones in the config's order, however many.
+def backbone_styles(labels):
+    """Styles by name for {name: label} of the config's backbones, in its order, however many.
 
-    The paper's five (`dinov2`, `clip`, `siglip`, `deit`, `mae`) have fixed styles; others take
-    the next free colour and marker, which repeat, out of step, when there are more than seven.
+    The paper's five (`dinov2`, `clip`, `siglip`, `deit`, `mae`) have fixed colours and markers;
+    others take the next free ones, which repeat, out of step, when there are more than seven.
     """
     others = zip(itertools.cycle(_OTHER_COLORS), itertools.cycle(_OTHER_MARKERS), strict=False)
     return {
-        backbone: BackboneStyle(*_PAPER[backbone])
-        if backbone in _PAPER
-        else BackboneStyle(backbone, *next(others))
-        for backbone in backbones
+        name: BackboneStyle(label, *(_PAPER[name] if name in _PAPER else next(others)))
+        for name, label in labels.items()
     }
 
 
@@ -117,11 +114,6 @@ def new_figure(width, height):
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure
-
-
-def panel_letter(axes, letter):
-    """A bold letter at the top left of a panel."""
-    axes.set_title(letter, loc="left", fontweight="bold")
 
 
 def spread(positions, gap, low, high):
@@ -175,6 +167,9 @@ def name_list(backbones, styles):
 @styled
 def save(figure, pdf_path, png_path):
     """Write `figure` as PDF and PNG; equal figures give equal bytes (no dates, no versions)."""
+    # Laid out once: another pass would move things by a hair, and differently per format.
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
     with atomic_path(pdf_path) as temporary:
         figure.savefig(
             temporary,

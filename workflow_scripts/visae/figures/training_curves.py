@@ -48,11 +48,11 @@ def draw(runs, styles):
             0.97, 0.95, f"n = {len(own)}", transform=grid[0, column].transAxes, ha="right",
             va="top", fontsize=style.SMALL, color=style.MUTED,
         )  # fmt: skip
-        grid[2, column].set_xlabel(f"patch tokens{unit}")
     for axes, (_, label) in zip(grid[:, 0], _QUANTITIES, strict=True):
         axes.set_ylabel(label)
     _log_scale(grid[0], LogLocator(subs=(1, 2, 5)))
     _log_scale(grid[1], FixedLocator(targets))
+    grid[2, len(columns) // 2].set_xlabel(f"patch tokens{unit}")
     grid[2, 0].set_ylim(bottom=0)
     grid[2, 0].set_xlim(left=0)
     figure.align_ylabels(grid[:, 0])

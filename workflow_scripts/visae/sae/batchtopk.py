@@ -1,41 +1,50 @@
 """BatchTopK (Bussmann et al. 2024): the B·K largest codes of a batch are kept (paper §3)."""
 
+import numpy as np
+
+from visae.sae.sparse import collect_codes
 from visae.sae.trainer import Trainer
 
-# Candidates for the selection are the codes above this part of the last step's threshold.
+# Codes above this part of the last step's threshold are compared first.
 BRACKET = 0.9
 
 
 class BatchTopK(Trainer):
     """Keeps the B·K largest post-ReLU codes of the batch, and all that tie with the smallest.
 
-    A batch with fewer positive codes than that keeps them all.
+    A batch with fewer positive codes than that keeps them all. The last step's threshold
+    brackets the new one, so that few codes are compared; the result is the same without it.
     """
 
     def __init__(self, spec, width, settings, device):
         super().__init__(spec, width, settings, device)
         self._last_threshold = None
 
-    def keep(self, pre_bf):
-        threshold = self._select(pre_bf)
-        keep_bf = (pre_bf <= 0).logical_not_()
-        if threshold is not None:
-            keep_bf &= ~(pre_bf < threshold)
-        self._last_threshold = threshold
-        return keep_bf
-
-    def _select(self, pre_bf):
-        """The (B·K)-th largest positive code, float32 [], or None when there are fewer.
-
-        The last threshold brackets the new one: few codes are then compared, with the same
-        result. The length of the candidates is the step's one wait for the device.
-        """
-        budget = self.spec.sparsity * len(pre_bf)
+    def _brackets(self):
+        """Lower bounds of the codes to compare, the last of which loses none."""
         if self._last_threshold is not None:
-            candidates = pre_bf[~(pre_bf < self._last_threshold * BRACKET)]
+            yield self._last_threshold * BRACKET
+        yield 0.0
+
+    def keep(self, pre_bf):
+        budget = self.spec.sparsity * len(pre_bf)
+        for lower in self._brackets():
+            candidates_bf = ~((pre_bf < lower) | (pre_bf <= 0))
+            # The length of the candidates is the step's one wait for the device.
+            candidates = pre_bf[candidates_bf]
             if len(candidates) >= budget:
-                return candidates.topk(budget, sorted=False).values.min()
-        candidates = pre_bf[~(pre_bf <= 0)]
-        if len(candidates) >= budget:
-            return candidates.topk(budget, sorted=False).values.min()
-        return None
+                self._last_threshold = candidates.topk(budget, sorted=False).values.min()
+                return candidates_bf.logical_and_(~(pre_bf < self._last_threshold))
+        self._last_threshold = None
+        return candidates_bf
+
+    def active_codes(self, normalised_bd):
+        budget = self.spec.sparsity * len(normalised_bd)
+        for lower in self._brackets():
+            candidates = collect_codes(normalised_bd, *self.encoder(), lower)
+            surplus = len(candidates.values) - budget
+            if surplus >= 0:
+                self._last_threshold = np.partition(candidates.values, surplus)[surplus]
+                return candidates.at_least(self._last_threshold)
+        self._last_threshold = None
+        return candidates

@@ -10,11 +10,14 @@ kept entries, residual r = c W_d − x and scale = 2 / (B·D):
 `scale` is multiplied last, so that no operand of a float16 product is too small for it.
 """
 
+import functools
 import math
 from typing import NamedTuple
 
 import torch
 from torch import nn
+
+from visae.sae.sparse import set_sparse_gradients
 
 ENCODER_WEIGHT, ENCODER_BIAS, DECODER_WEIGHT = "encoder_weight", "encoder_bias", "decoder_weight"
 
@@ -62,7 +65,7 @@ def initial_weights(features, width, seed):
 
 
 class Trainer:
-    """Base of the families. A family says which codes are kept: `keep`, and `threshold`.
+    """Base of the families. A family says which codes are active: `keep` and `active_codes`.
 
     spec: SaeSpec. width: D. settings: TrainingSettings. device: torch.device.
     """
@@ -85,13 +88,29 @@ class Trainer:
         """One step of training on normalised activations float32 [B, D]: a StepResult."""
         normalise_rows(self.weights[DECODER_WEIGHT])
         result = self.set_gradients(normalised_bd)
-        nn.utils.clip_grad_norm_(self.weights.values(), self.settings.gradient_clip)
+        self.clip_gradients()
         self.optimizer.step()
         return result
 
+    def clip_gradients(self):
+        """Shorten the gradient of the weights to `gradient_clip`."""
+        nn.utils.clip_grad_norm_(self.weights.values(), self.settings.gradient_clip)
+
     def set_gradients(self, normalised_bd):
         """Set `.grad` of every parameter for this batch: a StepResult."""
+        if self.device.type == "cpu":
+            return self.set_sparse_gradients(normalised_bd)
         return self.set_dense_gradients(normalised_bd)
+
+    @torch.no_grad()
+    def set_sparse_gradients(self, normalised_bd):
+        """The gradients by the active codes alone: for the CPU."""
+        codes = self.active_codes(normalised_bd)
+        pulled = functools.partial(self.sparse_pulls, codes)
+        loss = set_sparse_gradients(normalised_bd, codes, *self.weights.values(), pulled)
+        active = torch.from_numpy(codes.features[codes.values != 0]).long()
+        fired = torch.zeros(self.features, dtype=torch.bool).index_fill_(0, active, True)
+        return StepResult(torch.tensor(loss), torch.tensor(len(active)), fired)
 
     @torch.no_grad()
     def set_dense_gradients(self, normalised_bd):
@@ -100,11 +119,13 @@ class Trainer:
         encoder, bias, decoder = self.weights.values()
         pre_bf = product(x_bd, encoder.T, half).add_(bias)
         keep_bf = self.keep(pre_bf)
-        codes_bf = pre_bf.masked_fill_(~keep_bf, 0)
+        codes_bf = pre_bf.masked_fill(~keep_bf, 0)
         residual_bd = product(codes_bf, decoder, half).sub_(x_bd)
         scale = 2 / x_bd.numel()
         decoder.grad = product(codes_bf.T, residual_bd, half).mul_(scale)
-        pull_bf = product(residual_bd, decoder.T, half).masked_fill_(~keep_bf, 0)
+        pull_bf = product(residual_bd, decoder.T, half)
+        self.dense_pulls(pre_bf, pull_bf)
+        pull_bf.masked_fill_(~keep_bf, 0)
         encoder.grad = product(pull_bf.T, x_bd, half).mul_(scale)
         bias.grad = pull_bf.sum(0).mul_(scale)
         return StepResult(residual_bd.square().mean(), keep_bf.sum(), keep_bf.any(0))
@@ -112,6 +133,20 @@ class Trainer:
     def keep(self, pre_bf):
         """Which codes are active, bool [B, F], of pre-activations [B, F]; NaN counts as active."""
         raise NotImplementedError
+
+    def active_codes(self, normalised_bd):
+        """The same codes as by `keep`, as SparseCodes, of normalised activations [B, D]."""
+        raise NotImplementedError
+
+    def dense_pulls(self, pre_bf, pull_bf):
+        """Called with every code's derivative r W_dᵀ [B, F], to use it or add to it in place."""
+
+    def sparse_pulls(self, codes, pulls):
+        """The same for SparseCodes and their derivatives, float32 array [active]."""
+
+    def encoder(self):
+        """The encoder's weight [F, D] and bias [F]."""
+        return self.weights[ENCODER_WEIGHT].detach(), self.weights[ENCODER_BIAS].detach()
 
     def finish(self):
         """Encoder weight, encoder bias, and decoder with rows of unit norm: float32 tensors."""

@@ -17,14 +17,15 @@ _CLASSES = {
     "retina": "retina.jpg",
     "tissue": "ihc.png",
 }
-_UNLABELLED = "coffee.png"
+# Photograph of each value of a mask; value 0 is unlabelled.
+FILES = ("coffee.png", *_CLASSES.values())
 _SIDES = (80, 128)  # of the square that fills the picture, in pixels of the photograph
 
 
 def write(folder, rng, sizes):
     """Write `images/`, `annotations/` and `objectInfo150.txt` into `folder`."""
     counts = {"training": sizes.mosaics_training, "validation": sizes.mosaics_validation}
-    pixels = np.zeros(len(_CLASSES) + 1, dtype=np.int64)
+    pixels = np.zeros(len(FILES), dtype=np.int64)
     images_with = {split: np.zeros_like(pixels) for split in counts}
     for split, count in counts.items():
         for kind in ("images", "annotations"):
@@ -51,21 +52,20 @@ def _mosaic(rng, size, split):
     Three to five points are drawn; the pixels nearest to each are its cell.
     """
     points = rng.uniform(0, size, (rng.integers(3, 6), 2))
-    kinds = rng.permutation(len(_CLASSES) + 1)[: len(points)]
+    kinds = rng.permutation(len(FILES))[: len(points)]
     centres = np.arange(size) + 0.5
     squared = (centres[:, None, None] - points[:, 0]) ** 2 + (centres[:, None] - points[:, 1]) ** 2
     mask = kinds[squared.argmin(axis=2)].astype(np.uint8)
     mosaic = np.zeros((size, size, 3), dtype=np.uint8)
     for kind in kinds:
-        file = (_UNLABELLED, *_CLASSES.values())[kind]
-        image = photograph(file)
-        crop = random_crop(image, [_half(image, split)], rng, size, _SIDES)
+        image = photograph(FILES[kind])
+        crop = random_crop(image, [_part(image, split)], rng, size, _SIDES)
         inside = mask == kind
         mosaic[inside] = np.asarray(crop)[inside]
     return Image.fromarray(mosaic), mask
 
 
-def _half(image, split):
+def _part(image, split):
     """The left two thirds of a photograph for training, the right third for validation."""
     width, height = image.size
     border = width * 2 // 3

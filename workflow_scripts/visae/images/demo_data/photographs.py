@@ -14,7 +14,7 @@ from visae.images.demo_data.crops import (
 )
 
 # Photograph → rows and columns of its regions.
-_GRIDS = {
+GRIDS = {
     "astronaut.png": (3, 3),
     "camera.png": (3, 3),
     "chelsea.png": (2, 2),
@@ -33,7 +33,7 @@ _GRIDS = {
 def write(folder, rng, sizes):
     """Write `train/<class>/`, `val/<class>/` and `parents.csv` into `folder`."""
     parents = ["class,parent"]
-    for file, (rows, columns) in _GRIDS.items():
+    for file, (rows, columns) in GRIDS.items():
         image = photograph(file)
         parent = file.partition(".")[0]
         for i, region in enumerate(split_region(whole(image), rows, columns)):

@@ -1,0 +1,218 @@
+"""Exact training steps in time proportional to the active codes, for the CPU.
+
+Of the five dense products of a step only the encoder's is needed in full: the others touch one
+dictionary row per active code. Codes are kept as compressed sparse rows; every kernel sums in a
+fixed order, so that results do not depend on the number of threads.
+"""
+
+import functools
+import itertools
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+import numba
+import numpy as np
+import torch
+
+ROWS_PER_BLOCK = 512
+TASKS_PER_THREAD = 4
+
+# Sums may be reordered for speed, but NaN and infinity keep their meaning.
+_FAST = {"reassoc", "contract", "nsz", "arcp"}
+_jit = numba.njit(nogil=True, cache=True, fastmath=_FAST)
+
+
+class SparseCodes(NamedTuple):
+    """Active codes of a batch, ordered by row; numpy arrays."""
+
+    row_starts: np.ndarray
+    """int64 [B + 1]: the codes of row b are at row_starts[b] : row_starts[b + 1]."""
+    features: np.ndarray
+    """int32 [active]."""
+    values: np.ndarray
+    """float32 [active]."""
+
+    def at_least(self, threshold):
+        """The codes that are not below `threshold`."""
+        return SparseCodes(*_at_least(*self, np.float32(threshold)))
+
+
+def collect_codes(normalised_bd, encoder_weight, encoder_bias, lower):
+    """The positive pre-activations that are at least `lower` (or NaN): SparseCodes.
+
+    lower: float, or float32 array [F]. The pre-activations exist for some rows at a time only.
+    """
+    features = len(encoder_weight)
+    block = torch.empty(min(ROWS_PER_BLOCK, len(normalised_bd)), features)
+    lower = np.array(np.broadcast_to(lower, features), np.float32)
+    parts = []
+    for rows_bd in normalised_bd.split(ROWS_PER_BLOCK):
+        pre_bf = block[: len(rows_bd)]
+        torch.addmm(encoder_bias, rows_bd, encoder_weight.T, out=pre_bf)
+        pre = pre_bf.numpy()
+        counts = np.empty(len(pre), np.int64)
+        _in_threads(_count_rows, len(pre), pre, lower, counts)
+        ends = np.cumsum(counts)
+        found = np.empty(ends[-1], np.int32), np.empty(ends[-1], np.float32)
+        _in_threads(_fill_rows, len(pre), pre, lower, ends - counts, *found)
+        parts.append((counts, *found))
+    counts, numbers, values = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+    return SparseCodes(np.concatenate([[0], np.cumsum(counts)]), numbers, values)
+
+
+def set_sparse_gradients(normalised_bd, codes, encoder, bias, decoder, pulled):
+    """Set `.grad` of the three parameters to those of mean((x̂ − x)²); returns this loss.
+
+    codes: the active codes; others may be among them with value 0. pulled: called with the
+    derivative by each of the codes, (x̂ − x) · dictionary row, unscaled, float32 array; what it
+    leaves there goes on to the encoder.
+    """
+    for parameter in (encoder, bias, decoder):
+        if parameter.grad is None:
+            parameter.grad = torch.empty_like(parameter)
+    x = normalised_bd.numpy()
+    scale = np.float32(2 / x.size)
+    residual, squares = np.empty_like(x), np.empty(len(x))
+    pulls = np.empty_like(codes.values)
+    rows = decoder.detach().numpy()
+    _in_threads(_decode_rows, len(x), x, *codes, rows, residual, squares, pulls)
+    pulled(pulls)
+    columns = _by_feature(*codes, pulls, len(bias))
+    grads = [parameter.grad.numpy() for parameter in (encoder, bias, decoder)]
+    _in_threads(_sum_features, len(bias), x, residual, *columns, scale, *grads)
+    return squares.sum() / x.size
+
+
+@functools.cache
+def _pool(threads):
+    return ThreadPoolExecutor(threads)
+
+
+def _in_threads(kernel, length, *arguments):
+    """kernel(start, stop, *arguments) over pieces of range(length), on as many threads as torch."""
+    threads = torch.get_num_threads()
+    if threads == 1:
+        kernel(0, length, *arguments)
+        return
+    pieces = threads * TASKS_PER_THREAD
+    edges = [length * piece // pieces for piece in range(pieces + 1)]
+    tasks = [
+        _pool(threads).submit(kernel, start, stop, *arguments)
+        for start, stop in itertools.pairwise(edges)
+    ]
+    for task in tasks:
+        task.result()
+
+
+@_jit
+def _count_rows(start, stop, pre_bf, lower_f, counts_b):
+    for row in range(start, stop):
+        count = 0
+        for feature in range(pre_bf.shape[1]):
+            value = pre_bf[row, feature]
+            count += not (value < lower_f[feature] or value <= 0)
+        counts_b[row] = count
+
+
+@_jit
+def _fill_rows(start, stop, pre_bf, lower_f, starts_b, features, values):
+    for row in range(start, stop):
+        position = starts_b[row]
+        for feature in range(pre_bf.shape[1]):
+            value = pre_bf[row, feature]
+            if not (value < lower_f[feature] or value <= 0):
+                features[position] = feature
+                values[position] = value
+                position += 1
+
+
+@_jit
+def _at_least(row_starts, features, values, threshold):
+    starts = np.zeros_like(row_starts)
+    kept_features, kept_values = np.empty_like(features), np.empty_like(values)
+    position = 0
+    for row in range(len(row_starts) - 1):
+        for entry in range(row_starts[row], row_starts[row + 1]):
+            if not values[entry] < threshold:
+                kept_features[position] = features[entry]
+                kept_values[position] = values[entry]
+                position += 1
+        starts[row + 1] = position
+    return starts, kept_features[:position], kept_values[:position]
+
+
+@_jit
+def _decode_rows(
+    start, stop, x_bd, row_starts, features, values, decoder_fd, residual_bd, squares_b, pulls
+):
+    """Per row: residual = Σ value · dictionary row − x, its squared norm, and its products."""
+    width = x_bd.shape[1]
+    for row in range(start, stop):
+        residual = residual_bd[row]
+        for d in range(width):
+            residual[d] = -x_bd[row, d]
+        for entry in range(row_starts[row], row_starts[row + 1]):
+            atom, value = decoder_fd[features[entry]], values[entry]
+            for d in range(width):
+                residual[d] += value * atom[d]
+        squares = np.float32(0)
+        for d in range(width):
+            squares += residual[d] * residual[d]
+        squares_b[row] = squares
+        for entry in range(row_starts[row], row_starts[row + 1]):
+            atom, pull = decoder_fd[features[entry]], np.float32(0)
+            for d in range(width):
+                pull += residual[d] * atom[d]
+            pulls[entry] = pull
+
+
+@_jit
+def _by_feature(row_starts, features, values, pulls, count):
+    """The codes ordered by feature, then row: starts [F + 1], rows, values, pulls."""
+    starts = np.zeros(count + 1, np.int64)
+    for feature in features:
+        starts[feature + 1] += 1
+    starts = np.cumsum(starts)
+    following = starts[:-1].copy()
+    rows = np.empty(len(features), np.int32)
+    sorted_values, sorted_pulls = np.empty_like(values), np.empty_like(pulls)
+    for row in range(len(row_starts) - 1):
+        for entry in range(row_starts[row], row_starts[row + 1]):
+            position = following[features[entry]]
+            following[features[entry]] = position + 1
+            rows[position] = row
+            sorted_values[position] = values[entry]
+            sorted_pulls[position] = pulls[entry]
+    return starts, rows, sorted_values, sorted_pulls
+
+
+@_jit
+def _sum_features(
+    start,
+    stop,
+    x_bd,
+    residual_bd,
+    feature_starts,
+    rows,
+    values,
+    pulls,
+    scale,
+    encoder_grad_fd,
+    bias_grad_f,
+    decoder_grad_fd,
+):
+    """Per feature: scale · Σ value · residual, scale · Σ pull · x and scale · Σ pull."""
+    width = x_bd.shape[1]
+    for feature in range(start, stop):
+        encoder_grad, decoder_grad = encoder_grad_fd[feature], decoder_grad_fd[feature]
+        encoder_grad[:] = 0
+        decoder_grad[:] = 0
+        total = np.float32(0)
+        for entry in range(feature_starts[feature], feature_starts[feature + 1]):
+            x, residual = x_bd[rows[entry]], residual_bd[rows[entry]]
+            value, pull = values[entry] * scale, pulls[entry] * scale
+            total += pull
+            for d in range(width):
+                encoder_grad[d] += pull * x[d]
+                decoder_grad[d] += value * residual[d]
+        bias_grad_f[feature] = total

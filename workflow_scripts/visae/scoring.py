@@ -1,0 +1,199 @@
+"""From the files of a study to the arrays of a metric: what each metric reads.
+
+The metrics themselves (`visae.metrics`) know arrays only. Here the files of one backbone are
+opened once, and shared by all its SAEs.
+"""
+
+import functools
+import importlib
+from dataclasses import dataclass
+
+from visae.probes import read_probe
+from visae.rankings import read_rankings
+from visae.reductions import RawReductions, SaeReductions
+from visae.siblings import read_sibling_groups
+from visae.splits import read_split
+
+
+@dataclass(frozen=True)
+class Source:
+    """The files that scores of one backbone's SAEs are computed from; absent ones are empty.
+
+    reductions: (split, SAE) → path. raw: split → path. raw_probes: data set → path.
+    rankings: (data set, SAE) → path. probe_split, classes: of the evaluation data set.
+    embeddings: raw reductions of the M5 evaluator. evaluation: name of the evaluation split.
+    cross_domain: data set → (training split, test split).
+    """
+
+    evaluation: str
+    reductions: dict
+    raw: dict
+    raw_probes: dict
+    rankings: dict
+    probe_split: str | None
+    classes: str | None
+    embeddings: str | None
+    evaluator: str | None
+    cross_domain: dict
+
+    @property
+    def dataset(self):
+        """The evaluation data set."""
+        return self.evaluation.split("/")[0]
+
+    @functools.cached_property
+    def test_mask(self):
+        """bool [N]: the evaluation images held out from every probe."""
+        with RawReductions(self.raw[self.evaluation]) as raw:
+            return read_split(self.probe_split, raw.image_ids)
+
+    @functools.cached_property
+    def sibling_groups(self):
+        """The evaluation data set's sibling groups."""
+        return read_sibling_groups(self.classes)
+
+    @functools.cache  # noqa: B019 (a Source lives as long as the job)
+    def features_max(self, split):
+        """Max-pooled raw features [N, D] of a split."""
+        with RawReductions(self.raw[split]) as raw:
+            return raw.features_max()
+
+    def fingerprints(self, sae):
+        """What identifies the inputs of an SAE's scores: its weights, and the caches it encoded."""
+        found = {}
+        for (split, name), _ in self.reductions.items():
+            if name == sae:
+                with self.open(sae, split) as encoded:
+                    found["sae"] = encoded.sae_fingerprint
+                    found[split] = encoded.cache_fingerprint
+        return found
+
+    def open(self, sae, split):
+        """The open reductions of an SAE on a split."""
+        return SaeReductions(self.reductions[split, sae])
+
+
+def score_sae(metric, source, sae, settings, seed, processes, device):
+    """The Score of an SAE (its name) on `metric`."""
+    return _SCORERS[metric](source, sae, settings, seed, processes, device)
+
+
+def _metric(name):
+    """The function of the metric `name`, imported only when it is used."""
+    return getattr(importlib.import_module(f"visae.metrics.{name}"), name)
+
+
+def _localization(source, sae, settings, *_):
+    with source.open(sae, source.evaluation) as encoded:
+        return _metric("localization")(
+            encoded.moran_sum,
+            encoded.moran_images,
+            encoded.minimum_active,
+            encoded.grid,
+            headline_minimum=settings["minimum_active"][0],
+            minimum_images=settings["minimum_images"],
+        )
+
+
+def _fvu(source, sae, *_):
+    with source.open(sae, source.evaluation) as encoded, RawReductions(
+        source.raw[source.evaluation]
+    ) as raw:
+        return _metric("fvu")(
+            encoded.squared_error,
+            raw.total_squares,
+            encoded.firing_count,
+            encoded.tokens,
+            encoded.l0_sum,
+        )
+
+
+def _preservation(source, sae, settings, seed, processes, device):
+    with source.open(sae, source.evaluation) as encoded:
+        return _metric("preservation")(
+            source.features_max(source.evaluation),
+            encoded.reconstructions_max(),
+            encoded.labels,
+            source.test_mask,
+            read_probe(source.raw_probes[source.dataset]),
+            device,
+        )
+
+
+def _sparse_probing(source, sae, settings, seed, processes, device):
+    with source.open(sae, source.evaluation) as encoded:
+        return _metric("sparse_probing")(
+            encoded.codes,
+            read_rankings(source.rankings[source.dataset, sae]),
+            encoded.labels,
+            source.test_mask,
+            settings["budgets"],
+            device,
+            processes,
+        )
+
+
+def _monosemanticity(source, sae, settings, seed, *_):
+    with source.open(sae, source.evaluation) as encoded, RawReductions(
+        source.embeddings
+    ) as evaluator:
+        return _metric("monosemanticity")(
+            encoded.codes,
+            encoded.firing_max > 0,
+            {source.evaluator: evaluator.embeddings()},
+            source.evaluator,
+            encoded.labels,
+            seed,
+            max_features=settings["features"],
+            top=settings["top_images"],
+            baseline_groups=settings["baseline_groups"],
+        )
+
+
+def _cross_domain(source, sae, settings, seed, processes, device):
+    from visae.metrics.cross_domain import RawReading, cross_domain, domain_reading
+
+    readings = {}
+    for dataset, (train, test) in source.cross_domain.items():
+        raw_probe = read_probe(source.raw_probes[dataset])
+        with source.open(sae, train) as fitted, source.open(sae, test) as scored:
+            accuracy = raw_probe.accuracy(source.features_max(test), scored.labels)
+            readings[dataset] = domain_reading(
+                RawReading(accuracy, raw_probe.estimator, raw_probe.converged),
+                fitted.reconstructions_max(),
+                scored.reconstructions_max(),
+                fitted.codes,
+                scored.codes,
+                read_rankings(source.rankings[dataset, sae]),
+                fitted.labels,
+                scored.labels,
+                device,
+                processes,
+            )
+    return cross_domain(readings, settings["headline"])
+
+
+def _absorption(source, sae, settings, seed, processes, device):
+    with source.open(sae, source.evaluation) as encoded:
+        return _metric("absorption")(
+            encoded.codes,
+            read_rankings(source.rankings[source.dataset, sae]),
+            source.sibling_groups,
+            encoded.labels,
+            source.test_mask,
+            settings["alpha"],
+            settings["beta"],
+            device,
+            processes,
+        )
+
+
+_SCORERS = {
+    "localization": _localization,
+    "fvu": _fvu,
+    "preservation": _preservation,
+    "sparse_probing": _sparse_probing,
+    "monosemanticity": _monosemanticity,
+    "cross_domain": _cross_domain,
+    "absorption": _absorption,
+}

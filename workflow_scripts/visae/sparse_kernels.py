@@ -1,0 +1,164 @@
+"""Kernels that visit only the active codes of an SAE, compiled for the CPU.
+
+All are in this one file because numba's cache on disk notices changes of the file of the
+compiled function only, not of the functions that it calls.
+"""
+
+import numpy as np
+from numba import njit
+
+DECODE_WIDTH = 64
+"""Dimensions decoded together: a constant, so that the inner loop is unrolled and vectorised."""
+
+
+class ActiveCodes:
+    """Active codes of n images: those of image i and feature f at end[i, f] … end[i, f + 1]."""
+
+    def __init__(self, images, patches, features):
+        self.patch = np.empty((images, features * patches), np.int32)
+        self.value = np.empty((images, features * patches), np.float32)
+        self.end = np.zeros((images, features + 1), np.int64)
+
+
+def sliced(decoder_fd):
+    """[F, D] as contiguous slices [ceil(D / DECODE_WIDTH), F, DECODE_WIDTH], zero-padded."""
+    features, width = decoder_fd.shape
+    slices = -(-width // DECODE_WIDTH)
+    padded = np.zeros((slices, features, DECODE_WIDTH), np.float32)
+    for number in range(slices):
+        part = decoder_fd[:, number * DECODE_WIDTH : (number + 1) * DECODE_WIDTH]
+        padded[number, :, : part.shape[1]] = part
+    return padded
+
+
+@njit(nogil=True, cache=True)
+def map_moran(patches, values, padded, neighbours, variance_floor):
+    """Moran's I of one map from its active patches: (queen, rook), float64.
+
+    patches: int [n], the active patches. values: float [n], their codes; all others are 0.
+    padded: from `Neighbours.padded_map`; zero on entry and on return. Both results are NaN
+    where the map's variance does not exceed `variance_floor`.
+
+    With z̄ expanded, Eq. 2 needs only sums over active patches. Cancellation is harmless
+    while some patch is 0, since the variance is then at least z̄²/P; full maps are first
+    shifted by their mean, to which I is invariant.
+    """
+    n, total = len(patches), neighbours.patches
+    shift = 0.0
+    if n == total:
+        for value in values:
+            shift += value
+        shift /= total
+    first = second = queen_edge = rook_edge = 0.0
+    for k in range(n):
+        patch = patches[k]
+        value = np.float64(values[k]) - shift
+        padded[neighbours.position[patch]] = value
+        first += value
+        second += value * value
+        queen_edge += value * neighbours.queen_degree[patch]
+        rook_edge += value * neighbours.rook_degree[patch]
+    # Each pair of neighbours once: right and below; below left and below right.
+    straight = diagonal = 0.0
+    for k in range(n):
+        here = neighbours.position[patches[k]]
+        below = here + neighbours.stride
+        straight += padded[here] * (padded[here + 1] + padded[below])
+        diagonal += padded[here] * (padded[below - 1] + padded[below + 1])
+    for k in range(n):
+        padded[neighbours.position[patches[k]]] = 0.0
+    mean = first / total
+    squares = second - first * mean
+    if not squares > variance_floor * total:
+        return np.nan, np.nan
+    queen_weights, rook_weights = neighbours.queen_weights, neighbours.rook_weights
+    queen = 2 * (straight + diagonal) - 2 * mean * queen_edge + mean * mean * queen_weights
+    rook = 2 * straight - 2 * mean * rook_edge + mean * mean * rook_weights
+    return total * queen / (queen_weights * squares), total * rook / (rook_weights * squares)
+
+
+@njit(nogil=True, cache=True)
+def reduce_block(
+    product_bnp,
+    first,
+    bias,
+    threshold,
+    code_patch,
+    code_value,
+    code_end,
+    codes_max,
+    firing_count,
+    minimum_active,
+    moran_sum,
+    moran_images,
+    padded,
+    neighbours,
+    variance_floor,
+):
+    """Threshold a block of features and reduce its active codes, all in one visit.
+
+    product_bnp: x · encoder without the bias, for the features from `first` on. Appends to
+    the codes (see `ActiveCodes`) and fills the block's part of the arrays of `SaeUnit`.
+    """
+    features, images, patches = product_bnp.shape
+    least_active = max(minimum_active.min(), 1) if len(minimum_active) else patches + 1
+    for b in range(features):
+        f = first + b
+        for i in range(images):
+            start = end = code_end[i, f]
+            largest = np.float32(0)
+            for p in range(patches):
+                code = product_bnp[b, i, p] + bias[f]
+                if code >= threshold[f] and code > 0:
+                    code_patch[i, end] = p
+                    code_value[i, end] = code
+                    end += 1
+                    if code > largest:
+                        largest = code
+            code_end[i, f + 1] = end
+            codes_max[i, f] = largest
+            active = end - start
+            firing_count[f] += active
+            if active < least_active:
+                continue
+            queen, rook = map_moran(
+                code_patch[i, start:end],
+                code_value[i, start:end],
+                padded,
+                neighbours,
+                variance_floor,
+            )
+            if not np.isnan(queen):
+                for m in range(len(minimum_active)):
+                    if active >= minimum_active[m]:
+                        moran_sum[0, m, f] += queen
+                        moran_sum[1, m, f] += rook
+                        moran_images[m, f] += 1
+
+
+@njit(nogil=True, cache=True, fastmath={"contract"})
+def decode(x_npd, decoder_sfw, code_patch, code_value, code_end, reconstructions_max):
+    """Decode n images from their active codes; returns Σ‖x − x̂‖² and fills the maxima [n, D]."""
+    images, patches, width = x_npd.shape
+    slices, features, _ = decoder_sfw.shape
+    reconstruction = np.empty((patches, DECODE_WIDTH), np.float32)
+    error = 0.0
+    for i in range(images):
+        for s in range(slices):
+            reconstruction[:] = 0
+            for f in range(features):
+                for k in range(code_end[i, f], code_end[i, f + 1]):
+                    patch, value = code_patch[i, k], code_value[i, k]
+                    for w in range(DECODE_WIDTH):
+                        reconstruction[patch, w] += value * decoder_sfw[s, f, w]
+            start = s * DECODE_WIDTH
+            for w in range(min(DECODE_WIDTH, width - start)):
+                reconstructions_max[i, start + w] = reconstruction[0, w]
+            for p in range(patches):
+                for w in range(min(DECODE_WIDTH, width - start)):
+                    value = reconstruction[p, w]
+                    if value > reconstructions_max[i, start + w]:
+                        reconstructions_max[i, start + w] = value
+                    difference = np.float64(x_npd[i, p, start + w]) - np.float64(value)
+                    error += difference * difference
+    return error
