@@ -41,7 +41,7 @@ rule figure_1b:
 rule figure_3:
     input:
         scores=rules.collect_scores.output.table,
-        published="resources/published_values.csv",
+        published=f"{workflow.basedir}/resources/published_values.csv",
     output:
         **figure_files("figure_3"),
     log:

@@ -5,7 +5,7 @@ import pytest
 from visae import fingerprints
 
 
-@pytest.fixture()
+@pytest.fixture
 def scripts(tmp_path, monkeypatch):
     """A copy of the layout: script → visae.a → visae.b; visae.c unused."""
     package = tmp_path / "visae"

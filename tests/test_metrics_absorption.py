@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from metric_fixtures import SAE, tight_probe
+from metric_fixtures import SAE, make_codes, tight_probe
 from sklearn.metrics import f1_score as sklearn_f1
 
 from visae.metrics.absorption import absorbed_share, absorption, f1_score
@@ -47,7 +47,9 @@ def test_a_class_that_needs_four_features_counts_and_one_that_needs_one_does_not
 
 
 def test_f1_is_that_of_tight_probes_on_held_out_images(problem):
-    codes_fn, labels, test_mask, rankings = problem
+    _, labels, test_mask, _ = problem
+    codes_fn = make_codes(40, labels, 1.0)  # overlapping classes: F1 differs between the parts
+    rankings = rank_features(codes_fn, labels, ~test_mask, GROUPS)
     score = absorption(codes_fn, rankings, GROUPS, labels, test_mask, processes=2)
     x = codes_fn.T.astype(np.float64)
     for row, label in enumerate(range(6)):
@@ -56,6 +58,7 @@ def test_f1_is_that_of_tight_probes_on_held_out_images(problem):
             model = tight_probe(chosen[~test_mask], labels[~test_mask] == label)
             expected = sklearn_f1(labels[test_mask] == label, model.predict(chosen[test_mask]))
             assert score.arrays[name][row] == pytest.approx(expected, abs=1e-12)
+    assert 0 < score.readings["mean_f1_four"] < 0.9
 
 
 def test_the_sweep_comes_from_the_stored_f1(problem):

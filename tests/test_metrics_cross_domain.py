@@ -3,7 +3,7 @@ import pytest
 from metric_fixtures import SAE, make_codes, tight_probe
 
 from visae.auc import roc_auc
-from visae.metrics.cross_domain import cross_domain, domain_reading, raw_reading
+from visae.metrics.cross_domain import cross_domain, domain_reading, fit_domain_probe, raw_reading
 from visae.rankings import rank_features
 from visae.scores import write_score
 
@@ -22,7 +22,7 @@ def reading_of(problem, split=200):
     raw, recon, codes_fn, labels = problem
     train, test = slice(0, split), slice(split, None)
     rankings = rank_features(codes_fn[:, train], labels[train], np.ones(split, bool))
-    known = raw_reading(raw[train], labels[train], raw[test], labels[test])
+    known = raw_reading(fit_domain_probe(raw[train], labels[train]), raw[test], labels[test])
     return rankings, domain_reading(
         known, recon[train], recon[test], codes_fn[:, train], codes_fn[:, test], rankings,
         labels[train], labels[test], processes=2,

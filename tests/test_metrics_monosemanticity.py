@@ -19,6 +19,7 @@ def problem():
     codes_fn[7, 30] = 1  # one image: no pair
     codes_fn[8] = 0.5  # the same everywhere: no weights
     codes_fn[9] = np.round(codes_fn[9])  # ties
+    codes_fn[10] += 0.7  # never zero
     embeddings = 0.4 * random.normal(size=(60, 12)) + random.normal(size=(6, 12))[labels] + 0.3
     return codes_fn.astype(np.float16), embeddings.astype(np.float32), labels
 

@@ -20,6 +20,7 @@ NEWTON_FEATURES = 32
 _BATCH_BYTES = {"cpu": 128 * 2**20, "cuda": 8 * 2**30}
 _BATCH_TASKS = 16
 _NEWTON_STEPS = 50
+_HALVINGS = 30
 
 
 @dataclass(frozen=True)
@@ -94,70 +95,79 @@ def _lbfgs_over_budgets(task, budgets, max_iter, smaller):
 
 def _newton_over_budgets(tasks, budgets, device):
     """For each budget yield [(coef, intercept, converged) of each task]."""
-    import torch
-
     if not budgets:
         return
-    dtype = torch.float64 if device == "cpu" else torch.float32
+    largest = budgets[-1]
     images = max(task.positive.size for task in tasks)
-    x = torch.zeros(len(tasks), images, max(budgets) + 1, dtype=dtype, device=device)
+    # Float64 on CPU; float32 on CUDA, where most devices have next to no float64.
+    dtype = np.float64 if device == "cpu" else np.float32
+    x = np.zeros((len(tasks), images, largest + 1), dtype=dtype)
     x[:, :, 0] = 1  # the intercept
-    y = torch.zeros(len(tasks), images, dtype=dtype, device=device)
-    weights = torch.zeros_like(y)  # zero on the images that pad the smaller tasks
+    y = np.zeros((len(tasks), images), dtype=dtype)
+    weights = np.zeros_like(y)  # zero on the images that pad the smaller tasks
     for i, task in enumerate(tasks):
         n = task.positive.size
-        codes = torch.as_tensor(np.ascontiguousarray(task.train_kn[: max(budgets)]))
-        x[i, :n, 1:] = codes.to(device).to(dtype).T
-        y[i, :n] = torch.as_tensor(task.positive).to(device)
+        x[i, :n, 1:] = task.train_kn[:largest].T
+        y[i, :n] = task.positive
         weights[i, :n] = 1
-    parameters = torch.zeros(len(tasks), 1, dtype=dtype, device=device)
+    parameters = np.zeros((len(tasks), 1), dtype=dtype)
+    xp = np
+    if device != "cpu":
+        import torch as xp
+
+        x, y, weights = (xp.as_tensor(array, device=device) for array in (x, y, weights))
     for k in budgets:
-        grown = k + 1 - parameters.shape[1]
-        parameters = torch.nn.functional.pad(parameters, (0, grown))
-        parameters, converged = newton(x[:, :, : k + 1], y, weights, parameters)
-        found = parameters.cpu().numpy()
-        yield [(row[1:], row[0], bool(ok)) for row, ok in zip(found, converged.cpu(), strict=True)]
+        start = np.zeros((len(tasks), k + 1), dtype=dtype)
+        start[:, : parameters.shape[1]] = parameters
+        if device != "cpu":
+            start = xp.as_tensor(start, device=device)
+        parameters, converged = newton(xp, x[:, :, : k + 1], y, weights, start)
+        if device != "cpu":
+            parameters, converged = parameters.cpu().numpy(), converged.cpu().numpy()
+        yield [(row[1:], row[0], bool(ok)) for row, ok in zip(parameters, converged, strict=True)]
 
 
-def newton(x_bnk, y_bn, weights_bn, parameters_bk):
+def newton(xp, x_bnk, y_bn, weights_bn, parameters_bk):
     """Penalised logistic regressions by damped Newton steps, a batch at a time.
 
-    x_bnk: design matrices whose first column is the intercept's (1, not penalised); y_bn: 0 or
-    1; weights_bn: 0 leaves an image out; parameters_bk: where to start. Returns (parameters
-    [b, k], converged bool [b]): converged when a Newton step can lower the loss by no more than
-    a fraction of it that the number type resolves.
+    xp: numpy or torch, whose arrays the others are. x_bnk: design matrices whose first column is
+    the intercept's (1, not penalised); y_bn: 0 or 1; weights_bn: 0 leaves an image out;
+    parameters_bk: where to start. Returns (parameters [b, k], converged bool [b]): converged
+    when a Newton step can lower the loss by no more than a fraction of it near the resolution of
+    the number type.
     """
-    import torch
-
-    penalty = torch.ones_like(parameters_bk)
+    penalty = xp.ones_like(parameters_bk)
     penalty[:, 0] = 0
-    resolution = 1e-14 if x_bnk.dtype == torch.float64 else 1e-7
+    diagonal = np.arange(penalty.shape[1])
+    resolution = 1e-14 if x_bnk.dtype.itemsize == 8 else 1e-7
 
     def loss_and_probability(parameters):
-        logits = torch.bmm(x_bnk, parameters[:, :, None])[:, :, 0]
-        entropy = torch.nn.functional.softplus(logits) - y_bn * logits
-        loss = (weights_bn * entropy).sum(1) + (penalty * parameters.square()).sum(1) / 2
-        return loss, torch.sigmoid(logits)
+        logits = (x_bnk @ parameters[:, :, None])[:, :, 0]
+        decay = xp.exp(-abs(logits))
+        entropy = xp.log1p(decay) + xp.where(logits > 0, logits, 0 * logits) - y_bn * logits
+        loss = (weights_bn * entropy).sum(1) + (penalty * parameters**2).sum(1) / 2
+        return loss, xp.where(logits > 0, 1 / (1 + decay), decay / (1 + decay))
 
     parameters = parameters_bk
     loss, probability = loss_and_probability(parameters)
     for _ in range(_NEWTON_STEPS):
         residual = (weights_bn * (probability - y_bn))[:, None]
-        gradient = torch.bmm(residual, x_bnk)[:, 0] + penalty * parameters
+        gradient = (residual @ x_bnk)[:, 0] + penalty * parameters
         curvature = (weights_bn * probability * (1 - probability))[:, :, None]
-        hessian = torch.bmm(x_bnk.transpose(1, 2), x_bnk * curvature)
-        hessian.diagonal(dim1=1, dim2=2).add_(penalty + 1e-10)
-        step = torch.cholesky_solve(gradient[:, :, None], torch.linalg.cholesky(hessian))[:, :, 0]
+        hessian = x_bnk.swapaxes(1, 2) @ (x_bnk * curvature)
+        # The constant keeps it regular where all images are far from the boundary.
+        hessian[:, diagonal, diagonal] += penalty + 1e-10
+        step = xp.linalg.solve(hessian, gradient[:, :, None])[:, :, 0]
         decrement = (gradient * step).sum(1)
         converged = decrement <= resolution * loss
-        length = torch.ones_like(loss)
-        for _ in range(30):
+        length = xp.ones_like(loss)
+        for _ in range(_HALVINGS):
             trial = parameters - length[:, None] * step
             trial_loss, trial_probability = loss_and_probability(trial)
             accepted = trial_loss <= loss - 1e-4 * length * decrement + resolution * loss
             if accepted.all():
                 break
-            length = torch.where(accepted, length, length / 2)
+            length = xp.where(accepted, length, length / 2)
         parameters, loss, probability = trial, trial_loss, trial_probability
         if converged.all():  # after the step: it squares what error is left
             break

@@ -7,6 +7,7 @@ bytes.
 """
 
 import contextlib
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -90,7 +91,12 @@ def _extract_shard(backbone, info, job, batch_size, workers, on_bad_image, preci
         # The other start methods would import the calling script again in every worker.
         multiprocessing_context="fork" if workers else None,
     )
-    with ShardWriter(job.output, info, job.shard, job.shards, len(records)) as writer:
+    with (
+        ShardWriter(job.output, info, job.shard, job.shards, len(records)) as writer,
+        ThreadPoolExecutor(1) as thread,
+    ):
+        # A batch is written while the network works on the next one.
+        written = None
         for batch, (pixels, failures) in zip(batches, decoded, strict=True):
             if failures and on_bad_image == "fail":
                 raise UserError(next(iter(failures.values())))
@@ -99,7 +105,12 @@ def _extract_shard(backbone, info, job, batch_size, workers, on_bad_image, preci
             kept = [record for record in batch if record.image_id not in failures]
             if kept:
                 tokens = _tokens(backbone, pixels, kept, info.layer, precision)
-                writer.append(tokens, [r.label for r in kept], [r.image_id for r in kept])
+                if written is not None:
+                    written.result()
+                labels, image_ids = [r.label for r in kept], [r.image_id for r in kept]
+                written = thread.submit(writer.append, tokens, labels, image_ids)
+        if written is not None:
+            written.result()
 
 
 def _tokens(backbone, pixels, records, layer, precision):
@@ -116,6 +127,7 @@ def _tokens(backbone, pixels, records, layer, precision):
 
 
 def _precision(precision, device):
+    # On the CPU half precision would be slower, so `fp16` means float32 there.
     if precision == "fp16" and device.type == "cuda":
         return torch.autocast("cuda", torch.float16)
     return contextlib.nullcontext()

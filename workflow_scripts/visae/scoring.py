@@ -15,7 +15,7 @@ from visae.siblings import read_sibling_groups
 from visae.splits import read_split
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # hashed by identity, for the cache
 class Source:
     """The files that scores of one backbone's SAEs are computed from; absent ones are empty.
 

@@ -48,7 +48,5 @@ class Workers:
 
 def _use_one_thread():
     import threadpoolctl
-    import torch
 
     threadpoolctl.threadpool_limits(1)
-    torch.set_num_threads(1)

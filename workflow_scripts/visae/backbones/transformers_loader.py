@@ -3,6 +3,9 @@
 `ViTMAEModel` shuffles the patches at random in every forward pass, also in evaluation mode and
 with nothing masked. Here it is given an increasing "noise" to sort by, which leaves the patches
 in raster order (`token_order: permuted` shuffles them on purpose, reproducibly).
+
+The preprocessing is that of the image processors, except that a centre crop whose margins
+differ by one pixel may lie one pixel further (`Preprocessing` rounds as torchvision does).
 """
 
 import difflib
@@ -124,7 +127,10 @@ def _config(spec, source):
     if config.model_type == "vit_mae":
         options["mask_ratio"] = 0.0
     with construction(spec):
-        return config.from_dict(config.to_dict() | options)
+        if source is None:
+            return transformers.AutoConfig.for_model(spec.model, **options)
+        config.update(options)
+        return config
 
 
 def _with_weights(spec, model_class, config, source, arguments):

@@ -51,9 +51,8 @@ class DomainReading:
         return self.accuracy_reconstructed / self.raw.accuracy if self.raw.accuracy else None
 
 
-def raw_reading(train_nd, train_labels, test_md, test_labels, device="cpu"):
-    """Probe the raw features [n, D] of a data set, once per backbone and data set."""
-    probe = fit_domain_probe(train_nd, train_labels, device)
+def raw_reading(probe, test_md, test_labels):
+    """Read the raw features' probe (`fit_domain_probe`) on raw test features [m, D]."""
     return RawReading(probe.accuracy(test_md, test_labels), probe.estimator, probe.converged)
 
 
@@ -67,6 +66,8 @@ def domain_reading(
     are probed on the 128 best features: one multinomial probe on the global ranking (accuracy),
     one-vs-rest probes on each class's own (ROC-AUC).
     """
+    import sklearn.linear_model  # noqa: F401  once, before the workers are forked
+
     recon = fit_domain_probe(recon_train_nd, train_labels, device)
     budget = min(BUDGET, rankings.per_class.shape[1])
     best = rankings.per_class[:, :budget], rankings.overall[:budget]

@@ -129,11 +129,15 @@ def top_images(codes_fn, live, seed, max_features=MAX_FEATURES, top=TOP):
 
 
 def _largest(codes_n, top):
-    """Indices of the `top` largest values, descending; ties by index, also at the cut."""
-    threshold = np.partition(codes_n, -top)[-top]
-    above = np.flatnonzero(codes_n > threshold)
-    chosen = np.append(above, np.flatnonzero(codes_n == threshold)[: top - above.size])
-    return chosen[np.argsort(-codes_n[chosen], kind="stable")]
+    """Indices of the `top` largest codes, descending; ties by index, also at the cut."""
+    candidates = np.flatnonzero(codes_n)  # few, as codes are sparse and not negative
+    if candidates.size < top:
+        candidates = np.arange(codes_n.size)
+    codes = codes_n[candidates]
+    threshold = np.partition(codes, -top)[-top]
+    above = np.flatnonzero(codes > threshold)
+    chosen = np.append(above, np.flatnonzero(codes == threshold)[: top - above.size])
+    return candidates[chosen[np.argsort(-codes[chosen], kind="stable")]]
 
 
 @dataclass(frozen=True)

@@ -47,17 +47,22 @@ class Recipe:
 
 
 RECIPES = {
-    # The multiplicative controller: λ is multiplied by (L0 / target)^integral in every step.
+    # The paper names a multiplicative controller and no numbers: here every step multiplies λ by
+    # (L0 / target)^0.01.
     "paper": Recipe(
-        threshold=math.exp(-3), coefficient=1e-2, integral=0.01, proportional=0.0, bound=math.inf
+        threshold=math.exp(-3),
+        coefficient=1e-2,
+        integral=0.01,
+        proportional=0.0,
+        bound=math.log(1e6),
     ),
     "calibrated": Recipe(
-        threshold=None, coefficient=None, integral=0.01, proportional=2.0, bound=math.log(1e3)
+        threshold=None, coefficient=None, integral=0.01, proportional=10.0, bound=math.log(1e3)
     ),
 }
 
 
-def kernel(distance, bandwidth=BANDWIDTH):
+def kernel(distance, bandwidth):
     """Silverman's kernel κ of unit mass and width h = bandwidth / 2; a tensor.
 
     κ(δ) = exp(−|δ|/(√2 h)) · sin(|δ|/(√2 h) + π/4) / (2 h). The width is overcomplete's.
@@ -72,6 +77,7 @@ class JumpReLU(Trainer):
 
     def __init__(self, spec, width, settings, device):
         super().__init__(spec, width, settings, device)
+        self.bandwidth = BANDWIDTH
         self.recipe = RECIPES[settings.jumprelu_recipe]
         self.log_threshold = nn.Parameter(torch.zeros(self.features, device=self.device))
         self.optimizer.add_param_group({"params": [self.log_threshold]})
@@ -104,7 +110,7 @@ class JumpReLU(Trainer):
             pre_bf = product(normalised_bd, weight.T, self.half).add_(bias)
             active = max(1, round(len(pre_bf) * self.spec.sparsity / self.features))
             quantile = pre_bf.topk(active, dim=0).values[-1]
-            self.log_threshold.copy_(quantile.clamp(min=KERNEL_REACH * BANDWIDTH).log())
+            self.log_threshold.copy_(quantile.clamp(min=KERNEL_REACH * self.bandwidth).log())
         if recipe.coefficient is not None:
             self._start = torch.tensor(math.log(recipe.coefficient), device=self.device)
         else:
@@ -125,7 +131,7 @@ class JumpReLU(Trainer):
     def active_codes(self, normalised_bd):
         """The active codes, and with value 0 those below their threshold that κ still reaches."""
         threshold = self.threshold().numpy()
-        lower = threshold - KERNEL_REACH * BANDWIDTH / 2
+        lower = threshold - KERNEL_REACH * self.bandwidth / 2
         codes = collect_codes(normalised_bd, *self.encoder(), lower)
         self._distances = torch.from_numpy(codes.values - threshold[codes.features])
         values = np.where(self._distances.numpy() < 0, np.float32(0), codes.values)
@@ -133,12 +139,12 @@ class JumpReLU(Trainer):
 
     def dense_pulls(self, pre_bf, pull_bf):
         threshold = self.threshold()
-        weight_bf = kernel(pre_bf - threshold).masked_fill_(pre_bf <= 0, 0)
+        weight_bf = kernel(pre_bf - threshold, self.bandwidth).masked_fill_(pre_bf <= 0, 0)
         sums = (weight_bf * pull_bf).sum(0), weight_bf.sum(0)
         self._set_threshold_gradient(*sums, pre_bf.shape[0])
 
     def sparse_pulls(self, codes, pulls):
-        weights = kernel(self._distances).double()
+        weights = kernel(self._distances, self.bandwidth).double()
         features = torch.from_numpy(codes.features)
         sums = torch.zeros(2, self.features, dtype=torch.float64)
         sums[0].index_add_(0, features, weights * torch.from_numpy(pulls))

@@ -1,6 +1,24 @@
-"""TopK (Gao et al. 2024): the K largest codes of each token are kept."""
+"""TopK (Gao et al. 2024): the K largest codes of each token are kept, as far as positive."""
 
 import numpy as np
+import torch
 
-from visae.sae.sparse import collect_codes
-from visae.sae.trainer import Trainer
+from visae.sae.sparse import SparseCodes
+from visae.sae.trainer import Trainer, product
+
+
+class TopK(Trainer):
+    """Keeps each token's K largest positive codes."""
+
+    def keep(self, pre_bf):
+        largest_bf = torch.zeros_like(pre_bf, dtype=torch.bool)
+        largest_bf.scatter_(1, pre_bf.topk(self.spec.sparsity, sorted=False).indices, True)
+        return largest_bf & ~(pre_bf <= 0)
+
+    def active_codes(self, normalised_bd):
+        weight, bias = self.encoder()
+        keep_bf = self.keep(pre_bf := product(normalised_bd, weight.T, half=False).add_(bias))
+        rows, features = keep_bf.nonzero(as_tuple=True)
+        starts = np.searchsorted(rows.numpy(), np.arange(len(pre_bf) + 1))
+        values = pre_bf[keep_bf].numpy()
+        return SparseCodes(starts, features.int().numpy(), values)

@@ -1,0 +1,179 @@
+"""The workflow as a user runs it, on a tiny study of real photographs."""
+
+import csv
+import json
+import shutil
+
+import pytest
+from study_fixtures import demo_config
+from workflow_fixtures import (
+    copy_repository,
+    plan,
+    planned_wildcards,
+    snakemake,
+    study_folder,
+    tiny_config,
+)
+
+from visae.scores import read_score
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A copy of the repository in which the tiny study has run to its end."""
+    folder = copy_repository(tmp_path_factory.mktemp("workflow"))
+    snakemake(folder, config=tiny_config())
+    return folder
+
+
+@pytest.fixture
+def repository(finished, tmp_path):
+    """The finished study, to be changed: results are moved in time with it, not computed."""
+    folder = tmp_path / "copy"
+    shutil.copytree(finished, folder, symlinks=True)
+    assert plan(folder) == {}
+    return folder
+
+
+def edit(path, old, new):
+    text = path.read_text("utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new, 1), "utf-8")
+
+
+def test_every_score_is_there_and_valid(finished):
+    paths = list((study_folder(finished) / "metrics").rglob("*.json"))
+    assert len(paths) == 2 * 2 * 7
+    for path in paths:
+        score = read_score(path)
+        assert score["value"] is not None or score["reason"]
+        assert score["provenance"]["inputs"]["sae"]
+
+
+def test_scores_table_has_every_score(finished):
+    with open(study_folder(finished) / "tables" / "scores.csv", newline="") as handle:
+        rows = [row for row in csv.DictReader(handle) if row["reading"] == "headline"]
+    assert len(rows) == 2 * 2 * 7
+    for row in rows:
+        path = study_folder(finished).joinpath(
+            "metrics", row["backbone"], f"layer{row['layer']}", row["sae"], f"{row['metric']}.json"
+        )
+        value = json.loads(path.read_text())["value"]
+        assert row["value"] == ("" if value is None else repr(float(value)))
+
+
+def test_figures_and_tables_are_written(finished):
+    results = study_folder(finished)
+    for name in ("figure_1b", "figure_3", "training_curves"):
+        assert (results / "figures" / f"{name}.pdf").read_bytes().startswith(b"%PDF")
+        assert (results / "figures" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+    for name in ("table_3", "table_4"):
+        assert (results / "tables" / f"{name}.csv").read_text().count("\n") > 1
+
+
+def test_every_job_has_a_log_and_a_benchmark(finished):
+    results = study_folder(finished)
+    logs = {p.relative_to(results / "logs").with_suffix("") for p in results.rglob("*.log")}
+    benchmarks = {
+        p.relative_to(results / "benchmarks").with_suffix("")
+        for p in (results / "benchmarks").rglob("*.tsv")
+    }
+    assert logs == benchmarks
+    assert len(logs) > 20
+
+
+def test_nothing_is_done_twice(repository):
+    assert plan(repository) == {}
+
+
+def test_touched_script_reruns_nothing(repository):
+    (repository / "workflow_scripts" / "train_saes.py").touch()
+    (repository / "workflow_scripts" / "visae" / "cache.py").touch()
+    assert plan(repository) == {}
+
+
+def test_change_of_a_figure_redraws_it_and_computes_nothing(repository):
+    visae = repository / "workflow_scripts" / "visae"
+    edit(visae / "figures" / "figure_3.py", "0.9 + 0.31", "0.8 + 0.31")
+    assert plan(repository) == {"figure_3": 1, "all": 1}
+
+
+def test_change_of_the_style_redraws_figures_only(repository):
+    style = repository / "workflow_scripts" / "visae" / "figures" / "style.py"
+    style.write_text(style.read_text() + "\n# another colour\n")
+    jobs = plan(repository)
+    assert jobs
+    assert all(rule == "all" or rule.startswith("figure_") for rule in jobs)
+
+
+def test_change_of_a_metric_retrains_nothing(repository):
+    config = tiny_config()
+    config["metrics"]["localization"]["minimum_images"] = 10
+    jobs = plan(repository, config=config)
+    assert jobs["score_main_all"] == 2
+    assert not [rule for rule in jobs if rule.startswith(("train", "encode", "extract", "rank"))]
+
+
+def test_label_of_a_backbone_redraws_figures_only(repository):
+    config = tiny_config()
+    config["backbones"]["dino_small"]["label"] = "DINO"
+    jobs = plan(repository, config=config)
+    assert set(jobs) == {"all", "figure_1b", "figure_training_curves"}
+
+
+def test_further_backbone_adds_its_own_jobs_only(repository):
+    config = tiny_config()
+    config["backbones"]["mae_small"] = demo_config()["backbones"]["mae_small"] | {
+        "evaluator": "dino_small"
+    }
+    jobs = planned_wildcards(repository, config=config)
+    of_backbones = {wildcards for _, wildcards in jobs if "backbone=" in wildcards}
+    assert of_backbones == {"backbone=mae_small, layer=3"}
+    study_wide = {rule for rule, wildcards in jobs if not wildcards}
+    assert study_wide <= {
+        *("all", "collect_scores", "table_3", "table_4"),
+        *("figure_1b", "figure_3", "figure_training_curves"),
+    }
+
+
+def test_lost_score_is_computed_again_from_the_reductions(repository):
+    (study_folder(repository) / "metrics/dino_small/layer3/batchtopk_2x_k8/fvu.json").unlink()
+    assert set(plan(repository)) <= {
+        *("score_main_all", "collect_scores", "table_3", "figure_1b", "figure_3", "all"),
+    }
+
+
+def test_damaged_shard_is_refused_when_the_cache_is_joined(repository):
+    results = study_folder(repository)
+    shard = next((results / "activations/dino_small/layer3/photographs/train").glob("*.h5"))
+    content = bytearray(shard.read_bytes())
+    content[len(content) // 2] ^= 0x55
+    shard.write_bytes(content)
+    run = snakemake(repository, "results/tiny/activations/dino_small/layer3/photographs/train.h5",
+                    check=False)  # fmt: skip
+    assert run.returncode != 0
+    assert "does not match its CRC-32" in run.stderr
+    assert str(shard.name) in run.stderr
+
+
+def test_corrupt_image_is_named(repository):
+    images = study_folder(repository) / "data/photographs/val"
+    image = next(images.rglob("*.JPEG"))
+    image.write_bytes(image.read_bytes()[:200])
+    run = snakemake(
+        repository, "--forcerun", "extract_all", "--",
+        "results/tiny/activations/dino_small/layer3/photographs/val.h5", check=False,
+    )  # fmt: skip
+    assert run.returncode != 0
+    assert image.name in run.stderr
+
+
+def test_layer_that_the_model_lacks_is_told(repository):
+    config = tiny_config()
+    config["sweeps"]["main"]["layer"] = 7
+    run = snakemake(
+        repository, "results/tiny/activations/dino_small/layer7/photographs/val.h5",
+        config=config, check=False,
+    )  # fmt: skip
+    assert run.returncode != 0
+    assert "4 blocks" in run.stderr or "blocks" in run.stderr

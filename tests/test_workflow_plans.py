@@ -1,0 +1,96 @@
+"""What Snakemake plans: the paper's study in full, one thing by name, nothing that is not asked."""
+
+import pytest
+from study_fixtures import paper_config
+from workflow_fixtures import copy_repository, plan, snakemake
+
+
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory):
+    """A copy of the repository beside empty folders where the paper's data sets belong."""
+    folder = copy_repository(tmp_path_factory.mktemp("plans"))
+    for entry in paper_config()["datasets"].values():
+        (folder / entry["root"]).mkdir(parents=True)
+    return folder
+
+
+def test_whole_paper_is_planned(repository):
+    jobs = plan(repository, config=paper_config())
+    assert jobs["train_main"] == jobs["train_jumprelu"] == 5
+    assert jobs["train_layer_3"] == 3
+    # Five backbones at block 11 and three at block 3, 64 shards of the training split each.
+    assert jobs["extract_imagenet_train"] == 8 * 64
+    assert jobs["extract_imagenet_val"] == 8 * 4
+    assert jobs["join_imagenet_train"] == 8
+    assert jobs["encode_main_imagenet_val"] == 5
+    for metric in ("localization", "fvu", "cross_domain", "absorption"):
+        assert jobs[f"score_main_{metric}"] == 5
+    assert jobs["figure_3"] == jobs["table_3"] == jobs["collect_scores"] == 1
+
+
+def test_one_sae_needs_its_backbone_only(repository):
+    jobs = plan(repository, "results/paper/saes/clip/layer11/batchtopk_16x_k128/model.safetensors")
+    assert jobs == {
+        "index_imagenet": 1,
+        "extract_imagenet_train": 64,
+        "extract_imagenet_val": 4,
+        "join_imagenet_train": 1,
+        "join_imagenet_val": 1,
+        "train_main": 1,
+    }
+
+
+def test_one_score_needs_no_other_data_set(repository):
+    path = "results/paper/metrics/mae/layer11/batchtopk_8x_k64/fvu.json"
+    jobs = plan(repository, path)
+    assert jobs["score_main_fvu"] == 1
+    assert not [rule for rule in jobs if "inaturalist" in rule or "cub" in rule or "dtd" in rule]
+    assert not [rule for rule in jobs if rule.startswith(("rank", "fit_raw"))]
+
+
+def test_figure_1b_needs_the_main_sweep_only(repository):
+    jobs = plan(repository, "figure_1b")
+    assert jobs["figure_1b"] == 1
+    assert jobs["score_main_localization"] == 5
+    assert not [rule for rule in jobs if "jumprelu" in rule or "layer_3" in rule]
+
+
+def test_targets_by_kind(repository):
+    assert "figure_3" not in plan(repository, "saes")
+    assert plan(repository, "saes")["train_layer_3"] == 3
+    metrics = plan(repository, "metrics")
+    assert metrics["score_layer_3_monosemanticity"] == 3
+    assert "collect_scores" not in metrics
+    assert plan(repository, "tables")["table_4"] == 1
+    assert plan(repository, "figures")["figure_training_curves"] == 1
+
+
+def test_missing_data_set_is_told_before_any_job(repository):
+    config = paper_config()
+    config["datasets"]["imagenet"]["root"] = "nowhere/imagenet"
+    run = snakemake(repository, "--dry-run", "figure_1b", config=config, check=False)
+    assert run.returncode != 0
+    assert "datasets.imagenet.root is 'nowhere/imagenet', which is not a folder" in run.stderr
+
+
+def test_data_set_that_is_not_asked_for_may_be_missing(repository):
+    config = paper_config()
+    config["datasets"]["dtd"]["root"] = "nowhere/dtd"
+    assert plan(repository, "figure_1b", config=config)["figure_1b"] == 1
+
+
+def test_mistake_in_the_config_is_one_sentence(repository):
+    config = paper_config()
+    config["backbones"]["clip"]["loader"] = "opn_clip"
+    run = snakemake(repository, "--dry-run", config=config, check=False)
+    assert run.returncode != 0
+    assert "backbones.clip.loader is 'opn_clip'" in run.stderr
+    assert "did you mean 'open_clip'?" in run.stderr
+    assert "Traceback" not in run.stderr
+
+
+def test_sae_of_no_sweep_is_refused(repository):
+    path = "results/paper/saes/clip/layer11/batchtopk_16x_k100/model.safetensors"
+    run = snakemake(repository, "--dry-run", path, config=paper_config(), check=False)
+    assert run.returncode != 0
+    assert "MissingRuleException" in run.stderr

@@ -1,0 +1,84 @@
+"""Running the workflow as a user does, in a copy of the repository."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+from study_fixtures import ROOT, demo_config
+
+PARTS = ("Snakefile", "config.yaml", "rules", "envs", "workflow_scripts", "resources", "profiles")
+
+
+def copy_repository(folder):
+    """The parts of the repository that the workflow needs, below `folder`."""
+    ignore = shutil.ignore_patterns("__pycache__")
+    for part in PARTS:
+        source = ROOT / part
+        if source.is_dir():
+            shutil.copytree(source, folder / part, ignore=ignore)
+        else:
+            shutil.copy2(source, folder / part)
+    return folder
+
+
+def tiny_config(**changes):
+    """The demo's study with two backbones, four SAEs and one out-of-domain data set."""
+    config = demo_config()
+    config["study"] = "tiny"
+    for entry in config["datasets"].values():
+        entry["root"] = entry["root"].replace("results/demo", "results/tiny")
+    kept = {"dino_small": "deit_small", "deit_small": "dino_small"}
+    config["backbones"] = {name: config["backbones"][name] for name in kept}
+    for name, evaluator in kept.items():
+        config["backbones"][name]["evaluator"] = evaluator
+    config["sweeps"] = {
+        "main": {"family": "batchtopk", "grid": {"expansion_factor": [2, 4], "k": [8]}}
+    }
+    config["metrics"]["cross_domain"] = {
+        "headline": "digits",
+        "datasets": {"digits": {"train": "train", "test": "test"}},
+    }
+    config["datasets"] = {name: config["datasets"][name] for name in ("photographs", "digits")}
+    return config | changes
+
+
+def snakemake(folder, *arguments, config=None, check=True):
+    """Run Snakemake in `folder` on the study of `config` (written to study.yaml)."""
+    if config is not None:
+        (folder / "study.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+    command = [
+        *(sys.executable, "-m", "snakemake", "--cores", "2", "--max-threads", "1"),
+        *("--configfile", "study.yaml", "--replace-workflow-config"),
+        *("--rerun-triggers", "mtime", "params", "input", "software-env"),
+        *arguments,
+    ]
+    run = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    if check and run.returncode:
+        raise AssertionError(f"{' '.join(command)}\n{run.stdout}\n{run.stderr}")
+    return run
+
+
+def plan(folder, *targets, config=None):
+    """The jobs that Snakemake would run: rule → number."""
+    run = snakemake(folder, "--dry-run", "--quiet", "rules", "--", *targets, config=config)
+    rows = re.findall(r"^(\w+) +(\d+)$", run.stdout + run.stderr, flags=re.MULTILINE)
+    return {rule: int(count) for rule, count in rows if rule != "total"}
+
+
+def planned_wildcards(folder, config=None):
+    """(rule, wildcards) of every job that Snakemake would run."""
+    run = snakemake(folder, "--dry-run", config=config)
+    jobs = set()
+    for block in re.split(r"^\[.*\]$", run.stdout + run.stderr, flags=re.MULTILINE):
+        if rule := re.search(r"^(?:local)?rule (\w+):$", block, flags=re.MULTILINE):
+            wildcards = re.search(r"^ +wildcards: (.*)$", block, flags=re.MULTILINE)
+            jobs.add((rule[1], wildcards[1] if wildcards else ""))
+    return jobs
+
+
+def study_folder(folder):
+    """Where the tiny study's results lie."""
+    return Path(folder) / "results" / "tiny"

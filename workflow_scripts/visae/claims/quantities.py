@@ -1,0 +1,296 @@
+"""What the rules of claims compute: small functions from evidence to a number or a list of names.
+
+A pattern is a key with one `*`, which stands in turn for the members of `over`: a list, or one
+of the names in `GROUPS`. A function raises `Missing` where evidence lacks a key.
+"""
+
+import statistics
+from itertools import permutations
+from typing import NamedTuple
+
+from visae.statistics import spearman
+from visae.tables.correlations import correlate
+from visae.tables.scores import METRIC_LABELS
+
+BACKBONES = ("dinov2", "clip", "siglip", "deit", "mae")
+
+GROUPS = {
+    "metrics": tuple(METRIC_LABELS),
+    "backbones": BACKBONES,
+    "others": tuple(backbone for backbone in BACKBONES if backbone != "mae"),
+    "tasks": ("retrieval", "cub200", "dtd", "inaturalist", "segmentation"),
+    "thresholds": tuple(f"alpha_{a}/beta_{b}" for a in (0.7, 0.8, 0.9) for b in (0.3, 0.5, 0.7)),
+}
+
+
+class Missing(Exception):
+    """Evidence lacks what a rule needs; the message says what."""
+
+
+class Found(NamedTuple):
+    """What a rule found, and how far the rounding of printed numbers may have moved it."""
+
+    value: float | int | str
+    slack: float = 0.0
+
+
+def _value(evidence, key):
+    if key not in evidence.values:
+        raise Missing(f"no value of {key}")
+    return evidence.values[key]
+
+
+def _members(over):
+    return GROUPS[over] if isinstance(over, str) else tuple(over)
+
+
+def _values(evidence, pattern, over):
+    """{member: value}; every member must have one."""
+    members = _members(over)
+    keys = {member: pattern.replace("*", member) for member in members}
+    absent = [key for key in keys.values() if key not in evidence.values]
+    if absent:
+        shown = ", ".join(absent[:3]) + (", …" if len(absent) > 3 else "")
+        raise Missing(f"no value of {shown}")
+    return {member: evidence.values[key] for member, key in keys.items()}
+
+
+def value(evidence, key):
+    """One number."""
+    return Found(_value(evidence, key), evidence.rounding.get(key, 0.0))
+
+
+def gap(evidence, key, less, absolute=False):
+    """One number less another, or their distance."""
+    difference = _value(evidence, key) - _value(evidence, less)
+    slack = sum(evidence.rounding.get(name, 0.0) for name in (key, less))
+    return Found(abs(difference) if absolute else difference, slack)
+
+
+def ratio(evidence, key, by):
+    """One number over another."""
+    top, bottom = _value(evidence, key), _value(evidence, by)
+    error = sum(
+        evidence.rounding.get(name, 0.0) / abs(number)
+        for name, number in ((key, top), (by, bottom))
+        if number
+    )
+    return Found(top / bottom, error * abs(top / bottom))
+
+
+def smallest(evidence, pattern, over):
+    """The smallest of several numbers."""
+    return _extreme(evidence, pattern, over, min)
+
+
+def largest(evidence, pattern, over):
+    """The largest of several numbers."""
+    return _extreme(evidence, pattern, over, max)
+
+
+def _extreme(evidence, pattern, over, choose):
+    values = _values(evidence, pattern, over)
+    member = choose(values, key=values.get)
+    return Found(values[member], evidence.rounding.get(pattern.replace("*", member), 0.0))
+
+
+def mean(evidence, pattern, over):
+    """The mean of several numbers."""
+    return Found(statistics.fmean(_values(evidence, pattern, over).values()))
+
+
+def mean_ratio(evidence, pattern, by, over):
+    """The mean over members of the ratio of two numbers."""
+    top, bottom = (_values(evidence, p, over) for p in (pattern, by))
+    return Found(statistics.fmean(top[member] / bottom[member] for member in top))
+
+
+def count(evidence, pattern, over, above=None, below=None, at_least=None):
+    """How many of several numbers are above, below, or at least, a bound."""
+    values = _values(evidence, pattern, over).values()
+    return Found(
+        sum(
+            (above is None or number > above)
+            and (below is None or number < below)
+            and (at_least is None or number >= at_least)
+            for number in values
+        )
+    )
+
+
+def exceeding(evidence, pattern, than, over):
+    """Names of the members whose first number is larger than their second."""
+    first, second = (_values(evidence, p, over) for p in (pattern, than))
+    return Found(", ".join(m for m in first if first[m] > second[m]) or "none")
+
+
+def order(evidence, pattern, over, ascending=False):
+    """Names of the members by falling (or rising) number."""
+    values = _values(evidence, pattern, over)
+    return Found(", ".join(sorted(values, key=values.get, reverse=not ascending)))
+
+
+def first(evidence, pattern, over, ascending=False):
+    """Name of the member with the largest (or smallest) number."""
+    return Found(order(evidence, pattern, over, ascending).value.split(", ")[0])
+
+
+def lowest_in(evidence, pattern, over, settings):
+    """Names of the members that are lowest, setting by setting (`?` in the pattern), counted."""
+    counts = {}
+    for setting in _members(settings):
+        values = _values(evidence, pattern.replace("?", setting), over)
+        lowest = min(values, key=values.get)
+        counts.setdefault(lowest, []).append(setting)
+    return counts
+
+
+def times_lowest(evidence, pattern, over, settings, member):
+    """In how many settings a member is lowest."""
+    return Found(len(lowest_in(evidence, pattern, over, settings).get(member, [])))
+
+
+def settings_not_lowest(evidence, pattern, over, settings, member):
+    """The settings in which a member is not lowest."""
+    won = lowest_in(evidence, pattern, over, settings).get(member, [])
+    return Found("; ".join(s for s in _members(settings) if s not in won) or "none")
+
+
+def overall(evidence, family):
+    """First and last backbone by mean rank over the metrics, under one family."""
+    means = {
+        backbone: statistics.fmean(
+            _value(evidence, f"rank_{family}/{metric}/{backbone}") for metric in METRIC_LABELS
+        )
+        for backbone in BACKBONES
+    }
+    ranked = sorted(means, key=means.get)
+    return Found(f"{ranked[0]} first, {ranked[-1]} last")
+
+
+def correlation(evidence, metric, task, statistic="rho"):
+    """ρ of a metric's ranks with a task's raw scores, or its p-value (`p_t`, `p_exact`)."""
+    ranks = _values(evidence, f"rank/{metric}/*", "backbones")
+    return _found(correlate(ranks, _values(evidence, task, "backbones")), statistic)
+
+
+def between_metrics(evidence, metric, other):
+    """ρ of the backbones' ranks by two metrics (1 = best in both)."""
+    ranks = [_values(evidence, f"rank/{m}/*", "backbones") for m in (metric, other)]
+    return _found(spearman(*(list(side.values()) for side in ranks)), "rho")
+
+
+def between_families(evidence, metric, statistic="rho"):
+    """ρ, or its p-value, of the backbones' ranks under two families."""
+    ranks = [_values(evidence, f"rank_{f}/{metric}/*", "backbones") for f in ("first", "second")]
+    return _found(spearman(*(list(side.values()) for side in ranks)), statistic)
+
+
+def lowest_between_families(evidence):
+    """The smallest ρ between families over the metrics."""
+    return Found(min(between_families(evidence, metric).value for metric in METRIC_LABELS))
+
+
+def families_significant(evidence, statistic):
+    """How many metrics have p < 0.05 between families."""
+    return Found(sum(between_families(evidence, m, statistic).value < 0.05 for m in METRIC_LABELS))
+
+
+def between_scores(evidence, pattern, other):
+    """ρ over the backbones of two kinds of number."""
+    sides = [_values(evidence, p, "backbones") for p in (pattern, other)]
+    return _found(spearman(*(list(side.values()) for side in sides)), "rho")
+
+
+def _found(result, statistic):
+    if result.rho is None:
+        raise Missing(result.reason)
+    # Differences of sums of squares of ranks leave the last digits of ρ to chance.
+    return Found(round(getattr(result, statistic), 12))
+
+
+def best_metric(evidence, tasks):
+    """The metric with the highest ρ to raw scores, averaged over `tasks`."""
+    means = _mean_correlations(evidence, tasks)
+    return Found(max(means, key=means.get))
+
+
+def worst_metric(evidence, tasks):
+    """The metric with the lowest ρ to raw scores, averaged over `tasks`."""
+    means = _mean_correlations(evidence, tasks)
+    return Found(min(means, key=means.get))
+
+
+def _mean_correlations(evidence, tasks):
+    return {
+        metric: statistics.fmean(
+            correlation(evidence, metric, f"raw/{task}/*").value for task in _members(tasks)
+        )
+        for metric in METRIC_LABELS
+    }
+
+
+def stronger_on(evidence, metric, than, tasks):
+    """The tasks on which `metric` has a higher ρ than every metric in `than`."""
+    return Found(
+        ", ".join(
+            task
+            for task in _members(tasks)
+            if all(
+                correlation(evidence, metric, f"raw/{task}/*").value
+                > correlation(evidence, other, f"raw/{task}/*").value
+                for other in than
+            )
+        )
+        or "none"
+    )
+
+
+def confirmed(evidence, thresholds, p_at_most=None, statistic="p_t"):
+    """How many (metric, task, threshold) have ρ at or above the threshold, and a small enough p.
+
+    p follows from ρ and the number of backbones.
+    """
+    held = 0
+    for metric, task, threshold in thresholds:
+        rho = _value(evidence, f"rho/{metric}/{task}")
+        small = p_at_most is None or _p_of(rho, statistic) <= p_at_most
+        held += rho >= threshold - 1e-9 and small
+    return Found(held)
+
+
+def p_of(evidence, key, statistic="p_t"):
+    """The p-value that belongs to a ρ over five backbones."""
+    return Found(_p_of(_value(evidence, key), statistic))
+
+
+def _p_of(rho, statistic):
+    """p of ρ over five backbones: that of some pair of rankings that has this ρ."""
+    for ranking in permutations(range(len(BACKBONES))):
+        result = spearman(range(len(BACKBONES)), ranking)
+        if abs(result.rho - rho) < 1e-6:
+            return getattr(result, statistic)
+    raise Missing(f"no ranking of five backbones without ties has ρ = {rho:g}")
+
+
+def share_from_spread(evidence, saes):
+    """The backbone's η² of M6 from each backbone's mean and sample deviation over `saes` SAEs."""
+    keys = [
+        pattern.replace("*", backbone)
+        for pattern in ("kept/inaturalist/*", "kept_std/inaturalist/*")
+        for backbone in BACKBONES
+    ]
+    printed = [_value(evidence, key) for key in keys]
+
+    def share(numbers):
+        means, deviations = numbers[: len(BACKBONES)], numbers[len(BACKBONES) :]
+        centre = statistics.fmean(means)
+        between = saes * sum((mean - centre) ** 2 for mean in means)
+        within = (saes - 1) * sum(deviation**2 for deviation in deviations)
+        return between / (between + within)
+
+    slack = 0.0
+    for i, key in enumerate(keys):
+        moved = [*printed[:i], printed[i] + evidence.rounding.get(key, 0.0), *printed[i + 1 :]]
+        slack += abs(share(moved) - share(printed))
+    return Found(share(printed), slack)
