@@ -21,7 +21,7 @@ except UserError as error:
 wildcard_constraints:
     backbone="[a-z][a-z0-9_]*",
     layer=r"\d+",
-    sae="[a-z0-9_]+",
+    sae="[a-z0-9_.-]+",
     dataset="[a-z][a-z0-9_]*",
     split="[A-Za-z0-9_]+",
     shard=r"\d{5}",

@@ -1,6 +1,9 @@
 """Backbones of all three libraries, small and with random weights; no network is used."""
 
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -253,6 +256,49 @@ def test_position_embeddings_are_resampled_to_the_image_size(kind, tmp_path):
     assert larger.grid == (6, 6)
     assert larger.patch_tokens(some_images(side=48), 2).shape == (2, 36, 32)
     check_raster_order(larger)
+
+
+def test_pretrained_weights_come_from_the_library(monkeypatch, tmp_path):
+    # The downloads are replaced by what they would bring: whole models, heads and towers included.
+    import open_clip
+    import timm
+
+    def whole_timm_model(*_, **__):
+        model = timm.create_model(SMALL["timm"][1], img_size=32, **TIMM_SMALL)
+        published.append(model.blocks[2].mlp.fc1.weight.clone())
+        return model.state_dict()
+
+    def whole_clip_model(*_, **__):
+        config = open_clip.get_model_config("ViT-B-16-quickgelu")
+        vision = config["vision_cfg"] | CLIP_SMALL["vision_cfg"] | {"image_size": 32}
+        model = open_clip.create_model(
+            "ViT-B-16-quickgelu", embed_dim=16, vision_cfg=vision, output_dict=False
+        )
+        published.append(model.visual.transformer.resblocks[2].mlp.c_fc.weight.clone())
+        save_file(model.state_dict(), tmp_path / "clip.safetensors")
+        return str(tmp_path / "clip.safetensors")
+
+    published = []
+    monkeypatch.setattr(timm.models._builder, "load_state_dict_from_hf", whole_timm_model)
+    monkeypatch.setattr(open_clip.factory, "download_pretrained", whole_clip_model)
+    vit = build_backbone(small_spec("timm", weights="pretrained"))
+    assert torch.equal(vit.blocks[2].mlp.fc1.weight, published[0])
+    clip = build_backbone(small_spec("open_clip", weights="pretrained"))
+    assert torch.equal(clip.blocks[2].mlp.c_fc.weight, published[1])
+
+    mae = build_backbone(small_spec("vit_mae", seed=5))
+    mae.model.save_pretrained(tmp_path / "mae")
+    spec = small_spec("vit_mae", model=str(tmp_path / "mae"), weights="pretrained", options={})
+    assert build_backbone(spec).weights_fingerprint == mae.weights_fingerprint
+
+
+def test_the_package_itself_imports_no_library():
+    code = "import sys, visae.backbones; print([m for m in ('torch', 'timm') if m in sys.modules])"
+    scripts = Path(__file__).parents[1] / "workflow_scripts"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=scripts, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"
 
 
 class Exploding:

@@ -114,7 +114,7 @@ def test_equal_to_a_slow_explicit_pass(tmp_path, monkeypatch, per_feature, featu
     assert moran_images[-1].any()
 
     with SaeReductions(encode(tmp_path, activations, sae)) as read:
-        np.testing.assert_array_equal(read.codes_max(), codes.max(axis=1).T.astype(np.float16))
+        np.testing.assert_array_equal(read.codes[:], codes.max(axis=1).T.astype(np.float16))
         np.testing.assert_array_equal(read.firing_count, (codes > 0).sum(axis=(0, 1)))
         np.testing.assert_array_equal(read.firing_max, codes.max(axis=(0, 1)))
         np.testing.assert_array_equal(read.moran_images, moran_images)
@@ -135,7 +135,7 @@ def test_pass_agrees_with_the_model(tmp_path):
     codes = sae.encode(x)
     with SaeReductions(encode(tmp_path, activations, sae)) as read:
         expected = codes.amax(dim=1).T.numpy()
-        np.testing.assert_allclose(read.codes_max(), expected, rtol=1e-3)
+        np.testing.assert_allclose(read.codes[:], expected, rtol=1e-3)
         squares = float(((x.double() - sae.decode(codes).double()) ** 2).sum())
         np.testing.assert_allclose(read.squared_error, squares, rtol=1e-5)
 

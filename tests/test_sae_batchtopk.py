@@ -7,6 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sae_fixtures import dictionary, sparse_mixtures
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from visae.sae import sparse
 from visae.sae.batchtopk import BatchTopK
@@ -130,6 +131,13 @@ def sparse_keep(sae, pre_bf):
     keep_bf[rows, features] = True
     assert np.array_equal(pre_bf[rows, features], values)
     return keep_bf
+
+
+def test_the_product_on_cuda_is_float32():
+    with FakeTensorMode():  # shapes and types of CUDA's kernels, without a device
+        left, right = torch.empty(3, 4, device="cuda"), torch.empty(5, 4, device="cuda")
+        result = product(left, right.T, half=True)
+    assert (result.shape, result.dtype, result.device.type) == ((3, 5), torch.float32, "cuda")
 
 
 @pytest.mark.parametrize("select", [BatchTopK.keep, sparse_keep])

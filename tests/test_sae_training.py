@@ -67,6 +67,7 @@ def test_the_folder_says_what_was_trained(caches, reference):
     check_fits(saved, val_cache.info, reference)
     assert saved.config["data"]["cache_fingerprint"] == train_cache.fingerprint
     assert saved.config["training"]["learning_rate"] == 0.02
+    assert saved.config["training"]["precision"] == "float32"
     assert saved.config["threshold"] == pytest.approx(float(saved.model.threshold))
     assert abs(saved.config["held_out"]["l0"] - 3) <= 0.03
     tokens = torch.from_numpy(val_cache.read_chunk(0).reshape(-1, 8))

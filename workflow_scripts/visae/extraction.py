@@ -48,14 +48,14 @@ def extract(
     batch_size=64,
     workers=0,
     on_bad_image="fail",
-    precision="fp32",
+    precision="float32",
 ):
     """Write the shards of `jobs` with one built (and checked, see `check_backbone`) backbone.
 
     The backbone stays on its device. chunk_images: images per chunk of the cache. workers:
     decoding processes; with 0 the images are decoded between forward passes. on_bad_image:
-    `fail`, or `skip` to leave unreadable images out and record their ids. precision: `fp32`, or
-    `fp16` for autocast on CUDA.
+    `fail`, or `skip` to leave unreadable images out and record their ids. precision: `float32`, or
+    `float16` for autocast on CUDA.
 
     Raises:
         UserError: an unreadable image (with `fail`), a layer that the backbone does not have,
@@ -128,7 +128,7 @@ def _tokens(backbone, pixels, records, layer, precision):
 
 def _precision(precision, device):
     # On the CPU half precision would be slower, so `fp16` means float32 there.
-    if precision == "fp16" and device.type == "cuda":
+    if precision == "float16" and device.type == "cuda":
         return torch.autocast("cuda", torch.float16)
     return contextlib.nullcontext()
 

@@ -133,18 +133,19 @@ def feature_blocks(codes_fn, columns=None):
 def gather_features(codes_fn, features):
     """The rows `features` of `codes_fn` as an array [len(features), N], in that order.
 
-    An h5py data set is read in contiguous blocks: its own fancy indexing takes a hyperslab
-    per row.
+    An h5py data set is read by whole rows of chunks, only those that hold a feature: its own
+    selection of single rows is many times slower.
     """
     features = np.asarray(features)
     if isinstance(codes_fn, np.ndarray):
         return codes_fn[features]
     rows = np.empty((features.size, codes_fn.shape[1]), dtype=codes_fn.dtype)
+    height = codes_fn.chunks[0] if codes_fn.chunks else 1
     order = np.argsort(features, kind="stable")
-    ascending = features[order]
-    for start, block in feature_blocks(codes_fn):
-        low, high = np.searchsorted(ascending, [start, start + len(block)])
-        rows[order[low:high]] = block[ascending[low:high] - start]
+    edges = np.flatnonzero(np.diff(features[order] // height)) + 1
+    for chosen in np.split(order, edges) if order.size else []:
+        start = features[chosen[0]] // height * height
+        rows[chosen] = codes_fn[start : start + height][features[chosen] - start]
     return rows
 
 

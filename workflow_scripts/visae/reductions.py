@@ -283,22 +283,6 @@ class SaeReductions(_Reductions):
         """Max-pooled codes [F, N], float16, as the open HDF5 data set (read what is needed)."""
         return self._file["codes_max"]
 
-    def codes_max(self, features=None):
-        """Max-pooled codes float16 [f, N] of `features` (indices in any order; None: all)."""
-        dataset = self._file["codes_max"]
-        if features is None:
-            return dataset[:]
-        features = np.asarray(features, np.int64)
-        codes = np.empty((len(features), dataset.shape[1]), np.float16)
-        # Whole rows of HDF5 chunks: a selection of single rows is many times slower in h5py.
-        blocks = features // CHUNK_FEATURES
-        order = np.argsort(blocks, kind="stable")
-        edges = np.flatnonzero(np.diff(blocks[order])) + 1
-        for rows in np.split(order, edges) if len(order) else []:
-            start = blocks[rows[0]] * CHUNK_FEATURES
-            codes[rows] = dataset[start : start + CHUNK_FEATURES][features[rows] - start]
-        return codes
-
     def reconstructions_max(self):
         """Max-pooled reconstructions float32 [N, D], normalised units."""
         return self._file["reconstructions_max"][:]

@@ -151,15 +151,14 @@ def _monosemanticity(source, sae, settings, seed, *_):
 
 
 def _cross_domain(source, sae, settings, seed, processes, device):
-    from visae.metrics.cross_domain import RawReading, cross_domain, domain_reading
+    from visae.metrics.cross_domain import cross_domain, domain_reading, raw_reading
 
     readings = {}
     for dataset, (train, test) in source.cross_domain.items():
         raw_probe = read_probe(source.raw_probes[dataset])
         with source.open(sae, train) as fitted, source.open(sae, test) as scored:
-            accuracy = raw_probe.accuracy(source.features_max(test), scored.labels)
             readings[dataset] = domain_reading(
-                RawReading(accuracy, raw_probe.estimator, raw_probe.converged),
+                raw_reading(raw_probe, source.features_max(test), scored.labels),
                 fitted.reconstructions_max(),
                 scored.reconstructions_max(),
                 fitted.codes,

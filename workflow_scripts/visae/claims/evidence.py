@@ -10,8 +10,9 @@ import csv
 import statistics
 from dataclasses import dataclass, field
 
+from visae.claims.quantities import correlate
 from visae.statistics import spearman
-from visae.tables.correlations import correlate, metric_ranks
+from visae.tables.downstream import codes_lift, task_values
 from visae.tables.family import family_differences, not_converged, table_9
 from visae.tables.paper import table_3
 from visae.tables.published import rank_order, read_published
@@ -49,7 +50,7 @@ class Evidence:
 
     @property
     def source(self):
-        return "the paper’s own printed numbers" if self.printed else "this run"
+        return "the paper's own printed numbers" if self.printed else "this run"
 
 
 @dataclass(frozen=True)
@@ -104,8 +105,7 @@ def from_run(rows, roles, raw_coherence=None, downstream=None, seed=42):
     """Evidence from a run.
 
     `rows` are those of `scores.csv`, `roles` say who stands for whom. `raw_coherence` is as for
-    `table_4`. `downstream` maps "retrieval" or "segmentation" to {"raw" or "codes": {the run's
-    backbone: performance, mean over SAEs for codes}}; both may be absent.
+    `table_4`, `downstream` are the rows of `downstream_table`; both may be absent.
     """
     paper_names = roles.backbones
     rows = [
@@ -124,11 +124,7 @@ def from_run(rows, roles, raw_coherence=None, downstream=None, seed=42):
     for backbone in paper_names.values():
         own = [r for r in rows if r["sweep"] == roles.main and r["backbone"] == backbone]
         values |= _backbone_values(own, backbone, roles.tasks)
-    for task, of_task in (downstream or {}).items():
-        for representation, scores in of_task.items():
-            for backbone, score in scores.items():
-                if backbone in paper_names:
-                    values[f"{representation}/{task}/{paper_names[backbone]}"] = score
+    values |= _downstream_values(downstream or [], roles)
     for backbone, summary in (raw_coherence or {}).items():
         if backbone in paper_names:
             values[f"raw_moran/{paper_names[backbone]}"] = summary["mean"]
@@ -141,7 +137,7 @@ def from_run(rows, roles, raw_coherence=None, downstream=None, seed=42):
             key = f"{line['metric']}/{line['backbone']}"
             values |= {f"early/{key}": line["early"], f"late/{key}": line["late"]}
     values = {key: value for key, value in values.items() if value is not None}
-    return Evidence(values | _derived(values, metric_ranks(rows, roles.main)))
+    return Evidence(values | _derived(values))
 
 
 def _backbone_values(rows, backbone, tasks):
@@ -203,6 +199,22 @@ def _within(rows):
     return None if rho is None else abs(rho)
 
 
+def _downstream_values(rows, roles):
+    """Performance of raw features and of codes on every task of the paper."""
+    names = {"retrieval": "retrieval", "segmentation": "segmentation"}
+    names |= {f"classification_{dataset}": task for dataset, task in roles.tasks.items()}
+    values = {}
+    for task, scores in task_values(rows, roles.main).items():
+        for backbone, score in scores.items():
+            if task in names and backbone in roles.backbones:
+                values[f"raw/{names[task]}/{roles.backbones[backbone]}"] = score
+    for line in codes_lift(rows, roles.main).rows:
+        if line["task"] in names and line["backbone"] in roles.backbones:
+            key = f"codes/{names[line['task']]}/{roles.backbones[line['backbone']]}"
+            values[key] = line["codes_mean"]
+    return values
+
+
 def _family_values(rows, main, second):
     """Values of the comparison of families."""
     values = {}
@@ -223,9 +235,9 @@ def _family_values(rows, main, second):
         for side in ("first", "second"):
             share = line[f"dead_{side}"]
             values[f"dead_{side}/{line['backbone']}"] = None if share is None else 100 * share
-    values["saes/second"] = len(headlines(rows, "fvu", second))
-    values["converged/second"] = values["saes/second"] - len(not_converged(rows, (second,)).rows)
-    return values
+    saes = len(headlines(rows, "fvu", second))
+    missed = len(not_converged(rows, (second,)).rows)
+    return values | ({"saes/second": saes, "converged/second": saes - missed} if saes else {})
 
 
 def from_published(path):
@@ -296,13 +308,14 @@ _TABLE_6 = {
 }
 
 
-def _derived(values, ranks):
+def _derived(values):
     """Correlations with tasks and codes' lift, from the other values of a run."""
-    tasks = {}
-    for key in values:
+    tasks, ranks = {}, {}
+    for key, value in values.items():
         kind, *rest = key.split("/")
-        if kind == "raw":
-            tasks.setdefault(rest[0], {})[rest[1]] = values[key]
+        if kind in ("raw", "rank"):
+            of_kind = tasks if kind == "raw" else ranks
+            of_kind.setdefault(rest[0], {})[rest[1]] = value
     derived = {}
     for task, scores in tasks.items():
         for metric in ranks:

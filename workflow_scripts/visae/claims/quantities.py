@@ -9,7 +9,6 @@ from itertools import permutations
 from typing import NamedTuple
 
 from visae.statistics import spearman
-from visae.tables.correlations import correlate
 from visae.tables.scores import METRIC_LABELS
 
 BACKBONES = ("dinov2", "clip", "siglip", "deit", "mae")
@@ -32,6 +31,15 @@ class Found(NamedTuple):
 
     value: float | int | str
     slack: float = 0.0
+
+
+def correlate(ranks, scores):
+    """Spearman's ρ of {backbone: rank} with {backbone: score}, over the backbones that both have.
+
+    Ranks have 1 for the best: ρ is turned to be positive where these have the higher scores.
+    """
+    backbones = sorted(set(ranks) & set(scores))
+    return spearman([-ranks[b] for b in backbones], [scores[b] for b in backbones])
 
 
 def _value(evidence, key):
@@ -70,6 +78,8 @@ def gap(evidence, key, less, absolute=False):
 def ratio(evidence, key, by):
     """One number over another."""
     top, bottom = _value(evidence, key), _value(evidence, by)
+    if bottom == 0:
+        raise Missing(f"{by} is 0")
     error = sum(
         evidence.rounding.get(name, 0.0) / abs(number)
         for name, number in ((key, top), (by, bottom))
@@ -102,6 +112,8 @@ def mean(evidence, pattern, over):
 def mean_ratio(evidence, pattern, by, over):
     """The mean over members of the ratio of two numbers."""
     top, bottom = (_values(evidence, p, over) for p in (pattern, by))
+    if 0 in bottom.values():
+        raise Missing(f"one of {by} is 0")
     return Found(statistics.fmean(top[member] / bottom[member] for member in top))
 
 

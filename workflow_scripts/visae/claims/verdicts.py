@@ -128,7 +128,7 @@ def _half_unit(number):
 def _accepted(claim, printed):
     ((test, bound),) = claim.accept.items()
     if isinstance(bound, str):
-        return f"is “{bound}”"
+        return f"is '{bound}'"
     sign = {"equals": "= ", "at_least": "≥ ", "at_most": "≤ ", "above": "> ", "below": "< "}
     if test == "within":
         tolerance = "up to rounding" if printed else f"± {bound:g}"
@@ -177,7 +177,7 @@ def claims_page(table):
         f"{sum(counts.values())} claims: "
         + ", ".join(f"**{number} {verdict}**" for verdict, number in counts.items())
         + ". Each verdict follows the rule beside it; numbers of a rule are ours where the paper "
-        "says no more than “roughly” or “weak”."
+        "says no more than 'roughly' or 'weak'."
     )
     judged = ("id", "claim", "place", "published", "found", "difference", "rule")
     for verdict in (DIFFERS, REPRODUCED):

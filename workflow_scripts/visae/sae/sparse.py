@@ -116,14 +116,20 @@ def _count_rows(start, stop, pre_bf, lower_f, counts_b):
 
 @_jit
 def _fill_rows(start, stop, pre_bf, lower_f, starts_b, features, values):
+    # Every element is written and only the active ones move the position on: without a branch
+    # that is hard to predict, this is several times faster.
+    row_features = np.empty(pre_bf.shape[1] + 1, np.int32)
+    row_values = np.empty(pre_bf.shape[1] + 1, np.float32)
     for row in range(start, stop):
-        position = starts_b[row]
+        count = 0
         for feature in range(pre_bf.shape[1]):
             value = pre_bf[row, feature]
-            if not (value < lower_f[feature] or value <= 0):
-                features[position] = feature
-                values[position] = value
-                position += 1
+            row_features[count] = feature
+            row_values[count] = value
+            count += not (value < lower_f[feature] or value <= 0)
+        for entry in range(count):
+            features[starts_b[row] + entry] = row_features[entry]
+            values[starts_b[row] + entry] = row_values[entry]
 
 
 @_jit

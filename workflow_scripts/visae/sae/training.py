@@ -158,7 +158,12 @@ def train_and_save(
             model.threshold = torch.tensor(threshold.value)
         config = {
             **_describe_sae(spec, model, threshold),
-            "training": {**asdict(settings), "device": trainer.device.type, **log[-1]},
+            "training": {
+                **asdict(settings),
+                "precision": "float16" if trainer.half else "float32",
+                "device": trainer.device.type,
+            },
+            "last_window": log[-1],
             "data": _describe_data(cache),
             "held_out": _describe_held_out(held_out, settings, threshold),
         }

@@ -45,6 +45,18 @@ _COLUMNS = (
 )
 
 
+_CORRELATION_COLUMNS = (
+    Column("rho", "ρ", digits=2),
+    Column("p_t", "p (t)", digits=3),
+    Column("p_exact", "p (exact)", digits=3),
+    Column("n", "n"),
+)
+_P_NOTE = (
+    "p (t): Student's t approximation, which is what the paper prints; p (exact): all orders of "
+    "the backbones counted. n: backbones."
+)
+
+
 # ---------------------------------------------------------------- the tidy table
 
 
@@ -266,7 +278,7 @@ def table_8(lifts):
             Column("reason", "reason"),
         ),
         lines,
-        ("ρ < 0: the weaker a backbone's raw features, the more its codes gain.", _P_NOTE),
+        ("Negative ρ: the weaker a backbone's raw features, the more its codes gain.", _P_NOTE),
     )
 
 
@@ -279,18 +291,6 @@ def _mean_std(values):
 
 
 # ---------------------------------------------------------------- metrics against tasks
-
-
-_CORRELATION_COLUMNS = (
-    Column("rho", "ρ", digits=2),
-    Column("p_t", "p (t)", digits=3),
-    Column("p_exact", "p (exact)", digits=3),
-    Column("n", "n"),
-)
-_P_NOTE = (
-    "p (t): Student's t approximation, which is what the paper prints; p (exact): all orders of "
-    "the backbones counted. n: backbones."
-)
 
 
 def metric_values(score_rows, sweep):
@@ -369,8 +369,8 @@ def correlation_table(metrics, tasks):
 
 def _direction(metric):
     if metric in LOWER_IS_BETTER:
-        return "lower is better: ρ < 0 predicts the task"
-    return "higher is better: ρ > 0 predicts the task"
+        return "lower is better: a negative ρ predicts the task"
+    return "higher is better: a positive ρ predicts the task"
 
 
 class Hypothesis(NamedTuple):
@@ -434,7 +434,7 @@ def hypotheses_table(metrics, tasks):
         lines,
         (
             "Verdict: ρ against the threshold fixed in advance, whatever p. All four metrics are "
-            "higher-is-better, so ρ > 0 predicts the task.",
+            "higher-is-better, so that a positive ρ predicts the task.",
             _P_NOTE,
         ),
     )
