@@ -106,6 +106,61 @@ def score_paths(metrics, sweep=None, suffix="json"):
     return [f"{folder}/{metric}.{suffix}" for metric in metrics for folder in folders]
 
 
+# ---------------------------------------------------------------- inputs of scores
+
+PROBE_SPLIT = f"<results>/index/{STUDY.evaluation.dataset}/probe_split.csv"
+
+# Metrics that also write per-feature, per-class or per-task values to `{metric}.npz`.
+METRICS_WITH_ARRAYS = [m for m in STUDY.metrics() if m not in ("preservation", "cross_domain")]
+
+
+def score_splits(metrics):
+    """The splits whose reductions `metrics` read."""
+    on_evaluation = [STUDY.evaluation] if set(metrics) - {"cross_domain"} else []
+    pairs = STUDY.cross_domain.values() if "cross_domain" in metrics else []
+    return on_evaluation + [split for pair in pairs for split in pair]
+
+
+def score_datasets(metrics):
+    """The data sets whose rankings and raw probes `metrics` read."""
+    return list(dict.fromkeys(split.dataset for split in score_splits(metrics)))
+
+
+def score_inputs(names, metrics):
+    """The inputs that `metrics` need for the SAEs called `names`, by kind."""
+
+    def needed_by(*some):
+        return bool(set(metrics) & set(some))
+
+    splits, datasets = score_splits(metrics), score_datasets(metrics)
+    inputs = {"reductions": reduction_paths(names, splits)}
+    if needed_by("fvu", "preservation", "sparse_probing", "cross_domain", "absorption"):
+        inputs["raw"] = raw_paths(splits)
+    if needed_by("preservation", "cross_domain"):
+        inputs["raw_probes"] = raw_probe_paths(datasets)
+    if needed_by("sparse_probing", "cross_domain", "absorption"):
+        inputs["rankings"] = ranking_paths(names, datasets)
+    if needed_by("preservation", "sparse_probing", "absorption"):
+        inputs["split"] = PROBE_SPLIT
+    if needed_by("absorption"):
+        inputs["classes"] = f"<results>/index/{STUDY.evaluation.dataset}/classes.csv"
+    if needed_by("monosemanticity"):
+        inputs["embeddings"] = evaluator_embeddings
+    return inputs
+
+
+def evaluator_embeddings(wildcards):
+    """The pooled features of the backbone in whose space M5 is scored."""
+    evaluator = STUDY.backbones[wildcards.backbone]["evaluator"]
+    layer = STUDY.backbones[evaluator]["layer"]
+    return f"<results>/reductions/{evaluator}/layer{layer}/raw/{STUDY.evaluation.name}.h5"
+
+
+def evaluator(wildcards):
+    """The name of that backbone."""
+    return STUDY.backbones[wildcards.backbone]["evaluator"]
+
+
 # ---------------------------------------------------------------- config lookups
 
 
@@ -146,6 +201,11 @@ def backbone_settings(wildcards):
     entry = STUDY.backbones[wildcards.backbone]
     names = ("loader", "model", "weights", "seed", "image_size", "token_order", "options")
     return {name: entry[name] for name in names}
+
+
+def labels_of(backbones):
+    """The backbones' names in figures."""
+    return {name: STUDY.backbones[name]["label"] for name in backbones}
 
 
 def alternatives(names):

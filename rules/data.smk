@@ -60,7 +60,7 @@ rule split_images:
         index=f"<results>/index/{STUDY.evaluation.name}.csv",
         classes=f"<results>/index/{STUDY.evaluation.dataset}/classes.csv",
     output:
-        split=f"<results>/index/{STUDY.evaluation.dataset}/probe_split.csv",
+        split=PROBE_SPLIT,
     log:
         "<logs>/split_images.log",
     benchmark:

@@ -50,7 +50,7 @@ for sweep in STUDY.sweeps.values():
                     for dataset in datasets
                     for path in reduction_paths(names, [STUDY.probe_splits(dataset)[0]])
                 ],
-                split=rules.split_images.output.split,
+                split=PROBE_SPLIT,
                 classes=[f"<results>/index/{dataset}/classes.csv" for dataset in datasets],
             output:
                 rankings=ranking_paths(names, datasets),

@@ -18,10 +18,10 @@ from visae.probes import fit_probe
 
 @pytest.mark.parametrize("features", [150, 40])
 def test_codes_are_classified_as_by_the_full_regression(features):
-    """More features than images (fitted in the images' span), and fewer; two images are equal."""
+    """More features than images (fitted in the images' span), and fewer; two are equal, one is empty."""
     labels = np.arange(100) % 4
     codes_fn = make_codes(features, labels, signal=3.0)
-    codes_fn[:, 4] = codes_fn[:, 0]
+    codes_fn[:, 4], codes_fn[:, 9] = codes_fn[:, 0], 0
     train, test = np.arange(100) < 70, np.arange(100) >= 70
     outcome = classify_by_codes(codes_fn[:, train], codes_fn[:, test], labels[train], labels[test])
     expected = tight_probe(codes_fn.T[train], labels[train])

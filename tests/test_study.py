@@ -105,7 +105,7 @@ def test_mistakes_are_told_in_one_sentence(path, value, sentence):
 def test_missing_key_is_named():
     config = paper_config()
     del config["backbones"]["mae"]["evaluator"]
-    with pytest.raises(UserError, match="backbones.mae lacks the key 'evaluator'"):
+    with pytest.raises(UserError, match=r"backbones\.mae lacks the key 'evaluator'"):
         Study(config)
 
 

@@ -118,7 +118,7 @@ def test_label_of_a_backbone_redraws_figures_only(repository):
     config = tiny_config()
     config["backbones"]["dino_small"]["label"] = "DINO"
     jobs = plan(repository, config=config)
-    assert set(jobs) == {"all", "figure_1b", "figure_training_curves"}
+    assert set(jobs) == {"all", "figure_1b", "training_curves"}
 
 
 def test_further_backbone_adds_its_own_jobs_only(repository):
@@ -132,7 +132,7 @@ def test_further_backbone_adds_its_own_jobs_only(repository):
     study_wide = {rule for rule, wildcards in jobs if not wildcards}
     assert study_wide <= {
         *("all", "collect_scores", "table_3", "table_4"),
-        *("figure_1b", "figure_3", "figure_training_curves"),
+        *("figure_1b", "figure_3", "training_curves"),
     }
 
 

@@ -62,7 +62,7 @@ def test_targets_by_kind(repository):
     assert metrics["score_layer_3_monosemanticity"] == 3
     assert "collect_scores" not in metrics
     assert plan(repository, "tables")["table_4"] == 1
-    assert plan(repository, "figures")["figure_training_curves"] == 1
+    assert plan(repository, "figures")["training_curves"] == 1
 
 
 def test_missing_data_set_is_told_before_any_job(repository):

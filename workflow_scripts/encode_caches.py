@@ -5,6 +5,7 @@ from pathlib import Path
 import torch
 
 from visae.cache import ActivationCache
+from visae.devices import take_device
 from visae.encoding import encode_cache
 from visae.job import run
 from visae.sae.checkpoint import check_fits, load_sae
@@ -28,7 +29,7 @@ def body(snakemake):
                 sae_fingerprints={name: sae.fingerprint for name, sae in saes.items()},
                 minimum_active=params.minimum_active if moran else [],
                 variance_floor=params.variance_floor,
-                device="cuda" if torch.cuda.is_available() else "cpu",
+                device=take_device(),
                 threads=snakemake.threads,
             )
 

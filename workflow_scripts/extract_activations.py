@@ -4,6 +4,7 @@ import torch
 
 from visae.backbones import BackboneSpec, build_backbone
 from visae.backbones.checks import check_backbone
+from visae.devices import take_device
 from visae.extraction import ShardJob, extract
 from visae.images.index import read_index
 from visae.job import run
@@ -18,11 +19,11 @@ def body(snakemake):
     ):
         index = read_index(images, classes)
         # With the wildcard `shard` this job writes that shard, without it all of them.
-        chosen = [int(wildcards.shard)] if "shard" in wildcards.keys() else range(shards)
+        chosen = [int(wildcards.shard)] if wildcards.get("shard") else range(shards)
         for shard in chosen:
             jobs.append(ShardJob(dataset, split, index, root, shard, shards, next(outputs)))
     backbone = build_backbone(BackboneSpec(wildcards.backbone, **params.backbone))
-    backbone.to("cuda" if torch.cuda.is_available() else "cpu")
+    backbone.to(take_device())
     layer = int(wildcards.layer)
     check_backbone(backbone, layer)
     extract(

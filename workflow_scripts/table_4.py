@@ -29,9 +29,7 @@ def raw_coherence(path, settings):
 def body(snakemake):
     coherence = {
         backbone: raw_coherence(path, snakemake.params.localization)
-        for backbone, path in zip(
-            snakemake.params.backbones, snakemake.input.raw, strict=True
-        )
+        for backbone, path in zip(snakemake.params.backbones, snakemake.input.raw, strict=True)
     }
     write(table_4(coherence), *(snakemake.output[view] for view in ("csv", "md", "tex")))
 

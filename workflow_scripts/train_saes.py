@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 
 from visae.cache import ActivationCache, check_compatible
+from visae.devices import take_device
 from visae.job import run
 from visae.sae.specs import SaeSpec, TrainingSettings
 from visae.sae.training import train_and_save
@@ -18,16 +19,14 @@ def body(snakemake):
         ActivationCache(snakemake.input.cache) as cache,
         ActivationCache(snakemake.input.held_out) as held_out,
     ):
-        check_compatible(
-            cache.info, snakemake.wildcards.backbone, int(snakemake.wildcards.layer)
-        )
+        check_compatible(cache.info, snakemake.wildcards.backbone, int(snakemake.wildcards.layer))
         train_and_save(
             [SaeSpec.from_name(name) for name in snakemake.params.saes],
             cache,
             held_out,
             folder=Path(snakemake.output.saes[0]).parents[1],
             settings=TrainingSettings(**snakemake.params.training),
-            device="cuda" if torch.cuda.is_available() else "cpu",
+            device=take_device(),
             resume_path=snakemake.params.resume,
         )
 

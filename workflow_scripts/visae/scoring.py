@@ -96,9 +96,10 @@ def _localization(source, sae, settings, *_):
 
 
 def _fvu(source, sae, *_):
-    with source.open(sae, source.evaluation) as encoded, RawReductions(
-        source.raw[source.evaluation]
-    ) as raw:
+    with (
+        source.open(sae, source.evaluation) as encoded,
+        RawReductions(source.raw[source.evaluation]) as raw,
+    ):
         return _metric("fvu")(
             encoded.squared_error,
             raw.total_squares,
@@ -134,9 +135,10 @@ def _sparse_probing(source, sae, settings, seed, processes, device):
 
 
 def _monosemanticity(source, sae, settings, seed, *_):
-    with source.open(sae, source.evaluation) as encoded, RawReductions(
-        source.embeddings
-    ) as evaluator:
+    with (
+        source.open(sae, source.evaluation) as encoded,
+        RawReductions(source.embeddings) as evaluator,
+    ):
         return _metric("monosemanticity")(
             encoded.codes,
             encoded.firing_max > 0,

@@ -109,6 +109,24 @@ class Study:
         """The first sweep of the config, which the tables and figures of the paper are about."""
         return next(iter(self.sweeps.values()))
 
+    @property
+    def early(self):
+        """The sweep that repeats the main one at another layer (Appendix D), or None."""
+        others = list(self.sweeps.values())[1:]
+        same = [
+            s
+            for s in others
+            if s.family == self.main.family
+            and all(s.layers[b] != self.main.layers.get(b) for b in s.backbones)
+        ]
+        return same[0] if same else None
+
+    @property
+    def compared_layers(self):
+        """(early, late): the blocks of the early sweep and of the main one."""
+        backbone = self.early.backbones[0]
+        return self.early.layers[backbone], self.main.layers[backbone]
+
     def saes(self):
         """Every SAE of the study, sweep by sweep."""
         return [

@@ -20,7 +20,7 @@ def draw(rows, labels, tasks, styles):
     `rows` are those of `selection.backbone_selection`; `labels` and `tasks` name metrics and
     tasks, `styles` the backbones. What the run does not know is said in its box.
     """
-    figure = style.new_figure(min(style.PAGE_WIDTH, 1.4 * len(rows)), 2.75)
+    figure = style.new_figure(min(style.PAGE_WIDTH, 1.4 * len(rows)), 2.9)
     axes = figure.subplots()
     axes.set_axis_off()
     middle = (len(rows) - 1) / 2
@@ -42,12 +42,12 @@ def draw(rows, labels, tasks, styles):
         for y, (color, text, strong) in zip(_ROWS, texts, strict=True):
             _box(axes, x, y, color, text, strong)
     axes.set_xlim(-0.52, len(rows) - 0.48)
-    axes.set_ylim(-0.42, _TOP + 0.12)
+    axes.set_ylim(-0.62, _TOP + 0.12)
     n = max((row["n"] or 0 for row in rows), default=0)
     axes.text(
-        middle, -0.4,
-        "task  →  best backbone  →  metric with the highest ρ to raw performance "
-        f"(n = {n} backbones, exact p)",
+        middle, -0.6,
+        "task  →  best backbone  →  supporting metric:\n"
+        f"highest ρ to raw performance (n = {n} backbones, exact p)",
         ha="center", va="bottom", fontsize=style.SMALL, color=style.MUTED,
     )  # fmt: skip
     return figure

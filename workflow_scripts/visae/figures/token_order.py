@@ -76,11 +76,14 @@ def _key(figure, rows):
     ]
     if any(row["token_order"] == "published" for row in rows):
         handles.append(Line2D([], [], marker="x", label="published", **mark))
-    images = [row["images"] for row in rows if row["images"] is not None]
-    count = f" (IQR for n = {min(images):,.0f}–{max(images):,.0f} images)" if images else ""
+    images = {row["images"] for row in rows if row["images"] is not None}
+    predicted = "what random order predicts"
+    if images:
+        span = " to ".join(f"{count:,.0f}" for count in sorted({min(images), max(images)}))
+        predicted += f" (IQR: n = {span} images)"
     handles.append(
         Line2D([], [], marker="|", markersize=8, markeredgewidth=1.6, linestyle="",
-               color="#C1541B", label=f"what random order predicts{count}")
+               color="#C1541B", label=predicted)
     )  # fmt: skip
     figure.legend(handles=handles, loc="outside upper right", ncols=len(handles), frameon=False,
                   fontsize=style.SMALL, handletextpad=0.3, columnspacing=1.2,
