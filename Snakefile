@@ -30,6 +30,7 @@ include: "rules/activations.smk"
 include: "rules/training.smk"
 include: "rules/encoding.smk"
 include: "rules/metrics.smk"
+include: "rules/downstream.smk"
 include: "rules/analysis.smk"
 include: "rules/figures.smk"
 

@@ -27,8 +27,25 @@ rule collect_scores:
 SCORES = rules.collect_scores.output.table
 PUBLISHED = f"{workflow.basedir}/resources/published_values.csv"
 
+ON_MAIN = {"sweep": STUDY.main.name}
+
 # Table → what it shows, what it is computed from, and the settings that it depends on.
 PAPER_TABLES = {
+    "table_1": (
+        "how the SAEs of the main sweep were trained",
+        {
+            "saes": [
+                f"<results>/saes/{b}/layer{layer}/{STUDY.main.sae_names()[0]}/config.yaml"
+                for b, layer in STUDY.main.layers.items()
+            ]
+        },
+        {"config": STUDY.config, **ON_MAIN, "backbones": list(STUDY.main.backbones)},
+    ),
+    "table_2": (
+        "what each metric computes",
+        {},
+        {"config": STUDY.config},
+    ),
     "table_3": (
         "what each metric's variance is made of",
         {"scores": SCORES},
@@ -47,7 +64,119 @@ PAPER_TABLES = {
             "localization": settings("metrics", "localization"),
         },
     ),
+    "table_5": (
+        "whose SAEs M5 scores in which space",
+        {},
+        {"backbones": {b: STUDY.backbones[b] for b in STUDY.main.backbones}},
+    ),
+    "monosemanticity_by_evaluator": (
+        "M5 of every backbone in every evaluator's space",
+        {"scores": BY_EVALUATOR},
+        {**ON_MAIN, "evaluators": EVALUATOR_OF},
+    ),
+    "table_7": (
+        "absorption over its two thresholds",
+        {"scores": SCORES},
+        {**ON_MAIN, "labels": labels_of(STUDY.main.backbones)},
+    ),
 }
+
+if STUDY.second_family is not None:
+    FAMILIES = {"sweeps": [STUDY.main.name, STUDY.second_family.name]}
+
+    PAPER_TABLES |= {
+        "table_9": (
+            "do two families of SAEs rank the backbones alike?",
+            {"scores": SCORES},
+            FAMILIES,
+        ),
+        "family_differences": (
+            "two families of SAEs at matched L0",
+            {"scores": SCORES},
+            FAMILIES,
+        ),
+        "not_converged": (
+            "JumpReLU SAEs that missed their target L0",
+            {"scores": SCORES},
+            FAMILIES,
+        ),
+    }
+
+if STUDY.control is not None:
+    TOKEN_ORDER = {**token_order_inputs(), "published": PUBLISHED}
+
+    PAPER_TABLES["token_order_table"] = (
+        "M1 with patches in raster order, permuted, and as published for MAE",
+        TOKEN_ORDER,
+        token_order_settings(),
+    )
+
+if STUDY.tasks():
+
+    rule collect_downstream:
+        input:
+            results=downstream_paths(),
+        output:
+            table="<results>/tables/downstream.csv",
+        log:
+            "<logs>/collect_downstream.log",
+        benchmark:
+            "<benchmarks>/collect_downstream.tsv"
+        conda:
+            "../envs/analysis.yaml"
+        threads: 1
+        resources:
+            mem_mb=memory(1000),
+            runtime=minutes(10),
+        params:
+            code=code("collect_downstream"),
+        message:
+            "Collecting all downstream results in one tidy table"
+        script:
+            "../workflow_scripts/collect_downstream.py"
+
+    DOWNSTREAM = rules.collect_downstream.output.table
+    HELD_AGAINST = {"scores": SCORES, "downstream": DOWNSTREAM}
+    PAPER_TABLES |= {
+        "table_6": (
+            "accuracy on other data sets, raw and reconstructed",
+            {"downstream": DOWNSTREAM},
+            ON_MAIN,
+        ),
+        "table_8": (
+            "raw performance against what codes gain",
+            {"downstream": DOWNSTREAM},
+            ON_MAIN,
+        ),
+        "codes_lift": (
+            "what codes gain over raw features, task by task",
+            {"downstream": DOWNSTREAM},
+            ON_MAIN,
+        ),
+        "correlations": (
+            "every metric against every downstream task",
+            HELD_AGAINST,
+            ON_MAIN,
+        ),
+        "hypotheses": (
+            "the verdicts on H1 to H4",
+            HELD_AGAINST,
+            {**ON_MAIN, "datasets": STUDY.paper_datasets()},
+        ),
+    }
+
+
+CLAIMS = f"{workflow.basedir}/resources/claims.yaml"
+PAPER_TABLES["claims"] = (
+    "every claim of the paper, judged on this run",
+    {
+        "claims": CLAIMS,
+        "scores": SCORES,
+        "raw": PAPER_TABLES["table_4"][1]["raw"],
+        **({"downstream": DOWNSTREAM} if STUDY.tasks() else {}),
+    },
+    {"config": STUDY.config, "backbones": list(STUDY.main.backbones)},
+)
 
 for name, (shows, computed_from, depends_on) in PAPER_TABLES.items():
     files = {view: f"<results>/tables/{name}.{view}" for view in ("csv", "md", "tex")}
@@ -72,8 +201,9 @@ for name, (shows, computed_from, depends_on) in PAPER_TABLES.items():
             runtime=minutes(10),
         params:
             **depends_on,
+            script=name,
             code=code(name),
         message:
             f"{name}: {shows}"
         script:
-            f"../workflow_scripts/{name}.py"
+            "../workflow_scripts/{params.script}.py"

@@ -102,8 +102,13 @@ def sae_folders(kind, sweep=None):
 
 def score_paths(metrics, sweep=None, suffix="json"):
     """Scores for `metrics` of every SAE of the study, or of one sweep."""
-    folders = sae_folders("metrics", sweep)
-    return [f"{folder}/{metric}.{suffix}" for metric in metrics for folder in folders]
+    return [
+        f"{folder}/{metric}.{suffix}"
+        for metric in metrics
+        for chosen in STUDY.sweeps.values()
+        if sweep in (None, chosen) and metric in chosen.metrics
+        for folder in sae_folders("metrics", chosen)
+    ]
 
 
 # ---------------------------------------------------------------- inputs of scores
@@ -149,16 +154,157 @@ def score_inputs(names, metrics):
     return inputs
 
 
+def embeddings_of(backbone):
+    """The raw reductions that hold a backbone's image embeddings, at its own layer."""
+    layer = STUDY.backbones[backbone]["layer"]
+    return f"<results>/reductions/{backbone}/layer{layer}/raw/{STUDY.evaluation.name}.h5"
+
+
 def evaluator_embeddings(wildcards):
-    """The pooled features of the backbone in whose space M5 is scored."""
-    evaluator = STUDY.backbones[wildcards.backbone]["evaluator"]
-    layer = STUDY.backbones[evaluator]["layer"]
-    return f"<results>/reductions/{evaluator}/layer{layer}/raw/{STUDY.evaluation.name}.h5"
+    """The embeddings of the backbone in whose space M5 is scored."""
+    return [embeddings_of(evaluator(wildcards))]
 
 
 def evaluator(wildcards):
     """The name of that backbone."""
     return STUDY.backbones[wildcards.backbone]["evaluator"]
+
+
+# ---------------------------------------------------------------- inputs of downstream tasks
+
+
+def classified_datasets(tasks):
+    """The data sets of M6 that `tasks` classify, with their (training, test) splits."""
+    pairs = STUDY.cross_domain.items()
+    return {d: pair for d, pair in pairs if f"classification_{d}" in tasks}
+
+
+def raw_task_splits(tasks):
+    """The splits whose raw reductions `tasks` read: classification has its probes already."""
+    tested = [test for _, test in classified_datasets(tasks).values()]
+    return [STUDY.evaluation] * ("retrieval" in tasks) + tested
+
+
+def sae_task_splits(tasks):
+    """The splits whose reductions by SAEs `tasks` read."""
+    pairs = classified_datasets(tasks).values()
+    return [STUDY.evaluation] * ("retrieval" in tasks) + [split for pair in pairs for split in pair]
+
+
+def segmentation_splits(tasks):
+    """The splits whose patches `tasks` read."""
+    return list(STUDY.segmentation) if "segmentation" in tasks else []
+
+
+def task_inputs(tasks):
+    """The inputs that raw features and SAEs need alike for `tasks`."""
+    splits = segmentation_splits(tasks)
+    return {
+        "split": PROBE_SPLIT if "retrieval" in tasks else [],
+        "caches": cache_paths(splits),
+        "indices": index_paths(splits),
+        "classes": f"<results>/index/{splits[0].dataset}/classes.csv" if splits else [],
+    }
+
+
+def raw_task_inputs(tasks):
+    """The inputs that `tasks` need for a backbone's own features."""
+    return task_inputs(tasks) | {
+        "raw": raw_paths(raw_task_splits(tasks)),
+        "raw_probes": raw_probe_paths(classified_datasets(tasks)),
+        "training": cache_path(STUDY.training) if segmentation_splits(tasks) else [],
+    }
+
+
+def sae_task_inputs(names, tasks):
+    """The inputs that `tasks` need for the SAEs called `names`."""
+    folder = "<results>/metrics/{{backbone}}/layer{{layer}}/{sae}/cross_domain.json"
+    saes = names if segmentation_splits(tasks) else []
+    return task_inputs(tasks) | {
+        "reductions": reduction_paths(names, sae_task_splits(tasks)),
+        "scores": expand(folder, sae=names if classified_datasets(tasks) else []),
+        "saes": sae_paths(saes, ["model.safetensors"]),
+        "configs": sae_paths(saes, ["config.yaml"]),
+    }
+
+
+def raw_task_paths(tasks):
+    """What `tasks` leave behind for a backbone's own features."""
+    return [f"<results>/downstream/{{backbone}}/layer{{layer}}/raw/{task}.json" for task in tasks]
+
+
+def task_settings(tasks):
+    """The params that raw features and SAEs need alike for `tasks`."""
+    splits = segmentation_splits(tasks)
+    return {
+        "evaluation": STUDY.evaluation.name,
+        "cross_domain": {
+            dataset: [split.name for split in pair]
+            for dataset, pair in classified_datasets(tasks).items()
+        },
+        "root": settings("datasets", splits[0].dataset, "root") if splits else None,
+        "head": settings("downstream", "segmentation", "head") if splits else None,
+        "seed": STUDY.seed,
+    }
+
+
+def downstream_paths():
+    """Every downstream result of the study."""
+    folders = []
+    for sweep in STUDY.downstream_sweeps:
+        places = [f"{backbone}/layer{layer}" for backbone, layer in sweep.layers.items()]
+        folders += [f"{place}/{name}" for place in places for name in ["raw", *sweep.sae_names()]]
+    return [
+        f"<results>/downstream/{folder}/{task}.json"
+        for folder in dict.fromkeys(folders)
+        for task in STUDY.tasks()
+    ]
+
+
+def spaces(wildcards):
+    """The evaluator, as the list of spaces of a score's `embeddings`."""
+    return [evaluator(wildcards)]
+
+
+# ---------------------------------------------------------------- inputs of tables and figures
+
+EVALUATOR_OF = {name: STUDY.backbones[name]["evaluator"] for name in STUDY.main.backbones}
+BY_EVALUATOR = [
+    f"{folder}/in_every_space/monosemanticity.json" for folder in sae_folders("metrics", STUDY.main)
+]
+
+
+def token_order_inputs():
+    """Scores and raw reductions of the control's arms: each backbone in raster order, permuted."""
+    sae = STUDY.control.sae_names()[0]
+    layers = STUDY.main.layers | STUDY.control.layers
+    arms = [backbone for pair in STUDY.control_arms() for backbone in pair]
+    folder = "<results>/{kind}/{backbone}/layer{layer}"
+    return {
+        "scores": [f"<results>/metrics/{b}/layer{layers[b]}/{sae}/localization.json" for b in arms],
+        "raw": [
+            f"<results>/reductions/{b}/layer{layers[b]}/raw/{STUDY.evaluation.name}.h5"
+            for b in arms
+        ],
+    }
+
+
+def token_order_settings():
+    """What the table and the figure of the control depend on."""
+    arms = [
+        {
+            "arm": f"{STUDY.backbones[raster]['label']}, {order}",
+            "backbone": raster,
+            "token_order": order,
+        }
+        for raster, _ in STUDY.control_arms()
+        for order in ("raster", "permuted")
+    ]
+    return {
+        "arms": arms,
+        "localization": settings("metrics", "localization"),
+        "labels": labels_of(STUDY.main.backbones),
+    }
 
 
 # ---------------------------------------------------------------- config lookups

@@ -4,7 +4,7 @@
 for sweep in STUDY.sweeps.values():
     names = sweep.sae_names()
 
-    for batch, splits in STUDY.encoding_batches():
+    for batch, splits in STUDY.encoding_batches(sweep):
 
         rule:
             name:
@@ -39,7 +39,7 @@ for sweep in STUDY.sweeps.values():
             script:
                 "../workflow_scripts/encode_caches.py"
 
-    for batch, datasets in STUDY.probe_batches():
+    for batch, datasets in STUDY.probe_batches(sweep):
 
         rule:
             name:

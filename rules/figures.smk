@@ -2,7 +2,8 @@
 # change of style redraws figures and computes nothing.
 
 
-MAIN = {"sweep": STUDY.main.name, "labels": labels_of(STUDY.main.backbones)}
+ALL_LABELS = labels_of(STUDY.backbones)
+MAIN = {**ON_MAIN, "labels": ALL_LABELS, "backbones": list(STUDY.main.backbones)}
 
 # Figure → what it shows, what it is drawn from, and the settings that it depends on.
 DRAWINGS = {
@@ -17,7 +18,7 @@ DRAWINGS = {
             "scores": score_paths(["localization"], STUDY.main),
             "arrays": score_paths(["localization"], STUDY.main, suffix="npz"),
         },
-        {"labels": MAIN["labels"]},
+        {"labels": ALL_LABELS, "backbones": list(STUDY.main.backbones)},
     ),
     "figure_2a": (
         "FVU against downstream preservation",
@@ -34,10 +35,15 @@ DRAWINGS = {
         {"scores": SCORES},
         MAIN,
     ),
+    "evaluators": (
+        "M5 of every backbone in every evaluator's space",
+        {"scores": BY_EVALUATOR},
+        {**MAIN, "evaluators": EVALUATOR_OF},
+    ),
     "training_curves": (
         "loss, L0 and dead features of every SAE in training",
         {"logs": [f"{folder}/training.jsonl" for folder in sae_folders("saes", STUDY.main)]},
-        {"labels": MAIN["labels"]},
+        {"labels": ALL_LABELS, "backbones": list(STUDY.main.backbones)},
     ),
 }
 
@@ -48,9 +54,38 @@ if STUDY.early is not None:
         {
             "sweeps": [STUDY.early.name, STUDY.main.name],
             "layers": STUDY.compared_layers,
-            "labels": labels_of(STUDY.early.backbones),
+            "labels": ALL_LABELS,
+            "backbones": list(STUDY.early.backbones),
         },
     )
+
+if STUDY.control is not None:
+    DRAWINGS["token_order"] = (
+        "what M1 reads when the order of the patches is lost",
+        TOKEN_ORDER,
+        {**token_order_settings(), "labels": ALL_LABELS},
+    )
+
+if STUDY.tasks():
+    TASKS = {"sweep": STUDY.main.name, "tasks": STUDY.tasks()}
+
+    DRAWINGS |= {
+        "figure_2b": (
+            "which metric foresees which downstream task",
+            HELD_AGAINST,
+            {**TASKS, "datasets": STUDY.paper_datasets()},
+        ),
+        "figure_7": (
+            "how well each metric foresees each task",
+            HELD_AGAINST,
+            TASKS,
+        ),
+        "figure_8": (
+            "which backbone for which task",
+            HELD_AGAINST,
+            {**TASKS, "labels": MAIN["labels"]},
+        ),
+    }
 
 for name, (shows, drawn_from, depends_on) in DRAWINGS.items():
     files = {view: f"<results>/figures/{name}.{view}" for view in ("pdf", "png")}
@@ -75,8 +110,9 @@ for name, (shows, drawn_from, depends_on) in DRAWINGS.items():
             runtime=minutes(10),
         params:
             **depends_on,
+            script=name,
             code=code(name),
         message:
             f"Drawing {name}: {shows}"
         script:
-            f"../workflow_scripts/{name}.py"
+            "../workflow_scripts/{params.script}.py"

@@ -32,7 +32,7 @@ for batch, datasets in STUDY.probe_batches():
 for sweep in STUDY.sweeps.values():
     names = sweep.sae_names()
 
-    for batch, metrics in STUDY.scoring_batches():
+    for batch, metrics in STUDY.scoring_batches(sweep):
 
         rule:
             name:
@@ -77,9 +77,59 @@ for sweep in STUDY.sweeps.values():
                     if "cross_domain" in metrics
                 },
                 evaluator=evaluator if "monosemanticity" in metrics else None,
+                spaces=spaces if "monosemanticity" in metrics else [],
                 seed=STUDY.seed,
                 code=[code("score_saes"), *map(metric_code, metrics)],
             message:
                 f"Scoring {batch} of the SAEs of {sweep.name} on {{wildcards.backbone}}"
             script:
                 "../workflow_scripts/score_saes.py"
+
+
+# M5 of the main sweep once more, in the space of every backbone: the paper's pairing confounds
+# backbone and evaluator, the full table separates them.
+rule:
+    name:
+        f"score_{STUDY.main.name}_in_every_space"
+    input:
+        reductions=reduction_paths(STUDY.main.sae_names(), [STUDY.evaluation]),
+        embeddings=[embeddings_of(backbone) for backbone in STUDY.main.backbones],
+    output:
+        scores=expand(
+            "<results>/metrics/{{backbone}}/layer{{layer}}/{sae}/in_every_space/monosemanticity.json",
+            sae=STUDY.main.sae_names(),
+        ),
+        arrays=expand(
+            "<results>/metrics/{{backbone}}/layer{{layer}}/{sae}/in_every_space/monosemanticity.npz",
+            sae=STUDY.main.sae_names(),
+        ),
+    log:
+        f"<logs>/score/{STUDY.main.name}-in_every_space-{{backbone}}-layer{{layer}}.log",
+    benchmark:
+        f"<benchmarks>/score/{STUDY.main.name}-in_every_space-{{backbone}}-layer{{layer}}.tsv"
+    wildcard_constraints:
+        backbone=alternatives(STUDY.main.backbones),
+        layer=alternatives(set(STUDY.main.layers.values())),
+    conda:
+        "../envs/analysis.yaml"
+    threads: 4
+    resources:
+        mem_mb=memory(16000),
+        runtime=minutes(240),
+    params:
+        sweep=STUDY.main.name,
+        saes=STUDY.main.sae_names(),
+        metrics=["monosemanticity"],
+        settings={"monosemanticity": settings("metrics", "monosemanticity")},
+        evaluation=STUDY.evaluation.name,
+        splits=[STUDY.evaluation.name],
+        datasets=[],
+        cross_domain={},
+        evaluator=evaluator,
+        spaces=list(STUDY.main.backbones),
+        seed=STUDY.seed,
+        code=[code("score_saes"), metric_code("monosemanticity")],
+    message:
+        "Scoring M5 of the main sweep on {wildcards.backbone} in every backbone's space"
+    script:
+        "../workflow_scripts/score_saes.py"

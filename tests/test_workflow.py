@@ -15,6 +15,7 @@ from workflow_fixtures import (
     tiny_config,
 )
 
+from visae.downstream.results import read_result
 from visae.scores import read_score
 
 
@@ -71,6 +72,42 @@ def test_figures_and_tables_are_written(finished):
         assert (results / "tables" / f"{name}.csv").read_text().count("\n") > 1
 
 
+def test_every_downstream_result_is_there_and_valid(finished):
+    paths = list((study_folder(finished) / "downstream").rglob("*.json"))
+    tasks = {"retrieval", "segmentation", "classification_digits"}
+    assert {path.stem for path in paths} == tasks
+    assert len(paths) == 2 * (2 + 1) * len(tasks)
+    for path in paths:
+        result = read_result(path)
+        raw = path.parent.name == "raw"
+        assert set(result["representations"]) == ({"raw"} if raw else {"reconstructed", "codes"})
+        for outcome in result["representations"].values():
+            assert 0 < outcome["value"] < 1
+        assert ("sae" in result["provenance"]["inputs"]) != raw
+    with open(study_folder(finished) / "tables" / "downstream.csv", newline="") as handle:
+        rows = [row for row in csv.DictReader(handle) if row["reading"] == "headline"]
+    assert len(rows) == 2 * (2 * 2 + 1) * len(tasks)
+
+
+def test_classification_downstream_is_that_of_m6(finished):
+    results = study_folder(finished)
+    for path in (results / "downstream").rglob("batchtopk_*/classification_digits.json"):
+        place = path.parent.relative_to(results / "downstream")
+        m6 = read_score(results / "metrics" / place / "cross_domain.json")["readings"]
+        raw = read_result(path.parents[1] / "raw" / path.name)["representations"]["raw"]
+        reconstructed = read_result(path)["representations"]["reconstructed"]
+        assert raw["value"] == m6["digits_accuracy_raw"]
+        assert reconstructed["value"] == m6["digits_accuracy_reconstructed"]
+
+
+def test_change_of_the_head_evaluates_again_and_scores_nothing(repository):
+    config = tiny_config()
+    config["downstream"]["segmentation"]["head"] = {"epochs": 3}
+    jobs = plan(repository, config=config)
+    assert jobs["evaluate_raw_all"] == jobs["evaluate_saes_main_all"] == 2
+    assert not [rule for rule in jobs if rule.startswith(("score", "encode", "extract", "train"))]
+
+
 def test_every_job_has_a_log_and_a_benchmark(finished):
     results = study_folder(finished)
     logs = {p.relative_to(results / "logs").with_suffix("") for p in results.rglob("*.log")}
@@ -118,7 +155,8 @@ def test_label_of_a_backbone_redraws_figures_only(repository):
     config = tiny_config()
     config["backbones"]["dino_small"]["label"] = "DINO"
     jobs = plan(repository, config=config)
-    assert set(jobs) == {"all", "figure_1b", "training_curves"}
+    figures = {f"figure_{name}" for name in ("1a", "1b", "2a", "6", "8")}
+    assert set(jobs) == {"all", "training_curves"} | figures
 
 
 def test_further_backbone_adds_its_own_jobs_only(repository):

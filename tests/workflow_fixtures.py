@@ -25,7 +25,7 @@ def copy_repository(folder):
 
 
 def tiny_config(**changes):
-    """The demo's study with two backbones, four SAEs and one out-of-domain data set."""
+    """The demo's study with two backbones, four SAEs, one out-of-domain data set and masks."""
     config = demo_config()
     config["study"] = "tiny"
     for entry in config["datasets"].values():
@@ -41,7 +41,8 @@ def tiny_config(**changes):
         "headline": "digits",
         "datasets": {"digits": {"train": "train", "test": "test"}},
     }
-    config["datasets"] = {name: config["datasets"][name] for name in ("photographs", "digits")}
+    kept = ("photographs", "digits", "mosaics")
+    config["datasets"] = {name: config["datasets"][name] for name in kept}
     return config | changes
 
 

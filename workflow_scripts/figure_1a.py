@@ -8,7 +8,7 @@ from visae.tables.summaries import backbone_means
 
 def body(snakemake):
     means = backbone_means(read_scores(snakemake.input.scores), snakemake.params.sweep)
-    styles = style.backbone_styles(snakemake.params.labels)
+    styles = style.backbone_styles(snakemake.params.labels, snakemake.params.backbones)
     figure = figure_1a.draw(means.rows, METRIC_LABELS, styles)
     style.save(figure, snakemake.output.pdf, snakemake.output.png)
 

@@ -6,14 +6,14 @@ from visae.scores import read_arrays, read_score
 
 
 def body(snakemake):
-    labels = snakemake.params.labels
-    values, nulls = {backbone: [] for backbone in labels}, {}
+    params = snakemake.params
+    values, nulls = {backbone: [] for backbone in params.backbones}, {}
     for path in snakemake.input.scores:
         score = read_score(path)
         backbone = score["sae"]["backbone"]
         values[backbone].append(read_arrays(path)["moran"])
         nulls[backbone] = score["readings"]["null"]
-    styles = style.backbone_styles({name: labels[name] for name in labels if values[name]})
+    styles = style.backbone_styles(params.labels, params.backbones)
     figure = figure_1b.draw(values, nulls, styles)
     style.save(figure, snakemake.output.pdf, snakemake.output.png)
 

@@ -9,7 +9,9 @@ from visae.tables.summaries import paired_scores
 def body(snakemake):
     scores = read_scores(snakemake.input.scores)
     pairs = paired_scores(scores, snakemake.params.sweep, "fvu", "preservation")
-    figure = figure_2a.draw(pairs.rows, style.backbone_styles(snakemake.params.labels))
+    figure = figure_2a.draw(
+        pairs.rows, style.backbone_styles(snakemake.params.labels, snakemake.params.backbones)
+    )
     style.save(figure, snakemake.output.pdf, snakemake.output.png)
 
 

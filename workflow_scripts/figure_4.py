@@ -9,7 +9,7 @@ from visae.tables.summaries import layer_comparison
 def body(snakemake):
     params = snakemake.params
     compared = layer_comparison(read_scores(snakemake.input.scores), *params.sweeps)
-    styles = style.backbone_styles(params.labels)
+    styles = style.backbone_styles(params.labels, params.backbones)
     figure = figure_4.draw(compared.rows, METRIC_LABELS, params.layers, styles)
     style.save(figure, snakemake.output.pdf, snakemake.output.png)
 

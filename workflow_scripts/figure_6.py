@@ -8,7 +8,9 @@ from visae.tables.scores import headlines, read_scores
 def body(snakemake):
     scores = read_scores(snakemake.input.scores)
     rows = headlines(scores, "sparse_probing", snakemake.params.sweep)
-    figure = figure_6.draw(rows, style.backbone_styles(snakemake.params.labels))
+    figure = figure_6.draw(
+        rows, style.backbone_styles(snakemake.params.labels, snakemake.params.backbones)
+    )
     style.save(figure, snakemake.output.pdf, snakemake.output.png)
 
 

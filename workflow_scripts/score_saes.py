@@ -35,7 +35,7 @@ def body(snakemake):
         ),
         probe_split=files.get("split"),
         classes=files.get("classes"),
-        embeddings=files.get("embeddings"),
+        embeddings=dict(zip(params.spaces, files.get("embeddings", []), strict=False)),
         evaluator=params.evaluator,
         cross_domain=params.cross_domain,
     )

@@ -22,7 +22,9 @@ def training_run(path):
 
 def body(snakemake):
     runs = [training_run(path) for path in snakemake.input.logs]
-    figure = training_curves.draw(runs, style.backbone_styles(snakemake.params.labels))
+    figure = training_curves.draw(
+        runs, style.backbone_styles(snakemake.params.labels, snakemake.params.backbones)
+    )
     style.save(figure, snakemake.output.pdf, snakemake.output.png)
 
 

@@ -103,6 +103,30 @@ def shard_bounds(images, shards, chunk_images):
     return list(itertools.pairwise(edges))
 
 
+def as_stored(activations_npd, info, image_ids):
+    """Activations [n, P, D] as float16; UserError names the first image with a value not finite."""
+    with np.errstate(over="ignore"):
+        activations_npd = np.asarray(activations_npd).astype(np.float16)
+    finite = np.isfinite(activations_npd).all(axis=(1, 2))
+    if not finite.all():
+        raise UserError(
+            f"backbone {info.backbone} gives NaN or infinite activations (in float16) at "
+            f"layer {info.layer} for image {image_ids[int(np.argmin(finite))]!r} of "
+            f"{info.dataset}/{info.split}: check the weights and the image"
+        )
+    return activations_npd
+
+
+def content_fingerprint(info, crc, labels, image_ids):
+    """Hash of a cache's attributes, identities and checksums (uint32, one per chunk)."""
+    return fingerprints.of_bytes(
+        json.dumps({k: str(v) for k, v in vars(info).items()}, sort_keys=True).encode(),
+        np.asarray(crc, np.uint32).tobytes(),
+        np.asarray(labels, np.int64).tobytes(),
+        "\n".join(image_ids).encode(),
+    )
+
+
 class ShardWriter:
     """Write one shard; it appears under its name only when the `with` block ends well.
 
@@ -128,15 +152,7 @@ class ShardWriter:
 
     def append(self, activations_npd, labels, image_ids):
         """Add whole images; UserError names the first image whose activations are not finite."""
-        with np.errstate(over="ignore"):
-            activations_npd = np.asarray(activations_npd).astype(np.float16)
-        finite = np.isfinite(activations_npd).all(axis=(1, 2))
-        if not finite.all():
-            raise UserError(
-                f"backbone {self.info.backbone} gives NaN or infinite activations (in float16) at "
-                f"layer {self.info.layer} for image {image_ids[int(np.argmin(finite))]!r} of "
-                f"{self.info.dataset}/{self.info.split}: check the weights and the image"
-            )
+        activations_npd = as_stored(activations_npd, self.info, image_ids)
         self._labels.extend(int(label) for label in labels)
         self._ids.extend(image_ids)
         start = 0
@@ -358,12 +374,7 @@ class ActivationCache:
         has_statistics = "statistics" in self._file
         self.mean = self._file["statistics/mean"][:] if has_statistics else None
         self.std = float(self._file["statistics/std"][()]) if has_statistics else None
-        self.fingerprint = fingerprints.of_bytes(
-            json.dumps({k: str(v) for k, v in vars(self.info).items()}, sort_keys=True).encode(),
-            self._crc.tobytes(),
-            self.labels.tobytes(),
-            "\n".join(self.image_ids).encode(),
-        )
+        self.fingerprint = content_fingerprint(self.info, self._crc, self.labels, self.image_ids)
 
     def __enter__(self):
         return self

@@ -62,34 +62,55 @@ def extract(
             activations that are not finite, more shards than chunks.
     """
     for job in jobs:
-        info = CacheInfo(
-            backbone=backbone.spec.name,
-            model=backbone.spec.model,
-            weights_fingerprint=backbone.weights_fingerprint,
-            layer=layer,
-            dataset=job.dataset,
-            split=job.split,
-            grid=backbone.grid,
-            width=backbone.width,
-            token_order=backbone.spec.token_order,
-            preprocessing=backbone.preprocessing,
-            index_fingerprint=job.index.fingerprint(),
-            chunk_images=chunk_images,
-        )
+        info = cache_info(backbone, layer, job.dataset, job.split, job.index, chunk_images)
         _extract_shard(backbone, info, job, batch_size, workers, on_bad_image, precision)
 
 
-def _extract_shard(backbone, info, job, batch_size, workers, on_bad_image, precision):
-    start, stop = shard_bounds(len(job.index.images), job.shards, info.chunk_images)[job.shard]
-    records = job.index.images[start:stop]
+def cache_info(backbone, layer, dataset, split, index, chunk_images):
+    """The CacheInfo of a split's activations by a built backbone."""
+    return CacheInfo(
+        backbone=backbone.spec.name,
+        model=backbone.spec.model,
+        weights_fingerprint=backbone.weights_fingerprint,
+        layer=layer,
+        dataset=dataset,
+        split=split,
+        grid=backbone.grid,
+        width=backbone.width,
+        token_order=backbone.spec.token_order,
+        preprocessing=backbone.preprocessing,
+        index_fingerprint=index.fingerprint(),
+        chunk_images=chunk_images,
+    )
+
+
+def token_batches(backbone, layer, records, root, batch_size, workers, on_bad_image, precision):
+    """Yield (records, patch tokens float16 [n, P, D], ids of unreadable images) batch by batch.
+
+    Raises UserError for an unreadable image, unless on_bad_image is `skip`.
+    """
     batches = [records[first : first + batch_size] for first in range(0, len(records), batch_size)]
     decoded = DataLoader(
-        _DecodedBatches(batches, job.root, backbone.transform),
+        _DecodedBatches(batches, root, backbone.transform),
         batch_size=None,  # an item is a batch already
         num_workers=workers,
         prefetch_factor=PREFETCHED_BATCHES if workers else None,
         # The other start methods would import the calling script again in every worker.
         multiprocessing_context="fork" if workers else None,
+    )
+    for batch, (pixels, failures) in zip(batches, decoded, strict=True):
+        if failures and on_bad_image == "fail":
+            raise UserError(next(iter(failures.values())))
+        kept = [record for record in batch if record.image_id not in failures]
+        tokens = _tokens(backbone, pixels, kept, layer, precision) if kept else None
+        yield kept, tokens, list(failures)
+
+
+def _extract_shard(backbone, info, job, batch_size, workers, on_bad_image, precision):
+    start, stop = shard_bounds(len(job.index.images), job.shards, info.chunk_images)[job.shard]
+    records = job.index.images[start:stop]
+    batches = token_batches(
+        backbone, info.layer, records, job.root, batch_size, workers, on_bad_image, precision
     )
     with (
         ShardWriter(job.output, info, job.shard, job.shards, len(records)) as writer,
@@ -97,14 +118,10 @@ def _extract_shard(backbone, info, job, batch_size, workers, on_bad_image, preci
     ):
         # A batch is written while the network works on the next one.
         written = None
-        for batch, (pixels, failures) in zip(batches, decoded, strict=True):
-            if failures and on_bad_image == "fail":
-                raise UserError(next(iter(failures.values())))
-            for image_id in failures:
+        for kept, tokens, unreadable in batches:
+            for image_id in unreadable:
                 writer.skip(image_id)
-            kept = [record for record in batch if record.image_id not in failures]
             if kept:
-                tokens = _tokens(backbone, pixels, kept, info.layer, precision)
                 if written is not None:
                     written.result()
                 labels, image_ids = [r.label for r in kept], [r.image_id for r in kept]

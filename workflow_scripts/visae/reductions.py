@@ -95,13 +95,14 @@ def _create(path, cache, minimum_active, variance_floor, attributes):
         file.attrs["format"] = FORMAT
         file.attrs["grid"] = np.array(cache.info.grid)
         file.attrs["tokens"] = cache.tokens
-        file.attrs["cache_fingerprint"] = cache.fingerprint
         file.attrs["minimum_active"] = np.array(minimum_active, np.int64)
         file.attrs["variance_floor"] = variance_floor
         file.attrs.update(attributes)
         file["labels"] = cache.labels
         file.create_dataset("image_ids", data=np.array(cache.image_ids, object), dtype=STRING)
         yield file
+        # Last, because a stream knows its content only when all of it has been read.
+        file.attrs["cache_fingerprint"] = cache.fingerprint
 
 
 class _BlockWriter:

@@ -21,7 +21,7 @@ class Source:
 
     reductions: (split, SAE) → path. raw: split → path. raw_probes: data set → path.
     rankings: (data set, SAE) → path. probe_split, classes: of the evaluation data set.
-    embeddings: raw reductions of the M5 evaluator. evaluation: name of the evaluation split.
+    embeddings: space of M5 → its raw reductions. evaluation: name of the evaluation split.
     cross_domain: data set → (training split, test split).
     """
 
@@ -32,7 +32,7 @@ class Source:
     rankings: dict
     probe_split: str | None
     classes: str | None
-    embeddings: str | None
+    embeddings: dict
     evaluator: str | None
     cross_domain: dict
 
@@ -57,6 +57,12 @@ class Source:
         """Max-pooled raw features [N, D] of a split."""
         with RawReductions(self.raw[split]) as raw:
             return raw.features_max()
+
+    @functools.cache  # noqa: B019 (a Source lives as long as the job)
+    def embedded(self, space):
+        """The evaluation images' embeddings [N, D] in the space of a backbone."""
+        with RawReductions(self.embeddings[space]) as raw:
+            return raw.embeddings()
 
     def fingerprints(self, sae):
         """What identifies the inputs of an SAE's scores: its weights, and the caches it encoded."""
@@ -135,14 +141,11 @@ def _sparse_probing(source, sae, settings, seed, processes, device):
 
 
 def _monosemanticity(source, sae, settings, seed, *_):
-    with (
-        source.open(sae, source.evaluation) as encoded,
-        RawReductions(source.embeddings) as evaluator,
-    ):
+    with source.open(sae, source.evaluation) as encoded:
         return _metric("monosemanticity")(
             encoded.codes,
             encoded.firing_max > 0,
-            {source.evaluator: evaluator.embeddings()},
+            {space: source.embedded(space) for space in source.embeddings},
             source.evaluator,
             encoded.labels,
             seed,

@@ -21,6 +21,11 @@ METRICS = (
     "absorption",
 )
 
+PAPER_DATASETS = {"cub_200_2011": "cub", "dtd": "dtd", "inaturalist_2021": "inaturalist"}
+"""Layout → the paper's data set in it, by the name in the hypotheses (section 4.5)."""
+
+LAYOUTS_WITH_MASKS = ("ade20k",)
+
 SPARSITY_KEYS = {"batchtopk": "k", "topk": "k", "jumprelu": "target_l0", "relu": "l1"}
 """What the sparsity of a family is called in a sweep's grid."""
 
@@ -47,6 +52,7 @@ class Sweep:
     layers: dict
     saes: tuple[SaeSpec, ...]
     batches: int
+    metrics: tuple[str, ...]
 
     @property
     def backbones(self):
@@ -80,7 +86,9 @@ class Study:
     """A checked study. Raises UserError (one sentence) when the config is wrong.
 
     Attributes: `config` (with defaults), `name`, `seed`, `coarse`, `backbones` (name → entry),
-    `sweeps` (name → Sweep), `training`, `evaluation` (Split), `threshold` (Split).
+    `sweeps` (name → Sweep), `training`, `evaluation` (Split), `threshold` (Split),
+    `cross_domain` (data set → its training and test Split), `segmentation` (the two Splits with
+    masks, or None), `downstream_sweeps` (the Sweeps that do the downstream tasks).
     """
 
     def __init__(self, config):
@@ -98,9 +106,11 @@ class Study:
             "training.threshold_split",
         )
         self._check_evaluators()
+        self.cross_domain = self._cross_domain()
         self.sweeps = {name: self._sweep(name, entry) for name, entry in config["sweeps"].items()}
         self._check_unique_saes()
-        self.cross_domain = self._cross_domain()
+        self.segmentation = self._segmentation()
+        self.downstream_sweeps = self._downstream_sweeps()
 
     # ------------------------------------------------------------------ what there is
 
@@ -117,7 +127,7 @@ class Study:
             s
             for s in others
             if s.family == self.main.family
-            and all(s.layers[b] != self.main.layers.get(b) for b in s.backbones)
+            and all(s.layers[b] != self.main.layers.get(b, s.layers[b]) for b in s.backbones)
         ]
         return same[0] if same else None
 
@@ -126,6 +136,38 @@ class Study:
         """(early, late): the blocks of the early sweep and of the main one."""
         backbone = self.early.backbones[0]
         return self.early.layers[backbone], self.main.layers[backbone]
+
+    @property
+    def second_family(self):
+        """The first sweep of another family than the main one (Appendix Q), or None."""
+        others = [s for s in self.sweeps.values() if s.family != self.main.family]
+        return others[0] if others else None
+
+    @property
+    def control(self):
+        """The sweep whose backbones have permuted patches, or None."""
+        for sweep in self.sweeps.values():
+            orders = {self.backbones[b]["token_order"] for b in sweep.backbones}
+            if orders == {"permuted"}:
+                return sweep
+        return None
+
+    def control_arms(self):
+        """[(backbone in raster order, the same permuted), …] of the control."""
+        entries = {name: self._identity(name) for name in self.main.backbones}
+        return [
+            (raster, permuted)
+            for permuted in self.control.backbones
+            for raster, identity in entries.items()
+            if identity == self._identity(permuted)
+        ]
+
+    def _identity(self, backbone):
+        """What makes two backbones the same but for their token order."""
+        entry = self.backbones[backbone]
+        return [
+            entry[key] for key in ("loader", "model", "weights", "seed", "image_size", "options")
+        ]
 
     def saes(self):
         """Every SAE of the study, sweep by sweep."""
@@ -143,8 +185,8 @@ class Study:
         return [own, *sorted(extra - {own})]
 
     def splits(self):
-        """Every split that is extracted: for training, the threshold, scoring and M6."""
-        used = [self.training, self.threshold, *self.encoded_splits()]
+        """Every split that is extracted: for training, the threshold, scoring, M6 and masks."""
+        used = [self.training, self.threshold, *self.encoded_splits(), *(self.segmentation or ())]
         return list(dict.fromkeys(used))
 
     def encoded_splits(self):
@@ -169,6 +211,27 @@ class Study:
         """The metrics that this config can compute."""
         return [m for m in METRICS if m != "cross_domain" or self.cross_domain]
 
+    def tasks(self):
+        """Downstream task → its name in figures; empty without the section `downstream`."""
+        chosen = self.config["downstream"]
+        if chosen is None:
+            return {}
+        tasks = {"retrieval": "Retrieval"} if chosen["retrieval"] else {}
+        if self.segmentation:
+            tasks["segmentation"] = "Segmentation"
+        if chosen["classification"]:
+            tasks |= {f"classification_{name}": name for name in self.cross_domain}
+        return tasks
+
+    def paper_datasets(self):
+        """The paper's data set → the M6 data set of this study in its layout, the first if many."""
+        found = {}
+        for name in self.cross_domain:
+            layout = self.config["datasets"][name]["layout"]
+            if layout in PAPER_DATASETS:
+                found.setdefault(PAPER_DATASETS[layout], name)
+        return found
+
     def evaluators(self):
         """The backbones that are the evaluator of some backbone (M5)."""
         return sorted({entry["evaluator"] for entry in self.backbones.values()})
@@ -186,20 +249,29 @@ class Study:
         """[(name, splits), …]: the splits that one extraction job writes."""
         return self._batches(self.splits())
 
-    def encoding_batches(self):
-        """[(name, splits), …]: the splits that one encoding job reads."""
-        return self._batches(self.encoded_splits())
+    def encoding_batches(self, sweep=None):
+        """[(name, splits), …]: the splits that one job encodes, or reduces without an SAE."""
+        alone = sweep is not None and "cross_domain" not in sweep.metrics
+        return self._batches([self.evaluation] if alone else self.encoded_splits())
 
-    def probe_batches(self):
+    def probe_batches(self, sweep=None):
         """[(name, data sets), …]: the data sets that one job ranks features or fits probes on."""
-        datasets = self.probe_datasets()
+        alone = sweep is not None and "cross_domain" not in sweep.metrics
+        datasets = [self.evaluation.dataset] if alone else self.probe_datasets()
         return [("all", datasets)] if self.coarse else [(name, [name]) for name in datasets]
 
-    def scoring_batches(self):
-        """[(name, metrics), …]: the metrics that one scoring job computes."""
+    def scoring_batches(self, sweep):
+        """[(name, metrics), …]: the metrics that one job scores a sweep's SAEs on."""
         if self.coarse:
-            return [("all", self.metrics())]
-        return [(metric, [metric]) for metric in self.metrics()]
+            return [("all", sweep.metrics)]
+        return [(metric, (metric,)) for metric in sweep.metrics]
+
+    def task_batches(self):
+        """[(name, tasks), …]: the downstream tasks that one job does."""
+        tasks = list(self.tasks())
+        if self.coarse:
+            return [("all", tasks)] if tasks else []
+        return [(task, [task]) for task in tasks]
 
     def _batches(self, splits):
         if self.coarse:
@@ -264,7 +336,8 @@ class Study:
                 entry["grid"]["expansion_factor"], entry["grid"][target]
             )
         )
-        return Sweep(name, entry["family"], layers, saes, entry["batches"])
+        metrics = tuple(m for m in self.metrics() if m in entry.get("metrics", METRICS))
+        return Sweep(name, entry["family"], layers, saes, entry["batches"], metrics)
 
     def _check_unique_saes(self):
         seen = {}
@@ -298,3 +371,38 @@ class Study:
                 f"datasets ({', '.join(pairs)})"
             )
         return pairs
+
+    def _segmentation(self):
+        chosen = (self.config["downstream"] or {}).get("segmentation")
+        if not chosen:
+            return None
+        where, dataset = "downstream.segmentation", chosen["dataset"]
+        train, test = (
+            self._split({"dataset": dataset, "split": chosen[part]}, f"{where}.{part}")
+            for part in ("train", "test")
+        )
+        layout = self.config["datasets"][dataset]["layout"]
+        if layout not in LAYOUTS_WITH_MASKS:
+            raise UserError(
+                f"config: {where}.dataset is '{dataset}' of layout {layout}, which has no masks; "
+                f"name a data set of layout {', '.join(LAYOUTS_WITH_MASKS)}"
+            )
+        return train, test
+
+    def _downstream_sweeps(self):
+        chosen = self.config["downstream"]
+        if chosen is None:
+            return []
+        names = dict.fromkeys([self.main.name, *chosen["sweeps"]])
+        for name in names:
+            if name not in self.sweeps:
+                raise UserError(
+                    f"config: downstream.sweeps names '{name}', which is not in sweeps "
+                    f"({', '.join(self.sweeps)})"
+                )
+            if chosen["classification"] and "cross_domain" not in self.sweeps[name].metrics:
+                raise UserError(
+                    f"config: downstream.classification needs the metric cross_domain of the sweep "
+                    f"'{name}': add it to sweeps.{name}.metrics, or set it to false"
+                )
+        return [self.sweeps[name] for name in names]

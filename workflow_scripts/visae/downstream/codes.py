@@ -34,16 +34,13 @@ def read_codes(codes_fn, images=None):
     return scipy.sparse.vstack(blocks, format="csr")
 
 
-def inner_products(left_fq, right_fn, dtype=np.float32, device="cpu", threads=1):
-    """Inner products [q, n] of images: left_fqᵀ · right_fn, both CSR over features.
-
-    dtype: of the result, and of dense products (on CUDA always float32).
-    """
+def inner_products(left_fq, right_fn, device="cpu", threads=1):
+    """Inner products [q, n] of images, float32: left_fqᵀ · right_fn, both CSR over features."""
     active = np.diff(left_fq.indptr) * np.diff(right_fn.indptr).astype(np.float64)
     dense = float(np.prod(left_fq.shape, dtype=np.float64)) * right_fn.shape[1]
     if device == "cpu" and active.sum() * DENSE_ADVANTAGE < dense:
-        return _sparse_products(left_fq, right_fn, threads).astype(dtype, copy=False)
-    return _dense_products(left_fq, right_fn, dtype, device)
+        return _sparse_products(left_fq, right_fn, threads)
+    return _dense_products(left_fq, right_fn, device)
 
 
 def _sparse_products(left_fq, right_fn, threads):
@@ -65,7 +62,7 @@ def _sparse_products(left_fq, right_fn, threads):
         ]
         for task in tasks:
             task.result()
-    return products_qn
+    return products_qn.astype(np.float32)
 
 
 @numba.njit(nogil=True, cache=True)
@@ -81,20 +78,7 @@ def _accumulate(
                 products_n[images[other]] += code * image_codes[other]
 
 
-def _dense_products(left_fq, right_fn, dtype, device):
-    if device != "cpu":
-        return _device_products(left_fq, right_fn, device)
-    products_qn = np.zeros((left_fq.shape[1], right_fn.shape[1]), dtype)
-    for start in range(0, left_fq.shape[0], _FEATURES):
-        block = slice(start, start + _FEATURES)
-        left = left_fq[block].toarray().astype(dtype)
-        # The same array on both sides: NumPy then computes one half and mirrors it.
-        right = left if right_fn is left_fq else right_fn[block].toarray().astype(dtype)
-        products_qn += left.T @ right
-    return products_qn
-
-
-def _device_products(left_fq, right_fn, device):
+def _dense_products(left_fq, right_fn, device):
     import torch
 
     products_qn = torch.zeros(left_fq.shape[1], right_fn.shape[1], device=device)

@@ -55,7 +55,7 @@ def retrieve_by_codes(codes_fn, labels, images=None, device="cpu", threads=1):
     unit_fn = (codes_fn @ scale).tocsr()
 
     def similarities(queries):
-        products = inner_products(unit_fn[:, queries], unit_fn, np.float32, device, threads)
+        products = inner_products(unit_fn[:, queries], unit_fn, device, threads)
         return torch.from_numpy(products).to(device)
 
     return _outcome(similarities, norms, labels, device)

@@ -80,17 +80,20 @@ class BackboneStyle(NamedTuple):
     marker: str
 
 
-def backbone_styles(labels):
-    """Styles by name for {name: label} of the config's backbones, in its order, however many.
+def backbone_styles(labels, chosen=None):
+    """Styles by name for {name: label} of all the config's backbones, in its order.
+
+    chosen: only these of them; their styles are the same as in every other figure.
 
     The paper's five (`dinov2`, `clip`, `siglip`, `deit`, `mae`) have fixed colours and markers;
     others take the next free ones, which repeat, out of step, when there are more than seven.
     """
     others = zip(itertools.cycle(_OTHER_COLORS), itertools.cycle(_OTHER_MARKERS), strict=False)
-    return {
+    styles = {
         name: BackboneStyle(label, *(_PAPER[name] if name in _PAPER else next(others)))
         for name, label in labels.items()
     }
+    return styles if chosen is None else {name: styles[name] for name in chosen}
 
 
 def tint(color, share):

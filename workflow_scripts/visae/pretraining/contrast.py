@@ -13,26 +13,21 @@ from torch import nn
 
 from visae.pretraining.captions import TextEncoder, caption, tokenize
 from visae.pretraining.towers import embedding_width, image_embeddings
-from visae.pretraining.training import Learner
+from visae.pretraining.training import Paradigm
 from visae.pretraining.views import random_views
 
 LARGEST_SCALE = 100.0
 
 
-class _Contrast(Learner):
+class _Contrast(Paradigm):
     """A backbone, a text encoder and the scale (1 / temperature) of their cosines."""
 
-    def __init__(self, backbone, classes, scale):
-        super().__init__()
-        self.backbone = backbone
+    def __init__(self, backbone, classes, settings, scale):
+        super().__init__(backbone, settings)
         tokens_cl, vocabulary = tokenize([caption(record) for record in classes])
         self.register_buffer("tokens_cl", tokens_cl)
         self.text = TextEncoder(vocabulary, tokens_cl.shape[1], embedding_width(backbone))
         self.log_scale = nn.Parameter(torch.tensor(math.log(scale)))
-
-    def prepare(self, split, seed):
-        """Nothing: there is no teacher."""
-        return []
 
     def cosines(self, images_b3ss, labels_b, generator):
         """Cosine [B, B] of each image (row) with each image's caption (column)."""
@@ -45,16 +40,12 @@ class _Contrast(Learner):
         """What cosines are multiplied with, at most `LARGEST_SCALE`."""
         return self.log_scale.exp().clamp(max=LARGEST_SCALE)
 
-    def result(self):
-        """The pretrained backbone."""
-        return self.backbone
-
 
 class Clip(_Contrast):
     """Softmax over the batch, from either side."""
 
     def __init__(self, backbone, classes, settings):
-        super().__init__(backbone, classes, scale=1 / 0.07)
+        super().__init__(backbone, classes, settings, scale=1 / 0.07)
 
     def loss(self, images_b3ss, labels_b, generator):
         scale = self.scale()
@@ -66,7 +57,7 @@ class Siglip(_Contrast):
     """A sigmoid per pair, with a learned bias."""
 
     def __init__(self, backbone, classes, settings):
-        super().__init__(backbone, classes, scale=10.0)
+        super().__init__(backbone, classes, settings, scale=10.0)
         # The log odds that a pair fits; −10 in SigLIP's own batches of 32k.
         self.bias = nn.Parameter(torch.tensor(-math.log(max(1, settings.batch_size - 1))))
 

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from visae.pretraining.towers import last_tokens, only_patches, take
-from visae.pretraining.training import Learner
+from visae.pretraining.training import Paradigm
 from visae.pretraining.views import random_views
 
 MASKED = 0.75
@@ -17,12 +17,11 @@ DECODER_WIDTH = 64
 DECODER_HEADS = 2
 
 
-class Mae(Learner):
+class Mae(Paradigm):
     """A backbone and a decoder of one transformer block."""
 
     def __init__(self, backbone, classes, settings):
-        super().__init__()
-        self.backbone = backbone
+        super().__init__(backbone, settings)
         rows, columns = backbone.grid
         self.patches = rows * columns
         self.patch_size = backbone.transform.crop // rows
@@ -44,10 +43,6 @@ class Mae(Learner):
         self.leave = nn.Sequential(
             nn.LayerNorm(DECODER_WIDTH), nn.Linear(DECODER_WIDTH, 3 * self.patch_size**2)
         )
-
-    def prepare(self, split, seed):
-        """Nothing: there is no teacher."""
-        return []
 
     def loss(self, images_b3ss, labels_b, generator):
         views = random_views(images_b3ss, images_b3ss.shape[-1], generator)
@@ -81,10 +76,6 @@ class Mae(Learner):
         pixels = take(pixels_bpd, hidden_bm)
         variance, mean = torch.var_mean(pixels, dim=2, keepdim=True, correction=0)
         return (pixels - mean) / (variance + 1e-6).sqrt()
-
-    def result(self):
-        """The pretrained backbone."""
-        return self.backbone
 
 
 def masked_error(predicted_bmd, targets_bmd):

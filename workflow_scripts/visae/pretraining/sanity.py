@@ -4,6 +4,8 @@ Every number stands beside that of the same backbone before training, with rando
 is a strong baseline on small images.
 """
 
+from dataclasses import asdict
+
 import numpy as np
 import torch
 
@@ -14,13 +16,13 @@ BATCH = 256
 
 
 def pooled_features(backbone, split):
-    """Patch tokens of the last block, pooled per image: {`mean`, `max`: float32 [N, D]}."""
-    pooled = {"mean": [], "max": []}
-    for pixels in split.pixels_n3ss.split(BATCH):
-        tokens_npd = backbone.patch_tokens(backbone.normalise(pixels), backbone.depth - 1)
-        pooled["mean"].append(tokens_npd.mean(dim=1).cpu())
-        pooled["max"].append(tokens_npd.amax(dim=1).cpu())
-    return {name: torch.cat(parts).numpy() for name, parts in pooled.items()}
+    """Maximum over the patch tokens of the last block, as M3, M4 and M6 pool: float32 [N, D]."""
+    layer, device = backbone.depth - 1, next(backbone.parameters()).device
+    pooled = [
+        backbone.patch_tokens(backbone.normalise(pixels.to(device)), layer).amax(dim=1).cpu()
+        for pixels in split.pixels_n3ss.split(BATCH)
+    ]
+    return torch.cat(pooled).numpy()
 
 
 def probe_accuracy(features_nd, labels, seed):
@@ -51,10 +53,30 @@ def effective_rank(features_nd):
 
 def assess(backbone, split, seed):
     """The numbers of one backbone on the evaluation split: a JSON-able dictionary."""
-    features, labels = pooled_features(backbone, split), split.labels_n.cpu().numpy()
+    features_nd = pooled_features(backbone, split)
     return {
-        "probe_accuracy": {
-            pooling: probe_accuracy(values, labels, seed) for pooling, values in features.items()
-        },
-        "effective_rank": effective_rank(features["mean"]),
+        "probe_accuracy": probe_accuracy(features_nd, split.labels_n.cpu().numpy(), seed),
+        "effective_rank": effective_rank(features_nd),
+    }
+
+
+def report(spec, settings, training, evaluation, random, pretrained, log, seconds):
+    """`sanity.json`: what was done, what it brought, whether the loss fell and features collapsed.
+
+    random, pretrained: from `assess`, before and after. Losses are means over the first and the
+    last window of the log, of the backbone itself and not of a teacher.
+    """
+    losses = [record["loss"] for record in log if record["phase"] == "pretraining"]
+    return {
+        "backbone": spec.name,
+        "seed": spec.seed,
+        **asdict(settings),
+        "training_images": len(training.labels_n),
+        "evaluation_images": len(evaluation.labels_n),
+        "classes": len(evaluation.classes),
+        "random": random,
+        "pretrained": pretrained,
+        "first_loss": losses[0],
+        "last_loss": losses[-1],
+        "seconds": round(seconds, 1),
     }

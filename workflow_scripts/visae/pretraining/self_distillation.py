@@ -1,9 +1,9 @@
 """DINO: a student learns what a slow average of itself says about other crops of an image.
 
 Source: Caron et al. 2021 (Algorithm 1). The teacher sees two large crops, the student these and
-small ones; a running centre and a low temperature of the teacher keep it from collapsing. Two
-things are fitted to short runs: the teacher's memory is a share of the run, and a small crop fills
-a window of patches in the image, instead of having the position embeddings interpolated.
+small ones; a running centre and a low temperature of the teacher keep it from collapsing. Fitted
+to short runs are the memories of teacher and centre; and a small crop fills a window of patches in
+the image, instead of having the position embeddings interpolated.
 """
 
 import copy
@@ -15,7 +15,7 @@ from torch import nn
 
 from visae.backbones import build_backbone
 from visae.pretraining.towers import embedding_width, image_embeddings, only_patches
-from visae.pretraining.training import Learner
+from visae.pretraining.training import Paradigm
 from visae.pretraining.views import SMALL, random_views
 
 PROTOTYPES = 256
@@ -24,9 +24,10 @@ BOTTLENECK = 64
 LARGE_CROPS = 2
 SMALL_CROPS = 2
 STUDENT_TEMPERATURE = 0.1
-TEACHER_TEMPERATURE = 0.04
-CENTRE_MOMENTUM = 0.9
-TEACHER_MEMORY = 0.05
+TEACHER_TEMPERATURE = 0.07  # where the paper's rises to; its 0.04 is unstable in short runs
+CENTRE_MOMENTUM = 0.5
+"""Share of the old centre that stays: a slower centre lags behind a fast student and oscillates."""
+TEACHER_MEMORY = 0.3
 """Steps over which the teacher averages at the start, as a share of the run's."""
 
 
@@ -45,21 +46,16 @@ class Head(nn.Module):
         return unit @ F.normalize(self.prototypes, dim=1).T
 
 
-class Dino(Learner):
+class Dino(Paradigm):
     """A student (the given backbone) and its teacher, each with a head."""
 
     def __init__(self, backbone, classes, settings):
-        super().__init__()
-        self.backbone, self.settings = backbone, settings
+        super().__init__(backbone, settings)
         self.head = Head(embedding_width(backbone))
         self.teacher = build_backbone(backbone.spec)
         self.teacher.model.load_state_dict(backbone.model.state_dict())
         self.teacher_head = copy.deepcopy(self.head).requires_grad_(False)
-        self.register_buffer("centre", torch.zeros(PROTOTYPES))
-
-    def prepare(self, split, seed):
-        """Nothing: the teacher starts as the student."""
-        return []
+        self.register_buffer("centre", torch.full((PROTOTYPES,), torch.nan))
 
     def loss(self, images_b3ss, labels_b, generator):
         side = images_b3ss.shape[-1]
@@ -70,17 +66,20 @@ class Dino(Learner):
         with torch.no_grad():
             embeddings = image_embeddings(self.teacher, torch.cat(large))
             taught = self.teacher_head(embeddings).chunk(LARGE_CROPS)
+        mean = torch.cat(taught).mean(dim=0)
+        # From the first batch on, because all images look alike to random weights: with the
+        # centre at zero they would all be sent to one prototype.
+        self.centre.copy_(torch.where(self.centre.isnan(), mean, self.centre))
         targets = [sharpened(logits, self.centre) for logits in taught]
-        self._move_centre(torch.cat(taught))
+        self.centre.lerp_(mean, 1 - CENTRE_MOMENTUM)
         student = [
             *self.head(image_embeddings(self.backbone, torch.cat(large))).chunk(LARGE_CROPS),
             *(self._small_crop(images_b3ss, generator) for _ in range(SMALL_CROPS)),
         ]
-        mean = torch.cat(targets).mean(dim=0)
         readings = {
             "target_entropy": entropy(torch.cat(targets)).mean(),
             # ln K while the teacher uses all prototypes alike, 0 once it has collapsed to one.
-            "usage_entropy": entropy(mean),
+            "usage_entropy": entropy(torch.cat(targets).mean(dim=0)),
         }
         return self_distillation(student, targets), readings
 
@@ -99,9 +98,6 @@ class Dino(Learner):
         window_k = numbers[top : top + window, left : left + window].reshape(-1)
         with only_patches(self.backbone, window_k.expand(len(images), -1)):
             return self.head(image_embeddings(self.backbone, images))
-
-    def _move_centre(self, logits_nk):
-        self.centre.lerp_(logits_nk.mean(dim=0), 1 - CENTRE_MOMENTUM)
 
     @torch.no_grad()
     def after_step(self, progress):

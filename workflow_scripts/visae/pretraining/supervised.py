@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from visae.pretraining.towers import embedding_width, image_embeddings
-from visae.pretraining.training import Learner, fit
+from visae.pretraining.training import Learner, Paradigm, fit
 from visae.pretraining.views import random_views
 
 TEACHER_WIDTHS = (32, 64, 128)
@@ -39,12 +39,11 @@ class ConvolutionalTeacher(Learner):
         return F.cross_entropy(logits, labels_b), {"accuracy": accuracy(logits, labels_b)}
 
 
-class Deit(Learner):
+class Deit(Paradigm):
     """A backbone with a linear classifier on its image embedding, and its teacher."""
 
     def __init__(self, backbone, classes, settings):
-        super().__init__()
-        self.backbone, self.settings = backbone, settings
+        super().__init__(backbone, settings)
         self.classifier = nn.Linear(embedding_width(backbone), len(classes))
         self.teacher = ConvolutionalTeacher(len(classes))
 
@@ -63,10 +62,6 @@ class Deit(Learner):
             "teacher_accuracy": (taught_b == labels_b).float().mean(),
         }
         return hard_distillation(logits, labels_b, taught_b), readings
-
-    def result(self):
-        """The pretrained backbone."""
-        return self.backbone
 
 
 def hard_distillation(logits_bc, labels_b, taught_b):

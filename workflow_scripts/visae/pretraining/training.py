@@ -44,6 +44,25 @@ class Learner(nn.Module):
         """What is to be done after the optimiser's step; progress: share of the steps done."""
 
 
+class Paradigm(Learner):
+    """A backbone together with what its paradigm adds for training.
+
+    Subclasses take (backbone, classes, settings); classes: the data set's `ClassRecord`s.
+    """
+
+    def __init__(self, backbone, settings):
+        super().__init__()
+        self.backbone, self.settings = backbone, settings
+
+    def prepare(self, split, seed):
+        """Train what the paradigm needs first; answers with the log of that."""
+        return []
+
+    def result(self):
+        """The pretrained backbone."""
+        return self.backbone
+
+
 def fit(learner, split, settings, seed, phase):
     """Train `learner` on `split` (a `DecodedSplit` on its device); answers with the log.
 
@@ -83,7 +102,7 @@ def fit(learner, split, settings, seed, phase):
         nn.utils.clip_grad_norm_(weights, GRADIENT_CLIP)
         optimizer.step()
         learner.after_step(step / settings.steps)
-        window.append({"loss": loss, **readings})
+        window.append({"loss": loss.detach(), **readings})
         if len(window) == LOG_INTERVAL or step == settings.steps:
             means = {n: sum(float(row[n]) for row in window) / len(window) for n in window[0]}
             images = step * settings.batch_size

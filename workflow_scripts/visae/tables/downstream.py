@@ -310,6 +310,14 @@ def task_values(rows, sweep):
     }
 
 
+def codes_values(rows, sweep):
+    """Task → {backbone: mean over the SAEs of `sweep` of what all codes achieve}."""
+    values = {}
+    for line in codes_lift(rows, sweep).rows:
+        values.setdefault(line["task"], {})[line["backbone"]] = line["codes_mean"]
+    return values
+
+
 def transfer_values(score_rows, sweep):
     """Sparse probing on M6's data sets: `sparse_probing_{data set}` → {backbone: mean AUC}.
 
@@ -329,6 +337,11 @@ def transfer_values(score_rows, sweep):
         }
         for task, of_task in collected.items()
     }
+
+
+def correlations(score_rows, rows, sweep):
+    """The `correlation_table` of a run; rows of `scores_table` and of `downstream_table`."""
+    return correlation_table(metric_values(score_rows, sweep), task_values(rows, sweep))
 
 
 def correlation_table(metrics, tasks):
@@ -396,16 +409,36 @@ HYPOTHESES = (
     Hypothesis("H4 on DTD (raw)", "sparse_probing", f"{CLASSIFICATION}dtd", 0.7, "raw features"),
 )
 """H4 is stated for sparse probing on the other data sets, but the printed ρ rebuild from the raw
-accuracies there: both readings. Data sets go by their names in the config."""
+accuracies there: both readings."""
 
 
-def hypotheses_table(metrics, tasks):
+def hypotheses(datasets):
+    """`HYPOTHESES` with a run's names of the data sets; datasets: the paper's name → the run's."""
+
+    def renamed(task):
+        start, _, dataset = task.rpartition("_")
+        return f"{start}_{datasets[dataset]}" if dataset in datasets else task
+
+    return [hypothesis._replace(task=renamed(hypothesis.task)) for hypothesis in HYPOTHESES]
+
+
+def registered_cells(datasets):
+    """(metric, task) → H1 to H4: the cells of the correlation table fixed in advance."""
+    return {
+        (hypothesis.metric, hypothesis.task): hypothesis.name.removesuffix(" (raw)")
+        for hypothesis in hypotheses(datasets)
+        if " on " not in hypothesis.name
+    }
+
+
+def hypotheses_table(metrics, tasks, datasets=None):
     """The verdict on H1 to H4: confirmed if ρ ≥ the threshold (all four expect ρ > 0).
 
-    metrics: from `metric_values`. tasks: `task_values` and `transfer_values` together.
+    metrics: from `metric_values`. tasks: `task_values` and `transfer_values` together. datasets:
+    as for `hypotheses`, where the names are not the paper's.
     """
     lines = []
-    for hypothesis in HYPOTHESES:
+    for hypothesis in hypotheses(datasets or {}):
         by_backbone, of_task = metrics.get(hypothesis.metric), tasks.get(hypothesis.task)
         line = {**hypothesis._asdict(), "verdict": "not computable"}
         if by_backbone and of_task:

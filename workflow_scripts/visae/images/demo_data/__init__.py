@@ -33,17 +33,17 @@ class DemoSizes:
     """How many images the demo's data sets have, and their side in pixels."""
 
     image_size: int = 64
-    photographs_train: int = 30
+    photographs_train: int = 20
     """Images per class (79 classes)."""
     photographs_val: int = 10
-    digits_train: int = 40
+    digits_train: int = 30
     """Images per class (10 classes)."""
-    digits_test: int = 20
+    digits_test: int = 15
     textures_part: int = 20
     """Images per class (9 classes) in each of a partition's three parts."""
-    organisms_train: int = 20
+    organisms_train: int = 12
     """Images per class (27 classes)."""
-    organisms_val: int = 10
+    organisms_val: int = 8
     mosaics_training: int = 200
     """Images."""
     mosaics_validation: int = 100

@@ -1,0 +1,41 @@
+# Training images → weights of the backbones that the study pretrains itself.
+
+if STUDY.pretrained():
+
+    rule pretrain_backbone:
+        input:
+            indices=index_paths([STUDY.training, STUDY.evaluation]),
+            classes=[
+                f"<results>/index/{split.dataset}/classes.csv"
+                for split in (STUDY.training, STUDY.evaluation)
+            ],
+        output:
+            weights="<results>/pretraining/{backbone}/weights.safetensors",
+            log="<results>/pretraining/{backbone}/log.jsonl",
+            sanity="<results>/pretraining/{backbone}/sanity.json",
+        log:
+            "<logs>/pretrain/{backbone}.log",
+        benchmark:
+            "<benchmarks>/pretrain/{backbone}.tsv"
+        wildcard_constraints:
+            backbone=alternatives(STUDY.pretrained()),
+        conda:
+            "../envs/torch.yaml"
+        threads: 4
+        resources:
+            gpu=1,
+            mem_mb=memory(8000),
+            runtime=minutes(120),
+        params:
+            backbone=lambda wildcards: backbone_settings(wildcards) | {"weights": "random"},
+            pretraining=lambda wildcards: STUDY.backbones[wildcards.backbone]["pretraining"],
+            roots=[
+                settings("datasets", split.dataset, "root")
+                for split in (STUDY.training, STUDY.evaluation)
+            ],
+            seed=STUDY.seed,
+            code=code("pretrain_backbone"),
+        message:
+            "Pretraining {wildcards.backbone} on the study's own images"
+        script:
+            "../workflow_scripts/pretrain_backbone.py"

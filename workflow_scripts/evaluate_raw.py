@@ -1,0 +1,34 @@
+"""Do downstream tasks with a backbone's own features: one JSON document per task."""
+
+import torch
+
+from visae.devices import take_device
+from visae.downstream.evaluation import Files, evaluate_raw, open_patches
+from visae.downstream.results import source, write_result
+from visae.job import run
+from visae.provenance import provenance
+
+
+def body(snakemake):
+    torch.set_num_threads(snakemake.threads)
+    params, given, wildcards = snakemake.params, snakemake.input, snakemake.wildcards
+    device = take_device()
+    with open_patches(
+        given.caches, given.indices, given.classes, params.root, params.head, snakemake.threads
+    ) as patches:
+        files = Files(
+            evaluation=params.evaluation,
+            cross_domain=params.cross_domain,
+            probe_split=given.split,
+            raw=dict(zip(params.splits, given.raw, strict=True)),
+            raw_probes=dict(zip(params.cross_domain, given.raw_probes, strict=True)),
+            training=given.training,
+            patches=patches,
+        )
+        for task, output in zip(params.tasks, snakemake.output.results, strict=True):
+            outcomes, inputs = evaluate_raw(task, files, params.seed, device)
+            described = source(wildcards.backbone, int(wildcards.layer))
+            write_result(output, task, outcomes, described, provenance(params.code, inputs))
+
+
+run(body, snakemake)  # noqa: F821

@@ -1,0 +1,18 @@
+"""Figure 2b: which metric foresees which downstream task, over backbones."""
+
+from visae.figures import figure_2b, style
+from visae.job import run
+from visae.tables.downstream import correlations, read_downstream, registered_cells
+from visae.tables.scores import METRIC_LABELS, read_scores
+from visae.tables.selection import turned
+
+
+def body(snakemake):
+    params, scores = snakemake.params, read_scores(snakemake.input.scores)
+    found = correlations(scores, read_downstream(snakemake.input.downstream), params.sweep)
+    cells = registered_cells(params.datasets)
+    figure = figure_2b.draw(turned(found.rows), METRIC_LABELS, params.tasks, cells)
+    style.save(figure, snakemake.output.pdf, snakemake.output.png)
+
+
+run(body, snakemake)  # noqa: F821

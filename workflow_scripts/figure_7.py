@@ -1,0 +1,17 @@
+"""Figure 7: per downstream task, how well each metric foresees it."""
+
+from visae.figures import figure_7, style
+from visae.job import run
+from visae.tables.downstream import correlations, read_downstream
+from visae.tables.scores import METRIC_LABELS, read_scores
+from visae.tables.selection import turned
+
+
+def body(snakemake):
+    params, scores = snakemake.params, read_scores(snakemake.input.scores)
+    found = correlations(scores, read_downstream(snakemake.input.downstream), params.sweep)
+    figure = figure_7.draw(turned(found.rows), METRIC_LABELS, params.tasks)
+    style.save(figure, snakemake.output.pdf, snakemake.output.png)
+
+
+run(body, snakemake)  # noqa: F821

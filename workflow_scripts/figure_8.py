@@ -1,0 +1,20 @@
+"""Figure 8: which backbone for which downstream task, and the metric that foresees it."""
+
+from visae.figures import figure_8, style
+from visae.job import run
+from visae.tables.downstream import codes_values, correlations, read_downstream, task_values
+from visae.tables.scores import METRIC_LABELS, read_scores
+from visae.tables.selection import backbone_selection, turned
+
+
+def body(snakemake):
+    params, scores = snakemake.params, read_scores(snakemake.input.scores)
+    rows, sweep = read_downstream(snakemake.input.downstream), params.sweep
+    found = turned(correlations(scores, rows, sweep).rows)
+    selected = backbone_selection(found, task_values(rows, sweep), codes_values(rows, sweep))
+    styles = style.backbone_styles(params.labels)
+    figure = figure_8.draw(selected.rows, METRIC_LABELS, params.tasks, styles)
+    style.save(figure, snakemake.output.pdf, snakemake.output.png)
+
+
+run(body, snakemake)  # noqa: F821

@@ -1,0 +1,44 @@
+"""Pretrain one backbone on the study's training split and say what it is worth."""
+
+import json
+import time
+
+import torch
+
+from visae.backbones import BackboneSpec, build_backbone
+from visae.backbones.weights import save_weights
+from visae.files import write_json, write_text
+from visae.images.index import read_index
+from visae.job import run
+from visae.pretraining.decoded import decode
+from visae.pretraining.paradigms import pretrain
+from visae.pretraining.sanity import assess, report
+from visae.pretraining.training import PretrainingSettings
+
+
+def body(snakemake):
+    start = time.monotonic()
+    torch.set_num_threads(snakemake.threads)
+    params = snakemake.params
+    backbone = build_backbone(BackboneSpec(snakemake.wildcards.backbone, **params.backbone))
+    backbone.to("cuda" if torch.cuda.is_available() else "cpu")
+    training, evaluation = (
+        decode(read_index(images, classes), root, backbone.transform)
+        for images, classes, root in zip(
+            snakemake.input.indices, snakemake.input.classes, params.roots, strict=True
+        )
+    )
+    random = assess(backbone, evaluation, params.seed)
+    settings = PretrainingSettings(**params.pretraining)
+    pretrained, log = pretrain(backbone, training, settings)
+    save_weights(pretrained, snakemake.output.weights)
+    write_text(snakemake.output.log, "".join(json.dumps(record) + "\n" for record in log))
+    final = assess(pretrained, evaluation, params.seed)
+    seconds = time.monotonic() - start
+    write_json(
+        snakemake.output.sanity,
+        report(pretrained.spec, settings, training, evaluation, random, final, log, seconds),
+    )
+
+
+run(body, snakemake)  # noqa: F821
