@@ -26,9 +26,11 @@ rule all:
 
 
 include: "rules/data.smk"
+include: "rules/pretraining.smk"
 include: "rules/activations.smk"
 include: "rules/training.smk"
 include: "rules/encoding.smk"
+include: "rules/streaming.smk"
 include: "rules/metrics.smk"
 include: "rules/downstream.smk"
 include: "rules/analysis.smk"

@@ -38,6 +38,7 @@ for batch, splits in STUDY.extraction_batches():
             extraction=settings("extraction"),
             on_bad_image=settings("on_bad_image"),
             code=code("extract_activations"),
+            loader_code=loader_code,
         message:
             f"Extracting {batch} activations of {{wildcards.backbone}}, block {{wildcards.layer}}"
         script:

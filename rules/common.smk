@@ -330,7 +330,7 @@ def image_folder(dataset):
 
 def local_weights(wildcards):
     """The backbone's weights as an input, where they are a local file or folder."""
-    weights = STUDY.backbones[wildcards.backbone]["weights"]
+    weights = STUDY.weights(wildcards.backbone)
     return [] if weights in ("pretrained", "random") else weights
 
 
@@ -346,12 +346,20 @@ def backbone_settings(wildcards):
     """What of a backbone's entry decides its activations (not its label or its evaluator)."""
     entry = STUDY.backbones[wildcards.backbone]
     names = ("loader", "model", "weights", "seed", "image_size", "token_order", "options")
-    return {name: entry[name] for name in names}
+    weights = STUDY.weights(wildcards.backbone)
+    return {name: entry[name] for name in names} | {"weights": weights}
 
 
 def labels_of(backbones):
     """The backbones' names in figures."""
     return {name: STUDY.backbones[name]["label"] for name in backbones}
+
+
+def loader_code(wildcards):
+    """Hash of the loader that builds a backbone: it is imported by name, unseen by `code`."""
+    loader = STUDY.backbones[wildcards.backbone]["loader"]
+    folder = fingerprints.SCRIPTS / "visae" / "backbones"
+    return fingerprints.of_modules(folder / f"{loader}_loader.py")
 
 
 def alternatives(names):

@@ -83,7 +83,7 @@ if STUDY.tasks():
         "figure_8": (
             "which backbone for which task",
             HELD_AGAINST,
-            {**TASKS, "labels": MAIN["labels"]},
+            {**TASKS, **MAIN},
         ),
     }
 

@@ -35,6 +35,7 @@ if STUDY.pretrained():
             ],
             seed=STUDY.seed,
             code=code("pretrain_backbone"),
+            loader_code=loader_code,
         message:
             "Pretraining {wildcards.backbone} on the study's own images"
         script:

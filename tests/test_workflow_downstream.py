@@ -119,3 +119,35 @@ def test_hypotheses_go_by_layout_where_data_sets_have_other_names():
     assert {task for _, task in cells} - {"sparse_probing_organisms"} <= set(
         Study(demo_config()).tasks()
     )
+
+
+def test_data_set_without_a_cache_is_streamed_for_each_sweep(repository):
+    config = paper_config()
+    config["datasets"]["inaturalist"]["cache"] = False
+    jobs = plan(repository, config=config)
+    for split in ("train_mini", "val"):
+        assert jobs[f"stream_raw_inaturalist_{split}"] == jobs["reduce_raw_cub_test"]
+        for sweep in ("main", "jumprelu", "layer_3"):
+            rule = f"stream_saes_{sweep}_inaturalist_{split}"
+            assert jobs[rule] == jobs[f"encode_{sweep}_cub_test"]
+    through_a_cache = ("extract_inat", "join_inat", "encode_main_inat", "reduce_raw_inat")
+    assert not [rule for rule in jobs if rule.startswith(through_a_cache)]
+
+
+@pytest.mark.parametrize(
+    "changes,sentence",
+    [
+        ({"datasets.imagenet.cache": False}, "datasets.imagenet.cache is false, but training"),
+        ({"datasets.ade20k.cache": False}, "but downstream.segmentation reads"),
+        (
+            {"datasets.cub.cache": False, "on_bad_image": "skip"},
+            "datasets.cub.cache is false, which goes with on_bad_image: fail only",
+        ),
+    ],
+)
+def test_streams_that_cannot_be_are_refused(changes, sentence):
+    config = paper_config()
+    for path, value in changes.items():
+        change(config, path, value)
+    with pytest.raises(UserError, match=sentence):
+        Study(config)

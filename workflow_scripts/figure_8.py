@@ -12,7 +12,7 @@ def body(snakemake):
     rows, sweep = read_downstream(snakemake.input.downstream), params.sweep
     found = turned(correlations(scores, rows, sweep).rows)
     selected = backbone_selection(found, task_values(rows, sweep), codes_values(rows, sweep))
-    styles = style.backbone_styles(params.labels)
+    styles = style.backbone_styles(params.labels, params.backbones)
     figure = figure_8.draw(selected.rows, METRIC_LABELS, params.tasks, styles)
     style.save(figure, snakemake.output.pdf, snakemake.output.png)
 

@@ -9,8 +9,11 @@ import zlib
 
 import numpy as np
 
-from visae.cache import as_stored, content_fingerprint
+from visae.backbones import build_backbone
+from visae.backbones.checks import check_backbone
+from visae.cache import CacheInfo, as_stored, content_fingerprint
 from visae.extraction import cache_info, token_batches
+from visae.images.index import read_index
 
 
 class StreamedActivations:
@@ -39,8 +42,10 @@ class StreamedActivations:
         workers=0,
         precision="float32",
     ):
-        self.info = cache_info(backbone, layer, dataset, split, index, chunk_images)
         self.path = f"the stream of {dataset}/{split}"
+        info = cache_info(backbone, layer, dataset, split, index, chunk_images)
+        # As if written and read, for the fingerprint: tuples have become lists.
+        self.info = CacheInfo.from_attributes(info.attributes(), self.path)
         self.labels = np.array([record.label for record in index.images], np.int64)
         self.image_ids = [record.image_id for record in index.images]
         edges = range(0, self.images, chunk_images)
@@ -81,3 +86,17 @@ class StreamedActivations:
         if len(self._crc) < len(self.chunks):
             raise RuntimeError("the fingerprint of a stream is known when all of it was read")
         return content_fingerprint(self.info, self._crc, self.labels, self.image_ids)
+
+
+def open_streams(spec, layer, splits, roots, indices, classes, device, workers, settings):
+    """Yield the `StreamedActivations` of each split with one built and checked backbone.
+
+    spec: `BackboneSpec`. splits: (data set, split) pairs; roots, indices, classes: their folders,
+    `{split}.csv` and `classes.csv`. settings: chunk_images, batch_size, precision.
+    """
+    backbone = build_backbone(spec)
+    backbone.to(device)
+    check_backbone(backbone, layer)
+    for split, root, *files in zip(splits, roots, indices, classes, strict=True):
+        index = read_index(*files)
+        yield StreamedActivations(backbone, layer, *split, index, root, workers=workers, **settings)

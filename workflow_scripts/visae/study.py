@@ -37,6 +37,7 @@ class Split:
     dataset: str
     split: str
     shards: int
+    cached: bool
 
     @property
     def name(self):
@@ -106,11 +107,13 @@ class Study:
             "training.threshold_split",
         )
         self._check_evaluators()
+        self._check_pretraining()
         self.cross_domain = self._cross_domain()
         self.sweeps = {name: self._sweep(name, entry) for name, entry in config["sweeps"].items()}
         self._check_unique_saes()
         self.segmentation = self._segmentation()
         self.downstream_sweeps = self._downstream_sweeps()
+        self._check_streams()
 
     # ------------------------------------------------------------------ what there is
 
@@ -164,10 +167,9 @@ class Study:
 
     def _identity(self, backbone):
         """What makes two backbones the same but for their token order."""
+        keys = ("loader", "model", "seed", "image_size", "options")
         entry = self.backbones[backbone]
-        return [
-            entry[key] for key in ("loader", "model", "weights", "seed", "image_size", "options")
-        ]
+        return [self.weights(backbone), *(entry[key] for key in keys)]
 
     def saes(self):
         """Every SAE of the study, sweep by sweep."""
@@ -187,7 +189,7 @@ class Study:
     def splits(self):
         """Every split that is extracted: for training, the threshold, scoring, M6 and masks."""
         used = [self.training, self.threshold, *self.encoded_splits(), *(self.segmentation or ())]
-        return list(dict.fromkeys(used))
+        return [split for split in dict.fromkeys(used) if split.cached]
 
     def encoded_splits(self):
         """Every split that the SAEs encode: the evaluation split, then those of M6."""
@@ -232,6 +234,16 @@ class Study:
                 found.setdefault(PAPER_DATASETS[layout], name)
         return found
 
+    def pretrained(self):
+        """The backbones that the study pretrains itself."""
+        return [name for name, entry in self.backbones.items() if "pretraining" in entry]
+
+    def weights(self, backbone):
+        """Where a backbone's weights come from: `pretrained`, `random`, or a path."""
+        if backbone in self.pretrained():
+            return f"results/{self.name}/pretraining/{backbone}/weights.safetensors"
+        return self.backbones[backbone]["weights"]
+
     def evaluators(self):
         """The backbones that are the evaluator of some backbone (M5)."""
         return sorted({entry["evaluator"] for entry in self.backbones.values()})
@@ -250,9 +262,16 @@ class Study:
         return self._batches(self.splits())
 
     def encoding_batches(self, sweep=None):
-        """[(name, splits), …]: the splits that one job encodes, or reduces without an SAE."""
+        """[(name, splits), …]: the caches that one job encodes, or reduces without an SAE."""
+        return self._batches([split for split in self._encoded_by(sweep) if split.cached])
+
+    def streaming_batches(self, sweep=None):
+        """[(name, splits), …]: the same of splits without a cache."""
+        return self._batches([split for split in self._encoded_by(sweep) if not split.cached])
+
+    def _encoded_by(self, sweep):
         alone = sweep is not None and "cross_domain" not in sweep.metrics
-        return self._batches([self.evaluation] if alone else self.encoded_splits())
+        return [self.evaluation] if alone else self.encoded_splits()
 
     def probe_batches(self, sweep=None):
         """[(name, data sets), …]: the data sets that one job ranks features or fits probes on."""
@@ -275,7 +294,7 @@ class Study:
 
     def _batches(self, splits):
         if self.coarse:
-            return [("all", splits)]
+            return [("all", splits)] if splits else []
         return [(split.name.replace("/", "_"), [split]) for split in splits]
 
     # ------------------------------------------------------------------ checks
@@ -294,7 +313,7 @@ class Study:
                 f"config: {where} names the split '{split}', which is not in "
                 f"datasets.{dataset}.splits ({', '.join(splits)})"
             )
-        return Split(dataset, split, splits[split]["shards"])
+        return Split(dataset, split, splits[split]["shards"], datasets[dataset]["cache"])
 
     def _check_evaluators(self):
         for name, entry in self.backbones.items():
@@ -308,6 +327,15 @@ class Study:
                 raise UserError(
                     f"config: backbones.{name}.evaluator is '{evaluator}', which is not in "
                     f"backbones ({', '.join(self.backbones)})"
+                )
+
+    def _check_pretraining(self):
+        for name in self.pretrained():
+            weights = self.backbones[name]["weights"]
+            if weights != "random":
+                raise UserError(
+                    f"config: backbones.{name} has both pretraining and weights '{weights}'; set "
+                    "weights to random, where pretraining starts, or take pretraining out"
                 )
 
     def _sweep(self, name, entry):
@@ -371,6 +399,24 @@ class Study:
                 f"datasets ({', '.join(pairs)})"
             )
         return pairs
+
+    def _check_streams(self):
+        cached = {"training": self.training, "evaluation": self.evaluation}
+        if self.segmentation:
+            cached["downstream.segmentation"] = self.segmentation[0]
+        for where, split in cached.items():
+            if not split.cached:
+                raise UserError(
+                    f"config: datasets.{split.dataset}.cache is false, but {where} reads this data "
+                    "set's activations from a cache; set it to true"
+                )
+        streamed = [split.dataset for split in self.encoded_splits() if not split.cached]
+        if streamed and self.config["on_bad_image"] == "skip":
+            raise UserError(
+                f"config: datasets.{streamed[0]}.cache is false, which goes only with "
+                "on_bad_image: fail, because the number of images must be known in advance; change "
+                "one of them"
+            )
 
     def _segmentation(self):
         chosen = (self.config["downstream"] or {}).get("segmentation")

@@ -1,0 +1,40 @@
+"""Pool the raw activations of some splits straight from their images, without a cache."""
+
+import torch
+
+from visae.backbones import BackboneSpec
+from visae.cache import ActivationCache
+from visae.devices import take_device
+from visae.encoding import reduce_raw
+from visae.job import run
+from visae.streaming import open_streams
+
+
+def body(snakemake):
+    torch.set_num_threads(snakemake.threads)
+    params, wildcards = snakemake.params, snakemake.wildcards
+    streams = open_streams(
+        BackboneSpec(wildcards.backbone, **params.backbone),
+        int(wildcards.layer),
+        params.splits,
+        params.roots,
+        snakemake.input.indices,
+        snakemake.input.classes,
+        take_device(),
+        snakemake.threads - 1,
+        params.extraction,
+    )
+    with ActivationCache(snakemake.input.training) as training:
+        for stream, output in zip(streams, snakemake.output.reductions, strict=True):
+            reduce_raw(
+                stream,
+                training.mean,
+                training.std,
+                output,
+                minimum_active=[],
+                variance_floor=params.variance_floor,
+                threads=snakemake.threads,
+            )
+
+
+run(body, snakemake)  # noqa: F821

@@ -1,0 +1,48 @@
+"""Encode some splits with all SAEs of a (sweep, backbone) straight from their images."""
+
+from pathlib import Path
+
+import torch
+
+from visae.backbones import BackboneSpec
+from visae.devices import take_device
+from visae.encoding import encode_cache
+from visae.job import run
+from visae.sae.checkpoint import check_fits, load_sae
+from visae.streaming import open_streams
+
+
+def body(snakemake):
+    torch.set_num_threads(snakemake.threads)
+    params, wildcards = snakemake.params, snakemake.wildcards
+    folders = [Path(path).parent for path in snakemake.input.saes]
+    saes = {folder.name: load_sae(folder) for folder in folders}
+    outputs, device = list(snakemake.output.reductions), take_device()
+    streams = open_streams(
+        BackboneSpec(wildcards.backbone, **params.backbone),
+        int(wildcards.layer),
+        params.splits,
+        params.roots,
+        snakemake.input.indices,
+        snakemake.input.classes,
+        device,
+        snakemake.threads - 1,
+        params.extraction,
+    )
+    for stream in streams:
+        split_outputs, outputs = outputs[: len(saes)], outputs[len(saes) :]
+        for folder, sae in zip(folders, saes.values(), strict=True):
+            check_fits(sae, stream.info, folder)
+        encode_cache(
+            stream,
+            {name: sae.model for name, sae in saes.items()},
+            dict(zip(saes, split_outputs, strict=True)),
+            sae_fingerprints={name: sae.fingerprint for name, sae in saes.items()},
+            minimum_active=[],
+            variance_floor=params.variance_floor,
+            device=device,
+            threads=snakemake.threads,
+        )
+
+
+run(body, snakemake)  # noqa: F821
