@@ -355,6 +355,11 @@ def labels_of(backbones):
     return {name: STUDY.backbones[name]["label"] for name in backbones}
 
 
+def published_folder(sweep):
+    """The folder of a backbone's published SAEs, as an input."""
+    return lambda wildcards: sweep.published[wildcards.backbone]
+
+
 def loader_code(wildcards):
     """Hash of the loader that builds a backbone: it is imported by name, unseen by `code`."""
     loader = STUDY.backbones[wildcards.backbone]["loader"]

@@ -1,7 +1,8 @@
-# Train cache → SAEs: one pass over the cache trains all SAEs of a (sweep, backbone).
+# Train cache → SAEs: one pass over the cache trains all SAEs of a (sweep, backbone). SAEs that
+# were trained elsewhere are imported into the same format.
 
 for sweep in STUDY.sweeps.values():
-    for job, names in sweep.training_batches():
+    for job, names in [] if sweep.published else sweep.training_batches():
 
         rule:
             name:
@@ -35,3 +36,37 @@ for sweep in STUDY.sweeps.values():
                 f"Training the SAEs of {job} on {{wildcards.backbone}}, block {{wildcards.layer}}"
             script:
                 "../workflow_scripts/train_saes.py"
+
+    if sweep.published:
+
+        rule:
+            name:
+                f"import_{sweep.name}"
+            input:
+                published=published_folder(sweep),
+                cache=cache_path(STUDY.training),
+                held_out=cache_path(STUDY.threshold),
+            output:
+                saes=sae_paths(sweep.sae_names(), SAE_FILES),
+            log:
+                f"<logs>/import/{sweep.name}-{{backbone}}-layer{{layer}}.log",
+            benchmark:
+                f"<benchmarks>/import/{sweep.name}-{{backbone}}-layer{{layer}}.tsv"
+            wildcard_constraints:
+                backbone=alternatives(sweep.backbones),
+                layer=alternatives(set(sweep.layers.values())),
+            conda:
+                "../envs/torch.yaml"
+            threads: 4
+            resources:
+                mem_mb=memory(16000),
+                runtime=minutes(60),
+            params:
+                saes=sweep.sae_names(),
+                training=STUDY.training_settings(sweep),
+                threshold_scale=settings("sweeps", sweep.name).get("threshold_scale"),
+                code=code("import_saes"),
+            message:
+                f"Importing the published SAEs of {sweep.name} on {{wildcards.backbone}}"
+            script:
+                "../workflow_scripts/import_saes.py"

@@ -19,8 +19,8 @@ def test_paper_study_is_the_papers():
     jumprelu = study.sweeps["jumprelu"]
     assert len(jumprelu.saes) * len(jumprelu.backbones) == 20
     assert set(study.sweeps["layer_3"].backbones) == {"clip", "dinov2", "siglip"}
-    assert len(study.saes()) == 60 + 20 + 36
-    evaluators = {name: entry["evaluator"] for name, entry in study.backbones.items()}
+    assert len(study.saes()) == 60 + 20 + 36 + 2
+    evaluators = {name: study.backbones[name]["evaluator"] for name in main.backbones}
     assert evaluators == {
         "dinov2": "clip",
         "clip": "dinov2",
@@ -112,7 +112,7 @@ def test_missing_key_is_named():
 def test_demo_follows_the_same_schema():
     study = Study(demo_config())
     assert study.coarse
-    assert len(study.backbones) == 5
+    assert len(study.main.backbones) == 5
     assert study.metrics() == Study(paper_config()).metrics()
 
 
@@ -120,12 +120,56 @@ def test_coarse_and_fine_cut_the_same_work():
     fine, coarse = paper_config(), paper_config()
     coarse["granularity"] = "coarse"
     fine, coarse = Study(fine), Study(coarse)
-    for batches in ("extraction_batches", "encoding_batches", "probe_batches", "scoring_batches"):
-        pieces = [
-            [item for _, items in getattr(s, batches)() for item in items] for s in (fine, coarse)
-        ]
-        assert pieces[0] == pieces[1]
-        assert len(getattr(coarse, batches)()) == 1
+    pairs = [
+        (fine.extraction_batches(), coarse.extraction_batches()),
+        (fine.encoding_batches(), coarse.encoding_batches()),
+        (fine.probe_batches(), coarse.probe_batches()),
+        (fine.scoring_batches(fine.main), coarse.scoring_batches(coarse.main)),
+    ]
+    for of_fine, of_coarse in pairs:
+        items = [[item for _, part in batches for item in part] for batches in (of_fine, of_coarse)]
+        assert items[0] == items[1]
+        assert len(of_coarse) == 1
+
+
+def test_control_pairs_each_permuted_backbone_with_its_raster_self():
+    study = Study(paper_config())
+    assert study.control.name == "token_order"
+    assert study.control_arms() == [("mae", "mae_permuted"), ("dinov2", "dinov2_permuted")]
+    assert Study(demo_config()).control_arms() == [("mae_small", "mae_permuted")]
+    assert set(study.control.sae_names()) <= set(study.main.sae_names())
+    assert study.early.name == "layer_3"
+    assert study.compared_layers == (3, 11)
+    assert study.second_family.name == "jumprelu"
+
+
+def test_sweep_with_few_metrics_needs_the_evaluation_split_only():
+    study = Study(paper_config())
+    assert study.control.metrics == ("localization", "fvu")
+    assert study.encoding_batches(study.control) == [("imagenet_val", [study.evaluation])]
+
+
+def test_published_saes_name_their_backbones():
+    config = paper_config()
+    config["sweeps"]["released"] = {
+        "family": "batchtopk",
+        "published": {"clip": "data/clip-saes"},
+        "layer": 8,
+        "grid": {"expansion_factor": [16], "k": [128]},
+    }
+    assert Study(config).sweeps["released"].layers == {"clip": 8}
+    config["sweeps"]["released"]["backbones"] = ["clip"]
+    with pytest.raises(UserError, match="both published and backbones"):
+        Study(config)
+
+
+def test_pretraining_starts_from_random_weights():
+    config = demo_config()
+    study = Study(config)
+    assert study.weights("dino_small") == "results/demo/pretraining/dino_small/weights.safetensors"
+    config["backbones"]["dino_small"]["weights"] = "pretrained"
+    with pytest.raises(UserError, match="both pretraining and weights 'pretrained'"):
+        Study(config)
 
 
 def test_batches_of_a_sweep_cover_it():

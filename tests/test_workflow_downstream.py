@@ -141,7 +141,7 @@ def test_data_set_without_a_cache_is_streamed_for_each_sweep(repository):
         ({"datasets.ade20k.cache": False}, "but downstream.segmentation reads"),
         (
             {"datasets.cub.cache": False, "on_bad_image": "skip"},
-            "datasets.cub.cache is false, which goes with on_bad_image: fail only",
+            "datasets.cub.cache is false, which goes only with on_bad_image: fail",
         ),
     ],
 )

@@ -46,7 +46,11 @@ class Split:
 
 @dataclass(frozen=True)
 class Sweep:
-    """A family of SAEs with a grid, on some backbones. `layers`: block by backbone."""
+    """A family of SAEs with a grid, on some backbones.
+
+    layers: block by backbone. metrics: what its SAEs are scored on. published: folder by backbone
+    of SAEs that are imported; empty where they are trained.
+    """
 
     name: str
     family: str
@@ -54,6 +58,7 @@ class Sweep:
     saes: tuple[SaeSpec, ...]
     batches: int
     metrics: tuple[str, ...]
+    published: dict
 
     @property
     def backbones(self):
@@ -345,7 +350,20 @@ class Study:
                     f"config: sweeps.{name}.backbones names '{backbone}', which is not in "
                     f"backbones ({', '.join(self.backbones)})"
                 )
-        chosen = entry.get("backbones", list(self.backbones))
+        published = entry.get("published", {})
+        for key in ("backbones", "recipe"):
+            if published and key in entry:
+                raise UserError(
+                    f"config: sweeps.{name} has both published and {key}; published SAEs are not "
+                    f"trained and name their backbones themselves, so take {key} out"
+                )
+        for backbone in published:
+            if backbone not in self.backbones:
+                raise UserError(
+                    f"config: sweeps.{name}.published names '{backbone}', which is not in "
+                    f"backbones ({', '.join(self.backbones)})"
+                )
+        chosen = list(published) or entry.get("backbones", list(self.backbones))
         layers = {b: entry.get("layer", self.backbones[b]["layer"]) for b in chosen}
         target = SPARSITY_KEYS[entry["family"]]
         if set(entry["grid"]) != {"expansion_factor", target}:
@@ -365,7 +383,7 @@ class Study:
             )
         )
         metrics = tuple(m for m in self.metrics() if m in entry.get("metrics", METRICS))
-        return Sweep(name, entry["family"], layers, saes, entry["batches"], metrics)
+        return Sweep(name, entry["family"], layers, saes, entry["batches"], metrics, published)
 
     def _check_unique_saes(self):
         seen = {}

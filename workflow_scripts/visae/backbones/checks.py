@@ -12,8 +12,9 @@ from visae.errors import UserError
 PROBED_PATCHES = 64  # patches changed one at a time
 SQUARES = 3  # the bright square visits SQUARES × SQUARES places
 # Mean rank, among all patches, of the response of those under the square: 0.5 by chance, with a
-# standard deviation of 0.03 for a 14×14 grid.
-LEAST_RANK = 0.6
+# standard deviation of 0.03 for a 14×14 grid. Deep blocks may answer outside the square more
+# than inside (saturation, attention to the rest), which tells places apart just as well.
+LEAST_DISTANCE_FROM_CHANCE = 0.1
 
 
 def check_backbone(backbone, layer):
@@ -21,7 +22,8 @@ def check_backbone(backbone, layer):
 
     Two passes over the same images agree and are finite; a change inside one patch changes that
     patch's token most before the first block (raster order, prefix tokens where expected); and a
-    bright square moved across the image moves the response of block `layer` across the grid.
+    bright square moved across the image moves the response of block `layer` across the grid (more
+    of it under the square, or less).
 
     Raises:
         UserError: naming the backbone and what it failed.
@@ -44,11 +46,11 @@ def check_backbone(backbone, layer):
     # The ranks of the covered patches among all, on the scale of an area under the ROC curve.
     share = covered_bp.mean()
     rank = (rank_bp[covered_bp].mean() - share / 2) / (1 - share)
-    if rank < LEAST_RANK:
+    if abs(rank - 0.5) < LEAST_DISTANCE_FROM_CHANCE:
         raise _failure(
             backbone,
-            f"does not respond where a bright square is at block {layer} (mean rank {rank:.2f}, "
-            f"chance 0.5, needed {LEAST_RANK})",
+            f"does not respond to where a bright square is at block {layer} (mean rank of the "
+            f"patches under it {rank:.2f}, chance 0.5)",
             "its patch tokens are not in raster order, or its weights carry no image content",
         )
 

@@ -7,8 +7,8 @@ inference threshold by the same pooled quantile as for SAEs that are trained her
 import torch
 
 from visae.errors import UserError
-from visae.sae import training
 from visae.sae.checkpoint import save_sae
+from visae.sae.describe import describe_data, describe_held_out, describe_sae
 from visae.sae.foreign import read_foreign
 from visae.sae.threshold import measure_thresholds
 
@@ -42,10 +42,10 @@ def import_sae(source, destination, spec, cache, held_out, settings, threshold_s
     if threshold.value is not None:
         model.threshold = torch.tensor(threshold.value)
     config = {
-        **training._describe_sae(spec, model, threshold),
+        **describe_sae(spec, model, threshold),
         "threshold": None if model.threshold.ndim else float(model.threshold),
         "source": foreign.source,
-        "data": training._describe_data(cache),
-        "held_out": training._describe_held_out(held_out, settings, threshold),
+        "data": describe_data(cache),
+        "held_out": describe_held_out(held_out, settings, threshold),
     }
     save_sae(destination, model, config, log=[])

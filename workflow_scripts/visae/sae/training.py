@@ -17,13 +17,11 @@ from visae.cache import check_compatible
 from visae.errors import UserError
 from visae.sae import resume
 from visae.sae.checkpoint import save_sae
+from visae.sae.describe import describe_data, describe_held_out, describe_sae
 from visae.sae.families import TRAINERS
 from visae.sae.model import SparseAutoencoder
-from visae.sae.threshold import held_out_images, measure_thresholds
+from visae.sae.threshold import measure_thresholds
 from visae.tokens import TokenStream
-
-# A JumpReLU SAE has converged when its L0 is this close to the target (Appendix Q).
-L0_TOLERANCE = 2
 
 logger = logging.getLogger(__name__)
 
@@ -157,15 +155,15 @@ def train_and_save(
         if threshold.value is not None:
             model.threshold = torch.tensor(threshold.value)
         config = {
-            **_describe_sae(spec, model, threshold),
+            **describe_sae(spec, model, threshold),
             "training": {
                 **asdict(settings),
                 "precision": "float16" if trainer.half else "float32",
                 "device": trainer.device.type,
             },
             "last_window": log[-1],
-            "data": _describe_data(cache),
-            "held_out": _describe_held_out(held_out, settings, threshold),
+            "data": describe_data(cache),
+            "held_out": describe_held_out(held_out, settings, threshold),
         }
         save_sae(Path(folder) / spec.name, model, config, log)
         report(f"{spec.name}: L0 {threshold.l0:.2f} on held-out images")
@@ -218,40 +216,3 @@ def _model(trainer, mean, std):
     if threshold is None:
         threshold = torch.zeros((), device=trainer.device)
     return SparseAutoencoder(*trainer.finish(), threshold, mean, std)
-
-
-def _describe_sae(spec, model, threshold):
-    described = {
-        "name": spec.name,
-        "activation": spec.family,
-        "k": spec.k,
-        "sparsity": spec.sparsity,
-        "threshold": threshold.value,
-        "input_dim": model.width,
-        "hidden_dim": model.features,
-        "expansion_factor": spec.expansion_factor,
-    }
-    if spec.family == "jumprelu":
-        described["converged"] = abs(threshold.l0 - spec.sparsity) <= L0_TOLERANCE
-    return described
-
-
-def _describe_data(cache):
-    names = ("backbone", "model", "weights_fingerprint", "layer", "dataset", "split")
-    data = {name: getattr(cache.info, name) for name in (*names, "token_order")}
-    return {**data, "images": cache.images, "cache_fingerprint": cache.fingerprint}
-
-
-def _describe_held_out(cache, settings, threshold):
-    described = {
-        "dataset": cache.info.dataset,
-        "split": cache.info.split,
-        "cache_fingerprint": cache.fingerprint,
-        "images": len(held_out_images(cache, settings.threshold_images)),
-        "l0": threshold.l0,
-    }
-    if threshold.saturated:
-        described["note"] = (
-            "fewer codes are positive than K per token: the threshold is the smallest positive one"
-        )
-    return described

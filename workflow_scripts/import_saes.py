@@ -1,0 +1,31 @@
+"""Import SAEs that were trained elsewhere, one folder per SAE of the sweep's grid."""
+
+from pathlib import Path
+
+import torch
+
+from visae.cache import ActivationCache, check_compatible
+from visae.job import run
+from visae.sae.importing import import_sae
+from visae.sae.specs import SaeSpec, TrainingSettings
+
+
+def body(snakemake):
+    torch.set_num_threads(snakemake.threads)
+    params, files, wildcards = snakemake.params, snakemake.input, snakemake.wildcards
+    destination = Path(snakemake.output.saes[0]).parents[1]
+    with ActivationCache(files.cache) as cache, ActivationCache(files.held_out) as held_out:
+        check_compatible(cache.info, wildcards.backbone, int(wildcards.layer))
+        for name in params.saes:
+            import_sae(
+                Path(files.published) / name,
+                destination / name,
+                SaeSpec.from_name(name),
+                cache,
+                held_out,
+                TrainingSettings(**params.training),
+                params.threshold_scale,
+            )
+
+
+run(body, snakemake)  # noqa: F821

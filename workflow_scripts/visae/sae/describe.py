@@ -1,0 +1,46 @@
+"""What `config.yaml` says of an SAE, trained here or imported (see docs/formats.md)."""
+
+from visae.sae.threshold import held_out_images
+
+# A JumpReLU SAE has converged when its L0 is this close to the target (Appendix Q).
+L0_TOLERANCE = 2
+
+
+def describe_sae(spec, model, threshold):
+    """What the SAE is: family, sizes, threshold; for JumpReLU whether it reached its target."""
+    described = {
+        "name": spec.name,
+        "activation": spec.family,
+        "k": spec.k,
+        "sparsity": spec.sparsity,
+        "threshold": threshold.value,
+        "input_dim": model.width,
+        "hidden_dim": model.features,
+        "expansion_factor": spec.expansion_factor,
+    }
+    if spec.family == "jumprelu":
+        described["converged"] = abs(threshold.l0 - spec.sparsity) <= L0_TOLERANCE
+    return described
+
+
+def describe_data(cache):
+    """The training activations: which backbone, layer, split and content."""
+    names = ("backbone", "model", "weights_fingerprint", "layer", "dataset", "split")
+    data = {name: getattr(cache.info, name) for name in (*names, "token_order")}
+    return {**data, "images": cache.images, "cache_fingerprint": cache.fingerprint}
+
+
+def describe_held_out(cache, settings, threshold):
+    """Where the inference threshold and L0 were measured."""
+    described = {
+        "dataset": cache.info.dataset,
+        "split": cache.info.split,
+        "cache_fingerprint": cache.fingerprint,
+        "images": len(held_out_images(cache, settings.threshold_images)),
+        "l0": threshold.l0,
+    }
+    if threshold.saturated:
+        described["note"] = (
+            "fewer codes are positive than K per token: the threshold is the smallest positive one"
+        )
+    return described
