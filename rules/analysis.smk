@@ -25,7 +25,7 @@ rule collect_scores:
 
 
 SCORES = rules.collect_scores.output.table
-PUBLISHED = f"{workflow.basedir}/resources/published_values.csv"
+PUBLISHED = "resources/published_values.csv"
 
 ON_MAIN = {"sweep": STUDY.main.name}
 
@@ -166,7 +166,7 @@ if STUDY.tasks():
     }
 
 
-CLAIMS = f"{workflow.basedir}/resources/claims.yaml"
+CLAIMS = "resources/claims.yaml"
 PAPER_TABLES["claims"] = (
     "every claim of the paper, judged on this run",
     {

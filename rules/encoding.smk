@@ -1,7 +1,7 @@
 # Eval caches × SAEs → reductions: one pass over a cache encodes with all SAEs of a
 # (sweep, backbone), and leaves behind all that any metric needs.
 
-for sweep in STUDY.sweeps.values():
+for sweep in STUDY.units():
     names = sweep.sae_names()
 
     for batch, splits in STUDY.encoding_batches(sweep):

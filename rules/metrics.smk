@@ -29,7 +29,7 @@ for batch, datasets in STUDY.probe_batches():
             "../workflow_scripts/fit_raw_probes.py"
 
 
-for sweep in STUDY.sweeps.values():
+for sweep in STUDY.units():
     names = sweep.sae_names()
 
     for batch, metrics in STUDY.scoring_batches(sweep):
@@ -64,7 +64,7 @@ for sweep in STUDY.sweeps.values():
                 mem_mb=memory(16000),
                 runtime=minutes(240),
             params:
-                sweep=sweep.name,
+                sweeps=sweep.origins,
                 saes=names,
                 metrics=metrics,
                 settings={m: STUDY.config["metrics"].get(m, {}) for m in metrics},
@@ -117,7 +117,7 @@ rule:
         mem_mb=memory(16000),
         runtime=minutes(240),
     params:
-        sweep=STUDY.main.name,
+        sweeps=STUDY.main.origins,
         saes=STUDY.main.sae_names(),
         metrics=["monosemanticity"],
         settings={"monosemanticity": settings("metrics", "monosemanticity")},

@@ -51,7 +51,7 @@ for batch, splits in STUDY.streaming_batches():
             "../workflow_scripts/stream_raw.py"
 
 
-for sweep in STUDY.sweeps.values():
+for sweep in STUDY.units():
     names = sweep.sae_names()
 
     for batch, splits in STUDY.streaming_batches(sweep):

@@ -1,7 +1,7 @@
 # Train cache → SAEs: one pass over the cache trains all SAEs of a (sweep, backbone). SAEs that
 # were trained elsewhere are imported into the same format.
 
-for sweep in STUDY.sweeps.values():
+for sweep in STUDY.units():
     for job, names in [] if sweep.published else sweep.training_batches():
 
         rule:
@@ -30,7 +30,7 @@ for sweep in STUDY.sweeps.values():
                 saes=names,
                 training=STUDY.training_settings(sweep),
                 # Outside `output`, because Snakemake deletes the outputs of a failed job.
-                resume=f"<results>/resume/{job}-{{backbone}}-layer{{layer}}",
+                resume=f"results/{STUDY.name}/resume/{job}-{{backbone}}-layer{{layer}}",
                 code=code("train_saes"),
             message:
                 f"Training the SAEs of {job} on {{wildcards.backbone}}, block {{wildcards.layer}}"

@@ -2,15 +2,16 @@
 
 import pytest
 from study_fixtures import paper_config
-from workflow_fixtures import copy_repository, plan, snakemake
+from workflow_fixtures import copy_repository, plan, snakemake, write_study
 
 
-@pytest.fixture(scope="module")
-def repository(tmp_path_factory):
+@pytest.fixture
+def repository(tmp_path):
     """A copy of the repository beside empty folders where the paper's data sets belong."""
-    folder = copy_repository(tmp_path_factory.mktemp("plans"))
+    folder = copy_repository(tmp_path)
     for entry in paper_config()["datasets"].values():
         (folder / entry["root"]).mkdir(parents=True)
+    write_study(folder, paper_config())
     return folder
 
 
@@ -18,10 +19,12 @@ def test_whole_paper_is_planned(repository):
     jobs = plan(repository, config=paper_config())
     assert jobs["train_main"] == jobs["train_jumprelu"] == 5
     assert jobs["train_layer_3"] == 3
-    # Five backbones at block 11 and three at block 3, 64 shards of the training split each.
-    assert jobs["extract_imagenet_train"] == 8 * 64
-    assert jobs["extract_imagenet_val"] == 8 * 4
-    assert jobs["join_imagenet_train"] == 8
+    # Five backbones at block 11, three at block 3, two permuted: 64 training shards each.
+    assert jobs["extract_imagenet_train"] == 10 * 64
+    assert jobs["extract_imagenet_val"] == 10 * 4
+    assert jobs["join_imagenet_train"] == 10
+    assert jobs["score_token_order_localization"] == 2
+    assert "score_token_order_absorption" not in jobs
     assert jobs["encode_main_imagenet_val"] == 5
     for metric in ("localization", "fvu", "cross_domain", "absorption"):
         assert jobs[f"score_main_{metric}"] == 5
@@ -70,7 +73,7 @@ def test_missing_data_set_is_told_before_any_job(repository):
     config["datasets"]["imagenet"]["root"] = "nowhere/imagenet"
     run = snakemake(repository, "--dry-run", "figure_1b", config=config, check=False)
     assert run.returncode != 0
-    assert "datasets.imagenet.root is 'nowhere/imagenet', which is not a folder" in run.stderr
+    assert "datasets.imagenet.root is 'nowhere/imagenet', which is not a folder" in run.stdout
 
 
 def test_data_set_that_is_not_asked_for_may_be_missing(repository):
@@ -84,13 +87,13 @@ def test_mistake_in_the_config_is_one_sentence(repository):
     config["backbones"]["clip"]["loader"] = "opn_clip"
     run = snakemake(repository, "--dry-run", config=config, check=False)
     assert run.returncode != 0
-    assert "backbones.clip.loader is 'opn_clip'" in run.stderr
-    assert "did you mean 'open_clip'?" in run.stderr
-    assert "Traceback" not in run.stderr
+    assert "backbones.clip.loader is 'opn_clip'" in run.stdout
+    assert "did you mean 'open_clip'?" in run.stdout
+    assert "Traceback" not in run.stdout
 
 
 def test_sae_of_no_sweep_is_refused(repository):
     path = "results/paper/saes/clip/layer11/batchtopk_16x_k100/model.safetensors"
     run = snakemake(repository, "--dry-run", path, config=paper_config(), check=False)
     assert run.returncode != 0
-    assert "MissingRuleException" in run.stderr
+    assert "MissingRuleException" in run.stdout

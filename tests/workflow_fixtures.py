@@ -34,6 +34,7 @@ def tiny_config(**changes):
     config["backbones"] = {name: config["backbones"][name] for name in kept}
     for name, evaluator in kept.items():
         config["backbones"][name]["evaluator"] = evaluator
+        config["backbones"][name]["pretraining"]["steps"] = 3
     config["sweeps"] = {
         "main": {"family": "batchtopk", "grid": {"expansion_factor": [2, 4], "k": [8]}}
     }
@@ -46,38 +47,40 @@ def tiny_config(**changes):
     return config | changes
 
 
+def write_study(folder, config):
+    """Write `config` where `snakemake` reads it."""
+    (folder / "study.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+
+
 def snakemake(folder, *arguments, config=None, check=True):
     """Run Snakemake in `folder` on the study of `config` (written to study.yaml)."""
     if config is not None:
-        (folder / "study.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+        write_study(folder, config)
     command = [
         *(sys.executable, "-m", "snakemake", "--cores", "2", "--max-threads", "1"),
-        *("--configfile", "study.yaml", "--replace-workflow-config"),
         *("--rerun-triggers", "mtime", "params", "input", "software-env"),
+        *("--configfile", "study.yaml", "--replace-workflow-config"),
         *arguments,
     ]
-    run = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    run = subprocess.run(
+        command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
     if check and run.returncode:
-        raise AssertionError(f"{' '.join(command)}\n{run.stdout}\n{run.stderr}")
+        raise AssertionError(f"{' '.join(command)}\n{run.stdout}")
     return run
 
 
 def plan(folder, *targets, config=None):
     """The jobs that Snakemake would run: rule → number."""
     run = snakemake(folder, "--dry-run", "--quiet", "rules", "--", *targets, config=config)
-    rows = re.findall(r"^(\w+) +(\d+)$", run.stdout + run.stderr, flags=re.MULTILINE)
+    rows = re.findall(r"^(\w+) +(\d+)$", run.stdout, flags=re.MULTILINE)
     return {rule: int(count) for rule, count in rows if rule != "total"}
 
 
-def planned_wildcards(folder, config=None):
-    """(rule, wildcards) of every job that Snakemake would run."""
+def planned_messages(folder, config=None):
+    """The message of every job that Snakemake would run."""
     run = snakemake(folder, "--dry-run", config=config)
-    jobs = set()
-    for block in re.split(r"^\[.*\]$", run.stdout + run.stderr, flags=re.MULTILINE):
-        if rule := re.search(r"^(?:local)?rule (\w+):$", block, flags=re.MULTILINE):
-            wildcards = re.search(r"^ +wildcards: (.*)$", block, flags=re.MULTILINE)
-            jobs.add((rule[1], wildcards[1] if wildcards else ""))
-    return jobs
+    return re.findall(r"^Job \d+: (.*)$", run.stdout, flags=re.MULTILINE)
 
 
 def study_folder(folder):

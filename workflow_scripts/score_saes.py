@@ -19,7 +19,7 @@ def described(snakemake, name):
         "family": spec.family,
         "expansion_factor": spec.expansion_factor,
         "k": spec.sparsity,
-        "sweep": snakemake.params.sweep,
+        "sweep": snakemake.params.sweeps[name],
     }
 
 

@@ -4,7 +4,7 @@ This is what the rules ask. It imports nothing heavy, because every job of a clu
 the Snakefile again.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 
 from visae import config as configs
@@ -49,7 +49,8 @@ class Sweep:
     """A family of SAEs with a grid, on some backbones.
 
     layers: block by backbone. metrics: what its SAEs are scored on. published: folder by backbone
-    of SAEs that are imported; empty where they are trained.
+    of SAEs that are imported; empty where they are trained. origins: SAE name → sweep of the
+    config, which differs from `name` where sweeps are worked on together.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Sweep:
     batches: int
     metrics: tuple[str, ...]
     published: dict
+    origins: dict
 
     @property
     def backbones(self):
@@ -86,6 +88,16 @@ class Sae:
     backbone: str
     layer: int
     spec: SaeSpec
+
+
+def _together(sweeps):
+    """One Sweep of the SAEs of several sweeps on the same activations."""
+    return replace(
+        sweeps[0],
+        name="_and_".join(sweep.name for sweep in sweeps),
+        saes=tuple(spec for sweep in sweeps for spec in sweep.saes),
+        origins={name: origin for sweep in sweeps for name, origin in sweep.origins.items()},
+    )
 
 
 class Study:
@@ -257,10 +269,26 @@ class Study:
         """The keyword arguments of `TrainingSettings` for a sweep."""
         others = ("dataset", "split", "threshold_split")
         entries = {k: v for k, v in self.config["training"].items() if k not in others}
-        recipe = self.config["sweeps"][sweep.name].get("recipe")
+        origins = (self.config["sweeps"][name] for name in dict.fromkeys(sweep.origins.values()))
+        recipe = next((entry["recipe"] for entry in origins if "recipe" in entry), None)
         return entries | {"seed": self.seed} | ({"jumprelu_recipe": recipe} if recipe else {})
 
     # ------------------------------------------------------------------ how it is cut into jobs
+
+    def units(self):
+        """The sweeps as they are worked on, by one job per backbone and step.
+
+        In coarse granularity, sweeps on the same activations are trained, encoded and scored
+        together.
+        """
+        if not self.coarse:
+            return list(self.sweeps.values())
+        groups = {}
+        for sweep in self.sweeps.values():
+            alone = sweep.name if sweep.published else None
+            key = (frozenset(sweep.layers.items()), sweep.metrics, sweep.batches, alone)
+            groups.setdefault(key, []).append(sweep)
+        return [_together(group) for group in groups.values()]
 
     def extraction_batches(self):
         """[(name, splits), …]: the splits that one extraction job writes."""
@@ -383,7 +411,16 @@ class Study:
             )
         )
         metrics = tuple(m for m in self.metrics() if m in entry.get("metrics", METRICS))
-        return Sweep(name, entry["family"], layers, saes, entry["batches"], metrics, published)
+        return Sweep(
+            name,
+            entry["family"],
+            layers,
+            saes,
+            entry["batches"],
+            metrics,
+            published,
+            origins=dict.fromkeys((spec.name for spec in saes), name),
+        )
 
     def _check_unique_saes(self):
         seen = {}

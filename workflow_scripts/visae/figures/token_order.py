@@ -9,7 +9,7 @@ _PANELS = (
     ("mean", "permuted_mean", "M1", "mean Moran's I"),
     ("iqr", "permuted_iqr", "M1, interquartile\nrange over features", "log scale"),
     ("raw_mean", "permuted_mean", "raw channels", "mean Moran's I"),
-    ("raw_z", None, "raw channels, z", "symmetric log scale; band: |z| ≤ 2"),
+    ("raw_z", None, "raw channels, z", "log scale; band: |z| ≤ 2"),
 )
 _NULL_Z = 2.0
 

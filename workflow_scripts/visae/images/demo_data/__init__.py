@@ -33,20 +33,20 @@ class DemoSizes:
     """How many images the demo's data sets have, and their side in pixels."""
 
     image_size: int = 64
-    photographs_train: int = 20
+    photographs_train: int = 16
     """Images per class (79 classes)."""
     photographs_val: int = 10
-    digits_train: int = 30
+    digits_train: int = 20
     """Images per class (10 classes)."""
-    digits_test: int = 15
-    textures_part: int = 20
+    digits_test: int = 10
+    textures_part: int = 12
     """Images per class (9 classes) in each of a partition's three parts."""
-    organisms_train: int = 12
+    organisms_train: int = 10
     """Images per class (27 classes)."""
-    organisms_val: int = 8
-    mosaics_training: int = 200
+    organisms_val: int = 5
+    mosaics_training: int = 120
     """Images."""
-    mosaics_validation: int = 100
+    mosaics_validation: int = 60
 
 
 def write_demo_data(root, seed, sizes=None):
