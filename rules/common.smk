@@ -1,5 +1,6 @@
 # What the rules share: the study that the config describes, and small functions of it.
 
+import functools
 import os
 import sys
 from pathlib import Path
@@ -27,8 +28,10 @@ wildcard_constraints:
     shard=r"\d{5}",
 
 
-code = fingerprints.of_code
-metric_code = fingerprints.of_metric
+# Hashes of what a rule runs; computed once, since every job of a large plan asks for them.
+code = functools.cache(fingerprints.of_code)
+metric_code = functools.cache(fingerprints.of_metric)
+loader_hash = functools.cache(fingerprints.of_loader)
 
 SAE_FILES = ["model.safetensors", "config.yaml", "training.jsonl"]
 
@@ -362,9 +365,7 @@ def published_folder(sweep):
 
 def loader_code(wildcards):
     """Hash of the loader that builds a backbone: it is imported by name, unseen by `code`."""
-    loader = STUDY.backbones[wildcards.backbone]["loader"]
-    folder = fingerprints.SCRIPTS / "visae" / "backbones"
-    return fingerprints.of_modules(folder / f"{loader}_loader.py")
+    return loader_hash(STUDY.backbones[wildcards.backbone]["loader"])
 
 
 def alternatives(names):

@@ -19,8 +19,8 @@ def test_whole_paper_is_planned(repository):
     jobs = plan(repository, config=paper_config())
     assert jobs["train_main"] == jobs["train_jumprelu"] == 5
     assert jobs["train_layer_3"] == 3
-    # Five backbones at block 11, three at block 3, two permuted: 64 training shards each.
-    assert jobs["extract_imagenet_train"] == 10 * 64
+    # Five backbones at block 11, three at block 3, two permuted: 16 training shards each.
+    assert jobs["extract_imagenet_train"] == 10 * 16
     assert jobs["extract_imagenet_val"] == 10 * 4
     assert jobs["join_imagenet_train"] == 10
     assert jobs["score_token_order_localization"] == 2
@@ -35,7 +35,7 @@ def test_one_sae_needs_its_backbone_only(repository):
     jobs = plan(repository, "results/paper/saes/clip/layer11/batchtopk_16x_k128/model.safetensors")
     assert jobs == {
         "index_imagenet": 1,
-        "extract_imagenet_train": 64,
+        "extract_imagenet_train": 16,
         "extract_imagenet_val": 4,
         "join_imagenet_train": 1,
         "join_imagenet_val": 1,

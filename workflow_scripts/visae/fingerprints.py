@@ -46,6 +46,11 @@ def of_metric(metric):
     return of_modules(SCRIPTS / "visae" / "metrics" / f"{metric}.py")
 
 
+def of_loader(loader):
+    """Hash of the module `visae/backbones/{loader}_loader.py` and of what it imports."""
+    return of_modules(SCRIPTS / "visae" / "backbones" / f"{loader}_loader.py")
+
+
 def of_modules(path):
     """Hash of the Python file at `path` and of the `visae` modules it imports, transitively."""
     seen, waiting = set(), [Path(path).resolve()]
