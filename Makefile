@@ -31,7 +31,7 @@ lint: $(READY)
 	PATH="$(abspath $(BIN)):$$PATH" snakemake --lint --configfile profiles/demo/study.yaml --replace-workflow-config
 
 bench: $(READY)
-	for benchmark in benchmarks/bench_*.py; do PYTHONPATH=workflow_scripts $(BIN)/python $$benchmark; done
+	for benchmark in benchmarks/bench_{encoding,metrics,training}.py; do PYTHONPATH=workflow_scripts $(BIN)/python $$benchmark; done
 
 clean:
 	rm -rf results/demo

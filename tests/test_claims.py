@@ -318,7 +318,7 @@ def test_roles_follow_paradigm_layout_and_family_and_never_a_permuted_arm():
     assert "mae" not in Roles.of(configs.checked(arm)).backbones.values()
     paper = Roles.of(configs.checked(paper_config()))
     assert paper.backbones == {name: name for name in NAMES}
-    assert set(paper.tasks.values()) == {"inaturalist", "cub200", "dtd"}
+    assert set(paper.tasks.values()) == {"cub200", "dtd", "inaturalist", "segmentation"}
 
 
 def test_a_run_with_the_papers_ranks_gets_the_papers_verdicts_on_them(claims, printed, paper_ranks):

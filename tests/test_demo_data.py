@@ -57,7 +57,7 @@ def index(demo, name, split):
 @pytest.mark.parametrize(
     "name, splits, per_class, classes",
     [
-        ("photographs", ("train", "val"), (2, 1), 79),
+        ("photographs", ("train", "val"), (2, 1), 54),
         ("digits", ("train", "test"), (3, 2), 10),
         ("textures", ("train1", "val1", "test1"), (2, 2, 2), 9),
         ("textures", ("trainval3", "test3"), (4, 2), 9),
@@ -110,7 +110,7 @@ def test_equal_seeds_give_equal_files_and_other_seeds_do_not(demo, tmp_path):
     assert again == content(demo)
     other = content(write_demo_data(tmp_path, 43, SIZES))
     changed = [path for path in again if path.endswith(".JPEG") and other[path] != again[path]]
-    assert len(changed) > 200
+    assert len(changed) > 150
     assert {path.name for path in tmp_path.iterdir()} == set(DATASETS)
 
 

@@ -33,8 +33,8 @@ class DemoSizes:
     """How many images the demo's data sets have, and their side in pixels."""
 
     image_size: int = 64
-    photographs_train: int = 16
-    """Images per class (79 classes)."""
+    photographs_train: int = 24
+    """Images per class (54 classes)."""
     photographs_val: int = 10
     digits_train: int = 20
     """Images per class (10 classes)."""
