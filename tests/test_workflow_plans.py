@@ -19,9 +19,9 @@ def test_whole_paper_is_planned(repository):
     jobs = plan(repository, config=paper_config())
     assert jobs["train_main"] == jobs["train_jumprelu"] == 5
     assert jobs["train_layer_3"] == 3
-    # Five backbones at block 11, three at block 3, two permuted: 16 training shards each.
-    assert jobs["extract_imagenet_train"] == 10 * 16
-    assert jobs["extract_imagenet_val"] == 10 * 4
+    # Five backbones at block 11, three at block 3, two permuted: 8 training shards each.
+    assert jobs["extract_imagenet_train"] == 10 * 8
+    assert jobs["extract_imagenet_val"] == 10 * 2
     assert jobs["join_imagenet_train"] == 10
     assert jobs["score_token_order_localization"] == 2
     assert "score_token_order_absorption" not in jobs
@@ -35,8 +35,8 @@ def test_one_sae_needs_its_backbone_only(repository):
     jobs = plan(repository, "results/paper/saes/clip/layer11/batchtopk_16x_k128/model.safetensors")
     assert jobs == {
         "index_imagenet": 1,
-        "extract_imagenet_train": 16,
-        "extract_imagenet_val": 4,
+        "extract_imagenet_train": 8,
+        "extract_imagenet_val": 2,
         "join_imagenet_train": 1,
         "join_imagenet_val": 1,
         "train_main": 1,
