@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from figure_fixtures import LABELS, STYLES, assert_fits_and_counts, assert_labels_are_apart, texts
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.colors import to_rgb
-from matplotlib.text import Text
 
 from visae.figures import (
     figure_1a,
@@ -25,9 +25,7 @@ from visae.figures import (
 from visae.tables import paper, summaries
 from visae.tables.scores import METRIC_LABELS, headlines
 
-LABELS = {"dinov2": "DINOv2", "clip": "CLIP", "siglip": "SigLIP", "deit": "DeiT", "mae": "MAE"}
 PAPER = list(LABELS)
-STYLES = style.backbone_styles(LABELS)
 
 
 def headline_rows(backbones=PAPER, expansions=(8, 16, 32), targets=(64, 128), sweep="main",
@@ -128,60 +126,20 @@ def figures(request):
     return all_figures(request.param)
 
 
-def texts(figure):
-    return [text.get_text() for text in figure.findobj(Text) if text.get_text()]
-
-
 def test_no_label_covers_another_or_leaves_the_page(figures):
     for name, figure in figures.items():
-        figure.draw_without_rendering()
-        labels = [
-            (text.get_text(), Text.get_window_extent(text))  # of an annotation without its leader
-            for text in figure.findobj(Text)
-            if text.get_visible() and text.get_text().strip() and text.get_rotation() % 90 == 0
-        ]
-        shown = [label for label in labels if _in_an_axis_that_is_drawn(label, figure)]
-        page = figure.bbox
-        for i, (text, box) in enumerate(shown):
-            assert page.x0 - 1 <= box.x0, (name, text)
-            assert box.x1 <= page.x1 + 1, (name, text)
-            assert page.y0 - 1 <= box.y0, (name, text)
-            assert box.y1 <= page.y1 + 1, (name, text)
-            for other_text, other in shown[i + 1 :]:
-                across = min(box.x1, other.x1) - max(box.x0, other.x0)
-                along = min(box.y1, other.y1) - max(box.y0, other.y0)
-                assert min(across, along) < 2, (name, text, other_text)
+        assert_labels_are_apart(name, figure)
 
 
-def _in_an_axis_that_is_drawn(label, figure):
-    """Ticks outside an axis' limits, and those of a switched-off axis, are not drawn."""
-    text, _ = label
-    for axes in figure.axes:
-        for axis, (low, high) in ((axes.xaxis, axes.get_xlim()), (axes.yaxis, axes.get_ylim())):
-            low, high = sorted((low, high))
-            for tick in axis.get_major_ticks():
-                for tick_label in (tick.label1, tick.label2):
-                    drawn = axes.axison and low <= tick.get_loc() <= high
-                    if tick_label.get_text() == text and not drawn:
-                        return False
-    return True
-
-
-def test_widths_and_letters_fit_a_column_or_a_page(figures):
+def test_every_figure_fits_a_page_and_tells_how_many(figures):
     for name, figure in figures.items():
-        assert figure.get_figwidth() <= style.PAGE_WIDTH, name
-        sizes = [text.get_fontsize() for text in figure.findobj(Text) if text.get_text()]
-        assert min(sizes) >= style.SMALL, name
-
-
-def test_every_figure_tells_how_many(figures):
-    for name, figure in figures.items():
-        assert any("n = " in text for text in texts(figure)), name
+        assert_fits_and_counts(name, figure)
 
 
 _SAVE_TWO = """
 import sys
 from pathlib import Path
+import visae.examples, visae.figures.figure_5
 from test_figures import *
 rows = paper.table_3(headline_rows(), "main").rows
 figures = {

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
+from figure_fixtures import STYLES, assert_fits_and_counts, assert_labels_are_apart, texts
 from matplotlib.patches import Rectangle
 from matplotlib.text import Text
-from test_figures import STYLES, _in_an_axis_that_is_drawn, texts
 
 from visae.figures import evaluators, figure_2b, figure_5, figure_7, figure_8, style, token_order
 from visae.tables.audit import KINDS
@@ -17,6 +17,7 @@ BACKBONES = list(STYLES)
 TASKS = {"retrieval": "Retrieval", "cub200": "CUB-200", "dtd": "DTD",
          "inaturalist": "iNaturalist", "segmentation": "Segmentation"}  # fmt: skip
 HYPOTHESES = {("localization", "segmentation"): "H1", ("preservation", "retrieval"): "H3"}
+AUDITED = "batchtopk_16x_k192", "imagenet/val"
 LONG = style.backbone_styles({name: f"{look.label} ViT-B/16" for name, look in STYLES.items()})
 
 
@@ -89,7 +90,7 @@ def all_figures(hard):
     spaces = BACKBONES if hard else ["dinov2", "clip"]
     return {
         "figure_2b": figure_2b.draw(cells, METRIC_LABELS, names, HYPOTHESES),
-        "figure_5": figure_5.draw(examples([("mae", KINDS[1])] if hard else ()), styles),
+        "figure_5": figure_5.draw(examples([("mae", KINDS[1])] if hard else ()), styles, *AUDITED),
         "figure_7": figure_7.draw(cells, METRIC_LABELS, names),
         "figure_8": figure_8.draw(selection, METRIC_LABELS, names, styles),
         "evaluators": evaluators.draw(m5_rows(spaces, ("mae",) if hard else ()), styles),
@@ -104,38 +105,19 @@ def figures(request):
 
 def test_no_label_covers_another_or_leaves_the_page(figures):
     for name, figure in figures.items():
-        figure.draw_without_rendering()
-        shown = [
-            (text.get_text(), Text.get_window_extent(text))
-            for text in figure.findobj(Text)
-            if text.get_visible() and text.get_text().strip() and text.get_rotation() % 90 == 0
-        ]
-        shown = [label for label in shown if _in_an_axis_that_is_drawn(label, figure)]
-        page = figure.bbox
-        for i, (text, box) in enumerate(shown):
-            assert page.x0 - 1 <= box.x0, (name, text)
-            assert box.x1 <= page.x1 + 1, (name, text)
-            assert page.y0 - 1 <= box.y0, (name, text)
-            assert box.y1 <= page.y1 + 1, (name, text)
-            for other_text, other in shown[i + 1 :]:
-                across = min(box.x1, other.x1) - max(box.x0, other.x0)
-                along = min(box.y1, other.y1) - max(box.y0, other.y0)
-                assert min(across, along) < 2, (name, text, other_text)
+        assert_labels_are_apart(name, figure)
 
 
-def test_widths_letters_and_counts(figures):
+def test_every_figure_fits_a_page_and_tells_how_many(figures):
     for name, figure in figures.items():
-        assert figure.get_figwidth() <= style.PAGE_WIDTH + 1e-9, name
-        sizes = [text.get_fontsize() for text in figure.findobj(Text) if text.get_text()]
-        assert min(sizes) >= style.SMALL, name
-        assert any("n = " in text for text in texts(figure)), name
+        assert_fits_and_counts(name, figure)
 
 
 def test_equal_inputs_give_equal_files(tmp_path):
     """The two that differ most from the figures that test_figures saves: images and cells."""
     for turn in "ab":
         cells = figure_2b.draw(cell_table(0.5), METRIC_LABELS, {"dtd": "DTD"}, {})
-        for name, figure in (("5", figure_5.draw(examples(), STYLES)), ("2b", cells)):
+        for name, figure in (("5", figure_5.draw(examples(), STYLES, *AUDITED)), ("2b", cells)):
             style.save(figure, tmp_path / turn / f"{name}.pdf", tmp_path / turn / f"{name}.png")
     paths = list((tmp_path / "a").iterdir())
     assert len(paths) == 4
@@ -189,37 +171,58 @@ def test_figure_8_says_what_the_run_found_and_what_it_lacks():
     assert "not computed\nin this run" in words
 
 
-def test_overlays_cover_the_active_patches_and_no_others():
+def test_overlays_tint_patches_by_their_code():
     image = np.full((10, 10, 3), 200, dtype=np.uint8)
     map_hw = np.zeros((3, 3))
     map_hw[0, 2], map_hw[1, 1] = 2.0, 1.0
     shown = figure_5.overlaid(image, map_hw)
     quiet = shown[9, 9]
-    assert (quiet < 200 / 255).all()
+    assert quiet[0] == quiet[1] == quiet[2]
     np.testing.assert_allclose(shown[0, 0], quiet)
     # Stronger codes are tinted more: less blue in orange.
-    assert shown[0, 9, 2] < shown[4, 4, 2] < 200 / 255
-    assert shown[4, 4, 0] > quiet[0]
+    assert shown[0, 9, 2] < shown[4, 4, 2] < quiet[2]
     # Patches end where the grid's lines fall, also when 3 does not divide 10.
     assert [bool(np.allclose(shown[0, c], shown[0, 9])) for c in (5, 6, 7)] == [False, False, True]
-    silent = figure_5.overlaid(image, np.zeros((3, 3)))
+    # Like Moran's I, it tells no difference between a map and the same shifted and scaled.
+    np.testing.assert_allclose(figure_5.overlaid(image, 3 * map_hw + 1), shown)
+    silent = figure_5.overlaid(image, np.full((3, 3), 0.5))
     np.testing.assert_allclose(silent, np.broadcast_to(quiet, silent.shape))
 
 
-def test_figure_5_shows_every_image_of_every_feature():
-    figure = figure_5.draw(examples([("mae", KINDS[1])]), STYLES)
+def test_figure_5_shows_every_image_of_every_feature_beside_its_codes():
+    figure = figure_5.draw(examples([("mae", KINDS[1])]), STYLES, *AUDITED)
     assert sum(len(axes.images) for axes in figure.axes) == 9
-    assert "top 5 %: none evaluable" in texts(figure)
+    words = texts(figure)
+    assert words.count("none evaluable") == 1
+    assert words.count("feature 12345\nI = −0.004") == 9
+    assert any("batchtopk_16x_k192" in text and "n = 4 images of imagenet/val" in text
+               for text in words)  # fmt: skip
     example = examples()[0]
     example = {**example, "images": example["images"][:3], "maps": example["maps"][:3]}
-    whole = figure_5.mosaic(example, columns=2)
-    assert whole.shape == (49, 49, 3)
-    for index, (row, column) in enumerate(((0, 0), (0, 25), (25, 0))):
-        np.testing.assert_array_equal(
-            whole[row : row + 24, column : column + 24],
-            figure_5.overlaid(example["images"][index], example["maps"][index]),
-        )
-    assert (whole[25:, 25:] == 1).all()
+    whole = figure_5.mosaic(example)
+    assert whole.shape == (3 * 25 - 1, 49, 3)
+    for number, (image, map_hw) in enumerate(zip(example["images"], example["maps"], strict=True)):
+        row = whole[25 * number : 25 * number + 24]
+        np.testing.assert_array_equal(row[:, :24], image / 255)
+        np.testing.assert_array_equal(row[:, 25:], figure_5.overlaid(image, map_hw))
+    assert (whole[24] == 1).all()
+    assert (whole[:, 24] == 1).all()
+
+
+@pytest.mark.parametrize("number", [1, 2, 7])
+def test_figure_5_fits_any_number_of_backbones(number):
+    names = [*BACKBONES, "sixth", "seventh"][:number]
+    styles = style.backbone_styles({name: f"{name.title()} ViT-B" for name in names})
+    found = [example | {"backbone": name} for name in names for example in examples()[:2]]
+    figure = figure_5.draw(found, styles, *AUDITED)
+    assert_labels_are_apart(number, figure)
+    assert_fits_and_counts(number, figure)
+    assert sum(len(axes.images) for axes in figure.axes) == 2 * number
+
+
+def test_figure_5_can_be_drawn_without_any_feature():
+    words = texts(figure_5.draw([], STYLES, *AUDITED))
+    assert words.count("none evaluable") == 2 * len(BACKBONES)
 
 
 def test_own_space_is_in_brackets_and_table_5_is_framed():

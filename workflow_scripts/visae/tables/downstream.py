@@ -7,7 +7,6 @@ the correlations printed in the paper rebuild from.
 """
 
 import csv
-import statistics as summary
 from typing import NamedTuple
 
 from visae import statistics
@@ -20,7 +19,7 @@ from visae.downstream.results import (
 )
 from visae.tables.layout import Column, Table
 from visae.tables.scores import HEADLINE
-from visae.tables.summaries import backbone_means
+from visae.tables.summaries import backbone_means, summarised
 
 LOWER_IS_BETTER = ("fvu", "absorption")
 """Metrics whose low values are good (the scores say so too)."""
@@ -154,39 +153,21 @@ def table_6(rows, sweep):
     """
     values = _values(rows, sweep)
     tasks = [task for task in _tasks(values) if task.startswith(CLASSIFICATION)]
-    lines = []
-    for backbone in _backbones(values):
-        for task in tasks:
-            raw = _raw(values, task, backbone)
-            recon = list(values.get((task, backbone, "reconstructed"), {}).values())
-            known = [value for value in recon if value is not None]
-            mean, std = _mean_std(known)
-            kept, kept_std = _mean_std([value / raw for value in known] if raw else [])
-            lines.append(
-                {
-                    "backbone": backbone,
-                    "dataset": task.removeprefix(CLASSIFICATION),
-                    "raw": raw,
-                    "recon_mean": mean,
-                    "recon_std": std,
-                    "preservation_mean": kept,
-                    "preservation_std": kept_std,
-                    "saes": len(known),
-                    "missing": len(recon) - len(known),
-                }
-            )
+    lines = [
+        {
+            "backbone": backbone,
+            "dataset": task.removeprefix(CLASSIFICATION),
+            **_against_raw(values, task, backbone, "reconstructed", "recon", "preservation"),
+        }
+        for backbone in _backbones(values)
+        for task in tasks
+    ]
     return Table(
         f"Table 6: accuracy on other data sets, sweep {sweep}",
         (
             Column("backbone", "Backbone"),
             Column("dataset", "Data set"),
-            Column("raw", "raw", digits=3),
-            Column("recon_mean", "reconstructed", digits=3),
-            Column("recon_std", "± std", digits=3),
-            Column("preservation_mean", "preservation", digits=3),
-            Column("preservation_std", "± std", digits=3),
-            Column("saes", "SAEs"),
-            Column("missing", "missing"),
+            *_columns_against_raw("recon", "reconstructed", "preservation"),
         ),
         lines,
         ("std: sample standard deviation over SAEs. preservation: reconstructed / raw.",),
@@ -200,42 +181,54 @@ def codes_lift(rows, sweep):
     codes' value and of the lift (codes / raw, for each SAE).
     """
     values = _values(rows, sweep)
-    lines = []
-    for task in _tasks(values):
-        for backbone in _backbones(values):
-            raw = _raw(values, task, backbone)
-            codes = list(values.get((task, backbone, "codes"), {}).values())
-            known = [value for value in codes if value is not None]
-            mean, std = _mean_std(known)
-            lift, lift_std = _mean_std([value / raw for value in known] if raw else [])
-            lines.append(
-                {
-                    "task": task,
-                    "backbone": backbone,
-                    "raw": raw,
-                    "codes_mean": mean,
-                    "codes_std": std,
-                    "lift_mean": lift,
-                    "lift_std": lift_std,
-                    "saes": len(known),
-                    "missing": len(codes) - len(known),
-                }
-            )
+    lines = [
+        {
+            "task": task,
+            "backbone": backbone,
+            **_against_raw(values, task, backbone, "codes", "codes", "lift"),
+        }
+        for task in _tasks(values)
+        for backbone in _backbones(values)
+    ]
     return Table(
         f"Codes lift, sweep {sweep}",
         (
             Column("task", "Task"),
             Column("backbone", "Backbone"),
-            Column("raw", "raw", digits=3),
-            Column("codes_mean", "codes", digits=3),
-            Column("codes_std", "± std", digits=3),
-            Column("lift_mean", "lift", digits=3),
-            Column("lift_std", "± std", digits=3),
-            Column("saes", "SAEs"),
-            Column("missing", "missing"),
+            *_columns_against_raw("codes", "codes", "lift"),
         ),
         lines,
         ("lift: value of all codes / value of raw features. std: sample, over SAEs.",),
+    )
+
+
+def _against_raw(values, task, backbone, representation, name, ratio):
+    """The part of a line that `_columns_against_raw` shows; see there."""
+    raw = _raw(values, task, backbone)
+    own = list(values.get((task, backbone, representation), {}).values())
+    of_saes = summarised(own)
+    of_raw = summarised([value / raw for value in own if value is not None] if raw else [])
+    return {
+        "raw": raw,
+        f"{name}_mean": of_saes.mean,
+        f"{name}_std": of_saes.std,
+        f"{ratio}_mean": of_raw.mean,
+        f"{ratio}_std": of_raw.std,
+        "saes": of_saes.saes,
+        "missing": of_saes.missing,
+    }
+
+
+def _columns_against_raw(name, heading, ratio):
+    """The value of raw features, that of a representation over SAEs, and their ratio."""
+    return (
+        Column("raw", "raw", digits=3),
+        Column(f"{name}_mean", heading, digits=3),
+        Column(f"{name}_std", "± std", digits=3),
+        Column(f"{ratio}_mean", ratio, digits=3),
+        Column(f"{ratio}_std", "± std", digits=3),
+        Column("saes", "SAEs"),
+        Column("missing", "missing"),
     )
 
 
@@ -282,14 +275,6 @@ def table_8(lifts):
     )
 
 
-def _mean_std(values):
-    """Mean and sample standard deviation; None where there are too few values."""
-    return (
-        summary.fmean(values) if values else None,
-        summary.stdev(values) if len(values) > 1 else None,
-    )
-
-
 # ---------------------------------------------------------------- metrics against tasks
 
 
@@ -331,10 +316,7 @@ def transfer_values(score_rows, sweep):
             of_task = collected.setdefault(prefix + dataset, {})
             of_task.setdefault(row["backbone"], []).append(row["value"])
     return {
-        task: {
-            backbone: _mean_std([value for value in values if value is not None])[0]
-            for backbone, values in of_task.items()
-        }
+        task: {backbone: summarised(values).mean for backbone, values in of_task.items()}
         for task, of_task in collected.items()
     }
 

@@ -1,9 +1,34 @@
 """Summaries of a sweep by backbone: what the profiles, rankings and comparisons are drawn from."""
 
 import statistics
+from typing import NamedTuple
 
 from visae.tables.layout import Column, Table
 from visae.tables.scores import METRIC_LABELS, headlines
+
+
+class Summary(NamedTuple):
+    """Values over SAEs."""
+
+    mean: float | None
+    std: float | None
+    """Sample standard deviation; None below two known values."""
+    saes: int
+    """How many have a value."""
+    missing: int
+    """How many have none."""
+
+
+def summarised(values):
+    """The Summary of some values, of which those that are None count as missing."""
+    values = list(values)
+    known = [value for value in values if value is not None]
+    return Summary(
+        statistics.fmean(known) if known else None,
+        statistics.stdev(known) if len(known) > 1 else None,
+        len(known),
+        len(values) - len(known),
+    )
 
 
 def backbone_means(rows, sweep):
@@ -40,14 +65,10 @@ def backbone_means(rows, sweep):
 
 
 def _mean_line(metric, backbone, scores):
-    values = [score["value"] for score in scores if score["value"] is not None]
     return {
         "metric": metric,
         "backbone": backbone,
-        "mean": statistics.fmean(values) if values else None,
-        "std": statistics.stdev(values) if len(values) > 1 else None,
-        "saes": len(values),
-        "missing": len(scores) - len(values),
+        **summarised(score["value"] for score in scores)._asdict(),
         "higher_is_better": scores[0]["higher_is_better"],
     }
 

@@ -1,0 +1,49 @@
+"""Look up two features of one SAE per backbone: their top images, and where they are active."""
+
+from pathlib import Path
+
+import torch
+
+from visae.cache import ActivationCache
+from visae.examples import write_examples
+from visae.images.index import read_index
+from visae.job import run
+from visae.patch_maps import feature_examples
+from visae.reductions import SaeReductions
+from visae.sae.checkpoint import check_fits, load_sae
+from visae.scores import read_arrays
+from visae.tables.audit import audit_features
+
+
+def body(snakemake):
+    torch.set_num_threads(snakemake.threads)
+    files, root = snakemake.input, Path(snakemake.params.root)
+    index = read_index(files.index, files.classes)
+    image_paths = {record.image_id: root / record.path for record in index.images}
+    for arrays, encoded, cached, weights, output in zip(
+        files.arrays,
+        files.reductions,
+        files.caches,
+        files.saes,
+        snakemake.output.examples,
+        strict=True,
+    ):
+        moran_f, folder = read_arrays(arrays)["moran"], Path(weights).parent
+        sae = load_sae(folder)
+        with ActivationCache(cached) as cache, SaeReductions(encoded) as reductions:
+            check_fits(sae, cache.info, folder)
+            examples = feature_examples(
+                audit_features(moran_f), moran_f, reductions, cache, sae, image_paths
+            )
+            about = {
+                "backbone": cache.info.backbone,
+                "layer": cache.info.layer,
+                "sae": folder.name,
+                "split": f"{cache.info.dataset}/{cache.info.split}",
+                "sae_fingerprint": sae.fingerprint,
+                "cache_fingerprint": cache.fingerprint,
+            }
+        write_examples(output, examples, about)
+
+
+run(body, snakemake)  # noqa: F821
