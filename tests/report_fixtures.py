@@ -1,0 +1,230 @@
+"""A small study's files, written by hand, and the page that is made of them."""
+
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import yaml
+from PIL import Image
+from study_fixtures import ROOT
+from workflow_fixtures import tiny_config
+
+from visae.files import write_json, write_text
+from visae.images.index import ClassRecord, ImageRecord, build_index, write_classes, write_images
+from visae.metrics.localization import localization
+from visae.provenance import provenance
+from visae.reductions import SaeUnit, write_sae_reductions
+from visae.report.page import Sources, build
+from visae.scores import write_score
+from visae.study import Study
+from visae.tables import paper
+from visae.tables.layout import Column, Table, write
+from visae.tables.scores import read_scores, scores_table
+
+IMAGES, FEATURES = 12, 40
+HOSTILE = '<script>alert("claim")</script> & more'
+UNDEFINED = "every image has the same label, so that nothing can be told apart"
+SHOWS = {
+    "evaluators": "every space",
+    "figure_1a": "a first figure",
+    "figure_4": "a much later figure",
+}
+
+
+def colour(image):
+    """The colour of the image of this number: all are told apart after WebP's loss."""
+    return (20 + 19 * image, 240 - 19 * image, 60 + 90 * (image % 3))
+
+
+def codes_of(sae):
+    """Planted codes [F, N] of the SAE of this number: image (f + i + sae) mod N comes i-th."""
+    rows = np.arange(FEATURES)[:, None]
+    ranks = (np.arange(IMAGES) - rows - sae) % IMAGES
+    return np.float32(8.0) / (1 + ranks)
+
+
+def write_study(folder):
+    """(study, sources) of a study with two backbones and two SAEs each."""
+    config = tiny_config()
+    config["datasets"]["photographs"]["root"] = str(folder / "images")
+    study = Study(config)
+    index = _images(folder)
+    files = {"localization": [], "monosemanticity": [], "fvu": [], "reductions": [], "logs": []}
+    for number, sae in enumerate(study.saes()):
+        place = folder / f"{sae.backbone}" / sae.spec.name
+        about = {
+            **{"backbone": sae.backbone, "layer": sae.layer, "name": sae.spec.name},
+            **{"family": sae.spec.family, "expansion_factor": sae.spec.expansion_factor},
+            **{"k": sae.spec.k, "sweep": sae.sweep},
+        }
+        files["localization"].append(_localization(place, about, number))
+        files["monosemanticity"].append(_monosemanticity(place, number))
+        files["fvu"].append(_fvu(place, about, undefined=number == 0))
+        files["reductions"].append(_reductions(place, index, number))
+        files["logs"].append(_log(place, number))
+        write_text(place / "config.yaml", yaml.safe_dump({"data": _data(sae.backbone)}))
+    tables = _tables(folder, [*files["localization"], *files["fvu"]])
+    write_text(folder / "benchmarks/train/main.tsv", "s\tmax_rss\tcpu_time\n1\t5\t1\n60\t512\t90\n")
+    write_text(folder / "benchmarks/quick.tsv", "s\tmax_rss\tcpu_time\n0.04\tNA\t-\n")
+    sources = Sources(
+        figures=[_figure(folder, name) for name in SHOWS],
+        tables=[path for path in tables if path.suffix == ".csv"],
+        markdown=[path for path in tables if path.suffix == ".md"],
+        logs=files["logs"],
+        sae_configs=[path.parent / "config.yaml" for path in files["logs"][::2]],
+        reductions=files["reductions"],
+        scores={name: files[name] for name in ("localization", "monosemanticity")},
+        index=folder / "val.csv",
+        classes=folder / "classes.csv",
+        claims=ROOT / "resources/claims.yaml",
+        published=ROOT / "resources/published_values.csv",
+        contradictions=ROOT / "docs/inconsistencies.md",
+        benchmarks=folder / "benchmarks",
+    )
+    return study, sources
+
+
+def build_page(study, sources):
+    """The page of `write_study`."""
+    settings = {"evaluators": {}, "figure_1a": {"arms": [1, 2]}, "figure_4": {"sweep": "main"}}
+    return build(study, sources, SHOWS, settings)
+
+
+def _images(folder):
+    records = []
+    for number in range(IMAGES):
+        path = folder / "images" / f"{number:02d}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (64, 80), colour(number)).save(path)
+        records.append(ImageRecord(f"image_{number:02d}", path.name, number % 2, f"c{number % 2}"))
+    index = build_index(records, [ClassRecord(0, "c0"), ClassRecord(1, "c1")], "the test")
+    write_images(folder / "val.csv", index)
+    write_classes(folder / "classes.csv", index)
+    return index
+
+
+def _localization(place, about, number):
+    moran = 100.0 * np.linspace(-0.1, 0.5 + 0.01 * number, FEATURES)
+    score = localization(
+        np.broadcast_to(moran, (2, 1, FEATURES)), np.full((1, FEATURES), 100), [5], (8, 8)
+    )
+    inputs = {"sae": f"{number:016d}", "photographs/val": "0123456789abcdef"}
+    write_score(place / "localization.json", score, about, provenance("c0de", inputs))
+    return place / "localization.json"
+
+
+def _monosemanticity(place, number):
+    scored = np.arange(0, FEATURES, 2)
+    values = np.linspace(0.2, 0.9, len(scored)) + 0.001 * number
+    np.savez(place / "monosemanticity.npz", features=scored, monosemanticity=values)
+    return place / "monosemanticity.json"
+
+
+def _fvu(place, about, undefined):
+    found = {"value": None, "reason": UNDEFINED} if undefined else {"value": 0.25, "reason": None}
+    content = {
+        **{"metric": "fvu", "definition": "share of variance left over", "sae": about},
+        **{"higher_is_better": False, "readings": {"l0": 8.0, "dead": None}},
+    }
+    write_json(place / "fvu.json", content | found)
+    return place / "fvu.json"
+
+
+def _reductions(place, index, number):
+    cache = SimpleNamespace(
+        path="none",
+        images=IMAGES,
+        tokens=IMAGES * 64,
+        labels=np.array([record.label for record in index.images]),
+        image_ids=[record.image_id for record in index.images],
+        fingerprint="cache",
+        info=SimpleNamespace(grid=(8, 8), width=4, dataset="photographs"),
+    )
+    unit = SaeUnit(
+        codes_max=codes_of(number).T,
+        reconstructions_max=np.zeros((IMAGES, 4), np.float32),
+        firing_count=np.ones(FEATURES, np.int64),
+        squared_error=1.0,
+        moran_sum=np.zeros((2, 1, FEATURES)),
+        moran_images=np.zeros((1, FEATURES), np.int64),
+    )
+    attributes = {"sae": place.name, "sae_fingerprint": "sae"}
+    path = place / "reductions.h5"
+    with write_sae_reductions(path, cache, FEATURES, [5], 1e-8, attributes) as writer:
+        writer.add(unit)
+    return path
+
+
+def _log(place, number):
+    """Loss falls tenfold per window, L0 is constant; the last SAE was imported."""
+    windows = [
+        {"step": 100 * (i + 1), "tokens": i, "loss": 10.0**-i, "l0": 8.0, "dead_fraction": i / 4}
+        for i in range(3)
+    ]
+    text = "" if number == 3 else "".join(json.dumps(window) + "\n" for window in windows)
+    write_text(place / "training.jsonl", text)
+    return place / "training.jsonl"
+
+
+def _data(backbone):
+    return {
+        **{"backbone": backbone, "layer": 3, "model": "vit", "weights_fingerprint": "feed"},
+        **{"token_order": "raster", "dataset": "photographs", "split": "train", "images": 1296},
+        "cache_fingerprint": "beef",
+    }
+
+
+def _tables(folder, scores):
+    """scores and a long table without Markdown, table_3, a table with gaps, claims."""
+    folder = folder / "tables"
+    write(scores_table(scores), folder / "scores.csv")
+    long = Table(
+        "long",
+        (Column("number", "Number"), Column("reason", "Reason"), Column("text", "Text")),
+        [
+            {"number": None if i == 7 else i % 100 + 0.5, "reason": "seven" if i == 7 else None,
+             "text": f'row {i}, "quoted"'}
+            for i in range(700)
+        ],
+    )  # fmt: skip
+    write(long, folder / "downstream.csv")
+    rows = read_scores(folder / "scores.csv")
+    write(paper.table_3(rows, "main"), folder / "table_3.csv", folder / "table_3.md")
+    gaps = Table(
+        "Table 1: a | b",
+        (Column("name", "Name"), Column("value", "η²", digits=2), Column("reason", "reason")),
+        [
+            {"name": "ten", "value": 10.126, "reason": None},
+            {"name": "none", "value": None, "reason": UNDEFINED},
+            {"name": "two", "value": -2.0, "reason": None},
+        ],
+        ("A note.",),
+    )
+    write(gaps, folder / "table_1.csv", folder / "table_1.md")
+    names = ("id", "claim", "place", "published", "found", "difference", "verdict", "rule")
+    claims = Table(
+        "The paper's claims",
+        tuple(Column(name, name) for name in (*names, "reason")),
+        [
+            _claim("one", HOSTILE, "0.5", "0.4", "−0.1", "differs"),
+            _claim("two", "Second.", "3", "3", "0", "reproduced"),
+            _claim("three", "Third.", "1", None, None, "not computable here", UNDEFINED),
+        ],
+    )
+    write(claims, folder / "claims.csv")
+    write_text(folder / "claims.md", "# The paper's claims\n\n3 claims\n")
+    return sorted(folder.iterdir())
+
+
+def _claim(name, claim, published, found, difference, verdict, reason=None):
+    return {
+        **{"id": name, "claim": claim, "place": "Sec. 1", "published": published, "found": found},
+        **{"difference": difference, "verdict": verdict, "rule": "= 3", "reason": reason},
+    }
+
+
+def _figure(folder, name):
+    path = folder / "figures" / f"{name}.png"
+    path.parent.mkdir(exist_ok=True)
+    Image.new("RGB", (600, 300), (len(SHOWS[name]), 9, 9)).save(path)
+    return path

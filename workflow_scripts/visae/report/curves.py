@@ -1,0 +1,73 @@
+"""Training curves of one SAE as points of small SVG panels."""
+
+import json
+import math
+from pathlib import Path
+from typing import NamedTuple
+
+from visae.report.cells import number
+
+WIDTH, HEIGHT = 180, 64
+"""Of a panel, in SVG units."""
+
+_MOST_POINTS = 120
+
+# Key of a logging window, its name, and whether its axis is logarithmic.
+_PANELS = (
+    ("loss", "loss", True),
+    ("l0", "L0", False),
+    ("dead_fraction", "dead features", False),
+)
+
+
+class Panel(NamedTuple):
+    """One curve: the `points` of an SVG polyline, and the numbers that stand beside it."""
+
+    name: str
+    logarithmic: bool
+    points: str
+    first: str
+    last: str
+    low: str
+    high: str
+
+
+class Curves(NamedTuple):
+    """The panels of one SAE and the last step that was logged."""
+
+    panels: list
+    steps: str
+
+
+def read_curves(path):
+    """The curves in a `training.jsonl`; None if it is empty (an imported SAE)."""
+    lines = Path(path).read_text(encoding="utf-8").splitlines()
+    windows = [json.loads(line) for line in lines]
+    if not windows:
+        return None
+    every = -(-len(windows) // _MOST_POINTS)
+    kept = [*windows[:-1:every], windows[-1]]
+    steps = [window["step"] for window in kept]
+    panels = [
+        _panel(name, logarithmic, steps, [window[key] for window in kept])
+        for key, name, logarithmic in _PANELS
+    ]
+    return Curves(panels, number(steps[-1]))
+
+
+def _panel(name, logarithmic, steps, values):
+    # A loss of exactly 0 has no place on a logarithmic axis.
+    logarithmic = logarithmic and min(values) > 0
+    heights = [math.log(value) for value in values] if logarithmic else values
+    low, high = min(heights), max(heights)
+    points = " ".join(
+        f"{WIDTH * step / steps[-1]:.1f},{HEIGHT * _fall(height, low, high):.1f}"
+        for step, height in zip(steps, heights, strict=True)
+    )
+    ends = (values[0], values[-1], min(values), max(values))
+    return Panel(name, logarithmic, points, *(number(float(value), 3) for value in ends))
+
+
+def _fall(height, low, high):
+    """How far below the top a height is, 0 … 1; a constant runs through the middle."""
+    return (high - height) / (high - low) if high > low else 0.5

@@ -1,0 +1,110 @@
+"""The page: everything that the study left behind, put into one HTML document."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import jinja2
+from markupsafe import Markup
+
+from visae.images.index import read_index
+from visae.report.cells import gap, number, title_of
+from visae.report.claims import read_contradictions, read_verdicts
+from visae.report.curves import HEIGHT, WIDTH
+from visae.report.figures import read_figures
+from visae.report.provenance import read_provenance
+from visae.report.saes import example_files, sae_views
+from visae.report.summary import counted_figures, summarise
+from visae.report.tables import read_rows, read_tables
+from visae.report.thumbnails import SIDE, draw_sheet
+from visae.tables.published import read_published
+from visae.tables.scores import METRIC_LABELS, read_scores
+
+HERE = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Sources:
+    """The files that the page is made of (see docs/formats.md)."""
+
+    figures: list
+    """PNG."""
+    tables: list
+    """CSV, `scores` and `claims` among them."""
+    markdown: list
+    """The same tables as Markdown, as far as they have such a view."""
+    logs: list
+    """`training.jsonl` of every SAE, in the order of `Study.saes`."""
+    sae_configs: list
+    """`config.yaml` of one SAE per sweep and backbone."""
+    reductions: list
+    """Of every SAE of the main sweep on the evaluation split, in the order of `Study.saes`."""
+    scores: dict
+    """`localization` and `monosemanticity` → their scores of these SAEs, in the same order."""
+    index: str
+    classes: str
+    """Of the evaluation split."""
+    claims: str
+    published: str
+    contradictions: str
+    """Files of the repository: claims, published numbers, docs/inconsistencies.md."""
+    benchmarks: str
+    """The folder of the jobs' records; what is there is shown."""
+
+
+def build(study, sources, shows, settings):
+    """The page of `study` as HTML.
+
+    shows: figure → what it shows. settings: figure → the settings of its rule, which say what
+    sweeps it is drawn from.
+    """
+    paths = {Path(path).stem: path for path in sources.tables}
+    scores = read_scores(paths["scores"])
+    examples = example_files(sources.reductions, sources.scores)
+    views = sae_views(study, scores, sources.logs, examples)
+    pictures = _pictures(study, sources, views)
+    return _environment().get_template("page.html.jinja").render(
+        study=study,
+        summary=summarise(study, read_rows(paths["table_3"]), read_published(sources.published)),
+        figures=read_figures(sources.figures, shows, counted_figures(settings, study)),
+        tables=[t for t in read_tables(sources.tables, sources.markdown) if t.name != "claims"],
+        claims=read_verdicts(paths["claims"], sources.claims),
+        contradictions=read_contradictions(sources.contradictions),
+        saes=views,
+        metrics=METRIC_LABELS,
+        lower_is_better=_lower_is_better(scores),
+        unscored=gap("its sweep is not scored on this metric"),
+        images={record.image_id: record for record in pictures},
+        sheet=draw_sheet(pictures, study.config["datasets"][study.evaluation.dataset]["root"]),
+        provenance=read_provenance(
+            study.config, sources.scores["localization"], sources.sae_configs, sources.benchmarks
+        ),
+    )  # fmt: skip
+
+
+def _lower_is_better(rows):
+    return {row["metric"] for row in rows if row["higher_is_better"] is False}
+
+
+def _pictures(study, sources, views):
+    """The index's records of the images that examples show, in the order of the index."""
+    shown = {image for view in views for example in view.examples for image, _ in example.images}
+    index = read_index(sources.index, sources.classes)
+    return [record for record in index.images if record.image_id in shown]
+
+
+def _environment():
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(HERE / "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    assets = (HERE / "assets").iterdir()
+    environment.globals |= {
+        "assets": {path.name: Markup(path.read_text(encoding="utf-8")) for path in assets},
+        "panel": {"width": WIDTH, "height": HEIGHT},
+        "side": SIDE,
+    }
+    environment.filters |= {"number": number, "title_of": title_of}
+    return environment

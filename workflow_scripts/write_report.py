@@ -1,0 +1,30 @@
+"""The study's report: one HTML file with everything in it."""
+
+from visae.files import write_text
+from visae.job import run
+from visae.report.page import Sources, build
+from visae.study import Study
+
+
+def body(snakemake):
+    params, files = snakemake.params, snakemake.input
+    sources = Sources(
+        figures=files.figures,
+        tables=files.tables,
+        markdown=files.markdown,
+        logs=files.logs,
+        sae_configs=files.sae_configs,
+        reductions=files.reductions,
+        scores={"localization": files.localization, "monosemanticity": files.monosemanticity},
+        index=files.index,
+        classes=files.classes,
+        claims=files.claims,
+        published=files.published,
+        contradictions=files.contradictions,
+        benchmarks=params.benchmarks,
+    )
+    page = build(Study(params.config), sources, params.shows, params.settings)
+    write_text(snakemake.output.page, page)
+
+
+run(body, snakemake)  # noqa: F821
