@@ -106,6 +106,20 @@ def test_multinomial_probes_reach_the_tight_solution(classification, solver, cla
     assert probe.accuracy(x, labels) == pytest.approx(tight.score(x, labels), abs=0.0051)
 
 
+@pytest.mark.parametrize("solver", ["scikit-learn", "torch"])
+def test_features_far_from_zero_have_the_same_probe(classification, solver, monkeypatch):
+    x, labels = classification
+    if solver == "torch":
+        on_cpu = functools.partial(probes.torch_lbfgs, device="cpu")
+        monkeypatch.setattr(probes, "sklearn_lbfgs", on_cpu)
+    far = x + np.linspace(-60, 100, x.shape[1], dtype=np.float32)
+    probe = fit_probe(far, labels, max_iter=80, start=fit_probe(far[:, :10], labels))
+    assert probe.converged
+    tight = tight_probe(x, labels)
+    np.testing.assert_allclose(centred(probe.coef), centred(tight.coef_), rtol=0, atol=4e-3)
+    assert probe.accuracy(far, labels) == pytest.approx(tight.score(x, labels), abs=0.0051)
+
+
 def test_probes_without_convergence_say_so(classification):
     assert not fit_probe(*classification, max_iter=2).converged
 

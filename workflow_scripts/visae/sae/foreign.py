@@ -83,6 +83,12 @@ def read_foreign(folder, spec, statistics=None, threshold_scale=None):
     ambiguous, not finite or of a wrong shape, and when the folder states another SAE than `spec`.
     """
     folder = Path(folder)
+    if not folder.is_dir():
+        held = sorted(path.name for path in folder.parent.glob("*/"))
+        raise UserError(
+            f"{folder} is missing ({folder.parent} holds {', '.join(held[:8]) or 'no folders'}): "
+            f"put the files of {spec.name} there, or take it out of the sweep's grid"
+        )
     weights_path = _only_file(folder, WEIGHT_FILES, "weights")
     config_path = _only_file(folder, CONFIG_FILES, "config")
     if threshold_scale not in (None, *THRESHOLD_SCALES):

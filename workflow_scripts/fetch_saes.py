@@ -1,0 +1,11 @@
+"""Fetch published SAEs from the Hugging Face hub."""
+
+from visae.job import run
+from visae.sae.hub import fetch
+
+
+def body(snakemake):
+    fetch(snakemake.params.source, snakemake.params.saes, snakemake.output.folder)
+
+
+run(body, snakemake)  # noqa: F821
