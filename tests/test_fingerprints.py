@@ -1,5 +1,7 @@
 """Code hashes change exactly when code changes, at any depth of imports."""
 
+import ast
+
 import pytest
 
 from visae import fingerprints
@@ -32,6 +34,28 @@ def test_touch_and_unrelated_changes_do_not(scripts):
     (scripts / "draw.py").touch()
     (scripts / "visae" / "c.py").write_text("h = 2\n")
     assert fingerprints.of_code("draw") == before
+
+
+def test_imports_found_by_pattern_are_those_of_the_parsed_files():
+    def parsed(path):
+        names = set()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                names.update(alias.name for alias in node.names)
+            elif isinstance(node, ast.ImportFrom):
+                names.update({node.module, *(f"{node.module}.{a.name}" for a in node.names)})
+        bases = [
+            fingerprints.SCRIPTS.joinpath(*name.split("."))
+            for name in names
+            if name.startswith("visae")
+        ]
+        places = [place for b in bases for place in (b.with_suffix(".py"), b / "__init__.py")]
+        return {place for place in places if place.is_file()}
+
+    paths = list(fingerprints.SCRIPTS.rglob("*.py"))
+    assert len(paths) > 100
+    for path in paths:
+        assert set(fingerprints._imported_modules(path)) == parsed(path), path
 
 
 def test_every_script_of_the_workflow_has_a_hash():

@@ -26,6 +26,35 @@ def checked(config):
     return config
 
 
+SEEDS_APART = 1000  # between a backbone's seeds in a study and in its replicates
+
+
+def replicated(config, number):
+    """The config of a study's replicate `number` (2, 3, …), as written by its user.
+
+    Called `<study>_<number>`, with paths below `results/<study>/` moved along. Every seed of a
+    backbone differs, which is that of its initialisation and of its pretraining; data, splits
+    and the SAEs' seed do not.
+    """
+    study = config["study"]
+
+    def moved(value):
+        if isinstance(value, dict):
+            return {key: moved(item) for key, item in value.items()}
+        if isinstance(value, list):
+            return [moved(item) for item in value]
+        if isinstance(value, str) and value.startswith(f"results/{study}/"):
+            return value.replace(study, f"{study}_{number}", 1)
+        return value
+
+    backbones = {
+        name: entry | {"seed": entry.get("seed", 0) + SEEDS_APART * (number - 1)}
+        for name, entry in moved(config["backbones"]).items()
+    }
+    apart = {"study": f"{study}_{number}", "backbones": backbones, "replicates": []}
+    return moved(config) | apart
+
+
 def _resolve(schema, root):
     while "$ref" in schema:
         target = root

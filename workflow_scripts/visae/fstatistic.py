@@ -28,7 +28,7 @@ def class_sums(codes_bn, classes_n, n_classes):
     return _class_sums(codes_bn, np.asarray(classes_n, dtype=np.int64), n_classes)
 
 
-@numba.njit(nogil=True)
+@numba.njit(nogil=True, cache=True)
 def _class_sums(codes_bn, classes_n, n_classes):
     features, images = codes_bn.shape
     sums = np.zeros((features, n_classes))

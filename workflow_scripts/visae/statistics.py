@@ -41,6 +41,22 @@ class EtaSquaredIntervals(NamedTuple):
     residual: tuple[float, float]
 
 
+class NestedShares(NamedTuple):
+    """Shares of the total sum of squares with pretraining repeated, or None with the reason."""
+
+    backbone: float | None
+    """Between the backbones' means over all seeds."""
+    seed: float | None
+    """Between pretraining runs of the same backbone that differ in the seed only."""
+    configuration: float | None
+    residual: float | None
+    p: float | None
+    """F-test of the backbone against its seeds: could the next seed have undone the difference?"""
+    configurations: int
+    """Configurations with a value for every backbone and seed; the others are left out."""
+    reason: str | None
+
+
 class RankCorrelation(NamedTuple):
     """Spearman's ρ with two two-sided p-values, or None with the reason."""
 
@@ -147,6 +163,46 @@ def _shares(values_rbc):
     varies = total > cells[:, 0, 0] * (1e-12 * scale) ** 2
     squares = np.stack([backbone, explained - backbone_alone, total - explained], axis=1)
     return np.maximum(squares, 0.0) / np.where(varies, total, np.nan)[:, None]
+
+
+def nested_shares(values_sbc):
+    """Analysis of variance with seeds nested in backbones, crossed with configurations.
+
+    `values_sbc` is [seeds, backbones, configurations], one value per SAE and NaN where there is
+    none. Seeds are a random factor: the backbones' mean square is held against that of seeds
+    within backbones, F with (B − 1, B · (S − 1)) degrees of freedom.
+    """
+    from scipy import stats
+
+    values_sbc = np.asarray(values_sbc, dtype=np.float64)
+    values_sbc = values_sbc[:, :, ~np.isnan(values_sbc).any(axis=(0, 1))]
+    seeds, backbones, configurations = values_sbc.shape
+    if min(seeds, backbones, configurations) < 2:
+        reason = (
+            "needs 2 seeds, 2 backbones and 2 configurations with all values, "
+            f"has {seeds}, {backbones} and {configurations}"
+        )
+        return NestedShares(None, None, None, None, None, configurations, reason)
+    grand = values_sbc.mean()
+    of_backbone = values_sbc.mean(axis=(0, 2))
+    of_run = values_sbc.mean(axis=2)
+    of_configuration = values_sbc.mean(axis=(0, 1))
+    total = ((values_sbc - grand) ** 2).sum()
+    if total <= values_sbc.size * (1e-12 * np.abs(values_sbc).max()) ** 2:
+        return NestedShares(None, None, None, None, None, configurations, "all values are equal")
+    squares_b = seeds * configurations * ((of_backbone - grand) ** 2).sum()
+    squares_s = configurations * ((of_run - of_backbone) ** 2).sum()
+    squares_c = seeds * backbones * ((of_configuration - grand) ** 2).sum()
+    freedom = backbones - 1, backbones * (seeds - 1)
+    # Runs that agree to the last bit leave nothing to doubt.
+    ratio = (squares_b / freedom[0]) / (squares_s / freedom[1]) if squares_s > 0 else math.inf
+    shares = np.array([squares_b, squares_s, squares_c, total - squares_b - squares_s - squares_c])
+    return NestedShares(
+        *(float(share) for share in np.maximum(shares, 0.0) / total),
+        float(stats.f.sf(ratio, *freedom)),
+        configurations,
+        None,
+    )
 
 
 def spearman(x, y):

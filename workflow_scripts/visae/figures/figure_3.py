@@ -8,9 +8,9 @@ from matplotlib.patches import Patch
 from visae.figures import style
 
 _PARTS = (
-    ("backbone", "backbone", "#0072B2", "white"),
-    ("configuration", "hyperparameters", "#E69F00", style.INK),
-    ("residual", "residual", "#C9C9C9", style.INK),
+    ("backbone", "backbone", style.VARIANCE_COLORS["backbone"], "white"),
+    ("configuration", "hyperparameters", style.VARIANCE_COLORS["configuration"], style.INK),
+    ("residual", "residual", style.VARIANCE_COLORS["residual"], style.INK),
 )
 _NARROWEST_LABELLED = 0.11
 

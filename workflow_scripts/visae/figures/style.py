@@ -23,6 +23,14 @@ INK = "#222222"
 MUTED = "#6b6b6b"
 FAINT = "#d9d9d9"
 
+VARIANCE_COLORS = {
+    "backbone": "#0072B2",
+    "seed": "#8CC0E0",
+    "configuration": "#E69F00",
+    "residual": "#C9C9C9",
+}
+"""What a metric's variance is made of."""
+
 SMALL = 6.0
 """Points: annotations. The smallest size that is used."""
 

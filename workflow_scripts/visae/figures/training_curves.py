@@ -20,12 +20,13 @@ def draw(runs, styles):
 
     `runs` is a list of {`backbone`, `expansion_factor`, `k`, `records`}, with `records` the
     objects of a `training.jsonl`. Darker lines have a larger K, dashes tell the expansion
-    factor; both are the same in every column. A value that a record lacks leaves a gap.
+    factor; both are the same in every column. A value that a record lacks leaves a gap. Columns of
+    imported SAEs, whose logs are empty, say that they were not trained here.
     """
     columns = [backbone for backbone in styles if any(r["backbone"] == backbone for r in runs)]
     expansions = sorted({run["expansion_factor"] for run in runs})
     targets = sorted({run["k"] for run in runs})
-    last = max(record["tokens"] for run in runs for record in run["records"])
+    last = max((record["tokens"] for run in runs for record in run["records"]), default=1)
     divisor, unit = next((d, u) for d, u in _UNITS if last >= d)
 
     width = min(style.PAGE_WIDTH, 0.9 + 1.25 * len(columns))
@@ -44,9 +45,11 @@ def draw(runs, styles):
                     linestyle=_DASHES[expansions.index(run["expansion_factor"]) % len(_DASHES)],
                     linewidth=0.9,
                 )  # fmt: skip
+        trained = sum(bool(run["records"]) for run in own)
         grid[0, column].text(
-            0.97, 0.95, f"n = {len(own)}", transform=grid[0, column].transAxes, ha="right",
-            va="top", fontsize=style.SMALL, color=style.MUTED,
+            0.97, 0.95, f"n = {trained}" if trained else "not trained here",
+            transform=grid[0, column].transAxes, ha="right", va="top", fontsize=style.SMALL,
+            color=style.MUTED,
         )  # fmt: skip
     for axes, (_, label) in zip(grid[:, 0], _QUANTITIES, strict=True):
         axes.set_ylabel(label)

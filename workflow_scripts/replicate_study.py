@@ -1,0 +1,22 @@
+"""Write the config of a study's replicate: the same study with other seeds of the pretraining.
+
+python workflow_scripts/replicate_study.py profiles/miniature/study.yaml 2 results/miniature_2.yaml
+"""
+
+import sys
+
+import yaml
+
+from visae.config import replicated
+from visae.files import write_text
+
+
+def main(config_path, number, replicate_path):
+    with open(config_path, encoding="utf-8") as handle:
+        config = yaml.safe_load(handle)
+    text = yaml.safe_dump(replicated(config, int(number)), sort_keys=False)
+    write_text(replicate_path, text)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,113 @@
+"""How far a study's results hang on the seed of the backbones' pretraining.
+
+A study and its replicates differ in that seed alone. What the paper calls the backbone's share of
+the variance contains whatever one pretraining run happened to be; with several runs of each
+paradigm the two can be told apart.
+"""
+
+import itertools
+import statistics as basic
+
+import numpy as np
+
+from visae.statistics import eta_squared, nested_shares, spearman
+from visae.tables.layout import Column, Table
+from visae.tables.paper import variance_cells
+from visae.tables.scores import METRIC_LABELS, headlines
+
+
+def replicates(studies, sweep):
+    """Variance of every metric between backbones, seeds and configurations.
+
+    studies: study → its rows of `scores_table`, the seeds. One row per metric: the shares
+    of `nested_shares` with the p of backbone against seed; η² of the backbone as each study alone
+    would report it (mean, lowest, highest); and how far two seeds rank the backbones alike
+    (Spearman's ρ, mean over pairs of seeds).
+    """
+    lines = []
+    for metric in METRIC_LABELS:
+        tables = [
+            variance_cells(scores)
+            for rows in studies.values()
+            if (scores := headlines(rows, metric, sweep))
+        ]
+        if tables:
+            lines.append({"metric": metric, **_line([values_bc for values_bc, *_ in tables])})
+    return Table(
+        f"Pretraining repeated: share of each metric's variance, sweep {sweep}",
+        (
+            Column("metric", "Metric"),
+            Column("backbone", "backbone", digits=3),
+            Column("seed", "seed within backbone", digits=3),
+            Column("configuration", "hyperparameters", digits=3),
+            Column("residual", "residual", digits=3),
+            Column("p", "p, backbone against seed", digits=4),
+            Column("alone_mean", "η² backbone, one seed: mean", digits=3),
+            Column("alone_low", "lowest", digits=3),
+            Column("alone_high", "highest", digits=3),
+            Column("rho", "ρ between seeds", digits=2),
+            Column("seeds", "seeds"),
+            Column("configurations", "configurations"),
+            Column("reason", "reason"),
+        ),
+        lines,
+        (
+            "Seeds nested in backbones, crossed with configurations; p: F-test of the mean square "
+            "of backbones against that of seeds within backbones.",
+            "One seed: the two-way η² that each study reports by itself (Table 3).",
+            "ρ: Spearman's, between two seeds' rankings of the backbones by their means.",
+        ),
+    )
+
+
+def _line(values_sbc):
+    shares = nested_shares(np.stack(values_sbc))
+    alone = [eta_squared(values_bc).backbone for values_bc in values_sbc]
+    alone = [share for share in alone if share is not None]
+    means = [np.nanmean(values_bc, axis=1) for values_bc in values_sbc]
+    pairs = itertools.combinations(means, 2)
+    agreements = [rho for one, other in pairs if (rho := spearman(one, other).rho) is not None]
+    return {
+        **shares._asdict(),
+        "alone_mean": basic.fmean(alone) if alone else None,
+        "alone_low": min(alone, default=None),
+        "alone_high": max(alone, default=None),
+        "rho": basic.fmean(agreements) if agreements else None,
+        "seeds": len(values_sbc),
+    }
+
+
+def replicate_means(studies, sweeps):
+    """Mean of every metric over a backbone's configurations, study by study.
+
+    One row per sweep, metric, backbone and study.
+    """
+    lines = []
+    for sweep, metric in itertools.product(sweeps, METRIC_LABELS):
+        for study, rows in studies.items():
+            scores = headlines(rows, metric, sweep)
+            for backbone in dict.fromkeys(score["backbone"] for score in scores):
+                values = [s["value"] for s in scores if s["backbone"] == backbone]
+                known = [value for value in values if value is not None]
+                lines.append(
+                    {
+                        "sweep": sweep,
+                        "metric": metric,
+                        "backbone": backbone,
+                        "study": study,
+                        "mean": basic.fmean(known) if known else None,
+                        "saes": len(known),
+                    }
+                )
+    return Table(
+        "Pretraining repeated: means over configurations",
+        (
+            Column("sweep", "Sweep"),
+            Column("metric", "Metric"),
+            Column("backbone", "Backbone"),
+            Column("study", "Study"),
+            Column("mean", "mean", digits=4),
+            Column("saes", "SAEs"),
+        ),
+        lines,
+    )
