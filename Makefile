@@ -7,17 +7,39 @@ READY := $(VENV)/.ready
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 
-.PHONY: demo test lint bench clean
+.PHONY: demo miniature demo-slurm plan paper-shapes test lint bench clean
 
 $(READY): requirements.txt requirements-dev.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements.txt -r requirements-dev.txt
+	# Compiled here once: where Python may not write bytecode, every job would compile its imports.
+	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python -r requirements.txt -r requirements-dev.txt
 	touch $@
 
 demo: $(READY)
 	PATH="$(abspath $(BIN)):$$PATH" snakemake --profile profiles/demo 2>&1 | $(BIN)/python profiles/demo/progress.py
+
+# The replicates first: the study itself sets their scores beside its own.
+miniature: $(READY)
+	for number in 2 3; do \
+		PYTHONPATH=workflow_scripts $(BIN)/python workflow_scripts/replicate_study.py profiles/miniature/study.yaml $$number results/miniature_$$number/study.yaml; \
+		PATH="$(abspath $(BIN)):$$PATH" snakemake --profile profiles/miniature --configfile results/miniature_$$number/study.yaml -- metrics results/miniature_$$number/tables/scores.csv 2>&1 | $(BIN)/python profiles/demo/progress.py; \
+	done
+	PATH="$(abspath $(BIN)):$$PATH" snakemake --profile profiles/miniature 2>&1 | $(BIN)/python profiles/demo/progress.py
+
+# The same study through a Slurm of this machine's own (tests/slurm_cluster.py), where root can start one.
+demo-slurm: $(READY)
+	PATH="$(abspath $(BIN)):$$PATH" OMP_NUM_THREADS=1 $(BIN)/python tests/slurm_demo.py
+
+# What the study of config.yaml will cost: disk, work, time. Nothing of it is run.
+plan: $(READY)
+	PATH="$(abspath $(BIN)):$$PATH" snakemake --profile profiles/local --quiet all -- plan
+
+# The paper's five architectures and its SAEs' dimensions on a few images; then peak memory by stage.
+paper-shapes: $(READY)
+	PATH="$(abspath $(BIN)):$$PATH" snakemake --profile profiles/paper_shapes -- metrics 2>&1 | $(BIN)/python profiles/demo/progress.py
+	$(BIN)/python profiles/paper_shapes/peak_memory.py results/paper_shapes/benchmarks
 
 # Two test files at a time, each on one thread: faster than one at a time on two threads.
 test: $(READY)
@@ -31,7 +53,7 @@ lint: $(READY)
 	PATH="$(abspath $(BIN)):$$PATH" snakemake --lint --configfile profiles/demo/study.yaml --replace-workflow-config
 
 bench: $(READY)
-	for benchmark in benchmarks/bench_{encoding,metrics,training}.py; do PYTHONPATH=workflow_scripts $(BIN)/python $$benchmark; done
+	for benchmark in benchmarks/bench_{encoding,extraction,evaluation,training,downstream}.py; do PYTHONPATH=workflow_scripts $(BIN)/python $$benchmark; done
 
 clean:
-	rm -rf results/demo
+	rm -rf results/demo results/demo_slurm results/paper_shapes

@@ -3,7 +3,14 @@ from snakemake.utils import min_version
 min_version("9.20")
 
 
-configfile: "config.yaml"
+# A config file given on the command line is the whole config. (Merged with the paper's it would
+# ask for its data too, and Snakemake's --replace-workflow-config does not reach a cluster's jobs.)
+if not workflow.overwrite_configfiles:
+
+    configfile: "config.yaml"
+
+
+report: "report/workflow.rst"
 
 
 include: "rules/common.smk"
@@ -20,7 +27,7 @@ include: "rules/targets.smk"
 
 rule all:
     input:
-        lambda wildcards: FIGURES + TABLES,
+        lambda wildcards: [*FIGURES, *TABLES, REPORT],
     message:
         "The study is complete"
 
@@ -29,12 +36,16 @@ include: "rules/data.smk"
 include: "rules/pretraining.smk"
 include: "rules/activations.smk"
 include: "rules/training.smk"
+include: "rules/export.smk"
 include: "rules/encoding.smk"
 include: "rules/streaming.smk"
 include: "rules/metrics.smk"
 include: "rules/downstream.smk"
+include: "rules/audit.smk"
 include: "rules/analysis.smk"
 include: "rules/figures.smk"
+include: "rules/report.smk"
+include: "rules/scale.smk"
 
 
 onsuccess:

@@ -17,8 +17,10 @@ for batch, splits in STUDY.extraction_batches():
             shards=(
                 [path for split in splits for path in shard_paths(split)]
                 if coarse
-                else f"<results>/activations/{{backbone}}/layer{{layer}}/{only.name}/"
-                f"shard-{{shard}}-of-{only.shards:05d}.h5"
+                else [
+                    f"<results>/activations/{{backbone}}/layer{{layer}}/{only.name}/"
+                    f"shard-{{shard}}-of-{only.shards:05d}.h5"
+                ]
             ),
         log:
             f"<logs>/extract/{{backbone}}-layer{{layer}}-{batch}{shard}.log",

@@ -9,6 +9,7 @@ if any(entry["generated"] for entry in STUDY.config["datasets"].values()):
             "<logs>/write_demo_data.log",
         benchmark:
             "<benchmarks>/write_demo_data.tsv"
+        localrule: True
         conda:
             "../envs/analysis.yaml"
         threads: 1
@@ -38,6 +39,7 @@ for dataset, entry in STUDY.config["datasets"].items():
             f"<logs>/index_{dataset}.log",
         benchmark:
             f"<benchmarks>/index_{dataset}.tsv"
+        localrule: True
         conda:
             "../envs/analysis.yaml"
         threads: 1
@@ -48,6 +50,7 @@ for dataset, entry in STUDY.config["datasets"].items():
             layout=entry["layout"],
             root=entry["root"],
             splits=list(entry["splits"]),
+            images=[split.get("images") for split in entry["splits"].values()],
             code=code("index_images"),
         message:
             f"Listing the images of {dataset}"
@@ -65,6 +68,7 @@ rule split_images:
         "<logs>/split_images.log",
     benchmark:
         "<benchmarks>/split_images.tsv"
+    localrule: True
     conda:
         "../envs/analysis.yaml"
     threads: 1

@@ -27,8 +27,8 @@ for sweep in STUDY.units():
             threads: 4
             resources:
                 gpu=1,
-                mem_mb=memory(32000),
-                runtime=minutes(120),
+                mem_mb=memory(8000, saes=names),
+                runtime=minutes(60, saes=names),
             params:
                 moran=[split == STUDY.evaluation for split in splits],
                 minimum_active=settings("metrics", "localization", "minimum_active"),

@@ -30,6 +30,16 @@ DRAWINGS = {
         {"scores": SCORES, "published": PUBLISHED},
         {"sweep": STUDY.main.name, "seed": STUDY.seed},
     ),
+    "figure_5": (
+        "what typical and highly coherent features respond to, by backbone",
+        {"examples": EXAMPLES},
+        {
+            "sae": AUDITED,
+            "split": STUDY.evaluation.name,
+            "labels": ALL_LABELS,
+            "backbones": list(STUDY.main.backbones),
+        },
+    ),
     "figure_6": (
         "sparse probing over K and expansion factor",
         {"scores": SCORES},
@@ -87,9 +97,24 @@ if STUDY.tasks():
         ),
     }
 
+if STUDY.config["replicates"]:
+    COMPARED = [STUDY.main] if STUDY.control is None else [STUDY.main, STUDY.control]
+    DRAWINGS["across_seeds"] = (
+        "what stays and what changes when the backbones are pretrained again",
+        REPLICATES,
+        {
+            **ON_MAIN,
+            "arms": [(sweep.name, b) for sweep in COMPARED for b in sweep.backbones],
+            "studies": STUDIES,
+            "labels": ALL_LABELS,
+        },
+    )
+
 for name, (shows, drawn_from, depends_on) in DRAWINGS.items():
     files = {view: f"<results>/figures/{name}.{view}" for view in ("pdf", "png")}
     FIGURES.extend(files.values())
+    labels = {"figure": name.replace("_", " "), "shows": shows}
+    files["png"] = report(files["png"], "../report/result.rst", category="Figures", labels=labels)
 
     rule:
         name:
@@ -102,6 +127,7 @@ for name, (shows, drawn_from, depends_on) in DRAWINGS.items():
             f"<logs>/{name}.log",
         benchmark:
             f"<benchmarks>/{name}.tsv"
+        localrule: True
         conda:
             "../envs/analysis.yaml"
         threads: 1
@@ -110,6 +136,7 @@ for name, (shows, drawn_from, depends_on) in DRAWINGS.items():
             runtime=minutes(10),
         params:
             **depends_on,
+            shows=shows,
             script=name,
             code=code(name),
         message:

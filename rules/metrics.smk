@@ -18,7 +18,7 @@ for batch, datasets in STUDY.probe_batches():
             "../envs/analysis.yaml"
         threads: 4
         resources:
-            mem_mb=memory(16000),
+            mem_mb=memory(6000, raw=4),
             runtime=minutes(120),
         params:
             split_here=[dataset == STUDY.evaluation.dataset for dataset in datasets],
@@ -61,7 +61,7 @@ for sweep in STUDY.units():
                 "../envs/analysis.yaml"
             threads: 4
             resources:
-                mem_mb=memory(16000),
+                mem_mb=memory(6000, raw=3),
                 runtime=minutes(240),
             params:
                 sweeps=sweep.origins,

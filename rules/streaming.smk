@@ -77,8 +77,8 @@ for sweep in STUDY.units():
             threads: 8
             resources:
                 gpu=1,
-                mem_mb=memory(32000),
-                runtime=minutes(720),
+                mem_mb=memory(16000, saes=names),
+                runtime=minutes(480, saes=names),
             params:
                 **stream_settings(splits),
                 code=code("stream_saes"),

@@ -24,8 +24,8 @@ for sweep in STUDY.units():
             threads: 4
             resources:
                 gpu=1,
-                mem_mb=memory(32000),
-                runtime=minutes(240),
+                mem_mb=memory(8000, saes=names),
+                runtime=minutes(60, saes=names),
             params:
                 saes=names,
                 training=STUDY.training_settings(sweep),
@@ -36,6 +36,36 @@ for sweep in STUDY.units():
                 f"Training the SAEs of {job} on {{wildcards.backbone}}, block {{wildcards.layer}}"
             script:
                 "../workflow_scripts/train_saes.py"
+
+    on_the_hub = [b for b, source in sweep.published.items() if on_hub(source)]
+    if on_the_hub:
+
+        rule:
+            name:
+                f"fetch_{sweep.name}"
+            output:
+                folder=directory(f"<results>/published/{sweep.name}/{{backbone}}"),
+            log:
+                f"<logs>/fetch/{sweep.name}-{{backbone}}.log",
+            benchmark:
+                f"<benchmarks>/fetch/{sweep.name}-{{backbone}}.tsv"
+            wildcard_constraints:
+                backbone=alternatives(on_the_hub),
+            localrule: True
+            conda:
+                "../envs/torch.yaml"
+            threads: 1
+            resources:
+                mem_mb=memory(2000),
+                runtime=minutes(120),
+            params:
+                source=published_source(sweep),
+                saes=sweep.sae_names(),
+                code=code("fetch_saes"),
+            message:
+                f"Fetching the published SAEs of {sweep.name} on {{wildcards.backbone}}"
+            script:
+                "../workflow_scripts/fetch_saes.py"
 
     if sweep.published:
 

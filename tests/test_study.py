@@ -143,6 +143,25 @@ def test_control_pairs_each_permuted_backbone_with_its_raster_self():
     assert study.second_family.name == "jumprelu"
 
 
+def test_audited_sae_is_the_papers_or_the_nearest():
+    config = paper_config()
+    assert Study(config).audited.name == "batchtopk_16x_k192"
+    for grid, name in (
+        ({"expansion_factor": [4, 64, 8], "k": [128, 256]}, "batchtopk_8x_k256"),
+        ({"expansion_factor": [8, 32], "k": [400, 100]}, "batchtopk_8x_k100"),
+    ):
+        config["sweeps"]["main"]["grid"] = grid
+        assert Study(config).audited.name == name
+    assert Study(demo_config()).audited.name == "batchtopk_8x_k24"
+
+
+def test_audits_are_one_job_per_backbone_or_one_in_all():
+    main = ["dinov2", "clip", "siglip", "mae", "deit"]
+    assert Study(paper_config()).audit_batches() == [(name, [name]) for name in main]
+    config = paper_config() | {"granularity": "coarse"}
+    assert Study(config).audit_batches() == [("all", main)]
+
+
 def test_sweep_with_few_metrics_needs_the_evaluation_split_only():
     study = Study(paper_config())
     assert study.control.metrics == ("localization", "fvu")

@@ -58,6 +58,21 @@ def test_figure_1b_needs_the_main_sweep_only(repository):
     assert not [rule for rule in jobs if "jumprelu" in rule or "layer_3" in rule]
 
 
+def test_figure_5_needs_one_metric_of_the_main_sweep_and_a_look_at_its_images(repository):
+    jobs = plan(repository, "figure_5")
+    audits = {f"audit_{backbone}" for backbone in ("dinov2", "clip", "siglip", "mae", "deit")}
+    assert set(jobs) == {
+        *("index_imagenet", "extract_imagenet_train", "extract_imagenet_val"),
+        *("join_imagenet_train", "join_imagenet_val", "train_main", "encode_main_imagenet_val"),
+        *("score_main_localization", "figure_5"),
+        *audits,
+    }
+    assert all(jobs[audit] == 1 for audit in audits)
+    one = plan(repository, "results/paper/examples/clip/layer11/batchtopk_16x_k192.h5")
+    assert one["audit_clip"] == one["train_main"] == one["score_main_localization"] == 1
+    assert "audit_mae" not in one
+
+
 def test_targets_by_kind(repository):
     assert "figure_3" not in plan(repository, "saes")
     assert plan(repository, "saes")["train_layer_3"] == 3

@@ -9,7 +9,10 @@ from pathlib import Path
 import yaml
 from study_fixtures import ROOT, demo_config
 
-PARTS = ("Snakefile", "config.yaml", "rules", "envs", "workflow_scripts", "resources", "profiles")
+PARTS = (
+    *("Snakefile", "config.yaml", "rules", "report", "envs"),
+    *("workflow_scripts", "resources", "profiles", "docs/inconsistencies.md"),
+)
 
 
 def copy_repository(folder):
@@ -20,6 +23,7 @@ def copy_repository(folder):
         if source.is_dir():
             shutil.copytree(source, folder / part, ignore=ignore)
         else:
+            (folder / part).parent.mkdir(exist_ok=True)
             shutil.copy2(source, folder / part)
     return folder
 
@@ -45,6 +49,17 @@ def tiny_config(**changes):
     kept = ("photographs", "digits", "mosaics")
     config["datasets"] = {name: config["datasets"][name] for name in kept}
     return config | changes
+
+
+def small_config():
+    """Smaller still, where the metrics do not matter: one data set, random weights, M1 and M2."""
+    config = tiny_config(downstream=None)
+    config["datasets"] = {"photographs": config["datasets"]["photographs"]}
+    for entry in config["backbones"].values():
+        del entry["pretraining"]
+    del config["metrics"]["cross_domain"]
+    config["sweeps"]["main"]["metrics"] = ["localization", "fvu"]
+    return config
 
 
 def write_study(folder, config):

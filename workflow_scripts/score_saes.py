@@ -40,6 +40,8 @@ def body(snakemake):
         cross_domain=params.cross_domain,
     )
     outputs = iter(snakemake.output.scores)
+    script, *modules = params.code
+    code = dict(zip(params.metrics, modules, strict=True))
     for name, metric in product(params.saes, params.metrics):
         score = score_sae(
             metric, source, name, params.settings[metric], params.seed, snakemake.threads, "cpu"
@@ -48,7 +50,7 @@ def body(snakemake):
             next(outputs),
             score,
             described(snakemake, name),
-            provenance(params.code, source.fingerprints(name)),
+            provenance([script, code[metric]], source.fingerprints(name)),
         )
 
 

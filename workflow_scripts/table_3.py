@@ -7,8 +7,8 @@ from visae.tables.scores import read_scores
 
 
 def body(snakemake):
-    rows = read_scores(snakemake.input.scores)
-    table = table_3(rows, snakemake.params.sweep, seed=snakemake.params.seed)
+    rows, params = read_scores(snakemake.input.scores), snakemake.params
+    table = table_3(rows, params.sweep, params.without, params.seed)
     write(table, *(snakemake.output[view] for view in ("csv", "md", "tex")))
 
 

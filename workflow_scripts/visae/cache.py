@@ -5,6 +5,7 @@ everything: of storage, of the checksum, of the statistics (so that sharding cha
 bit of them) and of reading.
 """
 
+import contextlib
 import itertools
 import json
 import os
@@ -136,10 +137,11 @@ class ShardWriter:
 
     def __init__(self, path, info, shard, shards, images):
         self.info, self.images = info, images
-        self._context = atomic_path(path)
-        self._temporary = self._context.__enter__()
-        self._file = h5py.File(self._temporary, "w")
-        self._file.attrs.update({**info.attributes(), "shard": shard, "shards": shards})
+        with contextlib.ExitStack() as stack:
+            temporary = stack.enter_context(atomic_path(path))
+            self._file = stack.enter_context(h5py.File(temporary, "w"))
+            self._file.attrs.update({**info.attributes(), "shard": shard, "shards": shards})
+            self._stack = stack.pop_all()
         shape = (images, info.patches, info.width)
         chunk = (min(info.chunk_images, max(images, 1)), info.patches, info.width)
         self._activations = self._file.create_dataset(
@@ -183,15 +185,10 @@ class ShardWriter:
         return self
 
     def __exit__(self, kind, error, trace):
-        try:
-            if kind is None:
-                self._finish()
-        except BaseException as failure:
-            self._file.close()
-            self._context.__exit__(type(failure), failure, failure.__traceback__)
-            raise
-        self._file.close()
-        return self._context.__exit__(kind, error, trace)
+        if kind is not None:
+            return self._stack.__exit__(kind, error, trace)
+        with self._stack:  # closing writes too, and can fail
+            self._finish()
 
     def _finish(self):
         if self._filled:

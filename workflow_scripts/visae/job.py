@@ -1,5 +1,6 @@
 """Running the body of a rule's script: its log, its line on the terminal, its errors."""
 
+import contextlib
 import os
 import sys
 import time
@@ -12,7 +13,8 @@ def run(body, snakemake):
     """Call `body(snakemake)` with stdout and stderr in the rule's log.
 
     One line on the terminal says what was done and how long it took, or what was wrong. An
-    error that is meant for the user is shown as its sentence; the traceback is in the log.
+    error that is meant for the user is shown as its sentence; the traceback is in the log. Text
+    that `body` returns is shown after the line.
     """
     terminal = os.fdopen(os.dup(sys.stderr.fileno()), "w", buffering=1)
     log = open(snakemake.log[0], "w", buffering=1)  # noqa: SIM115 (open until the process ends)
@@ -22,11 +24,12 @@ def run(body, snakemake):
     title = " ".join([snakemake.rule, *map(str, snakemake.wildcards)])
     start = time.monotonic()
     try:
-        body(snakemake)
+        shown = body(snakemake)
     except BaseException as error:
-        traceback.print_exc()
         sentence = str(error) if isinstance(error, UserError) else repr(error)
         terminal.write(f"✗ {title}: {sentence}\n  (log: {snakemake.log[0]})\n")
-        sys.stdout.flush()
+        with contextlib.suppress(OSError):  # on a full disk there is no room for the log either
+            traceback.print_exc()
+            sys.stdout.flush()
         os._exit(1)
-    terminal.write(f"✓ {title} ({time.monotonic() - start:.1f} s)\n")
+    terminal.write(f"✓ {title} ({time.monotonic() - start:.1f} s)\n{shown or ''}")

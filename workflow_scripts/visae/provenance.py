@@ -2,6 +2,11 @@
 
 import importlib.metadata
 import platform
+from collections import Counter
+from pathlib import Path
+
+from visae.errors import UserError
+from visae.files import read_json
 
 PACKAGES = ("h5py", "numpy", "scikit-learn", "scipy", "snakemake", "torch")
 
@@ -16,6 +21,48 @@ def provenance(code, inputs):
         "inputs": dict(inputs),
         "versions": {"python": platform.python_version()} | _versions(),
     }
+
+
+def check_comparable(paths):
+    """The versions that scores (or downstream results) differ in, as sentences; empty if none.
+
+    paths: of the JSON documents that one table is made of. Raises UserError when a metric (or
+    task) was computed by different code for some of them, or from different activations of the
+    same backbone, or from different weights of the same SAE: such values cannot be compared.
+    """
+    code, data, versions = {}, {}, {}
+    for path in map(Path, paths):
+        document = read_json(path)
+        told, source = document["provenance"], document.get("sae") or document["source"]
+        kind = "a backbone's own features" if source["name"] == "raw" else "SAEs"
+        metric = document.get("metric") or document["task"]
+        found = told["code"] if isinstance(told["code"], str) else " ".join(told["code"])
+        code.setdefault(f"the code of {metric} for {kind}", {})[path] = found
+        place = f"{source['backbone']} at block {source['layer']}"
+        for name, fingerprint in told["inputs"].items():
+            what = f"the weights of {source['name']}" if name == "sae" else f"activations of {name}"
+            data.setdefault(f"{what} on {place}", {})[path] = fingerprint
+        for package, version in told["versions"].items():
+            versions.setdefault(package, {})[path] = version
+    for what, values in (code | data).items():
+        if odd := _odd(values):
+            raise UserError(
+                f"{odd[0]} {f'and {len(odd) - 1} more differ' if odd[1:] else 'differs'} from the "
+                f"other {len(values) - len(odd)} in {what}, so one table would mix results that "
+                "cannot be compared: remove the files that are out of date and run the workflow "
+                "again"
+            )
+    return [
+        f"computed with different versions of {package}: {dict(Counter(values.values()))}"
+        for package, values in versions.items()
+        if _odd(values)
+    ]
+
+
+def _odd(values):
+    """The paths whose value is not the most frequent one, in order."""
+    [(usual, _)] = Counter(values.values()).most_common(1)
+    return [path for path, value in values.items() if value != usual]
 
 
 def _versions():

@@ -4,6 +4,7 @@ This is what the rules ask. It imports nothing heavy, because every job of a clu
 the Snakefile again.
 """
 
+import math
 from dataclasses import dataclass, replace
 from itertools import product
 
@@ -25,6 +26,9 @@ PAPER_DATASETS = {"cub_200_2011": "cub", "dtd": "dtd", "inaturalist_2021": "inat
 """Layout → the paper's data set in it, by the name in the hypotheses (section 4.5)."""
 
 LAYOUTS_WITH_MASKS = ("ade20k",)
+
+PAPER_AUDITED = (16, 192)
+"""Expansion factor and K of the SAE whose features the paper's Figure 5 shows."""
 
 SPARSITY_KEYS = {"batchtopk": "k", "topk": "k", "jumprelu": "target_l0", "relu": "l1"}
 """What the sparsity of a family is called in a sweep's grid."""
@@ -162,6 +166,20 @@ class Study:
         """The first sweep of another family than the main one (Appendix Q), or None."""
         others = [s for s in self.sweeps.values() if s.family != self.main.family]
         return others[0] if others else None
+
+    @property
+    def audited(self):
+        """The SAE of the main sweep whose features Figure 5 shows: the paper's, or the nearest.
+
+        Nearest by ratio, in expansion factor first; of two as near, the earlier in the grid.
+        """
+
+        def distance(spec):
+            sizes = spec.expansion_factor, spec.sparsity
+            ratios = zip(sizes, PAPER_AUDITED, strict=True)
+            return [round(abs(math.log(size / paper)), 9) for size, paper in ratios]
+
+        return min(self.main.saes, key=distance)
 
     @property
     def control(self):
@@ -324,6 +342,11 @@ class Study:
         if self.coarse:
             return [("all", tasks)] if tasks else []
         return [(task, [task]) for task in tasks]
+
+    def audit_batches(self):
+        """[(name, backbones), …]: the backbones whose features one job looks up for Figure 5."""
+        backbones = list(self.main.backbones)
+        return [("all", backbones)] if self.coarse else [(name, [name]) for name in backbones]
 
     def _batches(self, splits):
         if self.coarse:

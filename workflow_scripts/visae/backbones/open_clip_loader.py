@@ -9,6 +9,7 @@ import difflib
 import logging
 
 import open_clip
+import torch
 
 from visae.backbones.backbone import Backbone
 from visae.backbones.preprocessing import Preprocessing
@@ -32,6 +33,8 @@ def load(spec):
     _check_gelu(spec, config, settings)
     arguments = {name: config[name] for name in ("vision_cfg", *spec.options)}
     arguments["force_image_size"] = spec.image_size
+    # open_clip's own default is the CPU, also when only shapes are wanted (`visae.geometry`).
+    arguments["device"] = torch.get_default_device()
     with construction(spec), random_weights(spec.seed), _no_warnings():
         model = open_clip.create_model(architecture, **arguments | {"text_cfg": NO_TEXT})
     if spec.weights == "pretrained":

@@ -90,6 +90,18 @@ def build_index(images, classes, where):
     return ImageIndex(images, classes)
 
 
+def spread(index, images):
+    """At most `images` images of `index` (all, if None), evenly spread over its classes.
+
+    The classes stay as they are: which of them have images is another matter.
+    """
+    if images is None or images >= len(index.images):
+        return index
+    by_class = sorted(index.images, key=lambda record: (record.label, record.image_id))
+    chosen = (by_class[number * len(by_class) // images] for number in range(images))
+    return index._replace(images=tuple(sorted(chosen)))
+
+
 def first_duplicate(values):
     """The first value that occurs a second time, or None."""
     seen = set()

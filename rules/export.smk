@@ -1,0 +1,46 @@
+# SAEs → the layout of the published checkpoints, for others: `snakemake export`, no part of `all`.
+
+EXPORT_FILES = ["model.safetensors", "config.json"]
+
+
+rule export:
+    input:
+        [f"{folder}/{file}" for folder in sae_folders("export") for file in EXPORT_FILES],
+    message:
+        "All SAEs of the study are exported"
+
+
+for sweep in STUDY.units():
+
+    rule:
+        name:
+            f"export_{sweep.name}"
+        input:
+            saes=sae_paths(sweep.sae_names(), ["model.safetensors"]),
+            configs=sae_paths(sweep.sae_names(), ["config.yaml"]),
+        output:
+            exported=expand(
+                "<results>/export/{{backbone}}/layer{{layer}}/{sae}/{file}",
+                sae=sweep.sae_names(),
+                file=EXPORT_FILES,
+            ),
+        log:
+            f"<logs>/export/{sweep.name}-{{backbone}}-layer{{layer}}.log",
+        benchmark:
+            f"<benchmarks>/export/{sweep.name}-{{backbone}}-layer{{layer}}.tsv"
+        wildcard_constraints:
+            backbone=alternatives(sweep.backbones),
+            layer=alternatives(set(sweep.layers.values())),
+        localrule: True
+        conda:
+            "../envs/torch.yaml"
+        threads: 1
+        resources:
+            mem_mb=memory(4000),
+            runtime=minutes(20),
+        params:
+            code=code("export_saes"),
+        message:
+            f"Exporting the SAEs of {sweep.name} on {{wildcards.backbone}}"
+        script:
+            "../workflow_scripts/export_saes.py"

@@ -1,0 +1,66 @@
+# Everything → one page to read.
+
+REPORT = "<results>/report/index.html"
+
+# What the page looks like: no Python module, so that `code` does not see it.
+LOOK = Path(workflow.basedir) / "workflow_scripts" / "visae" / "report"
+
+# One SAE per sweep and backbone tells what all of them were trained on.
+FIRST_OF_SWEEP = [
+    f"<results>/saes/{backbone}/layer{layer}/{sweep.sae_names()[0]}/config.yaml"
+    for sweep in STUDY.sweeps.values()
+    for backbone, layer in sweep.layers.items()
+]
+
+
+rule report:
+    input:
+        figures=[path for path in FIGURES if path.endswith(".png")],
+        tables=[
+            SCORES,
+            *([DOWNSTREAM] if STUDY.tasks() else []),
+            *[path for path in TABLES if path.endswith(".csv")],
+        ],
+        markdown=[path for path in TABLES if path.endswith(".md")],
+        logs=[f"{folder}/training.jsonl" for folder in sae_folders("saes")],
+        sae_configs=FIRST_OF_SWEEP,
+        reductions=[
+            f"{folder}/{STUDY.evaluation.name}.h5"
+            for folder in sae_folders("reductions", STUDY.main)
+        ],
+        localization=score_paths(["localization"], STUDY.main),
+        monosemanticity=score_paths(["monosemanticity"], STUDY.main),
+        arrays=score_paths(["localization", "monosemanticity"], STUDY.main, suffix="npz"),
+        index=f"<results>/index/{STUDY.evaluation.name}.csv",
+        classes=f"<results>/index/{STUDY.evaluation.dataset}/classes.csv",
+        images=image_folder(STUDY.evaluation.dataset),
+        claims=CLAIMS,
+        published=PUBLISHED,
+        contradictions="docs/inconsistencies.md",
+    output:
+        page=report(REPORT, category="Report", caption="../report/page.rst"),
+    log:
+        "<logs>/report.log",
+    benchmark:
+        "<benchmarks>/report.tsv"
+    localrule: True
+    conda:
+        "../envs/analysis.yaml"
+    threads: 1
+    resources:
+        mem_mb=memory(2000),
+        runtime=minutes(20),
+    params:
+        config=STUDY.config,
+        benchmarks=f"results/{STUDY.name}/benchmarks",
+        shows={name: shows for name, (shows, _, _) in DRAWINGS.items()},
+        settings={name: depends_on for name, (_, _, depends_on) in DRAWINGS.items()},
+        code=[
+            code("write_report"),
+            *map(fingerprints.of_file, sorted(LOOK.glob("templates/*.jinja"))),
+            *map(fingerprints.of_file, sorted(LOOK.glob("assets/page.*"))),
+        ],
+    message:
+        "Writing the report"
+    script:
+        "../workflow_scripts/write_report.py"

@@ -1,0 +1,51 @@
+# What the study costs, before anything runs: `snakemake plan`. A run that cannot fit on the disk is
+# refused when it starts.
+
+
+localrules:
+    index,
+    plan,
+
+
+rule index:
+    input:
+        [
+            f"<results>/index/{dataset}/{split}.csv"
+            for dataset, entry in STUDY.config["datasets"].items()
+            for split in entry["splits"]
+        ],
+    message:
+        "The images of all data sets are listed"
+
+
+# Without outputs, so that it runs whenever it is asked for.
+rule plan:
+    log:
+        "<logs>/plan.log",
+    conda:
+        "../envs/torch.yaml"
+    threads: 1
+    resources:
+        mem_mb=memory(2000),
+        runtime=minutes(10),
+    params:
+        config=STUDY.config,
+        folder=f"results/{STUDY.name}/plan",
+    message:
+        "Counting what the study costs"
+    script:
+        "../workflow_scripts/plan.py"
+
+
+# Not called in a dry run, which need not pay for the imports either.
+onstart:
+    from visae.disk import check_run
+
+    try:
+        note = check_run(
+            STUDY, {str(path) for job in workflow.dag.needrun_jobs() for path in job.output}
+        )
+    except UserError as error:
+        raise WorkflowError(str(error)) from None
+    if note:
+        print(note, file=sys.stderr)

@@ -1,0 +1,114 @@
+"""The environments of rules (conda), of tests and of the container hold the same versions."""
+
+import ast
+import re
+import sys
+
+import pytest
+import yaml
+from study_fixtures import ROOT
+
+ENVIRONMENTS = sorted((ROOT / "envs").glob("*.yaml"))
+# What the rules' scripts import by another name than that under which it is installed.
+INSTALLED_AS = {
+    "PIL": "pillow",
+    "markupsafe": "jinja2",  # brings it
+    "open_clip": "open_clip_torch",
+    "skimage": "scikit-image",
+    "sklearn": "scikit-learn",
+    "yaml": "pyyaml",
+}
+
+
+def pinned(lines):
+    """Package → version of lines like `name==version`; every line must be one."""
+    found = {}
+    for line in lines:
+        name, version = re.fullmatch(r"([\w.-]+)==([\w.]+)", line).groups()
+        found[name] = version
+    return found
+
+
+def requirements(name="requirements.txt"):
+    lines = (line.partition("#")[0].strip() for line in (ROOT / name).read_text().splitlines())
+    return pinned(line for line in lines if line)
+
+
+def of_environment(path):
+    *others, pip = yaml.safe_load(path.read_text())["dependencies"]
+    assert others == ["python =3.11", "pip"]
+    return pinned(pip["pip"])
+
+
+@pytest.mark.parametrize("path", ENVIRONMENTS, ids=lambda path: path.stem)
+def test_versions_are_those_of_the_requirements(path):
+    versions = of_environment(path)
+    assert versions
+    assert versions == {name: requirements().get(name) for name in versions}
+
+
+def test_tests_bring_nothing_of_the_workflow_in_another_version():
+    assert not set(requirements("requirements-dev.txt")) & set(requirements())
+
+
+def test_rules_have_no_other_environments():
+    named = {
+        name
+        for path in (ROOT / "rules").glob("*.smk")
+        for name in re.findall(r'"\.\./envs/(\w+\.yaml)"', path.read_text())
+    }
+    assert named == {path.name for path in ENVIRONMENTS}
+
+
+def scripts_of(environment):
+    """The scripts that rules run in an environment: a rule names it, and then the script.
+
+    Tables and figures name theirs by a parameter: they are those that no rule names.
+    """
+    ran = {path.stem: set() for path in ENVIRONMENTS}
+    for path in (ROOT / "rules").glob("*.smk"):
+        _, *parts = re.split(r'"\.\./envs/(\w+)\.yaml"', path.read_text())
+        for name, rest in zip(parts[::2], parts[1::2], strict=True):
+            ran[name].add(re.search(r'"\.\./workflow_scripts/(.*?)\.py"', rest)[1])
+    named = set().union(*ran.values())
+    everything = {path.stem for path in (ROOT / "workflow_scripts").glob("*.py")}
+    if "{params.script}" in ran[environment]:
+        ran[environment] |= everything - named
+    scripts = ran[environment] - {"{params.script}"}
+    assert scripts <= everything
+    return [ROOT / "workflow_scripts" / f"{script}.py" for script in sorted(scripts)]
+
+
+def imported_packages(path, seen):
+    """What a script imports when it starts, by itself and through modules of visae."""
+    for node in ast.parse(path.read_text("utf-8")).body:
+        names = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        for name in names:
+            if name.split(".")[0] != "visae":
+                yield name.split(".")[0]
+                continue
+            base = ROOT.joinpath("workflow_scripts", *name.split("."))
+            for file in (base.with_suffix(".py"), base / "__init__.py"):
+                if file.is_file() and file not in seen:
+                    seen.add(file)
+                    yield from imported_packages(file, seen)
+
+
+@pytest.mark.parametrize("path", ENVIRONMENTS, ids=lambda path: path.stem)
+def test_environment_has_what_its_scripts_import(path):
+    imported = {
+        package for script in scripts_of(path.stem) for package in imported_packages(script, set())
+    }
+    imported -= set(sys.stdlib_module_names)
+    missing = {INSTALLED_AS.get(name, name) for name in imported} - set(of_environment(path))
+    assert not missing
+
+
+def test_container_installs_the_requirements():
+    recipe = (ROOT / "Dockerfile").read_text()
+    assert "COPY requirements.txt" in recipe
+    assert not re.search(r"==\d", recipe)
