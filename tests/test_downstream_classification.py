@@ -16,8 +16,10 @@ from visae.probes import fit_probe
 
 
 @pytest.mark.parametrize("classes", [2, 4])
-def test_codes_are_classified_as_by_the_full_regression(classes):
-    """Labels with gaps, more features than images, an image without codes."""
+@pytest.mark.parametrize("dense_bytes", [0, 2**31])
+def test_codes_are_classified_as_by_the_full_regression(classes, dense_bytes, monkeypatch):
+    """Labels with gaps, more features than images, an image without codes; sparse and dense."""
+    monkeypatch.setattr(classification, "DENSE_BYTES", dense_bytes)
     labels = 3 * (np.arange(100) % classes) + 5
     codes_fn = make_codes(150, labels, signal=2.0)
     codes_fn[:, 9] = 0
