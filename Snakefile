@@ -49,4 +49,6 @@ include: "rules/scale.smk"
 
 
 onsuccess:
-    print(f"Done: figures in results/{STUDY.name}/figures, tables in results/{STUDY.name}/tables")
+    page = Path(f"results/{STUDY.name}/report/index.html")
+    if page.exists():
+        print(f"Figures and tables are in results/{STUDY.name}; all on one page: {page}")

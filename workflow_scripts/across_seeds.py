@@ -2,16 +2,15 @@
 
 from visae.figures import across_seeds, style
 from visae.job import run
-from visae.tables.replicates import replicate_means, replicates
-from visae.tables.scores import METRIC_LABELS, read_scores
+from visae.tables.replicates import read_studies, replicate_means, replicates
+from visae.tables.scores import METRIC_LABELS
 
 
 def body(snakemake):
     params = snakemake.params
-    studies = dict(zip(params.studies, snakemake.input.scores, strict=True))
-    rows = {study: read_scores(path) for study, path in studies.items()}
-    shares = replicates(rows, params.sweep).rows
-    means = replicate_means(rows, dict.fromkeys(sweep for sweep, _ in params.arms)).rows
+    studies = read_studies(params.studies, snakemake.input.scores)
+    shares = replicates(studies, params.sweep).rows
+    means = replicate_means(studies, dict.fromkeys(sweep for sweep, _ in params.arms)).rows
     figure = across_seeds.draw(
         shares, means, METRIC_LABELS, style.backbone_styles(params.labels), params.arms
     )

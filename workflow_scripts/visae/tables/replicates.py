@@ -13,13 +13,18 @@ import numpy as np
 from visae.statistics import eta_squared, nested_shares, spearman
 from visae.tables.layout import Column, Table
 from visae.tables.paper import variance_cells
-from visae.tables.scores import METRIC_LABELS, headlines
+from visae.tables.scores import METRIC_LABELS, headlines, read_scores
+
+
+def read_studies(names, paths):
+    """Study → its rows, from the studies' `tables/scores.csv`."""
+    return {name: read_scores(path) for name, path in zip(names, paths, strict=True)}
 
 
 def replicates(studies, sweep):
     """Variance of every metric between backbones, seeds and configurations.
 
-    studies: study → its rows of `scores_table`, the seeds. One row per metric: the shares
+    studies: from `read_studies`, one per seed. One row per metric: the shares
     of `nested_shares` with the p of backbone against seed; η² of the backbone as each study alone
     would report it (mean, lowest, highest); and how far two seeds rank the backbones alike
     (Spearman's ρ, mean over pairs of seeds).
