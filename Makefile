@@ -13,8 +13,9 @@ $(READY): requirements.txt requirements-dev.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	# Compiled here once: where Python may not write bytecode, every job would compile its imports.
+	# Compiled here once: where Python may not write bytecode, every job would compile what it imports.
 	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python -r requirements.txt -r requirements-dev.txt
+	$(BIN)/python -m compileall -q workflow_scripts
 	touch $@
 
 demo: $(READY)
@@ -56,4 +57,4 @@ bench: $(READY)
 	for benchmark in benchmarks/bench_{encoding,extraction,evaluation,training,downstream}.py; do PYTHONPATH=workflow_scripts $(BIN)/python $$benchmark; done
 
 clean:
-	rm -rf results/demo results/demo_slurm results/paper_shapes
+	rm -rf results/demo results/demo_slurm results/miniature* results/paper_shapes

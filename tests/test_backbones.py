@@ -135,7 +135,7 @@ def test_a_shuffle_between_blocks_is_refused():
     backbone.blocks[1].register_forward_hook(shuffle)
     check_raster_order(backbone)
     check_backbone(backbone, 0)
-    with pytest.raises(UserError, match="not respond to where a bright square is at block 2"):
+    with pytest.raises(UserError, match="not tell where a bright square is at block 2"):
         check_backbone(backbone, 2)
 
 

@@ -90,6 +90,4 @@ def _localization(axes, means, styles, arms):
     axes.tick_params(axis="y", length=0)
     axes.set_ylim(len(arms) - 0.5, -0.5)
     axes.spines["left"].set_visible(False)
-    axes.set_xlabel(
-        f"M1, mean Moran's I of a backbone's SAEs\none mark per seed (n = {len(studies)})"
-    )
+    axes.set_xlabel(f"M1: mean Moran's I\none mark per seed (n = {len(studies)})")
