@@ -6,6 +6,7 @@ from pathlib import Path
 from visae import geometry, scale
 from visae.files import write_text
 from visae.job import run
+from visae.measuring import measured
 from visae.plan import details, summary, write_rows
 from visae.study import Study
 
@@ -13,7 +14,7 @@ from visae.study import Study
 def body(snakemake):
     study, folder = Study(snakemake.params.config), Path(snakemake.params.folder)
     folder.mkdir(parents=True, exist_ok=True)
-    geometries = geometry.complete(study.backbones, folder / "geometry.json", geometry.measured)
+    geometries = geometry.complete(study.backbones, folder / "geometry.json", measured)
     counts = scale.count_images(study, folder.parent)
     rows = scale.stages(study, geometries, counts)
     speeds = study.config["planning"]

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from visae import geometry, scale
 from visae.errors import UserError
+from visae.measuring import measured_apart
 
 LARGE = ("activations", "saes", "reductions", "rankings")
 """The folders below `results/<study>` whose files are counted."""
@@ -26,7 +27,7 @@ def check_run(study, outputs):
     counts = scale.count_images(study, results)
     kept = f"{results}/plan/geometry.json"
     try:
-        geometries = geometry.complete(study.backbones, kept, geometry.measured_apart)
+        geometries = geometry.complete(study.backbones, kept, measured_apart)
     except ImportError as error:
         # Snakemake's own environment need not hold the libraries of the backbones.
         return f"The disk that this run needs was not counted ({error}): `snakemake plan` counts it"

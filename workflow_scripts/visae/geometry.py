@@ -1,13 +1,11 @@
 """What of a backbone decides the size of everything after it: patches, width, work per image.
 
-`visae.backbones.shapes` measures it, which takes seconds of imports. What has been measured is
+`visae.measuring` measures it, which takes seconds of imports. What has been measured is
 kept: for the backbones that this repository configures in `resources/backbone_geometry.json`, for
 others in the study's `plan/geometry.json`.
 """
 
 import json
-import multiprocessing
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -73,22 +71,6 @@ def complete(backbones, path, measure):
         write_geometries(path, kept)
         found |= measured
     return found
-
-
-def measured(entries):
-    """Name → Geometry of config entries (name → entry): `measure_geometries`, when it is needed.
-
-    Raises ImportError where the backbones' libraries are not installed, and UserError.
-    """
-    from visae.backbones.shapes import measure_geometries
-
-    return measure_geometries(entries)
-
-
-def measured_apart(entries):
-    """The same in a process of its own, so that the caller's does not import these libraries."""
-    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-        return pool.submit(measured, entries).result()
 
 
 def _key(description):
