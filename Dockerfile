@@ -2,10 +2,11 @@
 # mount the repository at /study. See docs/cluster.md.
 FROM python:3.11-slim-bookworm
 
-COPY requirements.txt /tmp/requirements.txt
-RUN pip install --no-cache-dir --requirement /tmp/requirements.txt && rm /tmp/requirements.txt
+WORKDIR /study
+COPY requirements.txt .
+RUN pip install --no-cache-dir --requirement requirements.txt
 
 # Whoever runs it inside is who runs it outside, and has no home there.
-ENV HOME=/tmp MPLCONFIGDIR=/tmp NUMBA_CACHE_DIR=/tmp
-WORKDIR /study
+RUN mkdir --mode 1777 /home/anyone
+ENV HOME=/home/anyone
 ENTRYPOINT ["snakemake"]

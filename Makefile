@@ -51,7 +51,7 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/snakefmt --check Snakefile rules
 	PATH="$(abspath $(BIN)):$$PATH" snakemake --lint
-	PATH="$(abspath $(BIN)):$$PATH" snakemake --lint --configfile profiles/demo/study.yaml --replace-workflow-config
+	PATH="$(abspath $(BIN)):$$PATH" snakemake --lint --configfile profiles/demo/study.yaml
 
 bench: $(READY)
 	for benchmark in benchmarks/bench_{encoding,extraction,evaluation,training,downstream}.py; do PYTHONPATH=workflow_scripts $(BIN)/python $$benchmark; done

@@ -3,8 +3,8 @@ from snakemake.utils import min_version
 min_version("9.20")
 
 
-# A config file given on the command line is the whole config. (Merged with the paper's it would
-# ask for its data too, and Snakemake's --replace-workflow-config does not reach a cluster's jobs.)
+# A config file given on the command line or by a profile is the whole config. (Merged with the paper's
+# it would ask for its data too; --replace-workflow-config does not reach the jobs of a cluster.)
 if not workflow.overwrite_configfiles:
 
     configfile: "config.yaml"

@@ -19,13 +19,14 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
 ETC = Path("/etc/slurm")
 CONFIGURATION, DEVICES = ETC / "slurm.conf", ETC / "gres.conf"
 OURS = "# Written by tests/slurm_cluster.py\n"
-STATE = Path("/tmp/visae-slurm")
+STATE = Path(tempfile.gettempdir()) / "visae-slurm"
 GPUS = 2
 CORES, MEMORY_MB = 16, 256_000  # pretended too, so that jobs may ask what they ask elsewhere
 COMMANDS = ("munged", "slurmctld", "slurmd", "sinfo")

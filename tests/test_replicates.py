@@ -11,6 +11,7 @@ from statsmodels.stats.anova import anova_lm
 
 from visae import statistics
 from visae.config import checked, replicated
+from visae.errors import UserError
 from visae.figures import across_seeds, style
 from visae.tables.replicates import replicate_means, replicates
 from visae.tables.scores import METRIC_LABELS
@@ -141,3 +142,10 @@ def test_a_replicate_differs_in_the_backbones_seeds_only():
     )
     assert replicate["sweeps"] == config["sweeps"]
     assert replicate["seed"] == config["seed"]
+
+
+def test_studies_of_other_grids_are_no_replicates():
+    given = studies(planted(np.random.default_rng(5)))
+    given["study_1"] = [row for row in given["study_1"] if row["backbone"] != "b4"]
+    with pytest.raises(UserError, match="study_0 and study_1 have localization for different"):
+        replicates(given, "main")

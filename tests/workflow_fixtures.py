@@ -74,7 +74,7 @@ def snakemake(folder, *arguments, config=None, check=True):
     command = [
         *(sys.executable, "-m", "snakemake", "--cores", "2", "--max-threads", "1"),
         *("--rerun-triggers", "mtime", "params", "input", "software-env"),
-        *("--configfile", "study.yaml", "--replace-workflow-config"),
+        *("--configfile", "study.yaml"),
         *arguments,
     ]
     run = subprocess.run(

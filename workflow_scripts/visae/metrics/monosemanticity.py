@@ -122,13 +122,13 @@ def top_images(codes_fn, live, seed, max_features=MAX_FEATURES, top=TOP):
     weights = np.empty((features.size, top))
     for i, codes_n in enumerate(gather_features(codes_fn, features)):
         codes_n = codes_n.astype(np.float32)  # comparisons of float16 are slow
-        images[i] = _largest(codes_n, top)
+        images[i] = largest_codes(codes_n, top)
         low, high = float(codes_n.min()), float(codes_n[images[i, 0]])
         weights[i] = (codes_n[images[i]] - low) / (high - low) if high > low else 0
     return TopImages(features, images, weights)
 
 
-def _largest(codes_n, top):
+def largest_codes(codes_n, top):
     """Indices of the `top` largest codes, descending; ties by index, also at the cut."""
     candidates = np.flatnonzero(codes_n)  # few, as codes are sparse and not negative
     if candidates.size < top:

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from visae.metrics.monosemanticity import largest_codes
 from visae.reductions import SaeReductions
 from visae.scores import read_arrays
 from visae.tables.audit import audit_features
@@ -52,5 +53,5 @@ def _chosen(metric, path):
 def _top_images(reductions, feature):
     """[(image id, code), …], the largest code first, at most `IMAGES`, active ones only."""
     codes = reductions.codes[feature].astype(np.float32)
-    order = np.argsort(-codes, kind="stable")[:IMAGES]
-    return [(reductions.image_ids[i], float(codes[i])) for i in order if codes[i] > 0]
+    top = largest_codes(codes, min(IMAGES, codes.size))
+    return [(reductions.image_ids[i], float(codes[i])) for i in top if codes[i] > 0]

@@ -10,10 +10,12 @@ import statistics as basic
 
 import numpy as np
 
+from visae.errors import UserError
 from visae.statistics import eta_squared, nested_shares, spearman
 from visae.tables.layout import Column, Table
 from visae.tables.paper import variance_cells
 from visae.tables.scores import METRIC_LABELS, headlines, read_scores
+from visae.tables.summaries import summarised
 
 
 def read_studies(names, paths):
@@ -31,13 +33,9 @@ def replicates(studies, sweep):
     """
     lines = []
     for metric in METRIC_LABELS:
-        tables = [
-            variance_cells(scores)
-            for rows in studies.values()
-            if (scores := headlines(rows, metric, sweep))
-        ]
-        if tables:
-            lines.append({"metric": metric, **_line([values_bc for values_bc, *_ in tables])})
+        scores = {study: headlines(rows, metric, sweep) for study, rows in studies.items()}
+        if any(scores.values()):
+            lines.append({"metric": metric, **_line(_same_grid(metric, scores))})
     return Table(
         f"Pretraining repeated: share of each metric's variance, sweep {sweep}",
         (
@@ -63,6 +61,19 @@ def replicates(studies, sweep):
             "ρ: Spearman's, between two seeds' rankings of the backbones by their means.",
         ),
     )
+
+
+def _same_grid(metric, scores):
+    """[backbones, configurations] of every study; UserError unless all have the same of both."""
+    (first, (_, *axes)), *others = cells = [(n, variance_cells(s)) for n, s in scores.items()]
+    for study, (_, *own) in others:
+        if own != axes:
+            raise UserError(
+                f"The studies {first} and {study} have {metric} for different backbones or "
+                "configurations, so they are no replicates of each other: make both from one "
+                "config, with workflow_scripts/replicate_study.py"
+            )
+    return [values_bc for _, (values_bc, *_) in cells]
 
 
 def _line(values_sbc):
@@ -93,15 +104,15 @@ def replicate_means(studies, sweeps):
             scores = headlines(rows, metric, sweep)
             for backbone in dict.fromkeys(score["backbone"] for score in scores):
                 values = [s["value"] for s in scores if s["backbone"] == backbone]
-                known = [value for value in values if value is not None]
+                known = summarised(values)
                 lines.append(
                     {
                         "sweep": sweep,
                         "metric": metric,
                         "backbone": backbone,
                         "study": study,
-                        "mean": basic.fmean(known) if known else None,
-                        "saes": len(known),
+                        "mean": known.mean,
+                        "saes": known.saes,
                     }
                 )
     return Table(
