@@ -109,8 +109,9 @@ def test_equal_seeds_give_equal_files_and_other_seeds_do_not(demo, tmp_path):
     again = content(write_demo_data(tmp_path, 42, SIZES))
     assert again == content(demo)
     other = content(write_demo_data(tmp_path, 43, SIZES))
-    changed = [path for path in again if path.endswith(".JPEG") and other[path] != again[path]]
-    assert len(changed) > 150
+    pictures = [path for path in again if path.endswith(".JPEG")]
+    assert len(pictures) > 150
+    assert all(other[path] != again[path] for path in pictures)
     assert {path.name for path in tmp_path.iterdir()} == set(DATASETS)
 
 

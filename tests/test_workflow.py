@@ -269,4 +269,4 @@ def test_layer_that_the_model_lacks_is_told(repository):
         config=config, check=False,
     )  # fmt: skip
     assert run.returncode != 0
-    assert "4 blocks" in run.stdout or "blocks" in run.stdout
+    assert "4 blocks, numbered 0 to 3" in run.stdout

@@ -10,12 +10,12 @@ def draw(rows, styles):
     """One panel per expansion factor, training K along x, one line per backbone.
 
     `rows` are the headline rows of `sparse_probing` in one sweep. A missing score breaks its
-    line and is counted above its panel.
+    line and is counted above its panel. What M4 is stands below, as the scores define it.
     """
     expansions = sorted({row["expansion_factor"] for row in rows})
     targets = sorted({row["k"] for row in rows})
     width = min(style.PAGE_WIDTH, 1.5 + 1.75 * len(expansions))
-    figure = style.new_figure(width, 2.1)
+    figure = style.new_figure(width, 2.4)
     grid = figure.subplots(1, len(expansions), sharey=True, squeeze=False)[0]
     for axes, expansion in zip(grid, expansions, strict=True):
         own = [row for row in rows if row["expansion_factor"] == expansion]
@@ -26,9 +26,12 @@ def draw(rows, styles):
         axes.set_title(f"n = {known}{gaps}", loc="right", fontsize=style.SMALL, color=style.MUTED)
         axes.set_xlabel("training K")
     grid[0].margins(y=0.08)
+    grid[0].set_ylabel("M4, sparse probing")
     (definition,) = {row["definition"] for row in rows}
-    words = definition.replace("_", " ").replace(" = ", "\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}")
-    grid[0].set_ylabel("\n".join(textwrap.wrap(words, 30)))
+    figure.supxlabel(
+        "\n".join(textwrap.wrap(f"M4: {definition}", round(22 * width))),
+        fontsize=style.SMALL, color=style.MUTED,
+    )  # fmt: skip
     style.label_right(grid[-1], ends, styles)
     return figure
 
