@@ -72,9 +72,10 @@ def snakemake(folder, *arguments, config=None, check=True):
     if config is not None:
         write_study(folder, config)
     command = [
-        *(sys.executable, "-m", "snakemake", "--cores", "2", "--max-threads", "1"),
+        *(sys.executable, "-m", "snakemake"),
+        *("--configfile", "study.yaml"),  # takes every word up to the next option, as the next one
         *("--rerun-triggers", "mtime", "params", "input", "software-env"),
-        *("--configfile", "study.yaml"),
+        *("--cores", "2", "--max-threads", "1"),
         *arguments,
     ]
     run = subprocess.run(
