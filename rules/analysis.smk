@@ -184,10 +184,25 @@ if STUDY.tasks():
     }
 
 
+# Other studies' files are made by no rule here (`make miniature` runs the studies first).
+OTHERS = [f"results/{study}" for study in STUDY.config["replicates"]]
+
+if STUDY.pretrained():
+    PRETRAINING = {
+        "sanity": [
+            f"{results}/pretraining/{backbone}/sanity.json"
+            for results in ("<results>", *OTHERS)
+            for backbone in STUDY.pretrained()
+        ]
+    }
+    PAPER_TABLES["pretraining_table"] = (
+        "what pretraining brought, backbone by backbone",
+        PRETRAINING,
+        {},
+    )
+
 if STUDY.config["replicates"]:
-    # Other studies' tables: files that no rule here makes (`make miniature` runs them first).
-    OTHERS = [f"results/{study}/tables/scores.csv" for study in STUDY.config["replicates"]]
-    REPLICATES = {"scores": [SCORES, *OTHERS]}
+    REPLICATES = {"scores": [SCORES, *(f"{results}/tables/scores.csv" for results in OTHERS)]}
     STUDIES = [STUDY.name, *STUDY.config["replicates"]]
 
     PAPER_TABLES |= {

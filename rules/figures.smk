@@ -57,6 +57,16 @@ DRAWINGS = {
     ),
 }
 
+if STUDY.pretrained():
+    DRAWINGS["pretraining"] = (
+        "what the study's own pretraining brought, backbone by backbone",
+        {
+            **PRETRAINING,
+            "logs": [f"<results>/pretraining/{name}/log.jsonl" for name in STUDY.pretrained()],
+        },
+        {"labels": ALL_LABELS, "backbones": STUDY.pretrained()},
+    )
+
 if STUDY.early is not None:
     DRAWINGS["figure_4"] = (
         "an early layer against the main one, metric by metric",

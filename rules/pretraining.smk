@@ -33,7 +33,6 @@ if STUDY.pretrained():
                 settings("datasets", split.dataset, "root")
                 for split in (STUDY.training, STUDY.evaluation)
             ],
-            seed=STUDY.seed,
             code=code("pretrain_backbone"),
             loader_code=loader_code,
         message:

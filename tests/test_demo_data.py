@@ -42,6 +42,8 @@ SIZES = DemoSizes(
     organisms_val=1,
     mosaics_training=12,
     mosaics_validation=6,
+    faces_train=3,
+    faces_test=2,
 )
 
 
@@ -62,6 +64,7 @@ def index(demo, name, split):
         ("textures", ("train1", "val1", "test1"), (2, 2, 2), 9),
         ("textures", ("trainval3", "test3"), (4, 2), 9),
         ("organisms", ("train_mini", "val"), (2, 1), 27),
+        ("faces", ("train", "test"), (3, 2), 2),
     ],
 )
 def test_layouts_read_every_data_set(demo, name, splits, per_class, classes):
@@ -123,10 +126,17 @@ def test_foreign_files_are_not_replaced(tmp_path):
     assert (tmp_path / "digits" / "thesis.txt").exists()
 
 
-def test_more_digits_than_there_are(tmp_path):
-    with pytest.raises(UserError, match="178 scans of the digit 0 and 302"):
-        write_demo_data(tmp_path, 0, DemoSizes(**{**vars(SIZES), "digits_train": 300}))
-    assert not any(path.name.startswith((".", "digits")) for path in tmp_path.iterdir())
+@pytest.mark.parametrize(
+    "name, message",
+    [
+        ("digits", "178 scans of the digit 0 and 302"),
+        ("faces", "100 patches of each class and 302"),
+    ],
+)
+def test_more_images_than_there_are(name, message, tmp_path):
+    with pytest.raises(UserError, match=message):
+        write_demo_data(tmp_path, 0, DemoSizes(**{**vars(SIZES), f"{name}_train": 300}))
+    assert not any(path.name.startswith((".", name)) for path in tmp_path.iterdir())
 
 
 def shades(folder, paths):
@@ -158,7 +168,7 @@ def test_validation_crops_come_from_the_held_out_thirds(
     monkeypatch.setattr(module, "photograph", held_out_in_white)
     module.write(tmp_path, np.random.default_rng(0), SIZES)
     assert shades(tmp_path, (tmp_path / split).glob("*/*")).max() == 0
-    assert shades(tmp_path, (tmp_path / "val").glob("*/*")).min() == 255
+    assert shades(tmp_path, (tmp_path / "val").rglob("*.*")).min() == 255
 
 
 def test_the_parts_of_each_texture_partition_are_different_strips(tmp_path, monkeypatch):

@@ -1,9 +1,9 @@
 """Every layout on a miniature written exactly as the data set's authors ship it."""
 
 import json
-import sys
 
 import numpy as np
+import pyarrow
 import pytest
 import scipy.io
 from PIL import Image
@@ -456,7 +456,6 @@ def write_saved_data_set(root, split, labels_of_files):
 
 @pytest.fixture
 def saved(tmp_path):
-    pyarrow = pytest.importorskip("pyarrow")
     labels_of_files = [(0, 1, 0), (1,)]
     files = write_saved_data_set(tmp_path, "train", labels_of_files)
     shade = 0
@@ -482,13 +481,6 @@ def test_huggingface(saved):
     assert [image.getpixel((0, 0))[0] for image in images] == [0, 1, 2, 3]
     with pytest.raises(UserError, match="9"):
         load_image(saved / arrow.row_path("train/data-00000-of-00002.arrow", 9, "picture"))
-
-
-def test_huggingface_without_pyarrow_says_what_to_install(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "pyarrow", None)
-    for file in write_saved_data_set(tmp_path, "train", [(0,)]):
-        file.touch()
-    refuses("huggingface", tmp_path, "train", "pip install pyarrow")
 
 
 def test_huggingface_needs_one_column_of_each_kind(tmp_path):

@@ -281,7 +281,7 @@ def test_visible_and_hidden_patches_are_all_patches(generator):
     assert not torch.equal(visible[0], visible[1])
 
 
-def test_targets_are_the_hidden_patches_normalised():
+def test_targets_are_the_pixels_of_the_hidden_patches():
     mae = Mae(small_backbone("mae"), CLASSES, None)
     images = torch.rand(2, 3, SIDE, SIDE)
     hidden = torch.tensor([[5, 7], [0, 14]])
@@ -290,8 +290,7 @@ def test_targets_are_the_hidden_patches_normalised():
         for i, number in enumerate(hidden[image].tolist()):
             y, x = (8 * n for n in divmod(number, 4))
             patch = images[image, :, y : y + 8, x : x + 8].reshape(-1)
-            expected = (patch - patch.mean()) / patch.std(correction=0)
-            torch.testing.assert_close(targets[image, i], expected, rtol=1e-4, atol=1e-4)
+            assert torch.equal(targets[image, i], patch)
 
 
 def test_hidden_pixels_do_not_reach_the_prediction(generator):
@@ -452,21 +451,44 @@ def test_effective_rank_of_planted_features():
 def test_the_probe_finds_what_is_there_and_nothing_else():
     random = np.random.default_rng(0)
     labels = np.repeat(np.arange(4), 50)
-    noise = random.normal(size=(200, 6))
-    assert sanity.probe_accuracy(noise, labels, seed=0) < 0.4
-    planted = noise + 8 * np.eye(4, 6)[labels]
-    assert sanity.probe_accuracy(planted, labels, seed=0) > 0.97
+    fitted, read = random.normal(size=(2, 200, 6))
+    assert sanity.probe_hits(fitted, labels, read, labels).mean() < 0.4
+    signal = 8 * np.eye(4, 6)[labels]
+    assert sanity.probe_hits(fitted + signal, labels, read + signal, labels).mean() > 0.97
+
+
+def test_the_probe_is_fitted_on_equally_many_images_of_each_class():
+    split = planted_split()
+    few = sanity.first_of_each_class(split, 3)
+    labels = split.labels_n.tolist()
+    assert few.labels_n.tolist() == [c for c in sorted(set(labels)) for _ in range(3)]
+    rows = [i for c in sorted(set(labels)) for i in range(len(labels)) if labels[i] == c
+            and labels[:i].count(c) < 3]  # fmt: skip
+    assert torch.equal(few.pixels_n3ss, split.pixels_n3ss[rows])
+    assert len(sanity.first_of_each_class(split, 10**6).labels_n) == len(labels)
 
 
 def test_the_report_is_about_the_backbone_and_not_its_teacher(runs):
     _, trained, log = runs["deit"]
     split = planted_split()
-    random = sanity.assess(small_backbone("deit"), split, 0)
-    final = sanity.assess(trained, split, 0)
+    random = sanity.assess(small_backbone("deit"), split, split)
+    final = sanity.assess(trained, split, split)
     settings = PretrainingSettings("deit", STEPS["deit"], 12)
     report = sanity.report(trained.spec, settings, split, split, random, final, log, 1.0)
     own = [record["loss"] for record in log if record["phase"] == "pretraining"]
     assert log[0]["phase"] == "teacher"
     assert (report["first_loss"], report["last_loss"]) == (own[0], own[-1])
-    assert (report["random"], report["pretrained"]) == (random, final)
+    assert (report["random"], report["pretrained"]) == (random.numbers(), final.numbers())
     assert report["training_images"] == 96
+
+
+def test_the_gain_has_the_standard_error_of_paired_images():
+    before = sanity.Assessment(np.array([True, False, False, True]), 3.0)
+    after = sanity.Assessment(np.array([True, True, True, False]), 2.0)
+    split = planted_split()
+    log = [{"phase": "pretraining", "loss": 1.0}]
+    settings = PretrainingSettings("deit", 1, 1)
+    spec = small_backbone("deit").spec
+    report = sanity.report(spec, settings, split, split, before, after, log, 1.0)
+    assert report["gain"] == 0.25
+    assert report["gain_standard_error"] == pytest.approx(np.std([0, 1, 1, -1], ddof=1) / 2)

@@ -1,7 +1,11 @@
 """What Snakemake plans: the paper's study in full, one thing by name, nothing that is not asked."""
 
+import shlex
+import subprocess
+import sys
+
 import pytest
-from study_fixtures import paper_config
+from study_fixtures import ROOT, paper_config
 from workflow_fixtures import copy_repository, plan, snakemake, write_study
 
 
@@ -49,6 +53,21 @@ def test_one_score_needs_no_other_data_set(repository):
     assert jobs["score_main_fvu"] == 1
     assert not [rule for rule in jobs if "inaturalist" in rule or "cub" in rule or "dtd" in rule]
     assert not [rule for rule in jobs if rule.startswith(("rank", "fit_raw"))]
+
+
+NAMED = [
+    line.partition("  #")[0]
+    for line in (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
+    if line.startswith(("snakemake --profile profiles/demo ", "snakemake -n"))
+]
+
+
+@pytest.mark.parametrize("command", NAMED)
+def test_what_the_readme_asks_for_by_name_is_planned(command, repository):
+    (repository / "study.yaml").unlink()
+    words = [sys.executable, "-m", *shlex.split(command), "--dry-run"]
+    run = subprocess.run(words, cwd=repository, capture_output=True, text=True)
+    assert run.returncode == 0, run.stdout + run.stderr
 
 
 def test_figure_1b_needs_the_main_sweep_only(repository):

@@ -28,12 +28,12 @@ def body(snakemake):
             snakemake.input.indices, snakemake.input.classes, params.roots, strict=True
         )
     )
-    random = assess(backbone, evaluation, params.seed)
+    random = assess(backbone, training, evaluation)
     settings = PretrainingSettings(**params.pretraining)
     pretrained, log = pretrain(backbone, training, settings)
     save_weights(pretrained, snakemake.output.weights)
     write_text(snakemake.output.log, "".join(json.dumps(record) + "\n" for record in log))
-    final = assess(pretrained, evaluation, params.seed)
+    final = assess(pretrained, training, evaluation)
     seconds = time.monotonic() - start
     write_json(
         snakemake.output.sanity,

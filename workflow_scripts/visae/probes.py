@@ -34,14 +34,17 @@ class LinearProbe:
     converged: bool
     """False if the solver stopped for another reason than its tolerance (Adam: always True)."""
 
-    def accuracy(self, x_nd, labels):
-        """Share of the rows of x_nd [n, D] whose class is predicted right."""
-        hits = 0
+    def predict(self, x_nd):
+        """The classes int64 [n] of the rows of x_nd [n, D]."""
+        best_n = np.empty(len(x_nd), dtype=np.int64)
         for start in range(0, len(x_nd), _ROWS):  # never n x C at once
             x = np.asarray(x_nd[start : start + _ROWS], dtype=np.float32)
-            best = np.argmax(x @ self.coef.T + self.intercept, axis=1)
-            hits += int((self.classes[best] == labels[start : start + _ROWS]).sum())
-        return hits / len(x_nd)
+            best_n[start : start + _ROWS] = np.argmax(x @ self.coef.T + self.intercept, axis=1)
+        return self.classes[best_n]
+
+    def accuracy(self, x_nd, labels):
+        """Share of the rows of x_nd [n, D] whose class is predicted right."""
+        return int((self.predict(x_nd) == labels).sum()) / len(x_nd)
 
 
 def choose_estimator(n_classes):

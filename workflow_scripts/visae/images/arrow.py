@@ -1,12 +1,10 @@
 """Images inside Arrow files, as the Hugging Face `datasets` library saves them.
 
-Such an image has the path `{file}.arrow#{row}#{column}`. pyarrow is an optional dependency.
+Such an image has the path `{file}.arrow#{row}#{column}`.
 """
 
 import functools
 from pathlib import Path
-
-from visae.errors import UserError
 
 _MARK = ".arrow#"
 
@@ -25,7 +23,6 @@ def image_bytes(path):
     """The encoded image that `path` (see `row_path`) names.
 
     Raises:
-        UserError: pyarrow is not installed.
         OSError: the file or row is missing, or the row holds no image.
     """
     file, row, column = str(path).rsplit("#", 2)
@@ -41,11 +38,6 @@ def image_bytes(path):
 @functools.cache
 def read_table(file):
     """The table in the Arrow stream `file`, memory-mapped: rows are read when they are used."""
-    try:
-        import pyarrow
-    except ImportError as error:
-        raise UserError(
-            f"Reading {file} needs pyarrow, which is not installed: run `pip install pyarrow` in "
-            "the workflow's environment."
-        ) from error
+    import pyarrow  # slow to import, and only these data sets need it
+
     return pyarrow.ipc.open_stream(pyarrow.memory_map(str(file))).read_all()

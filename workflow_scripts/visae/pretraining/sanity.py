@@ -5,14 +5,52 @@ is a strong baseline on small images.
 """
 
 from dataclasses import asdict
+from typing import NamedTuple
 
 import numpy as np
 import torch
 
 from visae.probes import fit_probe
-from visae.splits import stratified_split
 
 BATCH = 256
+PROBE_IMAGES = 10
+"""Training images per class on which the probe is fitted."""
+
+
+class Assessment(NamedTuple):
+    """What the features of one backbone are worth.
+
+    correct_n: which evaluation images the probe classifies right, bool [N]. effective_rank: of
+    their features.
+    """
+
+    correct_n: np.ndarray
+    effective_rank: float
+
+    def numbers(self):
+        """A JSON-able dictionary."""
+        return {
+            "probe_accuracy": float(self.correct_n.mean()),
+            "effective_rank": self.effective_rank,
+        }
+
+
+def assess(backbone, training, evaluation):
+    """The `Assessment` of a backbone by a training and an evaluation split (`DecodedSplit`s)."""
+    fitting = first_of_each_class(training, PROBE_IMAGES)
+    features_nd = pooled_features(backbone, evaluation)
+    correct_n = probe_hits(
+        *(pooled_features(backbone, fitting), fitting.labels_n.cpu().numpy()),
+        *(features_nd, evaluation.labels_n.cpu().numpy()),
+    )
+    return Assessment(correct_n, effective_rank(features_nd))
+
+
+def first_of_each_class(split, count):
+    """The first `count` images of every class of a `DecodedSplit`."""
+    labels = split.labels_n.cpu().numpy()
+    chosen = np.concatenate([np.flatnonzero(labels == c)[:count] for c in np.unique(labels)])
+    return split._replace(pixels_n3ss=split.pixels_n3ss[chosen], labels_n=split.labels_n[chosen])
 
 
 def pooled_features(backbone, split):
@@ -25,20 +63,14 @@ def pooled_features(backbone, split):
     return torch.cat(pooled).numpy()
 
 
-def probe_accuracy(features_nd, labels, seed):
-    """Accuracy of linear probes that are fitted on one half of the images and read on the other.
+def probe_hits(fitted_nd, fitted_labels, read_md, read_labels):
+    """Which of the images read_md a linear probe fitted on the others classifies right: bool [M].
 
-    Two probes, so that every image is held out once; halves stratified by class; features
-    standardised by the fitting half.
+    Features are standardised by those of the fitted images.
     """
-    second = stratified_split(labels, test_fraction=0.5, seed=seed)
-    hits = 0.0
-    for held_out in (second, ~second):
-        mean, deviation = features_nd[~held_out].mean(0), features_nd[~held_out].std(0) + 1e-6
-        standardised = (features_nd - mean) / deviation
-        probe = fit_probe(standardised[~held_out], labels[~held_out])
-        hits += probe.accuracy(standardised[held_out], labels[held_out]) * held_out.sum()
-    return float(hits / len(labels))
+    mean, deviation = fitted_nd.mean(axis=0), fitted_nd.std(axis=0) + 1e-6
+    probe = fit_probe((fitted_nd - mean) / deviation, fitted_labels)
+    return probe.predict((read_md - mean) / deviation) == read_labels
 
 
 def effective_rank(features_nd):
@@ -51,22 +83,15 @@ def effective_rank(features_nd):
     return float(np.exp(-(shares * np.log(shares)).sum()))
 
 
-def assess(backbone, split, seed):
-    """The numbers of one backbone on the evaluation split: a JSON-able dictionary."""
-    features_nd = pooled_features(backbone, split)
-    return {
-        "probe_accuracy": probe_accuracy(features_nd, split.labels_n.cpu().numpy(), seed),
-        "effective_rank": effective_rank(features_nd),
-    }
-
-
 def report(spec, settings, training, evaluation, random, pretrained, log, seconds):
     """`sanity.json`: what was done, what it brought, whether the loss fell and features collapsed.
 
-    random, pretrained: from `assess`, before and after. Losses are means over the first and the
-    last window of the log, of the backbone itself and not of a teacher.
+    random, pretrained: `Assessment`s before and after. The gain is that of the probe's accuracy,
+    with the standard error of a difference on the same images. Losses are means over the first
+    and the last window of the log, of the backbone itself and not of a teacher.
     """
     losses = [record["loss"] for record in log if record["phase"] == "pretraining"]
+    gains_n = pretrained.correct_n.astype(float) - random.correct_n
     return {
         "backbone": spec.name,
         "seed": spec.seed,
@@ -74,8 +99,10 @@ def report(spec, settings, training, evaluation, random, pretrained, log, second
         "training_images": len(training.labels_n),
         "evaluation_images": len(evaluation.labels_n),
         "classes": len(evaluation.classes),
-        "random": random,
-        "pretrained": pretrained,
+        "random": random.numbers(),
+        "pretrained": pretrained.numbers(),
+        "gain": float(gains_n.mean()),
+        "gain_standard_error": float(gains_n.std(ddof=1) / len(gains_n) ** 0.5),
         "first_loss": losses[0],
         "last_loss": losses[-1],
         "seconds": round(seconds, 1),

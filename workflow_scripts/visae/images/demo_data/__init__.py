@@ -14,7 +14,7 @@ import numpy as np
 
 from visae.errors import UserError
 from visae.files import write_json
-from visae.images.demo_data import digits, mosaics, organisms, photographs, textures
+from visae.images.demo_data import digits, faces, mosaics, organisms, photographs, textures
 
 # Data set → (layout in visae.images.layouts, writer). New ones go last: the position seeds it.
 DATASETS = {
@@ -23,6 +23,7 @@ DATASETS = {
     "textures": ("dtd", textures.write),
     "organisms": ("inaturalist_2021", organisms.write),
     "mosaics": ("ade20k", mosaics.write),
+    "faces": ("huggingface", faces.write),
 }
 
 _MARKER = "demo_data.json"
@@ -47,6 +48,9 @@ class DemoSizes:
     mosaics_training: int = 120
     """Images."""
     mosaics_validation: int = 60
+    faces_train: int = 40
+    """Images per class (2 classes)."""
+    faces_test: int = 20
 
 
 def write_demo_data(root, seed, sizes=None):

@@ -2,6 +2,8 @@
 
 The photograph is the class's parent, so its regions are siblings (groups of 4 and 6).
 Training crops come from the outer two thirds of a region and validation crops from the middle.
+As in ImageNet's own archives, the training images lie in a folder per class and the validation
+images all in one, their classes in Kaggle's list.
 """
 
 from visae.images.demo_data.crops import (
@@ -31,23 +33,32 @@ GRIDS = {
 
 
 def write(folder, rng, sizes):
-    """Write `train/<class>/`, `val/<class>/` and `parents.csv` into `folder`."""
-    parents = ["class,parent"]
+    """Write `train/<class>/`, flat `val/`, `LOC_val_solution.csv` and `parents.csv`."""
+    parents, held_out = ["class,parent"], []
     for file, (rows, columns) in GRIDS.items():
         image = photograph(file)
         parent = file.partition(".")[0]
         for i, region in enumerate(split_region(whole(image), rows, columns)):
             name = f"{parent}_row{i // columns}_column{i % columns}"
             parents.append(f"{name},{parent}")
-            train, held_out = train_and_held_out(region)
-            parts = (
-                ("train", train, sizes.photographs_train),
-                ("val", held_out, sizes.photographs_val),
-            )
-            for split, regions, count in parts:
-                inside = folder / split / name
-                inside.mkdir(parents=True)
-                for k in range(count):
-                    crop = random_crop(image, regions, rng, sizes.image_size)
-                    save(crop, inside / f"{name}_{split}_{k:04d}.JPEG")
+            outer, middle = train_and_held_out(region)
+            inside = folder / "train" / name
+            inside.mkdir(parents=True)
+            for k in range(sizes.photographs_train):
+                crop = random_crop(image, outer, rng, sizes.image_size)
+                save(crop, inside / f"{name}_train_{k:04d}.JPEG")
+            for _ in range(sizes.photographs_val):
+                held_out.append((name, random_crop(image, middle, rng, sizes.image_size)))
     (folder / "parents.csv").write_text("\n".join(parents) + "\n", encoding="utf-8")
+    _write_flat(folder, [held_out[i] for i in rng.permutation(len(held_out))], sizes.image_size)
+
+
+def _write_flat(folder, images, size):
+    """Images of [(class, crop)] in the order of their numbers, and the list of their classes."""
+    (folder / "val").mkdir()
+    lines = ["ImageId,PredictionString"]
+    for number, (name, crop) in enumerate(images, start=1):
+        image_id = f"ILSVRC2012_val_{number:08d}"
+        save(crop, folder / "val" / f"{image_id}.JPEG")
+        lines.append(f"{image_id},{name} 0 0 {size} {size} ")  # the class and one bounding box
+    (folder / "LOC_val_solution.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
