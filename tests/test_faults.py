@@ -194,8 +194,11 @@ def test_folder_that_is_closed_to_writing_is_told(repository):
     with mounted(results, "--bind", "-o", "ro", str(results)):
         failed = run(repository, *REDUCTIONS, check=False)
     assert failed.returncode != 0
-    assert "Read-only file system" in failed.stdout
-    assert "results/tiny" in failed.stdout
+    folder = os.path.dirname(REDUCTIONS[0])
+    while not (repository / folder).is_dir():
+        folder = os.path.dirname(folder)
+    assert f"{folder} is closed to writing" in failed.stdout
+    assert "Traceback" not in failed.stdout
     run(repository, *REDUCTIONS)
 
 

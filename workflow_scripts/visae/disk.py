@@ -1,4 +1,4 @@
-"""Will a run fit on the disk? What it writes, less what is there already, against what is free.
+"""Can a run be written to disk? What it writes, less what is there already, against what is free.
 
 Free space is what the file system says; a quota on it is not seen.
 """
@@ -17,10 +17,11 @@ LARGE = ("activations", "saes", "reductions", "rankings")
 
 
 def check_run(study, outputs):
-    """Refuse a run that writes `outputs`, paths as Snakemake names them, if they do not fit.
+    """Refuse a run that writes `outputs`, paths as Snakemake names them, if it cannot.
 
-    Returns None, or why it could not be told. Raises UserError, see `check_fits`.
+    Returns None, or why it could not be told. Raises UserError, see `check_writable`, `check_fits`.
     """
+    check_writable(outputs)
     if not has_large(outputs):
         return None
     results = f"results/{study.name}"
@@ -33,6 +34,19 @@ def check_run(study, outputs):
         return f"The disk that this run needs was not counted ({error}): `snakemake plan` counts it"
     check_fits(study, sizes_of(study, geometries, counts, outputs), counts)
     return None
+
+
+def check_writable(outputs):
+    """Refuse a run if a folder that it writes to is closed to writing.
+
+    Raises UserError with the folder and the cure.
+    """
+    for folder in sorted({_existing(os.path.dirname(path)) for path in outputs}):
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise UserError(
+                f"{folder} is closed to writing and this run writes below it: change its "
+                "permissions or remount its file system, or link it to a folder of yours."
+            )
 
 
 def has_large(outputs):
