@@ -23,6 +23,7 @@ from visae.pretraining.self_distillation import (
     TEACHER_MEMORY,
     TEACHER_TEMPERATURE,
     Dino,
+    koleo,
     self_distillation,
     sharpened,
 )
@@ -234,6 +235,18 @@ def test_self_distillation_is_the_cross_entropy_between_crops(generator):
                 losses.append(-(target * np.log(answer)).sum())
     found = self_distillation(student, [sharpened(logits, centre) for logits in taught])
     assert found.item() == pytest.approx(np.mean(losses))
+
+
+def test_koleo_is_about_the_nearest_other_image_and_pulls_apart(generator):
+    embeddings = torch.randn(7, 5, generator=generator).requires_grad_()
+    unit = torch.nn.functional.normalize(embeddings.detach(), dim=1).double().numpy()
+    distances = np.linalg.norm(unit[:, None] - unit, axis=2) + 9 * np.eye(7)
+    loss = koleo(embeddings)
+    assert loss.item() == pytest.approx(-np.log(distances.min(axis=1)).mean(), rel=1e-4)
+    loss.backward()
+    with torch.no_grad():
+        assert koleo(embeddings - 0.01 * embeddings.grad) < loss
+        assert koleo(embeddings * 3) == pytest.approx(loss.item(), rel=1e-4)
 
 
 def test_hard_distillation_weighs_both_labels_alike(generator):

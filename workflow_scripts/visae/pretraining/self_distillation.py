@@ -1,9 +1,10 @@
 """DINO: a student learns what a slow average of itself says about other crops of an image.
 
-Source: Caron et al. 2021 (Algorithm 1). The teacher sees two large crops, the student these and
-small ones; a running centre and a low temperature of the teacher keep it from collapsing. Fitted
-to short runs are the memories of teacher and centre; and a small crop fills a window of patches in
-the image, instead of having the position embeddings interpolated.
+Sources: Caron et al. 2021 (Algorithm 1), and the KoLeo term of DINOv2 (Oquab et al. 2024, section
+4). The teacher sees two large crops, the student these and small ones; a running centre and a low
+temperature of the teacher keep it from collapsing, and KoLeo keeps images apart. Fitted to short
+runs are the memories of teacher and centre; and a small crop fills a window of patches in the
+image, instead of having the position embeddings interpolated.
 """
 
 import copy
@@ -27,6 +28,7 @@ STUDENT_TEMPERATURE = 0.1
 TEACHER_TEMPERATURE = 0.07  # where the paper's rises to; its 0.04 is unstable in short runs
 CENTRE_MOMENTUM = 0.5
 """Share of the old centre that stays: a slower centre lags behind a fast student and oscillates."""
+KOLEO_WEIGHT = 0.1
 TEACHER_MEMORY = 0.3
 """Steps over which the teacher averages at the start, as a share of the run's."""
 
@@ -72,8 +74,9 @@ class Dino(Paradigm):
         self.centre.copy_(torch.where(self.centre.isnan(), mean, self.centre))
         targets = [sharpened(logits, self.centre) for logits in taught]
         self.centre.lerp_(mean, 1 - CENTRE_MOMENTUM)
+        embeddings = image_embeddings(self.backbone, torch.cat(large))
         student = [
-            *self.head(image_embeddings(self.backbone, torch.cat(large))).chunk(LARGE_CROPS),
+            *self.head(embeddings).chunk(LARGE_CROPS),
             *(self._small_crop(images_b3ss, generator) for _ in range(SMALL_CROPS)),
         ]
         readings = {
@@ -81,7 +84,8 @@ class Dino(Paradigm):
             # ln K while the teacher uses all prototypes alike, 0 once it has collapsed to one.
             "usage_entropy": entropy(torch.cat(targets).mean(dim=0)),
         }
-        return self_distillation(student, targets), readings
+        apart = sum(koleo(crops) for crops in embeddings.chunk(LARGE_CROPS))
+        return self_distillation(student, targets) + KOLEO_WEIGHT * apart, readings
 
     def _small_crop(self, images_b3ss, generator):
         """The student's logits for a small crop of each image, in a window of half the side."""
@@ -134,6 +138,16 @@ def self_distillation(student, targets):
         if i != j
     ]
     return torch.stack(losses).mean()
+
+
+def koleo(embeddings_be):
+    """Minus the mean logarithm of each image's distance to its nearest other, on the unit sphere.
+
+    It estimates the entropy of the embeddings [B, E], up to constants (Kozachenko & Leonenko).
+    """
+    unit = F.normalize(embeddings_be, dim=1)
+    nearest = (unit @ unit.T).detach().fill_diagonal_(-2).argmax(dim=1)
+    return -F.pairwise_distance(unit, unit[nearest]).log().mean()
 
 
 def entropy(p):
