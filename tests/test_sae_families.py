@@ -13,7 +13,7 @@ from visae.cache import ActivationCache
 from visae.sae import jumprelu
 from visae.sae.checkpoint import load_sae
 from visae.sae.families import TRAINERS
-from visae.sae.specs import SPARSITY_LABELS, SaeSpec, TrainingSettings
+from visae.sae.specs import SPARSITY_KEYS, SaeSpec, TrainingSettings
 from visae.sae.training import train_and_save
 
 WIDTH, FACTOR = 12, 5
@@ -106,7 +106,7 @@ def test_topk_keeps_k_codes_of_each_token():
     assert kept.max() == 4 > kept.min()
 
 
-@pytest.mark.parametrize("family", SPARSITY_LABELS)
+@pytest.mark.parametrize("family", SPARSITY_KEYS)
 def test_a_saved_state_goes_on_to_the_same_bits(family):
     through, first = trained(family, 6), trained(family, 3)
     file = io.BytesIO()
@@ -195,4 +195,4 @@ def test_every_family_is_trained_and_saved(tmp_path):
     assert saved["jumprelu"].config["converged"] == (abs(l0 - 4) <= 2)
     assert saved["topk"].config["held_out"]["l0"] == pytest.approx(4, rel=0.01)
     assert saved["relu"].config["k"] is None
-    assert set(saved) == set(TRAINERS) == set(SPARSITY_LABELS)
+    assert set(saved) == set(TRAINERS) == set(SPARSITY_KEYS)

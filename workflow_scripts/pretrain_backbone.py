@@ -7,6 +7,7 @@ import torch
 
 from visae.backbones import BackboneSpec, build_backbone
 from visae.backbones.weights import save_weights
+from visae.devices import take_device
 from visae.files import write_json, write_text
 from visae.images.index import read_index
 from visae.job import run
@@ -21,7 +22,7 @@ def body(snakemake):
     torch.set_num_threads(snakemake.threads)
     params = snakemake.params
     backbone = build_backbone(BackboneSpec(snakemake.wildcards.backbone, **params.backbone))
-    backbone.to("cuda" if torch.cuda.is_available() else "cpu")
+    backbone.to(take_device())
     training, evaluation = (
         decode(read_index(images, classes), root, backbone.transform)
         for images, classes, root in zip(

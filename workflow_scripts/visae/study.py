@@ -10,7 +10,7 @@ from itertools import product
 
 from visae import config as configs
 from visae.errors import UserError
-from visae.sae.specs import SaeSpec
+from visae.sae.specs import SPARSITY_KEYS, SaeSpec
 
 METRICS = (
     "localization",
@@ -29,9 +29,6 @@ LAYOUTS_WITH_MASKS = ("ade20k",)
 
 PAPER_AUDITED = (16, 192)
 """Expansion factor and K of the SAE whose features the paper's Figure 5 shows."""
-
-SPARSITY_KEYS = {"batchtopk": "k", "topk": "k", "jumprelu": "target_l0", "relu": "l1"}
-"""What the sparsity of a family is called in a sweep's grid."""
 
 
 @dataclass(frozen=True)
@@ -416,6 +413,11 @@ class Study:
                 )
         chosen = list(published) or entry.get("backbones", list(self.backbones))
         layers = {b: entry.get("layer", self.backbones[b]["layer"]) for b in chosen}
+        if entry["family"] not in SPARSITY_KEYS:
+            raise UserError(
+                f"config: sweeps.{name}.family is '{entry['family']}', which does not exist; use "
+                f"one of {', '.join(SPARSITY_KEYS)}"
+            )
         target = SPARSITY_KEYS[entry["family"]]
         if set(entry["grid"]) != {"expansion_factor", target}:
             raise UserError(

@@ -5,8 +5,11 @@ from dataclasses import dataclass, fields
 
 from visae.errors import UserError
 
-# Family → what its sparsity number means, as it stands in the SAE's name.
-SPARSITY_LABELS = {"batchtopk": "k", "topk": "k", "jumprelu": "l0_", "relu": "l1_"}
+# Family → what its sparsity is called in a sweep's grid.
+SPARSITY_KEYS = {"batchtopk": "k", "topk": "k", "jumprelu": "target_l0", "relu": "l1"}
+
+# The same → as it stands in the SAE's name.
+_LABELS = {"k": "k", "target_l0": "l0_", "l1": "l1_"}
 
 JUMPRELU_RECIPES = ("paper", "calibrated")
 PRECISIONS = ("float32", "float16")
@@ -25,10 +28,10 @@ class SaeSpec:
     sparsity: float
 
     def __post_init__(self):
-        if self.family not in SPARSITY_LABELS:
+        if self.family not in SPARSITY_KEYS:
             raise UserError(
                 f"{self.family!r} is not a family of SAEs: write one of "
-                f"{', '.join(SPARSITY_LABELS)} in the sweep"
+                f"{', '.join(SPARSITY_KEYS)} in the sweep"
             )
         if self.expansion_factor < 1:
             raise UserError(f"expansion factor {self.expansion_factor} is below 1: raise it")
@@ -41,12 +44,12 @@ class SaeSpec:
     @property
     def k(self):
         """K or the target L0: how many features per token are meant to be active, or None."""
-        return None if SPARSITY_LABELS[self.family] == "l1_" else self.sparsity
+        return None if SPARSITY_KEYS[self.family] == "l1" else self.sparsity
 
     @property
     def name(self):
         """The name of the SAE's folder, such as `batchtopk_16x_k128`."""
-        label = SPARSITY_LABELS[self.family]
+        label = _LABELS[SPARSITY_KEYS[self.family]]
         return f"{self.family}_{self.expansion_factor}x_{label}{self.sparsity:.12g}"
 
     @classmethod
