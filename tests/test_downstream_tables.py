@@ -8,18 +8,20 @@ from scipy import stats
 
 from visae.downstream.results import Outcome, source, write_result
 from visae.tables import layout, scores
-from visae.tables.downstream import (
+from visae.tables.correlations import (
     LOWER_IS_BETTER,
-    codes_lift,
     correlation_table,
-    downstream_table,
     hypotheses_table,
     metric_values,
+    table_8,
+    transfer_values,
+)
+from visae.tables.downstream import (
+    codes_lift,
+    downstream_table,
     read_downstream,
     table_6,
-    table_8,
     task_values,
-    transfer_values,
 )
 from visae.tables.published import rank_order, read_published
 

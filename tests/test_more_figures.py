@@ -8,7 +8,7 @@ from matplotlib.text import Text
 
 from visae.figures import evaluators, figure_2b, figure_5, figure_7, figure_8, style, token_order
 from visae.tables.audit import KINDS
-from visae.tables.downstream import correlation_table
+from visae.tables.correlations import correlation_table
 from visae.tables.scores import METRIC_LABELS
 from visae.tables.selection import backbone_selection, turned
 from visae.tables.token_order import token_order_table

@@ -11,7 +11,7 @@ from study_fixtures import change, demo_config, paper_config
 from visae import config as configs
 from visae.tables import audit, evaluators, family, layout, selection, thresholds, token_order
 from visae.tables import settings as settings_tables
-from visae.tables.downstream import correlation_table
+from visae.tables.correlations import correlation_table
 from visae.tables.published import read_published
 
 PUBLISHED = Path(__file__).parents[1] / "resources" / "published_values.csv"

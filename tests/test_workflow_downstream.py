@@ -6,7 +6,7 @@ from workflow_fixtures import copy_repository, plan
 
 from visae.errors import UserError
 from visae.study import Study
-from visae.tables.downstream import hypotheses, registered_cells
+from visae.tables.correlations import hypotheses, registered_cells
 
 TABLES = {"table_6", "table_8", "codes_lift", "correlations", "hypotheses"}
 FIGURES = {"figure_2b", "figure_7", "figure_8"}

@@ -1,7 +1,8 @@
 """Every metric against every downstream task: rank correlations over backbones."""
 
 from visae.job import run
-from visae.tables.downstream import correlations, read_downstream
+from visae.tables.correlations import correlations
+from visae.tables.downstream import read_downstream
 from visae.tables.layout import write
 from visae.tables.scores import read_scores
 

@@ -2,7 +2,8 @@
 
 from visae.figures import figure_2b, style
 from visae.job import run
-from visae.tables.downstream import correlations, read_downstream, registered_cells
+from visae.tables.correlations import correlations, registered_cells
+from visae.tables.downstream import read_downstream
 from visae.tables.scores import METRIC_LABELS, read_scores
 from visae.tables.selection import turned
 

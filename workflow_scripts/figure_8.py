@@ -2,7 +2,8 @@
 
 from visae.figures import figure_8, style
 from visae.job import run
-from visae.tables.downstream import codes_values, correlations, read_downstream, task_values
+from visae.tables.correlations import correlations
+from visae.tables.downstream import codes_values, read_downstream, task_values
 from visae.tables.scores import METRIC_LABELS, read_scores
 from visae.tables.selection import backbone_selection, turned
 

@@ -1,13 +1,8 @@
 """The verdicts on the hypotheses that the paper fixed in advance (section 4.5)."""
 
 from visae.job import run
-from visae.tables.downstream import (
-    hypotheses_table,
-    metric_values,
-    read_downstream,
-    task_values,
-    transfer_values,
-)
+from visae.tables.correlations import hypotheses_table, metric_values, transfer_values
+from visae.tables.downstream import read_downstream, task_values
 from visae.tables.layout import write
 from visae.tables.scores import read_scores
 

@@ -1,13 +1,13 @@
 """Which metric foresees which task, and so which backbone to take (Appendices J and P)."""
 
-from visae.tables.downstream import LOWER_IS_BETTER
+from visae.tables.correlations import LOWER_IS_BETTER
 from visae.tables.layout import Column, Table
 
 _SUPPORT = ("metric", "rho", "p_exact", "n")
 
 
 def turned(correlations):
-    """The rows of `downstream.correlation_table` with ρ turned for lower-is-better metrics.
+    """The rows of `correlations.correlation_table` with ρ turned for lower-is-better metrics.
 
     Then ρ > 0 means of every metric: the better a backbone by it, the better at the task.
     """
