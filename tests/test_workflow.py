@@ -22,7 +22,7 @@ from visae.study import Study
 
 FIGURES = {
     *("figure_1a", "figure_1b", "figure_2a", "figure_2b", "figure_3", "figure_5", "figure_6"),
-    *("figure_7", "figure_8", "training_curves", "evaluators"),
+    *("figure_7", "figure_8", "training_curves", "evaluators", "pretraining"),
 }
 
 
