@@ -64,10 +64,13 @@ NAMED = [
 
 @pytest.mark.parametrize("command", NAMED)
 def test_what_the_readme_asks_for_by_name_is_planned(command, repository):
-    (repository / "study.yaml").unlink()
     words = [sys.executable, "-m", *shlex.split(command), "--dry-run"]
     run = subprocess.run(words, cwd=repository, capture_output=True, text=True)
     assert run.returncode == 0, run.stdout + run.stderr
+
+
+def test_the_readme_asks_for_things_by_name():
+    assert len(NAMED) == 4
 
 
 def test_figure_1b_needs_the_main_sweep_only(repository):

@@ -3,8 +3,9 @@
 Source: He et al. 2022. The encoder sees the visible patches only, in raster order and with the
 position embeddings of where they lie; the loss is the mean squared error of the hidden patches'
 pixels. These are predicted as they are (Table 1d, "pixel (w/o norm)") and not normalised per patch,
-as for the released weights: normalised patches say nothing of brightness and colour, and a backbone
-that learns from them for minutes ends below its own initialisation (docs/findings.md).
+as for the released weights: normalised patches say nothing of brightness and colour, and after as
+few steps as here a backbone that learned from them is below its own initialisation
+(docs/findings.md).
 """
 
 import torch

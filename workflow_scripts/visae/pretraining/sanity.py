@@ -38,12 +38,10 @@ class Assessment(NamedTuple):
 def assess(backbone, training, evaluation):
     """The `Assessment` of a backbone by a training and an evaluation split (`DecodedSplit`s)."""
     fitting = first_of_each_class(training, PROBE_IMAGES)
-    features_nd = pooled_features(backbone, evaluation)
-    correct_n = probe_hits(
-        *(pooled_features(backbone, fitting), fitting.labels_n.cpu().numpy()),
-        *(features_nd, evaluation.labels_n.cpu().numpy()),
-    )
-    return Assessment(correct_n, effective_rank(features_nd))
+    fitted_md, read_nd = (pooled_features(backbone, split) for split in (fitting, evaluation))
+    fitted_labels, read_labels = (split.labels_n.cpu().numpy() for split in (fitting, evaluation))
+    correct_n = probe_hits(fitted_md, fitted_labels, read_nd, read_labels)
+    return Assessment(correct_n, effective_rank(read_nd))
 
 
 def first_of_each_class(split, count):
@@ -63,14 +61,14 @@ def pooled_features(backbone, split):
     return torch.cat(pooled).numpy()
 
 
-def probe_hits(fitted_nd, fitted_labels, read_md, read_labels):
-    """Which of the images read_md a linear probe fitted on the others classifies right: bool [M].
+def probe_hits(fitted_md, fitted_labels, read_nd, read_labels):
+    """Which of the images read_nd a linear probe fitted on the others classifies right: bool [N].
 
     Features are standardised by those of the fitted images.
     """
-    mean, deviation = fitted_nd.mean(axis=0), fitted_nd.std(axis=0) + 1e-6
-    probe = fit_probe((fitted_nd - mean) / deviation, fitted_labels)
-    return probe.predict((read_md - mean) / deviation) == read_labels
+    mean, deviation = fitted_md.mean(axis=0), fitted_md.std(axis=0) + 1e-6
+    probe = fit_probe((fitted_md - mean) / deviation, fitted_labels)
+    return probe.predict((read_nd - mean) / deviation) == read_labels
 
 
 def effective_rank(features_nd):

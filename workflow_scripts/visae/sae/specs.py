@@ -55,7 +55,8 @@ class SaeSpec:
     @classmethod
     def from_name(cls, name):
         """The spec whose `name` this is; UserError when it is the name of none."""
-        match = re.fullmatch(r"([a-z]+)_(\d+)x_(k|l0_|l1_)([-+.e\d]+)", name)
+        labels = "|".join(_LABELS.values())
+        match = re.fullmatch(rf"([a-z]+)_(\d+)x_({labels})([-+.e\d]+)", name)
         try:
             family, expansion_factor, label, number = match.groups()
             sparsity = float(number) if label == "l1_" else int(number)

@@ -88,6 +88,6 @@ def random_crop(image, regions, rng, size, sides=None):
     return crop.resize((size, size), Image.Resampling.BICUBIC)
 
 
-def save(image, path):
-    """Write a JPEG file of quality 95; the suffix need not be one that Pillow knows."""
-    image.save(path, format="JPEG", quality=95)
+def save(image, file):
+    """Write a JPEG of quality 95 to a path, whatever its suffix, or into an open binary file."""
+    image.save(file, format="JPEG", quality=95)

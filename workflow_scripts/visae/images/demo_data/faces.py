@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from visae.errors import UserError
-from visae.images.demo_data.crops import package_file
+from visae.images.demo_data.crops import package_file, save
 
 _NAMES = ("face", "background")
 _FEATURES = {
@@ -44,7 +44,7 @@ def write(folder, rng, sizes):
 def _jpeg(patch, size):
     image = Image.fromarray((patch * 255).astype(np.uint8))
     buffer = io.BytesIO()
-    image.resize((size, size), Image.Resampling.BICUBIC).save(buffer, format="JPEG", quality=95)
+    save(image.resize((size, size), Image.Resampling.BICUBIC), buffer)
     return buffer.getvalue()
 
 
