@@ -22,16 +22,6 @@ pathvars:
     benchmarks=f"results/{STUDY.name}/benchmarks",
 
 
-include: "rules/targets.smk"
-
-
-rule all:
-    input:
-        lambda wildcards: [*FIGURES, *TABLES, REPORT],
-    message:
-        "The study is complete"
-
-
 include: "rules/data.smk"
 include: "rules/pretraining.smk"
 include: "rules/activations.smk"
@@ -46,6 +36,17 @@ include: "rules/analysis.smk"
 include: "rules/figures.smk"
 include: "rules/report.smk"
 include: "rules/scale.smk"
+include: "rules/targets.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        FIGURES,
+        TABLES,
+        REPORT,
+    message:
+        "The study is complete"
 
 
 onsuccess:

@@ -23,7 +23,7 @@ from visae.auc import average_precision, roc_auc
 from visae.cache import ActivationCache
 from visae.encoding import encode_cache, reduce_raw
 from visae.metrics import cross_domain, preservation
-from visae.metrics.sparse_probing import BUDGETS, accuracy_curve, class_areas
+from visae.metrics.sparse_probing import BUDGETS, accuracy_curve, class_areas, eligible_rows
 from visae.probes import write_probe
 from visae.rankings import gather_ranked, rank_features, write_rankings
 from visae.reductions import RawReductions, SaeReductions
@@ -341,12 +341,17 @@ def kernels(files, threads, slow):
     ]
     gathered = gather_ranked(codes_fn, rankings.per_class, rankings.overall)
 
+    parts = [gathered.of_images(mask) for mask in (~test_mask, test_mask)]
+    images = labels[~test_mask], labels[test_mask]
+
     def one_vs_rest():
+        rows = eligible_rows(rankings, images[1])
         with Workers(threads) as workers:
-            return class_areas(gathered, rankings, labels, test_mask, budgets, "cpu", workers)
+            return class_areas(*parts, rankings, rows, *images, budgets, "cpu", workers)
 
     areas, probed = clock(one_vs_rest)
-    curve, curved = clock(accuracy_curve, codes_fn[rankings.overall], labels, test_mask, budgets)
+    best = [part.rows(rankings.overall) for part in parts]
+    curve, curved = clock(accuracy_curve, *best, *images, budgets)
     auc = np.array(slow[ONE_VS_REST].results)[:, 0]
     accuracy = np.array(slow[MULTINOMIAL].results)
     random = np.random.default_rng(0)

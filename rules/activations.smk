@@ -36,9 +36,15 @@ for batch, splits in STUDY.extraction_batches():
         params:
             backbone=backbone_settings,
             roots=[settings("datasets", split.dataset, "root") for split in splits],
-            splits=[(split.dataset, split.split, split.shards) for split in splits],
+            # The seed of the order of images, which is random in the training cache only.
+            splits=[
+                (
+                    *(split.dataset, split.split, split.shards),
+                    STUDY.seed if split == STUDY.training else None,
+                )
+                for split in splits
+            ],
             extraction=settings("extraction"),
-            on_bad_image=settings("on_bad_image"),
             code=code("extract_activations"),
             loader_code=loader_code,
         message:
@@ -94,9 +100,7 @@ for batch, splits in STUDY.encoding_batches():
             mem_mb=memory(8000),
             runtime=minutes(60),
         params:
-            moran=[split == STUDY.evaluation for split in splits],
-            minimum_active=settings("metrics", "localization", "minimum_active"),
-            variance_floor=settings("metrics", "localization", "variance_floor"),
+            moran=moran_settings(splits),
             code=code("reduce_raw"),
         message:
             f"Pooling the raw {batch} activations of {{wildcards.backbone}}"

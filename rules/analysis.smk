@@ -1,5 +1,7 @@
 # Scores → tables.
 
+TABLES = []
+
 
 rule collect_scores:
     input:
@@ -25,7 +27,41 @@ rule collect_scores:
         "../workflow_scripts/collect_scores.py"
 
 
+rule collect_scores_of_sweep:
+    input:
+        scores=lambda wildcards: score_paths(STUDY.metrics(), STUDY.sweeps[wildcards.sweep]),
+    output:
+        table="<results>/tables/scores/{sweep}.csv",
+    log:
+        "<logs>/collect_scores/{sweep}.log",
+    benchmark:
+        "<benchmarks>/collect_scores/{sweep}.tsv"
+    wildcard_constraints:
+        sweep=alternatives(STUDY.sweeps),
+    localrule: True
+    conda:
+        "../envs/analysis.yaml"
+    threads: 1
+    resources:
+        mem_mb=memory(1000),
+        runtime=minutes(10),
+    params:
+        code=code("collect_scores"),
+    message:
+        "Collecting the scores of the sweep {wildcards.sweep} in one tidy table"
+    script:
+        "../workflow_scripts/collect_scores.py"
+
+
 SCORES = rules.collect_scores.output.table
+
+
+def scores_of(*sweeps):
+    """The scores of some sweeps: a figure of one sweep is to wait for no other."""
+    return [f"<results>/tables/scores/{sweep.name}.csv" for sweep in sweeps]
+
+
+MAIN_SCORES = scores_of(STUDY.main)
 PUBLISHED = "resources/published_values.csv"
 
 ON_MAIN = {"sweep": STUDY.main.name}
@@ -50,7 +86,7 @@ PAPER_TABLES = {
     ),
     "table_3": (
         "what each metric's variance is made of",
-        {"scores": SCORES},
+        {"scores": MAIN_SCORES},
         VARIANCE,
     ),
     "table_4": (
@@ -78,7 +114,7 @@ PAPER_TABLES = {
     ),
     "table_7": (
         "absorption over its two thresholds",
-        {"scores": SCORES},
+        {"scores": MAIN_SCORES},
         {**ON_MAIN, "labels": labels_of(STUDY.main.backbones)},
     ),
 }
@@ -94,27 +130,28 @@ MASKED = [
 if MASKED:
     PAPER_TABLES["table_3_without_mae"] = (
         "what each metric's variance is made of, without masked autoencoders",
-        {"scores": SCORES},
+        {"scores": MAIN_SCORES},
         {**VARIANCE, "script": "table_3", "without": MASKED},
     )
 
 if STUDY.second_family is not None:
+    BOTH_FAMILIES = scores_of(STUDY.main, STUDY.second_family)
     FAMILIES = {"sweeps": [STUDY.main.name, STUDY.second_family.name]}
 
     PAPER_TABLES |= {
         "table_9": (
             "do two families of SAEs rank the backbones alike?",
-            {"scores": SCORES},
+            {"scores": BOTH_FAMILIES},
             FAMILIES,
         ),
         "family_differences": (
             "two families of SAEs at matched L0",
-            {"scores": SCORES},
+            {"scores": BOTH_FAMILIES},
             FAMILIES,
         ),
         "not_converged": (
             "JumpReLU SAEs that missed their target L0",
-            {"scores": SCORES},
+            {"scores": BOTH_FAMILIES},
             FAMILIES,
         ),
     }
@@ -154,7 +191,7 @@ if STUDY.tasks():
             "../workflow_scripts/collect_downstream.py"
 
     DOWNSTREAM = rules.collect_downstream.output.table
-    HELD_AGAINST = {"scores": SCORES, "downstream": DOWNSTREAM}
+    HELD_AGAINST = {"scores": MAIN_SCORES, "downstream": DOWNSTREAM}
     PAPER_TABLES |= {
         "table_6": (
             "accuracy on other data sets, raw and reconstructed",
@@ -220,16 +257,26 @@ if STUDY.config["replicates"]:
 
 
 CLAIMS = "resources/claims.yaml"
-PAPER_TABLES["claims"] = (
-    "every claim of the paper, judged on this run",
-    {
-        "claims": CLAIMS,
-        "scores": SCORES,
-        "raw": PAPER_TABLES["table_4"][1]["raw"],
-        **({"downstream": DOWNSTREAM} if STUDY.tasks() else {}),
-    },
-    {"config": STUDY.config, "backbones": list(STUDY.main.backbones)},
-)
+EVIDENCE = {
+    "claims": CLAIMS,
+    "scores": SCORES,
+    "raw": PAPER_TABLES["table_4"][1]["raw"],
+    **({"downstream": DOWNSTREAM} if STUDY.tasks() else {}),
+}
+ON_EVIDENCE = {"config": STUDY.config, "backbones": list(STUDY.main.backbones)}
+
+PAPER_TABLES |= {
+    "claims": (
+        "every claim of the paper, judged on this run",
+        EVIDENCE,
+        ON_EVIDENCE,
+    ),
+    "published_vs_run": (
+        "every number that the paper prints beside this run's",
+        {**EVIDENCE, "published": PUBLISHED},
+        ON_EVIDENCE,
+    ),
+}
 
 for name, (shows, computed_from, depends_on) in PAPER_TABLES.items():
     files = {view: f"<results>/tables/{name}.{view}" for view in ("csv", "md", "tex")}

@@ -120,8 +120,19 @@ def score_paths(metrics, sweep=None, suffix="json"):
 
 PROBE_SPLIT = f"<results>/index/{STUDY.evaluation.dataset}/probe_split.csv"
 
+# Metrics that fit probes: on ImageNet and iNaturalist hours of work for a CPU, minutes for a GPU.
+PROBED_METRICS = {"preservation", "sparse_probing", "cross_domain", "absorption"}
+
+# How many times a metric holds the codes of an SAE, where that is much.
+CODES_HELD = {"sparse_probing": 2, "cross_domain": 1}
+
 # Metrics that also write per-feature, per-class or per-task values to `{metric}.npz`.
 METRICS_WITH_ARRAYS = [m for m in STUDY.metrics() if m not in ("preservation", "cross_domain")]
+
+
+def probed(metrics):
+    """Whether any of `metrics` fits probes."""
+    return bool(PROBED_METRICS & set(metrics))
 
 
 def score_splits(metrics):
@@ -274,6 +285,10 @@ def spaces(wildcards):
 # ---------------------------------------------------------------- inputs of tables and figures
 
 EVALUATOR_OF = {name: STUDY.backbones[name]["evaluator"] for name in STUDY.main.backbones}
+# The spaces in which M5 of the main sweep is scored: its backbones' own, and its evaluators'.
+SPACES = list(
+    dict.fromkeys([*STUDY.main.backbones, *(EVALUATOR_OF[b] for b in STUDY.main.backbones)])
+)
 BY_EVALUATOR = [
     f"{folder}/in_every_space/monosemanticity.json" for folder in sae_folders("metrics", STUDY.main)
 ]
@@ -323,10 +338,15 @@ def image_folder(dataset):
         if entry["generated"]:
             return "<results>/data"
         if not os.path.isdir(entry["root"]):
+            others = [
+                f"datasets.{name}.root ({other['root']!r})"
+                for name, other in STUDY.config["datasets"].items()
+                if name != dataset and not (other["generated"] or os.path.isdir(other["root"]))
+            ]
             raise WorkflowError(
                 f"config: datasets.{dataset}.root is {entry['root']!r}, which is not a folder; "
                 f"put the data set there (layout {entry['layout']}, see docs/data.md) or change "
-                "the path"
+                "the path" + (f". Nor are {', '.join(others)}" if others else "")
             )
         return []
 
@@ -335,8 +355,16 @@ def image_folder(dataset):
 
 def local_weights(wildcards):
     """The backbone's weights as an input, where they are a local file or folder."""
-    weights = STUDY.weights(wildcards.backbone)
-    return [] if weights in ("pretrained", "random") else weights
+    name = wildcards.backbone
+    weights = STUDY.weights(name)
+    if weights in ("pretrained", "random"):
+        return []
+    if name not in STUDY.pretrained() and not os.path.exists(weights):
+        raise WorkflowError(
+            f"config: backbones.{name}.weights is {weights!r}, which is neither pretrained, nor "
+            "random, nor a file or folder that exists; correct the path"
+        )
+    return weights
 
 
 def settings(*keys):
@@ -347,10 +375,17 @@ def settings(*keys):
     return value
 
 
+def moran_settings(splits):
+    """For each split the settings of Moran's I, or None where it is not computed."""
+    names = ("minimum_active", "variance_floor")
+    chosen = {name: settings("metrics", "localization", name) for name in names}
+    return [chosen if split == STUDY.evaluation else None for split in splits]
+
+
 def backbone_settings(wildcards):
     """What of a backbone's entry decides its activations (not its label or its evaluator)."""
     entry = STUDY.backbones[wildcards.backbone]
-    names = ("loader", "model", "weights", "seed", "image_size", "token_order", "options")
+    names = ("loader", "model", "seed", "image_size", "token_order", "preprocessing", "options")
     weights = STUDY.weights(wildcards.backbone)
     return {name: entry[name] for name in names} | {"weights": weights}
 
@@ -396,31 +431,47 @@ def alternatives(names):
 # ---------------------------------------------------------------- resources
 
 
-def memory(megabytes, saes=(), raw=0):
+def memory(megabytes, saes=(), raw=0, codes=0):
     """mem_mb: more on every further attempt, since the queue kills what needs more.
 
     saes: names of the SAEs that are held at once: 20 MB for each unit of their expansion factors
     (float32 weights, gradients and Adam's two moments at D = 768, the width of a ViT-B). raw: how
-    many times the raw reductions among the inputs (float32 [N, D]) are held.
+    many times the raw reductions among the inputs (float32 [N, D]) are held. codes: how many times
+    the reductions of one SAE are, the largest (float16 [F, N]).
     """
 
     def mem_mb(wildcards, input, attempt):
-        files = input.get("raw", []) if raw else []
-        files = [files] if isinstance(files, str) else files
-        held = raw * sum(map(os.path.getsize, files)) / 1e6
+        held = raw * megabytes_of(input.get("raw", [])) if raw else 0
+        if codes:
+            by_sae = {}
+            for path in input.reductions:
+                by_sae.setdefault(Path(path).parts[-3], []).append(path)
+            held += codes * max(map(megabytes_of, by_sae.values()))
         return int((megabytes + 20 * expansions(saes) + held) * 1.5 ** (attempt - 1))
 
     return mem_mb
 
 
-def minutes(number, saes=()):
+def minutes(number, saes=(), per_gigabyte=0):
     """runtime: `number` of minutes and one for each unit of the SAEs' expansion factors.
 
     Doubled on every further attempt. 40,000 training steps of 8,192 tokens at D = 768 are
-    2·10¹⁵ operations per unit, 13 s at half the rate of an A100.
+    2·10¹⁵ operations per unit, 13 s at half the rate of an A100. per_gigabyte: minutes for each GB
+    of reductions among the inputs.
     """
     total = number + expansions(saes)
-    return lambda wildcards, attempt: total * 2 ** (attempt - 1)
+
+    def runtime(wildcards, input, attempt):
+        read = megabytes_of(input.reductions) / 1000 if per_gigabyte else 0
+        return int((total + per_gigabyte * read) * 2 ** (attempt - 1))
+
+    return runtime
+
+
+def megabytes_of(files):
+    """The size of one file or of several."""
+    files = [files] if isinstance(files, str) else files
+    return sum(map(os.path.getsize, files)) / 1e6
 
 
 def expansions(names):

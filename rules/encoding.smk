@@ -13,6 +13,7 @@ for sweep in STUDY.units():
                 caches=cache_paths(splits),
                 saes=sae_paths(names, ["model.safetensors"]),
                 configs=sae_paths(names, ["config.yaml"]),
+                training=cache_path(STUDY.training) if sweep.published else [],
             output:
                 reductions=reduction_paths(names, splits),
             log:
@@ -30,9 +31,7 @@ for sweep in STUDY.units():
                 mem_mb=memory(8000, saes=names),
                 runtime=minutes(60, saes=names),
             params:
-                moran=[split == STUDY.evaluation for split in splits],
-                minimum_active=settings("metrics", "localization", "minimum_active"),
-                variance_floor=settings("metrics", "localization", "variance_floor"),
+                moran=moran_settings(splits),
                 code=code("encode_caches"),
             message:
                 f"Encoding {batch} with the SAEs of {sweep.name} on {{wildcards.backbone}}"
@@ -66,7 +65,7 @@ for sweep in STUDY.units():
             threads: 1
             resources:
                 mem_mb=memory(8000),
-                runtime=minutes(60),
+                runtime=minutes(60, per_gigabyte=0.5),
             params:
                 split_here=[dataset == STUDY.evaluation.dataset for dataset in datasets],
                 code=code("rank_features"),

@@ -2,6 +2,7 @@
 # change of style redraws figures and computes nothing.
 
 
+FIGURES = []
 ALL_LABELS = labels_of(STUDY.backbones)
 MAIN = {**ON_MAIN, "labels": ALL_LABELS, "backbones": list(STUDY.main.backbones)}
 
@@ -9,7 +10,7 @@ MAIN = {**ON_MAIN, "labels": ALL_LABELS, "backbones": list(STUDY.main.backbones)
 DRAWINGS = {
     "figure_1a": (
         "normalised scores on the seven metrics, by backbone",
-        {"scores": SCORES},
+        {"scores": MAIN_SCORES},
         MAIN,
     ),
     "figure_1b": (
@@ -22,12 +23,12 @@ DRAWINGS = {
     ),
     "figure_2a": (
         "FVU against downstream preservation",
-        {"scores": SCORES},
+        {"scores": MAIN_SCORES},
         MAIN,
     ),
     "figure_3": (
         "share of each metric's variance by backbone and hyperparameters",
-        {"scores": SCORES, "published": PUBLISHED},
+        {"scores": MAIN_SCORES, "published": PUBLISHED},
         {"sweep": STUDY.main.name, "seed": STUDY.seed},
     ),
     "figure_5": (
@@ -42,7 +43,7 @@ DRAWINGS = {
     ),
     "figure_6": (
         "sparse probing over K and expansion factor",
-        {"scores": SCORES},
+        {"scores": MAIN_SCORES},
         MAIN,
     ),
     "evaluators": (
@@ -70,7 +71,7 @@ if STUDY.pretrained():
 if STUDY.early is not None:
     DRAWINGS["figure_4"] = (
         "an early layer against the main one, metric by metric",
-        {"scores": SCORES},
+        {"scores": scores_of(STUDY.early, STUDY.main)},
         {
             "sweeps": [STUDY.early.name, STUDY.main.name],
             "layers": STUDY.compared_layers,

@@ -15,9 +15,10 @@ for batch, datasets in STUDY.probe_batches():
         benchmark:
             f"<benchmarks>/fit_raw_probes/{{backbone}}-layer{{layer}}-{batch}.tsv"
         conda:
-            "../envs/analysis.yaml"
+            "../envs/torch.yaml"
         threads: 4
         resources:
+            gpu=1,
             mem_mb=memory(6000, raw=4),
             runtime=minutes(120),
         params:
@@ -58,11 +59,12 @@ for sweep in STUDY.units():
                 backbone=alternatives(sweep.backbones),
                 layer=alternatives(set(sweep.layers.values())),
             conda:
-                "../envs/analysis.yaml"
+                "../envs/torch.yaml"
             threads: 4
             resources:
-                mem_mb=memory(6000, raw=3),
-                runtime=minutes(240),
+                gpu=int(probed(metrics)),
+                mem_mb=memory(6000, raw=3, codes=max(CODES_HELD.get(m, 0) for m in metrics)),
+                runtime=minutes(120, per_gigabyte=2),
             params:
                 sweeps=sweep.origins,
                 saes=names,
@@ -86,14 +88,14 @@ for sweep in STUDY.units():
                 "../workflow_scripts/score_saes.py"
 
 
-# M5 of the main sweep once more, in the space of every backbone: the paper's pairing confounds
+# M5 of the main sweep once more, in every backbone's space: the paper's pairing confounds
 # backbone and evaluator, the full table separates them.
 rule:
     name:
         f"score_{STUDY.main.name}_in_every_space"
     input:
         reductions=reduction_paths(STUDY.main.sae_names(), [STUDY.evaluation]),
-        embeddings=[embeddings_of(backbone) for backbone in STUDY.main.backbones],
+        embeddings=[embeddings_of(backbone) for backbone in SPACES],
     output:
         scores=expand(
             "<results>/metrics/{{backbone}}/layer{{layer}}/{sae}/in_every_space/monosemanticity.json",
@@ -111,9 +113,10 @@ rule:
         backbone=alternatives(STUDY.main.backbones),
         layer=alternatives(set(STUDY.main.layers.values())),
     conda:
-        "../envs/analysis.yaml"
+        "../envs/torch.yaml"
     threads: 4
     resources:
+        gpu=0,
         mem_mb=memory(16000),
         runtime=minutes(240),
     params:
@@ -126,7 +129,7 @@ rule:
         datasets=[],
         cross_domain={},
         evaluator=evaluator,
-        spaces=list(STUDY.main.backbones),
+        spaces=SPACES,
         seed=STUDY.seed,
         code=[code("score_saes"), metric_code("monosemanticity")],
     message:

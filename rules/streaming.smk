@@ -17,7 +17,6 @@ def stream_settings(splits):
         "roots": [settings("datasets", split.dataset, "root") for split in splits],
         "splits": [(split.dataset, split.split) for split in splits],
         "extraction": settings("extraction"),
-        "variance_floor": settings("metrics", "localization", "variance_floor"),
     }
 
 
@@ -63,6 +62,7 @@ for sweep in STUDY.units():
                 **stream_inputs(splits),
                 saes=sae_paths(names, ["model.safetensors"]),
                 configs=sae_paths(names, ["config.yaml"]),
+                training=cache_path(STUDY.training) if sweep.published else [],
             output:
                 reductions=reduction_paths(names, splits),
             log:

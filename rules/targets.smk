@@ -1,7 +1,5 @@
-# What can be asked for by name, besides `all`. A single figure is asked for as `figure_3`, a file by its path.
-# FIGURES and TABLES are filled where figures and tables are made.
-
-FIGURES, TABLES = [], []
+# What can be asked for by name, besides what a rule makes: a single figure is asked for as
+# `figure_3`, a file by its path.
 
 
 rule saes:
@@ -20,13 +18,13 @@ rule metrics:
 
 rule tables:
     input:
-        lambda wildcards: TABLES,
+        TABLES,
     message:
         "All tables are written"
 
 
 rule figures:
     input:
-        lambda wildcards: FIGURES,
+        FIGURES,
     message:
         "All figures are drawn"

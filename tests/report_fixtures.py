@@ -13,7 +13,7 @@ from visae.files import write_json, write_text
 from visae.images.index import ClassRecord, ImageRecord, build_index, write_classes, write_images
 from visae.metrics.localization import localization
 from visae.provenance import provenance
-from visae.reductions import SaeUnit, write_sae_reductions
+from visae.reductions import SaeUnit, half_codes, write_sae_reductions
 from visae.report.page import Sources, build
 from visae.scores import write_score
 from visae.study import Study
@@ -108,8 +108,8 @@ def _localization(place, about, number):
     score = localization(
         np.broadcast_to(moran, (2, 1, FEATURES)), np.full((1, FEATURES), 100), [5], (8, 8)
     )
-    inputs = {"sae": f"{number:016d}", "photographs/val": "0123456789abcdef"}
-    write_score(place / "localization.json", score, about, provenance("c0de", inputs))
+    inputs = {"sae": f"{number:016d}", "activations of photographs/val": "0123456789abcdef"}
+    write_score(place / "localization.json", score, about, provenance("c0de", inputs, {}))
     return place / "localization.json"
 
 
@@ -141,7 +141,8 @@ def _reductions(place, index, number):
         info=SimpleNamespace(grid=(8, 8), width=4, dataset="photographs"),
     )
     unit = SaeUnit(
-        codes_max=codes_of(number).T,
+        codes_max=half_codes(codes_of(number).T),
+        firing_max=codes_of(number).max(axis=1).astype(np.float32),
         reconstructions_max=np.zeros((IMAGES, 4), np.float32),
         firing_count=np.ones(FEATURES, np.int64),
         squared_error=1.0,

@@ -430,6 +430,16 @@ def test_the_preprocessing_of_the_papers_backbones_needs_no_weights():
     assert (timm["resize"], timm["crop"], timm["mean"][0]) == (248, 224, 0.485)
 
 
+def test_an_entry_may_say_how_images_are_resized():
+    changes = {"resize_mode": "squash", "resize": 40, "interpolation": "bilinear"}
+    plain = build_backbone(small_spec("timm"))
+    changed = build_backbone(small_spec("timm", preprocessing=changes))
+    assert changed.preprocessing == plain.preprocessing | changes
+    assert changed.preprocess(photograph(100, 61)).shape == (3, 32, 32)
+    with pytest.raises(UserError, match="resized to 20 pixels and cropped to 32"):
+        build_backbone(small_spec("timm", preprocessing={"resize": 20}))
+
+
 def test_permuted_tokens_depend_on_seed_and_image_only():
     tokens = torch.arange(3 * 16 * 2, dtype=torch.float32).reshape(3, 16, 2)
     ids = ["a", "b", "c"]

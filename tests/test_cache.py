@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 from pathlib import Path
 
 import h5py
@@ -12,7 +13,14 @@ import numpy as np
 import pytest
 from cache_fixtures import cache_info, random_activations, write_cache
 
-from visae.cache import ActivationCache, ShardWriter, check_compatible, join_shards, shard_bounds
+from visae.cache import (
+    ActivationCache,
+    ShardWriter,
+    check_compatible,
+    check_same_activations,
+    join_shards,
+    shard_bounds,
+)
 from visae.errors import UserError
 
 
@@ -46,6 +54,32 @@ def test_statistics_are_those_of_float64(tmp_path):
         np.testing.assert_allclose(cache.std, np.sqrt(tokens.var(axis=0).mean()), rtol=1e-13)
 
 
+def moments_of(joined):
+    """(/chunk_mean, /chunk_squares) of the only shard."""
+    [shard] = shards_of(joined)
+    with h5py.File(shard) as file:
+        return file["chunk_mean"][:], file["chunk_squares"][:]
+
+
+def test_moments_of_every_float16_number_are_those_of_float64(tmp_path):
+    numbers = np.arange(2**16, dtype=np.uint16).view(np.float16)
+    numbers = numbers[np.isfinite(numbers)]
+    tokens = np.random.default_rng(0).permutation(numbers).reshape(1, -1, 2)
+    grid = (1, tokens.shape[1])
+    means, squares = moments_of(write_cache(tmp_path, tokens, grid=grid, chunk_images=1))
+    exact = tokens[0].astype(np.float64)
+    np.testing.assert_allclose(means[0], exact.mean(axis=0), rtol=1e-13)
+    np.testing.assert_allclose(squares[0], ((exact - means[0]) ** 2).sum(axis=0), rtol=1e-13)
+
+
+def test_moments_do_not_cancel(tmp_path):
+    tokens = 2048 + 2 * np.random.default_rng(0).integers(0, 2, (4, 12, 5)).astype(np.float16)
+    means, squares = moments_of(write_cache(tmp_path, tokens))
+    ones = (tokens.reshape(-1, 5) == 2050).sum(axis=0)
+    np.testing.assert_allclose(means[0] - 2048, 2 * ones / 48, rtol=1e-11)
+    np.testing.assert_allclose(squares[0], 4 * ones * (48 - ones) / 48, rtol=1e-13)
+
+
 @pytest.mark.parametrize("shards,batch", [(1, 22), (2, 1), (5, 7)])
 def test_sharding_and_batches_change_no_bit(tmp_path, shards, batch):
     activations = random_activations()
@@ -67,7 +101,7 @@ def test_more_shards_than_chunks_is_refused():
         shard_bounds(22, 7, 4)
 
 
-@pytest.mark.parametrize("bad", [np.nan, np.inf, 1e6])
+@pytest.mark.parametrize("bad", [np.nan, -np.nan, np.inf, -np.inf, 1e6, -1e6])
 def test_activations_that_are_not_finite_are_refused_with_the_image(tmp_path, bad):
     activations = random_activations().astype(np.float32)
     activations[9, 2, 1] = bad
@@ -124,8 +158,20 @@ def test_shards_in_the_wrong_place_are_refused(tmp_path):
 
 def test_cache_of_another_backbone_is_refused():
     check_compatible(cache_info(), "toy", 3)
-    with pytest.raises(UserError, match="backbone is 'toy'"):
-        check_compatible(cache_info(), "clip", 3)
+    for backbone, layer in (("clip", 3), ("toy", 4)):
+        with pytest.raises(UserError, match=f"of toy at layer 3, but those of {backbone} at layer"):
+            check_compatible(cache_info(), backbone, layer)
+
+
+@pytest.mark.parametrize(
+    "change", [{"weights_fingerprint": "other"}, {"token_order": "permuted"}, {"preprocessing": {}}]
+)
+def test_cache_of_other_activations_is_refused(change):
+    check_same_activations(cache_info(), cache_info(dataset="dtd", split="test1"))
+    with pytest.raises(
+        UserError, match=f"photographs/train holds activations with {next(iter(change))}"
+    ):
+        check_same_activations(cache_info(), cache_info(split="val", **change))
 
 
 def test_constant_activations_are_refused(tmp_path):
@@ -143,6 +189,62 @@ def test_skipped_images_are_recorded(tmp_path):
     with ActivationCache(tmp_path / "train.h5") as cache:
         assert cache.skipped_ids == ["broken"]
         assert cache.images == 6
+
+
+def test_activations_are_the_writer_s_own_once_they_are_appended(tmp_path):
+    activations = random_activations()
+    path, batch = tmp_path / "shard.h5", np.empty_like(activations[:2])
+    with ShardWriter(path, cache_info(), 0, 1, images=22) as writer:
+        for start in range(0, 22, 2):
+            batch[:] = activations[start : start + 2]
+            writer.append(batch, [0, 0], ["a", "b"])
+            batch[:] = np.nan
+    with h5py.File(path) as file:
+        np.testing.assert_array_equal(file["activations"], activations)
+
+
+@pytest.mark.parametrize("failing", [0, 1, 5])
+def test_chunk_that_cannot_be_written_is_told_and_leaves_nothing(failing, tmp_path, monkeypatch):
+    appended = []
+
+    def write(self, start, chunk, original=ShardWriter._write):
+        if start == 4 * failing:
+            raise OSError("a disk has failed")
+        original(self, start, chunk)
+
+    def write_six_chunks():
+        with ShardWriter(tmp_path / "shard.h5", cache_info(), 0, 1, images=24) as writer:
+            for chunk in random_activations(24).reshape(6, 4, 12, 5):
+                appended.append(chunk)
+                writer.append(chunk, [0] * 4, ["id"] * 4)
+
+    monkeypatch.setattr(ShardWriter, "_write", write)
+    with pytest.raises(OSError, match="a disk has failed"):
+        write_six_chunks()
+    assert len(appended) <= failing + 2
+    assert not list(tmp_path.iterdir())
+
+
+def test_one_chunk_at_a_time_is_written_behind(tmp_path, monkeypatch):
+    go, begun = threading.Event(), []
+
+    def write(self, start, chunk, original=ShardWriter._write):
+        begun.append(start)
+        go.wait()
+        original(self, start, chunk)
+
+    monkeypatch.setattr(ShardWriter, "_write", write)
+    activations = random_activations(16)
+    with ShardWriter(tmp_path / "shard.h5", cache_info(), 0, 1, images=16) as writer:
+        writer.append(activations[:7], [0] * 7, ["id"] * 7)
+        append = threading.Thread(target=writer.append, args=(activations[7:], [0] * 9, ["id"] * 9))
+        append.start()
+        append.join(timeout=0.2)
+        assert append.is_alive()
+        assert begun == [0]
+        go.set()
+        append.join()
+    assert begun == [0, 4, 8, 12]
 
 
 def test_killed_writer_leaves_nothing_that_loads(tmp_path):

@@ -15,8 +15,9 @@ import sys, types, torch
 torch.cuda.is_available = lambda: True
 torch.cuda.device_count = lambda: 2
 torch.cuda.get_device_properties = lambda i: types.SimpleNamespace(uuid=f"pretended-{i}")
-from visae.devices import take_device
-print(take_device(), flush=True)
+from visae import devices
+devices.GPU_NODES = ("/dev/null",)
+print(devices.take_device(), flush=True)
 sys.stdin.read()
 """
 

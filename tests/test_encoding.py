@@ -172,6 +172,7 @@ def test_shards_chunks_blocks_and_threads_change_no_bit(tmp_path, monkeypatch):
 def test_several_saes_in_one_pass_are_as_each_alone(tmp_path):
     activations = random_activations(images=9, width=9)
     saes = {"small": exact_sae(5, 9), "large": exact_sae(17, 9, torch.linspace(0, 3, 17))}
+    saes["elsewhere"] = replace(saes["small"], activation_mean=torch.linspace(0, 1, 9))
     outputs = {name: tmp_path / "both" / f"{name}.h5" for name in saes}
     with ActivationCache(write_cache(tmp_path, activations, statistics=False)) as cache:
         encode_cache(
@@ -239,6 +240,33 @@ def test_fvu_is_one_for_the_mean_and_zero_for_the_identity(tmp_path):
         assert mean.squared_error / total == pytest.approx(1, abs=1e-12)
         assert mean.l0_sum == 0
         assert identity.squared_error == 0
+
+
+def test_an_sae_with_statistics_of_its_own_is_measured_in_the_units_of_the_raw_activations(
+    tmp_path,
+):
+    """FVU and pooled reconstructions of an imported SAE against Eq. 4 on the activations."""
+    activations = random_activations(images=9, width=9)
+    mean, std = np.linspace(0.5, 2, 9), 1.7
+    sae = random_sae()  # trained with mean 0.5 and std 2
+    with ActivationCache(write_cache(tmp_path, activations, statistics=False)) as cache:
+        reduce_raw(cache, mean, std, tmp_path / "raw.h5")
+        encode_cache(
+            cache,
+            {"sae": sae},
+            {"sae": tmp_path / "sae.h5"},
+            sae_fingerprints={"sae": "f"},
+            statistics=(mean, std),
+        )
+    tokens = torch.from_numpy(activations).double()
+    double = SparseAutoencoder(*(tensor.double() for tensor in vars(sae).values()))
+    reconstructed = double.denormalise(double.decode(sae.encode(sae.normalise(tokens)).double()))
+    flat = tokens.flatten(0, 1)
+    fvu = (tokens - reconstructed).square().sum() / (flat - flat.mean(0)).square().sum()
+    pooled = ((reconstructed.numpy() - mean) / std).max(axis=1)
+    with RawReductions(tmp_path / "raw.h5") as raw, SaeReductions(tmp_path / "sae.h5") as read:
+        assert read.squared_error / raw.total_squares == pytest.approx(float(fvu), rel=1e-5)
+        np.testing.assert_allclose(read.reconstructions_max(), pooled, atol=1e-5)
 
 
 def test_raw_reductions_are_those_of_float64(tmp_path):
@@ -311,11 +339,8 @@ def test_saes_that_do_not_fit_are_refused(tmp_path):
         with pytest.raises(UserError, match="cannot normalise"):
             encode_with(cache, broken=replace(fitting, activation_std=torch.tensor(0.0)))
     evaluation = write_cache(tmp_path / "evaluation", activations, statistics=False)
-    with ActivationCache(evaluation) as cache:
-        with pytest.raises(UserError, match="fitting and shifted carry different"):
-            encode_with(cache, fitting=fitting, shifted=shifted)
-        with pytest.raises(UserError, match="cannot normalise"):
-            reduce_raw(cache, np.zeros(4), 1.0, tmp_path / "out" / "raw.h5")
+    with ActivationCache(evaluation) as cache, pytest.raises(UserError, match="cannot normalise"):
+        reduce_raw(cache, np.zeros(4), 1.0, tmp_path / "out" / "raw.h5")
     assert not (tmp_path / "out").exists()
 
 

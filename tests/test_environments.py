@@ -12,6 +12,7 @@ ENVIRONMENTS = sorted((ROOT / "envs").glob("*.yaml"))
 # What the rules' scripts import by another name than that under which it is installed.
 INSTALLED_AS = {
     "PIL": "pillow",
+    "huggingface_hub": "transformers",  # brings it
     "markupsafe": "jinja2",  # brings it
     "open_clip": "open_clip_torch",
     "skimage": "scikit-image",
@@ -80,8 +81,8 @@ def scripts_of(environment):
 
 
 def imported_packages(path, seen):
-    """What a script imports when it starts, by itself and through modules of visae."""
-    for node in ast.parse(path.read_text("utf-8")).body:
+    """What a script imports, at its start or later, by itself and through modules of visae."""
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
         names = []
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
@@ -105,7 +106,8 @@ def test_environment_has_what_its_scripts_import(path):
     }
     imported -= set(sys.stdlib_module_names)
     missing = {INSTALLED_AS.get(name, name) for name in imported} - set(of_environment(path))
-    assert not missing
+    # Tables and figures take constants and arrays' forms from modules whose probes use torch.
+    assert missing <= ({"torch"} if path.stem == "analysis" else set())
 
 
 def test_container_installs_the_requirements():

@@ -263,7 +263,8 @@ def scores(folder, *changes):
             "sae": {"backbone": "clip", "layer": 11, "name": sae},
             "provenance": {
                 "code": ["script", metric],
-                "inputs": {"sae": f"weights of {sae}", "imagenet/val": "cache"},
+                "inputs": {"sae": f"weights of {sae}", "activations of imagenet/val": "cache"},
+                "settings": {"seed": 42},
                 "versions": {"numpy": "2.4.6"},
             },
         }
@@ -291,7 +292,12 @@ def test_scores_of_one_run_are_comparable(tmp_path):
     [
         (1, ("code", 1), "the code of fvu for SAEs"),
         (2, ("code", 0), "the code of fvu for SAEs"),
-        (2, ("inputs", "imagenet/val"), "activations of imagenet/val on clip at block 11"),
+        (1, ("settings", "seed"), "the settings of fvu for SAEs"),
+        (
+            2,
+            ("inputs", "activations of imagenet/val"),
+            "activations of imagenet/val on clip at block 11",
+        ),
     ],
 )
 def test_score_of_other_code_or_data_is_named(number, keys, odd, tmp_path):

@@ -12,6 +12,7 @@ from visae.images.index import (
     build_index,
     check_disjoint,
     read_index,
+    shuffled,
     write_classes,
     write_images,
 )
@@ -120,3 +121,15 @@ def test_overlapping_splits_are_named():
     both = build_index([*test.images, IMAGES[2]], CLASSES, "val")
     with pytest.raises(UserError, match=r"'train' and 'val' overlap.*'cat/1'"):
         check_disjoint({"train": train, "val": both})
+
+
+def test_order_of_a_training_cache_is_random_and_repeatable():
+    records = [ImageRecord(f"{i:04d}", f"{i}.jpg", i // 100, str(i // 100)) for i in range(1000)]
+    index = build_index(records, [ClassRecord(c, str(c)) for c in range(10)], "here")
+    order = shuffled(index, 42)
+    assert sorted(order.images) == list(index.images)
+    assert order == shuffled(index, 42)
+    assert order.images != shuffled(index, 43).images
+    assert order.fingerprint() != index.fingerprint()  # a cache tells which order it has
+    # A window of 64 images has seen one class in sorted order; here nearly all.
+    assert len({record.label for record in order.images[:64]}) >= 9

@@ -18,14 +18,14 @@ def problem():
     return raw.astype(np.float32), recon.astype(np.float32), codes_fn, labels
 
 
-def reading_of(problem, split=200):
+def reading_of(problem, split=200, **settings):
     raw, recon, codes_fn, labels = problem
     train, test = slice(0, split), slice(split, None)
     rankings = rank_features(codes_fn[:, train], labels[train], np.ones(split, bool))
     known = raw_reading(fit_domain_probe(raw[train], labels[train]), raw[test], labels[test])
     return rankings, domain_reading(
         known, recon[train], recon[test], codes_fn[:, train], codes_fn[:, test], rankings,
-        labels[train], labels[test], processes=2,
+        labels[train], labels[test], processes=2, **settings,
     )  # fmt: skip
 
 
@@ -53,6 +53,22 @@ def test_each_representation_has_its_own_probe(problem, tmp_path):
     assert score.value < 1
     assert score.details["estimators"]["cub"]["codes"].startswith("scikit-learn lbfgs")
     write_score(tmp_path / "cross_domain.json", score, SAE, {})
+
+
+def test_areas_of_a_sample_of_classes_are_those_of_these_classes(problem):
+    codes_fn, labels = problem[2:]
+    rankings, reading = reading_of(problem, one_vs_rest_classes=2, seed=5)
+    _, whole = reading_of(problem)
+    assert (reading.data["eligible_classes"], reading.data["one_vs_rest_classes"]) == (5, 2)
+    assert (whole.data["eligible_classes"], whole.data["one_vs_rest_classes"]) == (5, 5)
+    sampled = np.sort(np.random.default_rng(5).choice(5, 2, replace=False))
+    areas = []
+    for label in sampled:
+        chosen = codes_fn.T[:, rankings.per_class[label, :128]].astype(np.float64)
+        model = tight_probe(chosen[:200], labels[:200] == label)
+        areas.append(roc_auc(model.decision_function(chosen[200:]), labels[200:] == label))
+    assert reading.auc_codes == pytest.approx(np.mean(areas), abs=3e-3)
+    assert reading.accuracy_codes == whole.accuracy_codes  # of all classes
 
 
 def test_many_classes_are_probed_with_adam_and_it_is_recorded(problem, monkeypatch):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from metric_fixtures import SAE
 
+from visae.errors import UserError
 from visae.metrics.monosemanticity import monosemanticity, top_images
 from visae.scores import write_score
 
@@ -124,3 +125,11 @@ def test_fewer_images_than_sixteen(problem):
     )
     assert score.details["top_images"] == 6
     assert score.readings["within_class"] is None  # six images of six classes
+
+
+def test_an_embedding_without_length_is_named(problem):
+    codes_fn, embeddings, labels = problem
+    broken = embeddings.copy()
+    broken[17] = 0
+    with pytest.raises(UserError, match="image number 17 of the evaluation split"):
+        monosemanticity(codes_fn, codes_fn.any(axis=1), {"dinov2": broken}, "dinov2", labels)

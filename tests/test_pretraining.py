@@ -28,7 +28,12 @@ from visae.pretraining.self_distillation import (
     sharpened,
 )
 from visae.pretraining.supervised import hard_distillation
-from visae.pretraining.towers import last_tokens, make_trainable, only_patches
+from visae.pretraining.towers import (
+    embedding_width,
+    last_tokens,
+    make_trainable,
+    only_patches,
+)
 from visae.pretraining.training import PretrainingSettings, data_order, fit, schedule
 from visae.pretraining.views import random_views
 
@@ -505,3 +510,16 @@ def test_the_gain_has_the_standard_error_of_paired_images():
     report = sanity.report(spec, settings, split, split, before, after, log, 1.0)
     assert report["gain"] == 0.25
     assert report["gain_standard_error"] == pytest.approx(np.std([0, 1, 1, -1], ddof=1) / 2)
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_paradigms_are_built_on_the_device_of_the_backbone(objective):
+    """As on a GPU: the meta device, too, refuses tensors of the CPU."""
+    loader, model, options = MODELS[objective]
+    spec = BackboneSpec(objective, loader, model, "random", image_size=SIDE, options=options)
+    backbone = build_backbone(spec).to("meta")
+    if objective == "dino":  # whose teacher copies weights, which that device has not
+        assert embedding_width(backbone) == backbone.width
+        return
+    settings = PretrainingSettings(objective, steps=1, batch_size=2)
+    assert OBJECTIVES[objective](backbone, CLASSES, settings).backbone is backbone

@@ -5,6 +5,7 @@ The references are the libraries' own ways to intermediate outputs (`forward_int
 
 import pytest
 import torch
+from study_fixtures import paper_config
 
 from visae.backbones import BackboneSpec, build_backbone
 from visae.backbones.checks import check_raster_order
@@ -15,6 +16,15 @@ PAPER = {
     "deit": ("timm", "deit_base_patch16_224.fb_in1k", 14, 1),
     "clip": ("open_clip", "ViT-B-16-quickgelu:openai", 14, 1),
     "siglip": ("open_clip", "ViT-B-16-SigLIP:webli", 14, 0),
+}
+
+# How the Hugging Face checkpoints that the paper's library names resize an image.
+NAMED_CHECKPOINTS = {
+    "dinov2": ("shortest", 256, "bicubic"),
+    "mae": ("squash", 224, "bilinear"),
+    "deit": ("squash", 256, "bicubic"),
+    "clip": ("shortest", 224, "bicubic"),
+    "siglip": ("squash", 224, "bicubic"),
 }
 
 
@@ -35,9 +45,15 @@ def library_output(backbone, image_b3hw, norm):
 @pytest.mark.parametrize("name", PAPER)
 def test_block_11_of_the_papers_backbones(name):
     loader, model, side, prefix = PAPER[name]
-    backbone = build_backbone(BackboneSpec(name, loader, model, "random"))
+    entry = paper_config()["backbones"][name]
+    assert (entry["loader"], entry["model"]) == (loader, model)
+    changes = entry.get("preprocessing", {})
+    backbone = build_backbone(BackboneSpec(name, loader, model, "random", preprocessing=changes))
     assert (backbone.grid, backbone.prefix_tokens) == ((side, side), prefix)
     assert (backbone.width, backbone.depth) == (768, 12)
+    seen = {key: backbone.preprocessing[key] for key in ("resize_mode", "resize", "interpolation")}
+    assert seen == dict(zip(seen, NAMED_CHECKPOINTS[name], strict=True))
+    assert backbone.preprocessing["crop"] == 224
     check_raster_order(backbone)
 
     generator = torch.Generator().manual_seed(0)

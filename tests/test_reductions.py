@@ -5,11 +5,12 @@ import os
 import h5py
 import numpy as np
 import pytest
+import torch
 from cache_fixtures import random_activations, write_cache
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from visae import reductions
+from visae import reductions, unit_encoders
 from visae.cache import ActivationCache
 from visae.errors import UserError
 from visae.rankings import gather_features
@@ -35,8 +36,10 @@ def cache(tmp_path):
 
 def sae_unit(generator, images):
     codes = generator.gamma(1, size=(images, FEATURES)).astype(np.float32)
+    codes *= generator.random(codes.shape) < 0.5
     return SaeUnit(
-        codes_max=codes * (generator.random(codes.shape) < 0.5),
+        codes_max=half_codes(codes),
+        firing_max=codes.max(axis=0),
         reconstructions_max=generator.normal(size=(images, WIDTH)).astype(np.float32),
         firing_count=generator.integers(0, 9, FEATURES),
         squared_error=generator.random(),
@@ -74,8 +77,9 @@ def test_round_trip(tmp_path, cache, monkeypatch, block_images):
     units = write_toy(tmp_path / "toy.h5", cache)
     codes = np.concatenate([unit.codes_max for unit in units])
     with SaeReductions(tmp_path / "toy.h5") as read:
-        np.testing.assert_array_equal(read.codes[:], codes.T.astype(np.float16))
-        np.testing.assert_array_equal(read.firing_max, codes.max(axis=0))
+        np.testing.assert_array_equal(read.codes[:], codes.T)
+        largest = np.max([unit.firing_max for unit in units], axis=0)
+        np.testing.assert_array_equal(read.firing_max, largest)
         np.testing.assert_array_equal(
             read.reconstructions_max(), np.concatenate([u.reconstructions_max for u in units])
         )
@@ -125,6 +129,7 @@ def test_half_codes_stay_positive_and_finite():
     codes = np.array([0, 1e-30, 2e-8, 6e-8, 1.0, 65504, 65519, 1e9], np.float32)
     half = half_codes(codes)
     assert half.dtype == np.float16
+    np.testing.assert_array_equal(half, unit_encoders._half(torch.from_numpy(codes)).numpy())
     assert half[0] == 0
     assert (half[1:] > 0).all()
     assert np.isfinite(half).all()

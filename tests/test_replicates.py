@@ -83,7 +83,8 @@ def test_what_cannot_be_computed_says_why(values_sbc, reason):
 
 
 def studies(values_sbc, metric="localization"):
-    row = {"metric": metric, "sweep": "main", "reading": "headline", "layer": 3, "sae": "x"}
+    row = {"metric": metric, "sweep": "main", "reading": "headline", "layer": 3, "sae": "x",
+           "family": "batchtopk"}  # fmt: skip
     return {
         f"study_{s}": [
             row | {"backbone": f"b{b}", "expansion_factor": 4, "k": c, "value": float(value)}
@@ -106,6 +107,24 @@ def test_the_table_sets_seeds_beside_each_other():
     means = replicate_means(studies(values_sbc), ["main"]).rows
     found = {(row["study"], row["backbone"]): row["mean"] for row in means}
     assert found["study_2", "b4"] == pytest.approx(values_sbc[2, 4].mean())
+
+
+def test_saes_that_missed_their_target_are_left_out_of_the_means():
+    row = {"sweep": "jumprelu", "family": "jumprelu", "backbone": "b", "k": 64, "layer": 3,
+           "expansion_factor": 4, "metric": "fvu"}  # fmt: skip
+    rows = [
+        row | {"sae": sae, "reading": reading, "value": value}
+        for sae, l0, fvu in (("hit", 65.5, 0.1), ("missed", 900.0, 0.9))
+        for reading, value in (("headline", fvu), ("mean_l0", l0))
+    ]
+    [mean] = replicate_means({"one": rows}, ["jumprelu"]).rows
+    assert (mean["mean"], mean["saes"], mean["left_out"]) == (0.1, 1, 1)
+
+
+def test_where_nothing_differs_there_is_no_p():
+    values_sbc = np.broadcast_to(np.arange(4.0), (3, 5, 4))  # the configurations alone
+    shares = statistics.nested_shares(values_sbc)
+    assert (shares.backbone, shares.seed, shares.configuration, shares.p) == (0, 0, 1, None)
 
 
 def test_the_figure_is_drawn_also_where_a_metric_has_no_shares(tmp_path):

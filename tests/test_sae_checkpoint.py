@@ -8,6 +8,7 @@ import yaml
 from cache_fixtures import cache_info
 from safetensors.torch import load_file, save_file
 
+from visae.cache import ACTIVATIONS
 from visae.errors import UserError
 from visae.sae.checkpoint import check_fits, load_sae, save_sae
 from visae.sae.model import SparseAutoencoder
@@ -26,14 +27,13 @@ def saved_folder(folder, threshold=0.25, width=5, features=15):
         torch.tensor(1.5),
     )
     info = cache_info(width=width)
-    names = ("backbone", "layer", "weights_fingerprint", "token_order")
     config = {
         "name": "batchtopk_3x_k3",
         "activation": "batchtopk",
         "k": 3,
         "input_dim": width,
         "hidden_dim": features,
-        "data": {name: getattr(info, name) for name in names},
+        "data": {name: getattr(info, name) for name in ACTIVATIONS} | {"grid": list(info.grid)},
     }
     save_sae(folder, model, config, LOG)
     return model
@@ -132,7 +132,17 @@ def test_truncated_weights_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "changes", [{"width": 6}, {"backbone": "mae"}, {"layer": 4}, {"token_order": "permuted"}]
+    "changes",
+    [
+        {"width": 6},
+        {"backbone": "mae"},
+        {"layer": 4},
+        {"token_order": "permuted"},
+        {"grid": (6, 2)},
+        {"preprocessing": {"resize": 256}},
+        {"weights_fingerprint": "other"},
+        {"model": "other"},
+    ],
 )
 def test_a_cache_of_other_activations_is_refused(tmp_path, changes):
     saved_folder(tmp_path)

@@ -64,6 +64,7 @@ def test_k_is_none_without_a_target():
     [
         ({"batch_size": 0}, "batch_size"),
         ({"learning_rate": -1.0}, "learning_rate"),
+        ({"checkpoint_minutes": -1}, "checkpoint_minutes"),
         ({"precision": "float64"}, "float16"),
         ({"jumprelu_recipe": "secret"}, "calibrated"),
     ],

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from sae_fixtures import mixture_activations
 
 from visae.cache import ActivationCache
 from visae.errors import UserError
-from visae.sae import resume
+from visae.sae import resume, training
 from visae.sae.checkpoint import check_fits, load_sae
 from visae.sae.specs import SaeSpec, TrainingSettings
 from visae.sae.trainer import Trainer
@@ -25,7 +26,7 @@ SETTINGS = TrainingSettings(
     batch_size=50,
     learning_rate=0.02,
     log_interval=4,
-    checkpoint_interval=5,
+    checkpoint_minutes=0,
     window_images=8,
     epochs=2,
 )
@@ -171,7 +172,40 @@ def test_kill_9_and_rerun_end_at_the_same_bytes(caches, reference, tmp_path):
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     reports = []
     train_and_save(SPECS, *caches, tmp_path, SETTINGS, "cpu", checkpoint, reports.append)
-    assert reports[0] == "resuming at step 10 of 20"
+    assert reports[0] == "resuming at step 12 of 20"
+    assert read(tmp_path) == read(reference)
+
+
+@pytest.mark.parametrize("minutes, steps", [(7, [7, 14, 20]), (10, [10, 20]), (20, [20]), (21, [])])
+def test_checkpoints_are_minutes_apart_and_one_is_of_the_last_step(
+    minutes, steps, caches, tmp_path, monkeypatch
+):
+    clock, saved = [0], []
+
+    def step_of_a_minute(self, batch, original=Trainer.step):
+        clock[0] += 60
+        return original(self, batch)
+
+    monkeypatch.setattr(Trainer, "step", step_of_a_minute)
+    monkeypatch.setattr(training, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    monkeypatch.setattr(resume, "save", lambda path, _, state: saved.append(state["step"]))
+    settings = replace(SETTINGS, checkpoint_minutes=minutes)
+    train(SPECS[:1], caches[0], settings, "cpu", tmp_path / "resume.pt")
+    assert saved == steps
+
+
+def test_what_goes_wrong_after_the_last_step_costs_no_step(
+    caches, reference, tmp_path, monkeypatch
+):
+    checkpoint = tmp_path / "resume.pt"
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "measure_thresholds", None)
+        with pytest.raises(TypeError):
+            train_and_save(SPECS, *caches, tmp_path, SETTINGS, "cpu", checkpoint)
+    at_step(monkeypatch, 1, lambda _: pytest.fail("a step was taken again"))
+    reports = []
+    train_and_save(SPECS, *caches, tmp_path, SETTINGS, "cpu", checkpoint, reports.append)
+    assert reports[0] == "resuming at step 20 of 20"
     assert read(tmp_path) == read(reference)
 
 

@@ -16,9 +16,12 @@ from snakemake.utils import update_config
 from study_fixtures import ROOT, demo_config, paper_config
 from workflow_fixtures import copy_repository, snakemake, write_study
 
-from visae import disk, geometry, plan, scale
+from visae import disk, geometry, plan
 from visae.errors import UserError
 from visae.images.index import ClassRecord, ImageRecord, build_index, spread
+from visae.scale.files import artefacts, resume_sizes
+from visae.scale.images import Count, count_images
+from visae.scale.work import Stage, stages
 from visae.study import Study
 
 TRAIN, VAL = 1_281_167, 50_000
@@ -34,7 +37,7 @@ def shipped():
 def planned(config, results="nowhere"):
     """A study with its geometries and counts."""
     study = Study(config)
-    counts = scale.count_images(study, results)
+    counts = count_images(study, results)
     return study, geometry.known(study.backbones, shipped()), counts
 
 
@@ -47,7 +50,7 @@ def sums(rows, stage, quantity):
 
 @pytest.fixture(scope="module")
 def paper():
-    return scale.stages(*planned(paper_config()))
+    return stages(*planned(paper_config()))
 
 
 def test_caches_of_the_paper(paper):
@@ -103,9 +106,39 @@ def test_reductions_of_the_paper(paper):
     assert sums(paper, "encode", "written") == pytest.approx(expected, rel=0.01)
 
 
+def test_probes_of_the_paper(paper):
+    """The multinomial probes of ImageNet take 200 evaluations, iNaturalist's 50 epochs of Adam."""
+    classes = {"cub": (5_994, 200), "dtd": (3_760, 47)}
+    inaturalist = 50 * 4 * 500_000 * 10_000
+    raw = {
+        "imagenet": 200 * 4 * 40_000 * BASE * 1000,
+        "inaturalist": inaturalist * BASE,
+        **{name: 200 * 4 * n * BASE * c for name, (n, c) in classes.items()},
+    }
+    for dataset, flops in raw.items():
+        rows = [r for r in paper if (r.stage, r.work) == ("fit_raw_probes", dataset)]
+        # Five backbones at block 11, three at block 3; the control arms are not scored outside.
+        assert len(rows) == (8 if dataset != "imagenet" else 10)
+        assert {(r.gpu_flops, r.cpu_flops) for r in rows} == {(flops, flops)}
+
+    budgets = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024]
+    multinomial = sum(raw.values()) + 200 * 4 * 40_000 * 1000 * sum(budgets) + inaturalist * 128
+    multinomial += sum(200 * 4 * n * 128 * c for n, c in classes.values())
+    newton = 8 * 2 * 40_000 * 1000 * sum(k * k for k in budgets)
+    newton += 8 * 2 * 128**2 * (500_000 * 1000 + sum(n * c for n, c in classes.values()))
+    [row] = [r for r in paper if (r.stage, r.backbone, r.work) == ("score", "mae", "jumprelu")]
+    assert row.gpu_flops == 4 * (multinomial + newton)
+    small = 8 * 2 * 40_000 * 1000 * sum(k * k for k in budgets[:6])
+    lbfgs = 50 * 4 * 40_000 * 1000 * sum(budgets[6:])
+    lbfgs += 50 * 4 * 128 * (500_000 * 1000 + sum(n * c for n, c in classes.values()))
+    assert row.cpu_flops == 4 * (multinomial + small + lbfgs)
+    [control] = [r for r in paper if (r.stage, r.backbone) == ("score", "mae_permuted")]
+    assert control.gpu_flops == control.cpu_flops == 0  # M1 and M2 fit nothing
+
+
 def test_gpu_hours_are_the_slower_of_products_and_reading(paper):
     speeds = {"float32_flops": 1e12, "float16_flops": 1e13, "read_bytes": 1e9}
-    row = scale.Stage("train", "b", 0, "main", 0, 0, 3_600 * 10**9, 3_600 * 10**13, 0, "float16")
+    row = Stage("train", "b", 0, "main", 0, 0, 3_600 * 10**9, 3_600 * 10**13, 0, "float16")
     assert row.hours(speeds) == 1.0
     assert row.hours(speeds | {"read_bytes": 5e8}) == 2.0
     assert row.hours(speeds | {"float16_flops": 2.5e12}) == 4.0
@@ -120,12 +153,12 @@ def test_gpu_hours_are_the_slower_of_products_and_reading(paper):
 def test_stream_stores_no_activations_and_passes_once_more_for_every_sweep():
     config = paper_config()
     config["datasets"]["inaturalist"]["cache"] = False
-    rows = scale.stages(*planned(config))
+    rows = stages(*planned(config))
     assert not [r for r in rows if r.stage == "extract" and r.work.startswith("inaturalist")]
     # main and JumpReLU on five backbones, layer 3 on three; and once for the raw features.
     assert sums(rows, "stream", "images") == 600_000 * (5 + 5 + 3)
     assert sums(rows, "reduce_raw", "images") == 600_000 * 8
-    stored = sums(scale.stages(*planned(paper_config())), "encode", "written")
+    stored = sums(stages(*planned(paper_config())), "encode", "written")
     moved = sums(rows, "encode", "written") + sums(rows, "stream", "written")
     assert moved == stored
 
@@ -136,12 +169,12 @@ def test_each_training_job_reads_the_cache_and_has_a_checkpoint():
     study, geometries, counts = planned(config)
     [row] = [
         r
-        for r in scale.stages(study, geometries, counts)
+        for r in stages(study, geometries, counts)
         if (r.stage, r.backbone, r.work) == ("train", "mae", "main")
     ]
     assert row.read == 3 * TRAIN * 196 * BASE * 2
     one = {"saes/mae/layer11/batchtopk_8x_k64/model.safetensors"}
-    [(path, size)] = scale.resume_sizes(study, geometries, one).items()
+    [(path, size)] = resume_sizes(study, geometries, one).items()
     assert path == "resume/main_1_of_3-mae-layer11"
     # Four SAEs of factor 8: weights and two moments in float32, the old file and the new.
     assert size == pytest.approx(2 * 3 * 4 * 4 * 8 * 2 * BASE**2, rel=1e-3)
@@ -151,7 +184,7 @@ def test_block_that_does_not_exist_is_told_before_anything_runs():
     config = paper_config()
     config["sweeps"]["layer_3"]["layer"] = 12
     with pytest.raises(UserError, match="block 12 of clip is asked for, which has 12 blocks"):
-        scale.artefacts(*planned(config))
+        artefacts(*planned(config))
 
 
 def test_number_of_images_by_index_config_or_publication(tmp_path):
@@ -162,13 +195,13 @@ def test_number_of_images_by_index_config_or_publication(tmp_path):
     folder.mkdir(parents=True)
     (folder / "training.csv").write_text("image_id\n1\n2\n3\n")
     (folder / "classes.csv").write_text("label\n0\n")
-    counts = scale.count_images(Study(config), tmp_path)
-    assert counts["ade20k/training"] == scale.Count(3, 1, "index")
-    assert counts["dtd/test1"] == scale.Count(7, 47, "config")
-    assert counts["imagenet/train"] == scale.Count(TRAIN, 1000, "published")
-    assert counts["cub/train"] == scale.Count(0, 0, "unknown")
+    counts = count_images(Study(config), tmp_path)
+    assert counts["ade20k/training"] == Count(3, 1, "index")
+    assert counts["dtd/test1"] == Count(7, 47, "config")
+    assert counts["imagenet/train"] == Count(TRAIN, 1000, "published")
+    assert counts["cub/train"] == Count(0, 0, "unknown")
     # The demo's layouts are those of published data sets, its photographs are not.
-    demo = scale.count_images(Study(demo_config()), tmp_path)
+    demo = count_images(Study(demo_config()), tmp_path)
     assert {count.source for count in demo.values()} == {"unknown"}
 
 
@@ -278,7 +311,7 @@ def test_counted_files_are_those_of_the_dag(repository):
     kinds = "|".join(disk.LARGE)
     pattern = rf"^results/paper/((?:{kinds})/\S+\.(?:h5|safetensors))\t"
     needed = re.findall(pattern, run.stdout, flags=re.MULTILINE)
-    counted = {artefact.path for artefact in scale.artefacts(*planned(paper_config()))}
+    counted = {artefact.path for artefact in artefacts(*planned(paper_config()))}
     assert set(needed) <= counted
     # Beyond the metrics, segmentation needs the caches of the images with masks.
     assert {path for path in counted - set(needed) if "/ade20k/" not in path} == set()
@@ -311,7 +344,7 @@ def test_documented_tables_are_the_commands():
         for block in re.findall(r"```yaml\n(.*?)```", section, flags=re.DOTALL):
             update_config(config, yaml.safe_load(block))
         study, *known = planned(config)
-        rows = scale.stages(study, *known)
+        rows = stages(study, *known)
         table = "\n".join(plan.stage_table(rows, study.config["planning"]))
         assert table in section
         shown = plan.summary(study, *known, rows, free=0)

@@ -90,6 +90,25 @@ def test_schema_is_a_schema_and_describes_every_key():
         ("sweeps.main.family", "gated", "sweeps.main.family is 'gated'.*use one of batchtopk"),
         ("sweeps.layer_3.layer", 11, "main and layer_3 both train batchtopk_8x_k64 on clip"),
         ("metrics.cross_domain.headline", "cars", "headline is 'cars'"),
+        ("evaluation.split", "train", "evaluation and training are both imagenet/train"),
+        (
+            "metrics.cross_domain.datasets.cub.test",
+            "train",
+            r"cross_domain\.datasets\.cub has the split 'train' for both train and test",
+        ),
+        (
+            "downstream.segmentation.test",
+            "training",
+            "downstream.segmentation has the split 'training' for both",
+        ),
+        (
+            "sweeps.main.grid.k",
+            [64, 128],
+            "sweeps.token_order begins with batchtopk_16x_k192, which the main sweep 'main' lacks",
+        ),
+        ("sweeps.main.grid.k", [64.5], r"sweeps\.main\.grid: sparsity 64.5 of a batchtopk SAE"),
+        ("sweeps.main.grid.k", [64, 64], r"sweeps\.main\.grid\.k is \[64, 64\].*non-unique"),
+        ("metrics.sparse_probing", {"budgets": [2048]}, "budgets.*maximum of 1024"),
         ("study", "My Study", "study is 'My Study'"),
         ("seed", "42", "seed is '42', but must be of type integer"),
     ],
@@ -151,6 +170,7 @@ def test_audited_sae_is_the_papers_or_the_nearest():
         ({"expansion_factor": [8, 32], "k": [400, 100]}, "batchtopk_8x_k100"),
     ):
         config["sweeps"]["main"]["grid"] = grid
+        config["sweeps"]["token_order"]["grid"] = {key: value[:1] for key, value in grid.items()}
         assert Study(config).audited.name == name
     assert Study(demo_config()).audited.name == "batchtopk_8x_k24"
 

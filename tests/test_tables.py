@@ -90,6 +90,16 @@ def test_scores_table_has_one_row_per_sae_and_reading(tmp_path):
     assert layout.as_csv(table) == layout.as_csv(scores.scores_table(paths[::-1]))
 
 
+@pytest.mark.parametrize("sparsity", [64, 0.001, 3e-7])
+def test_scores_of_every_family_come_back_as_written(tmp_path, sparsity):
+    table = scores.scores_table(write_scores(tmp_path, [score("clip", 8, sparsity)]))
+    layout.write(table, tmp_path / "scores.csv")
+    rows = scores.read_scores(tmp_path / "scores.csv")
+    assert rows == table.rows
+    assert {row["k"] for row in rows} == {sparsity}
+    assert all(type(row["k"]) is type(sparsity) for row in rows)
+
+
 def test_scores_come_back_as_written(tmp_path):
     values = [0.1 + 0.2, 1e-17, -0.0, None, 3.0]
     paths = write_scores(

@@ -1,5 +1,6 @@
 """What Snakemake plans: the paper's study in full, one thing by name, nothing that is not asked."""
 
+import re
 import shlex
 import subprocess
 import sys
@@ -58,7 +59,9 @@ def test_one_score_needs_no_other_data_set(repository):
 NAMED = [
     line.partition("  #")[0]
     for line in (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
-    if line.startswith(("snakemake --profile profiles/demo ", "snakemake -n"))
+    if line.startswith(
+        ("snakemake --profile profiles/demo ", "snakemake --profile profiles/local -n")
+    )
 ]
 
 
@@ -78,6 +81,27 @@ def test_figure_1b_needs_the_main_sweep_only(repository):
     assert jobs["figure_1b"] == 1
     assert jobs["score_main_localization"] == 5
     assert not [rule for rule in jobs if "jumprelu" in rule or "layer_3" in rule]
+
+
+def test_figure_3_trains_and_encodes_the_main_sweep_only(repository):
+    jobs = plan(repository, "figure_3")
+    assert jobs["collect_scores_of_sweep"] == jobs["figure_3"] == 1
+    assert "collect_scores" not in jobs
+    others = ("jumprelu", "layer_3", "token_order")
+    assert not [rule for rule in jobs if any(other in rule for other in others)]
+    both = plan(repository, "table_9")
+    assert both["train_main"] == both["train_jumprelu"] == 5
+    assert both["collect_scores_of_sweep"] == 2
+    assert not [rule for rule in both if "layer_3" in rule or "token_order" in rule]
+
+
+def test_no_score_reads_an_activation_cache(repository):
+    """Nor do rankings and probes: a cache is read where it is trained on, encoded or pooled."""
+    graph = snakemake(repository, "--rulegraph", "dot", "--", "metrics").stdout
+    names = dict(re.findall(r'^\s*(\d+)\s*\[.*?label *= *"(\w+)', graph, flags=re.MULTILINE))
+    edges = re.findall(r"^\s*(\d+) -> (\d+)", graph, flags=re.MULTILINE)
+    readers = {names[reader] for read, reader in edges if names[read].startswith("join_")}
+    assert {name.partition("_")[0] for name in readers} == {"train", "encode", "reduce"}
 
 
 def test_figure_5_needs_one_metric_of_the_main_sweep_and_a_look_at_its_images(repository):

@@ -57,6 +57,12 @@ def overcomplete_names(tensors):
     return renamed
 
 
+def other_units(tensors):
+    """The same SAE, to the bit, with another standard deviation of its training activations."""
+    factors = {"encoder.weight": 2, "decoder.weight": 1 / 2, "activation_std": 2}
+    return {name: tensor * factors.get(name, 1) for name, tensor in tensors.items()}
+
+
 def rewrite(folder, rename=dict, weights="model.safetensors", config_name="config.json", drop=()):
     """Change an exported SAE's folder to another variant of the published layout."""
     tensors = rename(load_file(folder / "model.safetensors"))
@@ -93,6 +99,7 @@ def studies(tmp_path_factory):
         released / "dino_small" / SECOND, overcomplete_names, "sae.pt", drop=["threshold"]
     )  # fmt: skip
     rewrite(released / "dino_small" / JUMP, overcomplete_names, drop=["activation", "family"])
+    rewrite(released / "deit_small" / FIRST, other_units)
     rewrite(released / "deit_small" / SECOND, overcomplete_names, config_name="config.yaml")
     folders = {backbone: f"data/released/{backbone}" for backbone in ("dino_small", "deit_small")}
     return trained, folder, study({"main": folders, "jumprelu": folders})

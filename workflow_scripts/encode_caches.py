@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 
-from visae.cache import ActivationCache
+from visae.cache import ActivationCache, read_statistics
 from visae.devices import take_device
 from visae.encoding import encode_cache
 from visae.job import run
@@ -16,7 +16,9 @@ def body(snakemake):
     params = snakemake.params
     folders = [Path(path).parent for path in snakemake.input.saes]
     saes = {folder.name: load_sae(folder) for folder in folders}
-    outputs = list(snakemake.output.reductions)
+    # SAEs from elsewhere may carry others.
+    statistics = read_statistics(snakemake.input.training) if snakemake.input.training else None
+    outputs, device = list(snakemake.output.reductions), take_device()
     for path, moran in zip(snakemake.input.caches, params.moran, strict=True):
         split_outputs, outputs = outputs[: len(saes)], outputs[len(saes) :]
         with ActivationCache(path) as cache:
@@ -27,9 +29,9 @@ def body(snakemake):
                 {name: sae.model for name, sae in saes.items()},
                 dict(zip(saes, split_outputs, strict=True)),
                 sae_fingerprints={name: sae.fingerprint for name, sae in saes.items()},
-                minimum_active=params.minimum_active if moran else [],
-                variance_floor=params.variance_floor,
-                device=take_device(),
+                statistics=statistics,
+                **(moran or {"minimum_active": []}),
+                device=device,
                 threads=snakemake.threads,
             )
 

@@ -3,7 +3,7 @@
 import torch
 
 from visae.devices import take_device
-from visae.downstream.evaluation import Files, evaluate_raw, open_patches
+from visae.downstream.evaluation import Files, evaluate_raw, open_patches, settings_of
 from visae.downstream.results import source, write_result
 from visae.job import run
 from visae.provenance import provenance
@@ -28,7 +28,13 @@ def body(snakemake):
         for task, output in zip(params.tasks, snakemake.output.results, strict=True):
             outcomes, inputs = evaluate_raw(task, files, params.seed, device)
             described = source(wildcards.backbone, int(wildcards.layer))
-            write_result(output, task, outcomes, described, provenance(params.code, inputs))
+            write_result(
+                output,
+                task,
+                outcomes,
+                described,
+                provenance(params.code, inputs, settings_of(task, params.seed, params.head)),
+            )
 
 
 run(body, snakemake)  # noqa: F821

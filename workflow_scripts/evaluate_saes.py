@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 
 from visae.devices import take_device
-from visae.downstream.evaluation import Files, evaluate_sae, open_patches
+from visae.downstream.evaluation import Files, evaluate_sae, open_patches, settings_of
 from visae.downstream.results import source, write_result
 from visae.job import run
 from visae.provenance import provenance
@@ -56,7 +56,7 @@ def body(snakemake):
                 task,
                 outcomes,
                 described(snakemake, name),
-                provenance(params.code, inputs),
+                provenance(params.code, inputs, settings_of(task, params.seed, params.head)),
             )
 
 

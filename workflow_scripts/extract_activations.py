@@ -6,7 +6,7 @@ from visae.backbones import BackboneSpec, build_backbone
 from visae.backbones.checks import check_backbone
 from visae.devices import take_device
 from visae.extraction import ShardJob, extract
-from visae.images.index import read_index
+from visae.images.index import read_index, shuffled
 from visae.job import run
 
 
@@ -14,10 +14,12 @@ def body(snakemake):
     torch.set_num_threads(snakemake.threads)
     params, wildcards = snakemake.params, snakemake.wildcards
     outputs, jobs = iter(snakemake.output.shards), []
-    for (dataset, split, shards), root, images, classes in zip(
+    for (dataset, split, shards, order_seed), root, images, classes in zip(
         params.splits, params.roots, snakemake.input.indices, snakemake.input.classes, strict=True
     ):
         index = read_index(images, classes)
+        if order_seed is not None:
+            index = shuffled(index, order_seed)
         # With the wildcard `shard` this job writes that shard, without it all of them.
         chosen = [int(wildcards.shard)] if wildcards.get("shard") else range(shards)
         for shard in chosen:
@@ -25,14 +27,15 @@ def body(snakemake):
     backbone = build_backbone(BackboneSpec(wildcards.backbone, **params.backbone))
     backbone.to(take_device())
     layer = int(wildcards.layer)
-    check_backbone(backbone, layer)
+    check_backbone(backbone, layer, params.extraction["precision"])
     extract(
         backbone,
         layer,
         jobs,
         **params.extraction,
         workers=snakemake.threads - 1,
-        on_bad_image=params.on_bad_image,
+        # No parameter of the rule: what was extracted without a bad image is as good with either.
+        on_bad_image=snakemake.config.get("on_bad_image", "fail"),
     )
 
 

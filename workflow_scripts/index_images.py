@@ -1,5 +1,6 @@
 """Index the splits of one data set."""
 
+from visae.images.decoding import check_masks
 from visae.images.index import check_disjoint, spread, write_classes, write_images
 from visae.images.layouts import index_images
 from visae.job import run
@@ -12,7 +13,10 @@ def body(snakemake):
     for path, index, images in zip(
         snakemake.output.indices, indices.values(), params.images, strict=True
     ):
-        write_images(path, spread(index, images))
+        index = spread(index, images)
+        if any(record.mask for record in index.images):
+            check_masks(index, params.root)
+        write_images(path, index)
     write_classes(snakemake.output.classes, index)
 
 

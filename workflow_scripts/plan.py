@@ -3,11 +3,13 @@
 import shutil
 from pathlib import Path
 
-from visae import geometry, scale
+from visae import geometry
 from visae.files import write_text
 from visae.job import run
 from visae.measuring import measured
 from visae.plan import details, summary, write_rows
+from visae.scale.images import count_images
+from visae.scale.work import stages
 from visae.study import Study
 
 
@@ -15,8 +17,8 @@ def body(snakemake):
     study, folder = Study(snakemake.params.config), Path(snakemake.params.folder)
     folder.mkdir(parents=True, exist_ok=True)
     geometries = geometry.complete(study.backbones, folder / "geometry.json", measured)
-    counts = scale.count_images(study, folder.parent)
-    rows = scale.stages(study, geometries, counts)
+    counts = count_images(study, folder.parent)
+    rows = stages(study, geometries, counts)
     speeds = study.config["planning"]
     shown = summary(study, geometries, counts, rows, shutil.disk_usage(folder).free)
     write_text(

@@ -1,6 +1,6 @@
 """Pool the raw activations of some splits, and compute Moran's I of their channels."""
 
-from visae.cache import ActivationCache
+from visae.cache import ActivationCache, check_same_activations
 from visae.encoding import reduce_raw
 from visae.job import run
 
@@ -12,13 +12,13 @@ def body(snakemake):
             snakemake.input.caches, snakemake.output.reductions, params.moran, strict=True
         ):
             with ActivationCache(path) as cache:
+                check_same_activations(training.info, cache.info)
                 reduce_raw(
                     cache,
                     training.mean,
                     training.std,
                     output,
-                    minimum_active=params.minimum_active if moran else [],
-                    variance_floor=params.variance_floor,
+                    **(moran or {"minimum_active": []}),
                     threads=snakemake.threads,
                 )
 

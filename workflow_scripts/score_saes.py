@@ -2,6 +2,7 @@
 
 from itertools import product
 
+from visae.devices import take_device
 from visae.job import run
 from visae.provenance import provenance
 from visae.sae.specs import SaeSpec
@@ -39,18 +40,24 @@ def body(snakemake):
         evaluator=params.evaluator,
         cross_domain=params.cross_domain,
     )
+    # Metrics without probes do not ask for a GPU.
+    device = take_device() if snakemake.resources.gpu else "cpu"
     outputs = iter(snakemake.output.scores)
     script, *modules = params.code
     code = dict(zip(params.metrics, modules, strict=True))
     for name, metric in product(params.saes, params.metrics):
         score = score_sae(
-            metric, source, name, params.settings[metric], params.seed, snakemake.threads, "cpu"
+            metric, source, name, params.settings[metric], params.seed, snakemake.threads, device
         )
         write_score(
             next(outputs),
             score,
             described(snakemake, name),
-            provenance([script, code[metric]], source.fingerprints(name)),
+            provenance(
+                [script, code[metric]],
+                source.fingerprints(name),
+                {"seed": params.seed, **params.settings[metric]},
+            ),
         )
 
 

@@ -3,7 +3,7 @@
 import torch
 
 from visae.backbones import BackboneSpec
-from visae.cache import ActivationCache
+from visae.cache import ActivationCache, check_same_activations
 from visae.devices import take_device
 from visae.encoding import reduce_raw
 from visae.job import run
@@ -26,13 +26,13 @@ def body(snakemake):
     )
     with ActivationCache(snakemake.input.training) as training:
         for stream, output in zip(streams, snakemake.output.reductions, strict=True):
+            check_same_activations(training.info, stream.info)
             reduce_raw(
                 stream,
                 training.mean,
                 training.std,
                 output,
                 minimum_active=[],
-                variance_floor=params.variance_floor,
                 threads=snakemake.threads,
             )
 

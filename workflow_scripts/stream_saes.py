@@ -5,6 +5,7 @@ from pathlib import Path
 import torch
 
 from visae.backbones import BackboneSpec
+from visae.cache import read_statistics
 from visae.devices import take_device
 from visae.encoding import encode_cache
 from visae.job import run
@@ -17,6 +18,8 @@ def body(snakemake):
     params, wildcards = snakemake.params, snakemake.wildcards
     folders = [Path(path).parent for path in snakemake.input.saes]
     saes = {folder.name: load_sae(folder) for folder in folders}
+    # SAEs from elsewhere may carry others.
+    statistics = read_statistics(snakemake.input.training) if snakemake.input.training else None
     outputs, device = list(snakemake.output.reductions), take_device()
     streams = open_streams(
         BackboneSpec(wildcards.backbone, **params.backbone),
@@ -38,8 +41,8 @@ def body(snakemake):
             {name: sae.model for name, sae in saes.items()},
             dict(zip(saes, split_outputs, strict=True)),
             sae_fingerprints={name: sae.fingerprint for name, sae in saes.items()},
+            statistics=statistics,
             minimum_active=[],
-            variance_floor=params.variance_floor,
             device=device,
             threads=snakemake.threads,
         )

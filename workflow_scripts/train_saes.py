@@ -25,7 +25,12 @@ def body(snakemake):
             cache,
             held_out,
             folder=Path(snakemake.output.saes[0]).parents[1],
-            settings=TrainingSettings(**snakemake.params.training),
+            settings=TrainingSettings(
+                **snakemake.params.training,
+                checkpoint_minutes=snakemake.config.get("training", {}).get(
+                    "checkpoint_minutes", TrainingSettings.checkpoint_minutes
+                ),
+            ),
             device=take_device(),
             resume_path=snakemake.params.resume,
         )

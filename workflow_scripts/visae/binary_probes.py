@@ -6,6 +6,7 @@ are solved by Newton's method for a batch of tasks at once; larger ones on CPU b
 lbfgs. The problem is strictly convex, so the solver changes the time and not the probe.
 """
 
+import functools
 import itertools
 from dataclasses import dataclass
 
@@ -97,34 +98,32 @@ def _newton_over_budgets(tasks, budgets, device):
     """For each budget yield [(coef, intercept, converged) of each task]."""
     if not budgets:
         return
-    largest = budgets[-1]
-    images = max(task.positive.size for task in tasks)
-    # Float64 on CPU; float32 on CUDA, where most devices have next to no float64.
-    dtype = np.float64 if device == "cpu" else np.float32
-    x = np.zeros((len(tasks), images, largest + 1), dtype=dtype)
-    x[:, :, 0] = 1  # the intercept
-    y = np.zeros((len(tasks), images), dtype=dtype)
-    weights = np.zeros_like(y)  # zero on the images that pad the smaller tasks
-    for i, task in enumerate(tasks):
-        n = task.positive.size
-        x[i, :n, 1:] = task.train_kn[:largest].T
-        y[i, :n] = task.positive
-        weights[i, :n] = 1
-    parameters = np.zeros((len(tasks), 1), dtype=dtype)
-    xp = np
-    if device != "cpu":
+    if device == "cpu":
+        xp, on_device, options = np, np.asarray, {"dtype": np.float64}
+    else:
         import torch as xp
 
-        x, y, weights = (xp.as_tensor(array, device=device) for array in (x, y, weights))
+        on_device = functools.partial(xp.as_tensor, device=device)
+        # Most devices have next to no float64.
+        options = {"dtype": xp.float32, "device": device}
+    images = max(task.positive.size for task in tasks)
+    x = xp.zeros((len(tasks), images, budgets[-1] + 1), **options)
+    x[:, :, 0] = 1  # the intercept
+    y = xp.zeros((len(tasks), images), **options)
+    weights = xp.zeros_like(y)  # zero on the images that pad the smaller tasks
+    for i, task in enumerate(tasks):
+        n = task.positive.size
+        # Codes travel as they are stored, and are turned and widened where they are used.
+        x[i, :n, 1:] = on_device(task.train_kn[: budgets[-1]]).T
+        y[i, :n] = on_device(task.positive)
+        weights[i, :n] = 1
+    parameters = xp.zeros((len(tasks), 1), **options)
     for k in budgets:
-        start = np.zeros((len(tasks), k + 1), dtype=dtype)
+        start = xp.zeros((len(tasks), k + 1), **options)
         start[:, : parameters.shape[1]] = parameters
-        if device != "cpu":
-            start = xp.as_tensor(start, device=device)
         parameters, converged = newton(xp, x[:, :, : k + 1], y, weights, start)
-        if device != "cpu":
-            parameters, converged = parameters.cpu().numpy(), converged.cpu().numpy()
-        yield [(row[1:], row[0], bool(ok)) for row, ok in zip(parameters, converged, strict=True)]
+        rows = parameters if device == "cpu" else parameters.cpu().numpy()
+        yield [(row[1:], row[0], bool(ok)) for row, ok in zip(rows, converged, strict=True)]
 
 
 def newton(xp, x_bnk, y_bn, weights_bn, parameters_bk):

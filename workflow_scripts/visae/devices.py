@@ -5,20 +5,31 @@ the first GPU on which no other job of this user on this machine holds the lock.
 """
 
 import fcntl
+import functools
 import os
 import tempfile
 from pathlib import Path
 
-import torch
+GPU_NODES = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
+"""Of NVIDIA's driver, AMD's, and either's under Windows: without one of them torch, which takes
+seconds to import, would find no GPU."""
 
 _held = []
 
 
+@functools.cache
 def take_device():
     """`cuda:<i>` of a GPU that this process holds until it ends, or `cpu` where there is none.
 
-    When all visible GPUs are held by other jobs, the last one is shared.
+    When all visible GPUs are held by other jobs, the last one is shared. Asked again, the answer
+    is the same. Products of float32 are then float32: TensorFloat-32, which PyTorch allows in
+    convolutions by default, rounds patch embeddings more coarsely than the float16 of a cache.
     """
+    if not any(map(os.path.exists, GPU_NODES)):
+        return "cpu"
+    import torch
+
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     for number in range(count):
         identity = torch.cuda.get_device_properties(number).uuid

@@ -8,9 +8,11 @@ import shutil
 from collections import defaultdict
 from pathlib import Path
 
-from visae import geometry, scale
+from visae import geometry
 from visae.errors import UserError
 from visae.measuring import measured_apart
+from visae.scale.files import artefacts, resume_sizes
+from visae.scale.images import count_images
 
 LARGE = ("activations", "saes", "reductions", "rankings")
 """The folders below `results/<study>` whose files are counted."""
@@ -25,7 +27,7 @@ def check_run(study, outputs):
     if not has_large(outputs):
         return None
     results = f"results/{study.name}"
-    counts = scale.count_images(study, results)
+    counts = count_images(study, results)
     kept = f"{results}/plan/geometry.json"
     try:
         geometries = geometry.complete(study.backbones, kept, measured_apart)
@@ -61,8 +63,8 @@ def sizes_of(study, geometries, counts, outputs):
     """
     results = f"results/{study.name}"
     below = {path.removeprefix(f"{results}/") for path in outputs}
-    sizes = {a.path: a.size for a in scale.artefacts(study, geometries, counts) if a.path in below}
-    sizes |= scale.resume_sizes(study, geometries, below)
+    sizes = {a.path: a.size for a in artefacts(study, geometries, counts) if a.path in below}
+    sizes |= resume_sizes(study, geometries, below)
     return {f"{results}/{path}": size for path, size in sizes.items()}
 
 

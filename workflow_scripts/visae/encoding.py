@@ -10,6 +10,7 @@ Paper: section 3 (max-pooled image features), sections 4.1 and 4.2.
 
 import collections
 import contextlib
+import dataclasses
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -29,6 +30,7 @@ def encode_cache(
     outputs,
     *,
     sae_fingerprints,
+    statistics=None,
     minimum_active=(1, 5, 20),
     variance_floor=1e-8,
     device="cpu",
@@ -38,25 +40,35 @@ def encode_cache(
     """Write the reductions of every SAE from one pass over `cache`.
 
     cache: an open `ActivationCache`. saes, outputs, sae_fingerprints: by name, the
-    `SparseAutoencoder`s, the paths to write and the hashes of the weights. minimum_active,
+    `SparseAutoencoder`s, the paths to write and the hashes of the weights. statistics: mean [D] and
+    std of the training cache, in whose units errors and reconstructions are written, as those of
+    the raw activations are; without them in the SAEs' own, which are the same unless the SAEs were
+    trained elsewhere. minimum_active,
     variance_floor: when a map is evaluable for Moran's I, see `visae.moran`; no minimum at all
     leaves Moran's I out. device: `cpu` or `cuda`. threads: for the CPU. attributes: provenance,
     written to every file.
 
-    Raises UserError when an SAE does not fit the cache or the other SAEs.
+    Raises UserError when an SAE does not fit the cache.
     """
     _check_saes(cache, saes)
     encoder_type = SparseEncoder if torch.device(device).type == "cpu" else DenseEncoder
     saes = {name: sae.to(device) for name, sae in saes.items()}
-    normalise = next(iter(saes.values())).normalise
+    normalised_by = _shared_statistics(saes)
+    conversions = {name: _conversion(sae, statistics) for name, sae in saes.items()}
     encoders = {
         name: encoder_type(sae, cache.info.grid, minimum_active, variance_floor)
         for name, sae in saes.items()
     }
 
     def encode(activations_npd):
-        x_npd = normalise(torch.from_numpy(activations_npd).to(device))
-        return [encoder(x_npd) for encoder in encoders.values()]
+        activations_npd = torch.from_numpy(activations_npd).to(device)
+        x_npd = {
+            owner: saes[owner].normalise(activations_npd) for owner in set(normalised_by.values())
+        }
+        return [
+            conversions[name](encoder(x_npd[normalised_by[name]]))
+            for name, encoder in encoders.items()
+        ]
 
     with contextlib.ExitStack() as stack:
         writers = []
@@ -126,6 +138,40 @@ def reduce_raw(
             writer.add(unit)
 
 
+def _shared_statistics(saes):
+    """SAE → the first one with the same statistics, so that each normalisation is done once."""
+    owners = {}
+    for name, sae in saes.items():
+        own = sae.activation_mean, sae.activation_std
+        same = (
+            other
+            for other in dict.fromkeys(owners.values())
+            if all(map(torch.equal, own, (saes[other].activation_mean, saes[other].activation_std)))
+        )
+        owners[name] = next(same, name)
+    return owners
+
+
+def _conversion(sae, statistics):
+    """A function that takes an SaeUnit from the SAE's normalised units to those of `statistics`."""
+    if statistics is None:
+        return lambda unit: unit
+    # In float32, as SAEs carry them and `reduce_raw` uses them: equal ones change nothing at all.
+    mean, std = (np.asarray(value, np.float32).astype(np.float64) for value in statistics)
+    scale = float(sae.activation_std) / std
+    shift = ((sae.activation_mean.double().cpu().numpy() - mean) / std).astype(np.float32)
+
+    def converted(unit):
+        return dataclasses.replace(
+            unit,
+            squared_error=unit.squared_error * scale**2,
+            # The scale is positive, so that the maxima are those of the same patches.
+            reconstructions_max=unit.reconstructions_max * np.float32(scale) + shift,
+        )
+
+    return converted
+
+
 def image_units(cache, unit_images):
     """Yield the activations of a cache `unit_images` at a time, whatever its chunks: [n, P, D]."""
     rest = None
@@ -158,7 +204,6 @@ def _computed(function, items, threads):
 
 
 def _check_saes(cache, saes):
-    first_name, first = next(iter(saes.items()))
     for name, sae in saes.items():
         if sae.width != cache.info.width:
             raise UserError(
@@ -166,12 +211,6 @@ def _check_saes(cache, saes):
                 f"activations of width {cache.info.width}: train the SAE on this backbone"
             )
         _check_statistics(f"SAE {name}", sae.activation_mean, sae.activation_std, cache)
-        same_mean = torch.equal(sae.activation_mean, first.activation_mean)
-        if not (same_mean and torch.equal(sae.activation_std, first.activation_std)):
-            raise UserError(
-                f"SAEs {first_name} and {name} carry different activation statistics, so they "
-                "were trained on different caches: encode with them in separate passes"
-            )
 
 
 def _check_statistics(owner, mean, std, cache):

@@ -6,8 +6,6 @@ normalises. Batches start at the start of a shard, so that the same shard always
 bytes.
 """
 
-import contextlib
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +13,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from visae.backbones.backbone import permute_patches
+from visae.backbones.backbone import autocast, permute_patches
 from visae.cache import CacheInfo, ShardWriter, shard_bounds
 from visae.errors import UserError
 from visae.images.decoding import load_image
@@ -112,28 +110,18 @@ def _extract_shard(backbone, info, job, batch_size, workers, on_bad_image, preci
     batches = token_batches(
         backbone, info.layer, records, job.root, batch_size, workers, on_bad_image, precision
     )
-    with (
-        ShardWriter(job.output, info, job.shard, job.shards, len(records)) as writer,
-        ThreadPoolExecutor(1) as thread,
-    ):
-        # A batch is written while the network works on the next one.
-        written = None
+    with ShardWriter(job.output, info, job.shard, job.shards, len(records)) as writer:
         for kept, tokens, unreadable in batches:
             for image_id in unreadable:
                 writer.skip(image_id)
             if kept:
-                if written is not None:
-                    written.result()
-                labels, image_ids = [r.label for r in kept], [r.image_id for r in kept]
-                written = thread.submit(writer.append, tokens, labels, image_ids)
-        if written is not None:
-            written.result()
+                writer.append(tokens, [r.label for r in kept], [r.image_id for r in kept])
 
 
 def _tokens(backbone, pixels, records, layer, precision):
     """Patch tokens of decoded images in the backbone's token order: NumPy array [n, P, D]."""
     device = next(backbone.parameters()).device
-    with _precision(precision, device):
+    with autocast(precision, device):
         images = backbone.normalise(pixels.to(device, non_blocking=True))
         tokens_npd = backbone.patch_tokens(images, layer)
     if backbone.spec.token_order == "permuted":
@@ -141,13 +129,6 @@ def _tokens(backbone, pixels, records, layer, precision):
         tokens_npd = permute_patches(tokens_npd, image_ids, backbone.spec.seed)
     # The cache is float16: converting before the transfer halves it.
     return tokens_npd.half().cpu().numpy()
-
-
-def _precision(precision, device):
-    # On the CPU half precision would be slower, so `fp16` means float32 there.
-    if precision == "float16" and device.type == "cuda":
-        return torch.autocast("cuda", torch.float16)
-    return contextlib.nullcontext()
 
 
 class _DecodedBatches(Dataset):

@@ -14,6 +14,24 @@ CANNOT_WRITE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 """A full disk, a used-up quota, a file larger than is allowed, a disk closed to writing."""
 
 
+CANNOT_OPEN = (errno.EMFILE, errno.ENFILE, errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE)
+"""Too many open files, no permission, trouble with the disk: nothing is said of the file."""
+
+
+def unreadable(path, error, what, cure):
+    """The UserError of an OSError: what is wrong with the file, or that it may be whole.
+
+    what: which file it is not, `HDF5`. cure: what to do if that is so.
+    """
+    for number in CANNOT_OPEN:
+        if error.errno == number or os.strerror(number) in str(error):
+            return UserError(
+                f"{path} cannot be opened ({os.strerror(number)}), though it may be whole: see to "
+                "that, and run the same command again"
+            )
+    return UserError(f"{path} is missing, truncated or not {what} ({error}): {cure}")
+
+
 @contextlib.contextmanager
 def atomic_path(path):
     """Yield a temporary path in the same folder; rename it to `path` if the block succeeds.

@@ -3,9 +3,10 @@
 import csv
 from dataclasses import asdict
 
-from visae import scale
 from visae.disk import readable
 from visae.files import atomic_path
+from visae.scale import probes
+from visae.scale.files import artefacts, resume_sizes
 
 COLUMNS = ("written", "read", "images", "FLOPs, CUDA", "FLOPs, CPU", "GPU-hours")
 
@@ -29,12 +30,12 @@ def totals(rows, speeds):
 def summary(study, geometries, counts, rows, free):
     """What the terminal shows: totals by stage, the disk, and what was assumed. Markdown.
 
-    rows: of `scale.stages`. free: bytes free where the results go.
+    rows: of `scale.work.stages`. free: bytes free where the results go.
     """
     speeds = study.config["planning"]
     lines = stage_table(rows, speeds)
-    weights = {a.path for a in scale.artefacts(study, geometries, counts) if a.stage == "train"}
-    resume = sum(scale.resume_sizes(study, geometries, weights).values())
+    weights = {a.path for a in artefacts(study, geometries, counts) if a.stage == "train"}
+    resume = sum(resume_sizes(study, geometries, weights).values())
     written = sum(row.written for row in rows)
     lines += [
         "",
@@ -45,7 +46,10 @@ def summary(study, geometries, counts, rows, free):
         f"GPU-hours are an assumption, not a measurement: {speeds['float32_flops']:.3g} FLOP/s in "
         f"float32, {speeds['float16_flops']:.3g} in float16, and reading at "
         f"{readable(speeds['read_bytes'])}/s where that takes longer (`planning` in the config).",
-        "Not counted: probes, scores, heads of downstream tasks, tables, figures; image files.",
+        f"The number of steps that a probe takes is assumed too: {probes.EVALUATIONS} evaluations "
+        f"of L-BFGS ({probes.BINARY_EVALUATIONS} for one class against the rest), "
+        f"{probes.NEWTON_STEPS} steps of Newton's method.",
+        "Not counted: heads of downstream tasks, tables, figures; image files.",
     ]
     for source, text in SOURCES.items():
         names = [

@@ -69,7 +69,7 @@ def fit_probe(x_nd, labels, estimator="lbfgs", max_iter=500, device="cpu", start
     if estimator == "adam":
         coef, intercept = _adam(x_nd, targets, classes.size, device, seed)
         converged = True
-        name = f"Adam (lr {_LEARNING_RATE}, weight decay {_WEIGHT_DECAY}, {_EPOCHS} epochs)"
+        name = f"Adam (lr {_LEARNING_RATE}, weight decay {_WEIGHT_DECAY}, {EPOCHS} epochs)"
     elif estimator == "lbfgs":
         on_cpu = device == "cpu"
         name = f"{'scikit-learn' if on_cpu else 'torch'} lbfgs (C 1, max_iter {max_iter})"
@@ -162,18 +162,20 @@ def sklearn_lbfgs(x_nd, targets, max_iter, tolerance, start=None):
 def torch_lbfgs(x_nd, targets, max_iter, tolerance, start=None, device="cuda"):
     """The problem of `sklearn_lbfgs`, with the same arguments and results, on `device`.
 
-    Full batch, strong Wolfe line search. Two classes are one logistic regression, as there.
+    Full batch, strong Wolfe line search. Two classes are one logistic regression, as there. The
+    products are in float32, all else in float64: near the optimum, float32 does not resolve by how
+    much a step lowers the loss, and the line search would stop short of the tolerance.
     """
     import torch
 
     x = torch.as_tensor(x_nd, device=device)
     mean = x.mean(dim=0)
-    x = x - mean
+    x, mean = x - mean, mean.double()
     y = torch.as_tensor(targets, device=device)
     n_classes = int(targets.max()) + 1
     rows = 1 if n_classes == 2 else n_classes
-    coef = torch.zeros(rows, x.shape[1], device=device)
-    intercept = torch.zeros(rows, device=device)
+    coef = torch.zeros(rows, x.shape[1], dtype=torch.float64, device=device)
+    intercept = torch.zeros(rows, dtype=torch.float64, device=device)
     if start is not None:
         coef[:, : start[0].shape[1]] = torch.as_tensor(start[0])
         intercept[:] = torch.as_tensor(start[1], device=device) + coef @ mean
@@ -191,13 +193,17 @@ def torch_lbfgs(x_nd, targets, max_iter, tolerance, start=None, device="cuda"):
 
     def closure():
         optimizer.zero_grad()
-        logits = torch.nn.functional.pad(x @ coef.T + intercept, (n_classes - rows, 0))
+        logits = (x @ coef.float().T).double() + intercept
+        logits = torch.nn.functional.pad(logits, (n_classes - rows, 0))
         loss = torch.nn.functional.cross_entropy(logits, y) + coef.square().sum() / (2 * len(x))
         loss.backward()
         return loss
 
     optimizer.step(closure)
-    converged = optimizer.state[coef]["n_iter"] < max_iter
+    # It also stops where a line search no longer gets anywhere, which its count does not tell.
+    closure()
+    largest = max(float(parameter.grad.abs().max()) for parameter in (coef, intercept))
+    converged = largest <= tolerance
     coef, intercept = coef.detach(), (intercept - coef @ mean).detach()
     return coef.cpu().numpy(), intercept.cpu().numpy(), converged
 
@@ -209,7 +215,8 @@ def _independent_rows(probe):
     return probe.coef[1:] - probe.coef[:1], probe.intercept[1:] - probe.intercept[:1]
 
 
-_LEARNING_RATE, _WEIGHT_DECAY, _EPOCHS, _BATCH = 1e-2, 1e-4, 50, 2048
+EPOCHS = 50
+_LEARNING_RATE, _WEIGHT_DECAY, _BATCH = 1e-2, 1e-4, 2048
 
 
 def _adam(x_nd, targets, n_classes, device, seed):
@@ -223,7 +230,7 @@ def _adam(x_nd, targets, n_classes, device, seed):
     torch.nn.init.zeros_(layer.bias)
     optimizer = torch.optim.Adam(layer.parameters(), lr=_LEARNING_RATE, weight_decay=_WEIGHT_DECAY)
     generator = torch.Generator().manual_seed(seed)
-    for _ in range(_EPOCHS):
+    for _ in range(EPOCHS):
         for rows in torch.randperm(len(x), generator=generator).split(_BATCH):
             rows = rows.to(device)
             optimizer.zero_grad()

@@ -1,6 +1,7 @@
 """Where a score comes from: hashes of code and inputs, versions of what computed it."""
 
 import importlib.metadata
+import json
 import platform
 from collections import Counter
 from pathlib import Path
@@ -11,14 +12,16 @@ from visae.files import read_json
 PACKAGES = ("h5py", "numpy", "scikit-learn", "scipy", "snakemake", "torch")
 
 
-def provenance(code, inputs):
-    """The `provenance` of a score.
+def provenance(code, inputs, settings):
+    """The `provenance` of a score or of a downstream result.
 
-    code: hash, or list of hashes, of the code that ran. inputs: name → fingerprint.
+    code: hash, or list of hashes, of the code that ran. inputs: name → fingerprint. settings: what
+    of the config it depends on, as a mapping.
     """
     return {
-        "code": code if isinstance(code, str) else list(code),
+        "code": [code] if isinstance(code, str) else list(code),
         "inputs": dict(inputs),
+        "settings": dict(settings),
         "versions": {"python": platform.python_version()} | _versions(),
     }
 
@@ -27,24 +30,26 @@ def check_comparable(paths):
     """The versions that scores (or downstream results) differ in, as sentences; empty if none.
 
     paths: of the JSON documents that one table is made of. Raises UserError when a metric (or
-    task) was computed by different code for some of them, or from different activations of the
-    same backbone, or from different weights of the same SAE: such values cannot be compared.
+    task) was computed by different code or with different settings for some of them, or from
+    different activations of the same backbone, or from different weights of the same SAE: such
+    values cannot be compared.
     """
-    code, data, versions = {}, {}, {}
+    ways, data, versions = {}, {}, {}
     for path in map(Path, paths):
         document = read_json(path)
         told, source = document["provenance"], document.get("sae") or document["source"]
         kind = "a backbone's own features" if source["name"] == "raw" else "SAEs"
         metric = document.get("metric") or document["task"]
-        found = told["code"] if isinstance(told["code"], str) else " ".join(told["code"])
-        code.setdefault(f"the code of {metric} for {kind}", {})[path] = found
+        ways.setdefault(f"the code of {metric} for {kind}", {})[path] = " ".join(told["code"])
+        settings = json.dumps(told["settings"], sort_keys=True)
+        ways.setdefault(f"the settings of {metric} for {kind}", {})[path] = settings
         place = f"{source['backbone']} at block {source['layer']}"
         for name, fingerprint in told["inputs"].items():
-            what = f"the weights of {source['name']}" if name == "sae" else f"activations of {name}"
+            what = f"the weights of {source['name']}" if name == "sae" else name
             data.setdefault(f"{what} on {place}", {})[path] = fingerprint
         for package, version in told["versions"].items():
             versions.setdefault(package, {})[path] = version
-    for what, values in (code | data).items():
+    for what, values in (ways | data).items():
         if odd := _odd(values):
             raise UserError(
                 f"{odd[0]} {f'and {len(odd) - 1} more differ' if odd[1:] else 'differs'} from the "

@@ -13,7 +13,7 @@ import h5py
 import numpy as np
 
 from visae.errors import UserError
-from visae.files import atomic_path
+from visae.files import atomic_path, unreadable
 
 FORMAT = "visae-reductions-1"
 STRING = h5py.string_dtype("utf-8")
@@ -29,7 +29,9 @@ class SaeUnit:
     """What one SAE leaves of a unit of n images."""
 
     codes_max: np.ndarray
-    """float32 [n, F], max over patches."""
+    """float16 [n, F], max over patches, as `half_codes` rounds it."""
+    firing_max: np.ndarray
+    """float32 [F], largest code."""
     reconstructions_max: np.ndarray
     """float32 [n, D], max over patches, normalised units."""
     firing_count: np.ndarray
@@ -164,9 +166,9 @@ class _SaeWriter:
 
     def add(self, unit):
         """Add the next images' `SaeUnit`."""
-        self._codes.add(half_codes(unit.codes_max))
+        self._codes.add(unit.codes_max)
         self._reconstructions.add(unit.reconstructions_max)
-        np.maximum(self._firing_max, unit.codes_max.max(axis=0), out=self._firing_max)
+        np.maximum(self._firing_max, unit.firing_max, out=self._firing_max)
         for name, total in self._totals.items():
             total += getattr(unit, name)
 
@@ -226,10 +228,8 @@ class _Reductions:
         try:
             self._file = h5py.File(self.path, "r")
         except OSError as error:
-            raise UserError(
-                f"{path} is missing, truncated or not HDF5 ({error}): remove it and run the "
-                "workflow again"
-            ) from error
+            cure = "remove it and run the workflow again"
+            raise unreadable(path, error, "HDF5", cure) from error
         attributes = self._file.attrs
         if attributes.get("format") != FORMAT or expected not in self._file:
             self._file.close()

@@ -8,6 +8,7 @@ import functools
 import importlib
 from dataclasses import dataclass
 
+from visae.fingerprints import of_file
 from visae.probes import read_probe
 from visae.rankings import read_rankings
 from visae.reductions import RawReductions, SaeReductions
@@ -64,14 +65,24 @@ class Source:
         with RawReductions(self.embeddings[space]) as raw:
             return raw.embeddings()
 
+    @functools.cached_property
+    def shared_fingerprints(self):
+        """What identifies the inputs that all SAEs of the backbone share."""
+        files = {"the probe split": self.probe_split, "the classes": self.classes}
+        found = {name: of_file(path) for name, path in files.items() if path}
+        for space, path in self.embeddings.items():
+            with RawReductions(path) as raw:
+                found[f"the embeddings by {space}"] = raw.cache_fingerprint
+        return found
+
     def fingerprints(self, sae):
-        """What identifies the inputs of an SAE's scores: its weights, and the caches it encoded."""
-        found = {}
+        """What identifies the inputs of an SAE's scores: its weights, the caches it encoded, …"""
+        found = dict(self.shared_fingerprints)
         for (split, name), _ in self.reductions.items():
             if name == sae:
                 with self.open(sae, split) as encoded:
                     found["sae"] = encoded.sae_fingerprint
-                    found[split] = encoded.cache_fingerprint
+                    found[f"activations of {split}"] = encoded.cache_fingerprint
         return found
 
     def open(self, sae, split):
@@ -173,6 +184,8 @@ def _cross_domain(source, sae, settings, seed, processes, device):
                 scored.labels,
                 device,
                 processes,
+                seed,
+                settings["one_vs_rest_classes"],
             )
     return cross_domain(readings, settings["headline"])
 

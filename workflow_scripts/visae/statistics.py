@@ -52,7 +52,8 @@ class NestedShares(NamedTuple):
     configuration: float | None
     residual: float | None
     p: float | None
-    """F-test of the backbone against its seeds: could the next seed have undone the difference?"""
+    """F-test of the backbone against its seeds: could the next seed have undone the difference?
+    None where neither differs at all."""
     configurations: int
     """Configurations with a value for every backbone and seed; the others are left out."""
     reason: str | None
@@ -195,10 +196,12 @@ def nested_shares(values_sbc):
     freedom = backbones - 1, backbones * (seeds - 1)
     # Runs that agree to the last bit leave nothing to doubt.
     ratio = (squares_b / freedom[0]) / (squares_s / freedom[1]) if squares_s > 0 else math.inf
+    # Nor do backbones that agree as well leave anything to test.
+    p = float(special.fdtrc(*freedom, ratio)) if squares_b > 0 or squares_s > 0 else None
     shares = np.array([squares_b, squares_s, squares_c, total - squares_b - squares_s - squares_c])
     return NestedShares(
         *(float(share) for share in np.maximum(shares, 0.0) / total),
-        float(special.fdtrc(*freedom, ratio)),
+        p,
         configurations,
         None,
     )

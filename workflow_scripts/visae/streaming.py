@@ -96,7 +96,7 @@ def open_streams(spec, layer, splits, roots, indices, classes, device, workers, 
     """
     backbone = build_backbone(spec)
     backbone.to(device)
-    check_backbone(backbone, layer)
+    check_backbone(backbone, layer, settings["precision"])
     for split, root, *files in zip(splits, roots, indices, classes, strict=True):
         index = read_index(*files)
         yield StreamedActivations(backbone, layer, *split, index, root, workers=workers, **settings)

@@ -91,6 +91,15 @@ class Sae:
     spec: SaeSpec
 
 
+def _check_apart(where, train, test):
+    """UserError if what is fitted on a split would be scored on it."""
+    if train == test:
+        raise UserError(
+            f"config: {where} has the split '{test.split}' for both train and test, so that probes "
+            "would be scored on the images that they were fitted on; name another for one of them"
+        )
+
+
 def _together(sweeps):
     """One Sweep of the SAEs of several sweeps on the same activations."""
     return replace(
@@ -124,11 +133,17 @@ class Study:
             },
             "training.threshold_split",
         )
+        if self.evaluation == self.training:
+            raise UserError(
+                f"config: evaluation and training are both {self.training.name}, so that SAEs "
+                "would be scored on the images that they were trained on; name another split"
+            )
         self._check_evaluators()
         self._check_pretraining()
         self.cross_domain = self._cross_domain()
         self.sweeps = {name: self._sweep(name, entry) for name, entry in config["sweeps"].items()}
         self._check_unique_saes()
+        self._check_control()
         self.segmentation = self._segmentation()
         self.downstream_sweeps = self._downstream_sweeps()
         self._check_streams()
@@ -199,7 +214,7 @@ class Study:
 
     def _identity(self, backbone):
         """What makes two backbones the same but for their token order."""
-        keys = ("loader", "model", "seed", "image_size", "options")
+        keys = ("loader", "model", "seed", "image_size", "preprocessing", "options")
         entry = self.backbones[backbone]
         return [self.weights(backbone), *(entry[key] for key in keys)]
 
@@ -281,8 +296,11 @@ class Study:
         return sorted({entry["evaluator"] for entry in self.backbones.values()})
 
     def training_settings(self, sweep):
-        """The keyword arguments of `TrainingSettings` for a sweep."""
-        others = ("dataset", "split", "threshold_split")
+        """The keyword arguments of `TrainingSettings` for a sweep, but for `checkpoint_minutes`.
+
+        That decides nothing of what comes out, so a change of it is to train nothing again.
+        """
+        others = ("dataset", "split", "threshold_split", "checkpoint_minutes")
         entries = {k: v for k, v in self.config["training"].items() if k not in others}
         origins = (self.config["sweeps"][name] for name in dict.fromkeys(sweep.origins.values()))
         recipe = next((entry["recipe"] for entry in origins if "recipe" in entry), None)
@@ -429,12 +447,15 @@ class Study:
                 f"config: sweeps.{name}.recipe is for JumpReLU SAEs, but its family is "
                 f"{entry['family']}; remove it"
             )
-        saes = tuple(
-            SaeSpec(entry["family"], expansion_factor, sparsity)
-            for expansion_factor, sparsity in product(
-                entry["grid"]["expansion_factor"], entry["grid"][target]
+        try:
+            saes = tuple(
+                SaeSpec(entry["family"], expansion_factor, sparsity)
+                for expansion_factor, sparsity in product(
+                    entry["grid"]["expansion_factor"], entry["grid"][target]
+                )
             )
-        )
+        except UserError as error:
+            raise UserError(f"config: sweeps.{name}.grid: {error}") from None
         metrics = tuple(m for m in self.metrics() if m in entry.get("metrics", METRICS))
         return Sweep(
             name,
@@ -458,6 +479,18 @@ class Study:
                 )
             seen[key] = sae.sweep
 
+    def _check_control(self):
+        """The control is read against the main sweep's SAE of the same name."""
+        if self.control is None or not self.control_arms():
+            return
+        name = self.control.sae_names()[0]
+        if name not in self.main.sae_names():
+            raise UserError(
+                f"config: sweeps.{self.control.name} begins with {name}, which the main sweep "
+                f"'{self.main.name}' lacks, so that its permuted patches have nothing to be "
+                f"compared with; take one of that sweep's grid ({', '.join(self.main.sae_names())})"
+            )
+
     def _cross_domain(self):
         settings = self.config["metrics"]["cross_domain"]
         pairs = {}
@@ -467,6 +500,7 @@ class Study:
                 self._split({"dataset": dataset, "split": pair[part]}, f"{where}.{part}")
                 for part in ("train", "test")
             )
+            _check_apart(where, *pairs[dataset])
         if self.evaluation.dataset in pairs:
             raise UserError(
                 f"config: metrics.cross_domain.datasets names '{self.evaluation.dataset}', which "
@@ -513,6 +547,7 @@ class Study:
                 f"config: {where}.dataset is '{dataset}' of layout {layout}, which has no masks; "
                 f"name a data set of layout {', '.join(LAYOUTS_WITH_MASKS)}"
             )
+        _check_apart(where, train, test)
         return train, test
 
     def _downstream_sweeps(self):

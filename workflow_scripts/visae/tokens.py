@@ -3,13 +3,25 @@
 Chunks are read in permuted order into a window held in memory, and the tokens of a window
 are permuted: single tokens read at random would be 40–100 times slower. The order depends on
 the seed and the epoch only, so that a killed run can go on at any batch.
+
+All this is done by threads ahead of the consumer: one gathers the batches of a window, while
+others read and check the chunks of the next.
 """
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from itertools import chain, pairwise
 from queue import Queue
 
 import numpy as np
 import torch
+
+READERS = 2
+"""Threads that read chunks: HDF5 lets one read at a time, and another checks what it has read."""
+
+READY_BATCHES = 4
+"""Batches that wait for the consumer, at most."""
 
 
 class TokenStream:
@@ -17,6 +29,9 @@ class TokenStream:
 
     cache: an open cache. batch_size: tokens per batch (the last one may be smaller).
     window_images: images permuted together; at least one chunk is held.
+
+    In memory are two windows (616 MB with 1024 images, P = 196 and D = 768) and READY_BATCHES + 2
+    batches: those that wait, the one that is being gathered and the one that the consumer has.
     """
 
     def __init__(self, cache, batch_size, seed, window_images=1024):
@@ -27,30 +42,39 @@ class TokenStream:
         """The number of batches of one epoch."""
         return -(-self.cache.tokens // self.batch_size)
 
-    def batches(self, epoch=0, start=0):
-        """Yield the batches of `epoch` from number `start` on: float16 tensors [B, D]."""
+    def batches(self, epoch=0, start=0, pinned=False):
+        """Yield the batches of `epoch` from number `start` on: float16 tensors [B, D].
+
+        pinned: in page-locked memory, which is copied to a GPU while that computes.
+        """
+        return _ahead(self._gathered(epoch, start, pinned), READY_BATCHES)
+
+    def _gathered(self, epoch, start, pinned):
         windows = self._windows(epoch)
         offset, first = start * self.batch_size, 0
         while first < len(windows) and offset >= windows[first][1]:
             offset -= windows[first][1]
             first += 1
-        pieces, missing = [], self.batch_size
-        for number, window_td in _prefetched(
-            lambda number: self._read_window(windows[number][0]), range(first, len(windows))
-        ):
-            generator = np.random.default_rng([self.seed, epoch, number + 1])
-            order = torch.from_numpy(generator.permutation(len(window_td)))
-            position, offset = offset, 0
-            while position < len(order):
-                piece = window_td[order[position : position + missing]]
-                position += len(piece)
-                pieces.append(piece)
-                missing -= len(piece)
-                if not missing:
-                    yield pieces[0] if len(pieces) == 1 else torch.cat(pieces)
-                    pieces, missing = [], self.batch_size
-        if pieces:
-            yield torch.cat(pieces)
+        left = sum(tokens for _, tokens in windows[first:]) - offset
+        batch, filled = None, 0
+        with closing(self._read(windows[first:])) as read:
+            for number, window_td in enumerate(read, first):
+                generator = np.random.default_rng([self.seed, epoch, number + 1])
+                order = generator.permutation(len(window_td))[offset:]
+                offset = 0
+                while len(order):
+                    if batch is None:
+                        shape = min(self.batch_size, left), self.cache.info.width
+                        batch = torch.empty(shape, dtype=torch.float16, pin_memory=pinned)
+                    rows_td = batch.numpy()[filled : filled + len(order)]
+                    # `clip`, because NumPy would check the order by gathering into a copy.
+                    np.take(window_td, order[: len(rows_td)], axis=0, out=rows_td, mode="clip")
+                    order = order[len(rows_td) :]
+                    filled += len(rows_td)
+                    if filled == len(batch):
+                        yield batch
+                        left -= filled
+                        batch, filled = None, 0
 
     def _windows(self, epoch):
         """[(chunk numbers, tokens), …] of an epoch."""
@@ -63,35 +87,73 @@ class TokenStream:
         images = [sum(chunks[c][1] - chunks[c][0] for c in group) for group in groups]
         return [(group, count * patches) for group, count in zip(groups, images, strict=True)]
 
-    def _read_window(self, chunk_numbers):
-        width = self.cache.info.width
-        parts = [self.cache.read_chunk(number).reshape(-1, width) for number in chunk_numbers]
-        return torch.from_numpy(np.concatenate(parts))
+    def _read(self, windows):
+        """Yield the tokens of each window, float16 [T, D], valid until the next one is asked for.
+
+        The next one is being read meanwhile.
+        """
+        largest = max((tokens for _, tokens in windows), default=0)
+        memory = np.empty((2, largest, self.cache.info.width), np.float16)
+        with closing(_ChunkReader(self.cache)) as reader:
+            started = (
+                reader.start(chunks, memory[number % 2, :tokens])
+                for number, (chunks, tokens) in enumerate(windows)
+            )
+            # In pairs, so that the second of them is started before the first is given out.
+            for (window_td, reads), _ in pairwise(chain(started, [None])):
+                for read in reads:
+                    read.result()
+                yield window_td
 
 
-def _prefetched(read, items):
-    """Yield (item, read(item)) with the next item read in a thread meanwhile."""
-    queue, stop = Queue(maxsize=1), threading.Event()
+class _ChunkReader:
+    """Reads chunks of an open cache into given memory, in threads that `close` ends."""
+
+    def __init__(self, cache):
+        self._cache, self._threads = cache, ThreadPoolExecutor(READERS)
+
+    def start(self, numbers, window_td):
+        """Begin to read chunks, one after the other, into `window_td`: (window_td, futures)."""
+        window_npd = window_td.reshape(-1, self._cache.info.patches, self._cache.info.width)
+        reads, end = [], 0
+        for number in numbers:
+            first, stop = self._cache.chunks[number]
+            chunk_npd = window_npd[end : end + stop - first]
+            reads.append(self._threads.submit(self._cache.read_chunk, number, chunk_npd))
+            end += len(chunk_npd)
+        return window_td, reads
+
+    def close(self):
+        """Wait for the chunks that are being read, and drop those that are not."""
+        self._threads.shutdown(cancel_futures=True)
+
+
+def _ahead(source, depth):
+    """Yield what the generator `source` yields, with up to `depth` items made in a thread ahead.
+
+    Its errors are raised here. Closing this generator closes `source` and ends the thread.
+    """
+    queue, stop = Queue(maxsize=depth), threading.Event()
 
     def work():
-        for item in items:
-            if stop.is_set():
-                return
-            try:
-                queue.put((item, read(item), None))
-            except BaseException as error:
-                queue.put((item, None, error))
-                return
-        queue.put(None)
+        end = None
+        try:
+            with closing(source):
+                for item in source:
+                    queue.put(item)
+                    if stop.is_set():
+                        break
+        except BaseException as error:
+            end = error
+        queue.put(end)
 
     thread = threading.Thread(target=work, daemon=True)
     thread.start()
     try:
-        while (entry := queue.get()) is not None:
-            item, value, error = entry
-            if error is not None:
-                raise error
-            yield item, value
+        while (item := queue.get()) is not None:
+            if isinstance(item, BaseException):
+                raise item
+            yield item
     finally:
         stop.set()
         while thread.is_alive():

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from visae.moran import Neighbours, dense_moran, sum_evaluable
-from visae.reductions import SaeUnit
+from visae.reductions import SaeUnit, half_codes
 from visae.sparse_kernels import ActiveCodes, decode, reduce_block, sliced
 
 
@@ -42,8 +42,10 @@ class SparseEncoder:
         images, patches, width = x_npd.shape
         features = len(self._weight)
         codes = ActiveCodes(images, patches, features)
+        codes_max = np.empty((images, features), np.float32)
         unit = SaeUnit(
-            codes_max=np.empty((images, features), np.float32),
+            codes_max=codes_max,
+            firing_max=np.empty(features, np.float32),
             reconstructions_max=np.empty((images, width), np.float32),
             firing_count=np.zeros(features, np.int64),
             squared_error=0.0,
@@ -64,7 +66,7 @@ class SparseEncoder:
                 codes.patch,
                 codes.value,
                 codes.end,
-                unit.codes_max,
+                codes_max,
                 unit.firing_count,
                 self._minimum_active,
                 unit.moran_sum,
@@ -81,6 +83,8 @@ class SparseEncoder:
             codes.end,
             unit.reconstructions_max,
         )
+        codes_max.max(axis=0, out=unit.firing_max)
+        unit.codes_max = half_codes(codes_max)
         return unit
 
 
@@ -110,11 +114,12 @@ class DenseEncoder:
             codes.relu_().masked_fill_(codes < threshold[block], 0)
             reconstruction.addmm_(codes, sae.decoder_weight[block])
             blocks.append(self._reduce(codes.unflatten(0, shape[:2])))
-        codes_max, firing_count, moran_sum, moran_images = (
+        codes_max, firing_max, firing_count, moran_sum, moran_images = (
             torch.cat(parts, dim=-1).cpu().numpy() for parts in zip(*blocks, strict=True)
         )
         return SaeUnit(
             codes_max=codes_max,
+            firing_max=firing_max,
             reconstructions_max=reconstruction.view(shape).amax(dim=1).cpu().numpy(),
             firing_count=firing_count,
             squared_error=float(((tokens_td.double() - reconstruction) ** 2).sum()),
@@ -123,11 +128,20 @@ class DenseEncoder:
         )
 
     def _reduce(self, codes_npf):
-        """(codes_max [n, F], firing_count [F], moran_sum [2, M, F], moran_images [M, F])."""
+        """The fields of an `SaeUnit` that are by feature, on the device: F is the last axis."""
         active = (codes_npf > 0).sum(dim=1)
         if self._minimum_active:
             moran = dense_moran(codes_npf, self._grid, self._variance_floor)
         else:
             moran = codes_npf.new_zeros((2, *active.shape), dtype=torch.float64)
         moran_sum, moran_images = sum_evaluable(moran, active, self._minimum_active)
-        return codes_npf.amax(dim=1), active.sum(dim=0), moran_sum, moran_images
+        codes_max = codes_npf.amax(dim=1)
+        firing_max = codes_max.amax(dim=0)
+        return _half(codes_max), firing_max, active.sum(dim=0), moran_sum, moran_images
+
+
+def _half(codes):
+    """What `visae.reductions.half_codes` does, where the codes are: half of them to be moved."""
+    limits = torch.finfo(torch.float16)
+    half = codes.clamp(max=limits.max).half()
+    return half.masked_fill_((half == 0) & (codes > 0), 2.0**-24)

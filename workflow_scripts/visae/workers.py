@@ -2,7 +2,11 @@
 
 import collections
 import concurrent.futures
+import ctypes
 import multiprocessing
+import os
+import signal
+import sys
 
 
 class Workers:
@@ -19,7 +23,10 @@ class Workers:
     def __enter__(self):
         if self.processes > 1:
             self._pool = concurrent.futures.ProcessPoolExecutor(
-                self.processes, multiprocessing.get_context("fork"), initializer=_use_one_thread
+                self.processes,
+                multiprocessing.get_context("fork"),
+                initializer=_start_worker,
+                initargs=(os.getpid(),),
             )
         return self
 
@@ -46,7 +53,16 @@ class Workers:
             yield waiting.popleft().result()
 
 
-def _use_one_thread():
+PARENT_DEATH_SIGNAL = 1
+"""Of prctl(2)."""
+
+
+def _start_worker(parent):
+    """One thread; and an end with the parent, whom `kill -9` leaves no time to end its workers."""
     import threadpoolctl
 
     threadpoolctl.threadpool_limits(1)
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PARENT_DEATH_SIGNAL, signal.SIGKILL)
+    if os.getppid() != parent:  # it was killed before this line
+        os._exit(1)

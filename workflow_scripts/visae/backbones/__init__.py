@@ -6,7 +6,7 @@ the output of any transformer block.
 """
 
 import importlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from visae.errors import UserError
 
@@ -27,6 +27,8 @@ class BackboneSpec:
     image_size: side of the square input in pixels; None for the size of the pretrained weights.
     seed: of random weights and of permuted token orders.
     token_order: `raster`, or `permuted` for the control arm whose patches are shuffled per image.
+    preprocessing: `resize_mode`, `resize`, `interpolation` of `Preprocessing`, where they are not
+        to be the library's own.
     options: further keyword arguments of the library's constructor (timm), its model config
         (open_clip: `vision_cfg`, `embed_dim`, …) or its config class (transformers).
     """
@@ -38,6 +40,7 @@ class BackboneSpec:
     image_size: int | None = 224
     seed: int = 0
     token_order: str = "raster"
+    preprocessing: dict = field(default_factory=dict)
     options: dict = field(default_factory=dict)
 
 
@@ -59,4 +62,12 @@ def build_backbone(spec):
             f"exist: choose one of {', '.join(TOKEN_ORDERS)}."
         )
     loader = importlib.import_module(f"visae.backbones.{spec.loader}_loader")
-    return loader.load(spec)
+    backbone = loader.load(spec)
+    backbone.transform = replace(backbone.transform, **spec.preprocessing)
+    if backbone.transform.resize < backbone.transform.crop:
+        raise UserError(
+            f"Backbone '{spec.name}' is to see images resized to {backbone.transform.resize} "
+            f"pixels and cropped to {backbone.transform.crop}, which is more: raise "
+            "preprocessing.resize."
+        )
+    return backbone

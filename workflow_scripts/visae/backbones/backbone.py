@@ -1,5 +1,6 @@
 """The interface of a backbone: images in, patch tokens of one transformer block out."""
 
+import contextlib
 import functools
 import hashlib
 import math
@@ -124,6 +125,16 @@ class Backbone(nn.Module):
                 f"Backbone '{self.spec.name}' has no block {layer}: '{self.spec.model}' has "
                 f"{self.depth} blocks, numbered 0 to {self.depth - 1}."
             )
+
+
+def autocast(precision, device):
+    """The context in which a forward pass has `precision`: `float32`, or `float16` on CUDA.
+
+    On the CPU half precision would be slower, so `float16` means float32 there.
+    """
+    if precision == "float16" and device.type == "cuda":
+        return torch.autocast("cuda", torch.float16)
+    return contextlib.nullcontext()
 
 
 def permute_patches(tokens_bpd, image_ids, seed):

@@ -7,6 +7,7 @@ becomes a scientific result: a shuffled grid looks like a backbone without spati
 import numpy as np
 import torch
 
+from visae.backbones.backbone import autocast
 from visae.errors import UserError
 
 PROBED_PATCHES = 64  # patches changed one at a time
@@ -14,7 +15,7 @@ SQUARES = 3  # the bright square visits SQUARES × SQUARES places
 LEAST_PLACES_FOUND = 0.5  # share of the squares whose place the tokens tell; by chance 1/9
 
 
-def check_backbone(backbone, layer):
+def check_backbone(backbone, layer, precision="float32"):
     """Refuse a backbone whose patch tokens at block `layer` cannot be trusted.
 
     Two passes over the same images agree and are finite; a change inside one patch changes that
@@ -22,17 +23,24 @@ def check_backbone(backbone, layer):
     tokens of block `layer` tell where in the image a bright square is: of all places that it is
     moved to, those under it stand out most from the others in how they change. (How much they
     change would not do: in deep blocks all tokens answer, some of them more than those under it.)
+    All of it in the precision in which activations will be extracted.
 
     Raises:
         UserError: naming the backbone and what it failed.
     """
     images_b3hw, covered_bp = _moving_square(backbone)
-    first = backbone.patch_tokens(images_b3hw, layer)
-    second = backbone.patch_tokens(images_b3hw[:2], layer)
+    with autocast(precision, images_b3hw.device):
+        first = backbone.patch_tokens(images_b3hw, layer)
+        second = backbone.patch_tokens(images_b3hw[:2], layer)
     if not torch.isfinite(first).all():
-        raise _failure(backbone, f"puts out NaN or infinity at block {layer}", "check its weights")
+        cure = "check its weights"
+        if precision == "float16":
+            cure += ", or set `extraction.precision: float32`"
+        raise _failure(backbone, f"puts out NaN or infinity at block {layer}", cure)
     spread = (first - first.mean(dim=(0, 1))).square().mean().sqrt()
-    if (first[:2] - second).abs().max() > 1e-3 * spread:
+    # Two batch sizes may be computed by two kernels, whose sums are rounded differently.
+    rounding = {"float32": 1e-3, "float16": 3e-2}[precision]
+    if ((first[:2] - second).abs() > rounding * (spread + second.abs())).any():
         raise _failure(
             backbone,
             f"answers differently to the same images at block {layer}",

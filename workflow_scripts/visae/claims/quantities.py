@@ -8,10 +8,9 @@ import statistics
 from itertools import permutations
 from typing import NamedTuple
 
+from visae.claims.roles import BACKBONES
 from visae.statistics import spearman
 from visae.tables.scores import METRIC_LABELS
-
-BACKBONES = ("dinov2", "clip", "siglip", "deit", "mae")
 
 GROUPS = {
     "metrics": tuple(METRIC_LABELS),
@@ -34,12 +33,11 @@ class Found(NamedTuple):
 
 
 def correlate(ranks, scores):
-    """Spearman's ρ of {backbone: rank} with {backbone: score}, over the backbones that both have.
+    """Spearman's ρ of {backbone: rank} with {backbone: score}, over the five backbones.
 
     Ranks have 1 for the best: ρ is turned to be positive where these have the higher scores.
     """
-    backbones = sorted(set(ranks) & set(scores))
-    return spearman([-ranks[b] for b in backbones], [scores[b] for b in backbones])
+    return spearman([-ranks[b] for b in BACKBONES], [scores[b] for b in BACKBONES])
 
 
 def _value(evidence, key):
@@ -63,9 +61,10 @@ def _values(evidence, pattern, over):
     return {member: evidence.values[key] for member, key in keys.items()}
 
 
-def value(evidence, key):
-    """One number."""
-    return Found(_value(evidence, key), evidence.rounding.get(key, 0.0))
+def value(evidence, key, absolute=False):
+    """One number, or its size."""
+    number = _value(evidence, key)
+    return Found(abs(number) if absolute else number, evidence.rounding.get(key, 0.0))
 
 
 def gap(evidence, key, less, absolute=False):
@@ -104,6 +103,12 @@ def _extreme(evidence, pattern, over, choose):
     return Found(values[member], evidence.rounding.get(pattern.replace("*", member), 0.0))
 
 
+def largest_gap(evidence, pattern, less, over):
+    """The largest distance of two numbers over members."""
+    first, second = (_values(evidence, p, over) for p in (pattern, less))
+    return Found(max(abs(first[member] - second[member]) for member in first))
+
+
 def mean(evidence, pattern, over):
     """The mean of several numbers."""
     return Found(statistics.fmean(_values(evidence, pattern, over).values()))
@@ -138,33 +143,50 @@ def exceeding(evidence, pattern, than, over):
 
 def order(evidence, pattern, over, ascending=False):
     """Names of the members by falling (or rising) number."""
-    values = _values(evidence, pattern, over)
-    return Found(", ".join(sorted(values, key=values.get, reverse=not ascending)))
+    groups = _ranked(_values(evidence, pattern, over), ascending)
+    return Found(", ".join(_named(evidence, group) for group in groups))
 
 
 def first(evidence, pattern, over, ascending=False):
     """Name of the member with the largest (or smallest) number."""
-    return Found(order(evidence, pattern, over, ascending).value.split(", ")[0])
+    return Found(_named(evidence, _ranked(_values(evidence, pattern, over), ascending)[0]))
 
 
-def lowest_in(evidence, pattern, over, settings):
-    """Names of the members that are lowest, setting by setting (`?` in the pattern), counted."""
-    counts = {}
+def _ranked(values, ascending=False):
+    """[[names of equal numbers], …] by falling (or rising) number."""
+    groups = {}
+    for name, number in values.items():
+        groups.setdefault(round(number, 12), []).append(name)
+    return [groups[number] for number in sorted(groups, reverse=not ascending)]
+
+
+def _named(evidence, equal):
+    """A group of `_ranked` in one word: no order of a list decides between equal numbers."""
+    if len(equal) > 1 and evidence.printed:
+        raise Missing(f"{' and '.join(equal)} are printed alike")
+    return " = ".join(equal)
+
+
+def _settings_lowest(evidence, pattern, over, settings, member):
+    """The settings (`?` in the pattern) in which `member` is lowest."""
+    won = []
     for setting in _members(settings):
-        values = _values(evidence, pattern.replace("?", setting), over)
-        lowest = min(values, key=values.get)
-        counts.setdefault(lowest, []).append(setting)
-    return counts
+        lowest = _ranked(_values(evidence, pattern.replace("?", setting), over), ascending=True)[0]
+        if member in lowest:
+            if len(lowest) > 1:
+                raise Missing(f"tie of {' and '.join(lowest)} at {setting}")
+            won.append(setting)
+    return won
 
 
 def times_lowest(evidence, pattern, over, settings, member):
     """In how many settings a member is lowest."""
-    return Found(len(lowest_in(evidence, pattern, over, settings).get(member, [])))
+    return Found(len(_settings_lowest(evidence, pattern, over, settings, member)))
 
 
 def settings_not_lowest(evidence, pattern, over, settings, member):
     """The settings in which a member is not lowest."""
-    won = lowest_in(evidence, pattern, over, settings).get(member, [])
+    won = _settings_lowest(evidence, pattern, over, settings, member)
     return Found("; ".join(s for s in _members(settings) if s not in won) or "none")
 
 
@@ -176,8 +198,8 @@ def overall(evidence, family):
         )
         for backbone in BACKBONES
     }
-    ranked = sorted(means, key=means.get)
-    return Found(f"{ranked[0]} first, {ranked[-1]} last")
+    ranked = _ranked(means, ascending=True)
+    return Found(f"{' = '.join(ranked[0])} first, {' = '.join(ranked[-1])} last")
 
 
 def correlation(evidence, metric, task, statistic="rho"):
@@ -186,26 +208,14 @@ def correlation(evidence, metric, task, statistic="rho"):
     return _found(correlate(ranks, _values(evidence, task, "backbones")), statistic)
 
 
-def between_metrics(evidence, metric, other):
-    """ρ of the backbones' ranks by two metrics (1 = best in both)."""
+def between_metrics(evidence, metric, other, turned=False):
+    """ρ of the backbones' ranks by two metrics (1 = best in both), or `turned` into its negative.
+
+    Turned, it is what FVU as it is, of which little is good, has with a metric of which much is.
+    """
     ranks = [_values(evidence, f"rank/{m}/*", "backbones") for m in (metric, other)]
-    return _found(spearman(*(list(side.values()) for side in ranks)), "rho")
-
-
-def between_families(evidence, metric, statistic="rho"):
-    """ρ, or its p-value, of the backbones' ranks under two families."""
-    ranks = [_values(evidence, f"rank_{f}/{metric}/*", "backbones") for f in ("first", "second")]
-    return _found(spearman(*(list(side.values()) for side in ranks)), statistic)
-
-
-def lowest_between_families(evidence):
-    """The smallest ρ between families over the metrics."""
-    return Found(min(between_families(evidence, metric).value for metric in METRIC_LABELS))
-
-
-def families_significant(evidence, statistic):
-    """How many metrics have p < 0.05 between families."""
-    return Found(sum(between_families(evidence, m, statistic).value < 0.05 for m in METRIC_LABELS))
+    found = _found(spearman(*(list(side.values()) for side in ranks)), "rho")
+    return Found(-found.value) if turned else found
 
 
 def between_scores(evidence, pattern, other):
@@ -223,14 +233,12 @@ def _found(result, statistic):
 
 def best_metric(evidence, tasks):
     """The metric with the highest ρ to raw scores, averaged over `tasks`."""
-    means = _mean_correlations(evidence, tasks)
-    return Found(max(means, key=means.get))
+    return Found(" = ".join(_ranked(_mean_correlations(evidence, tasks))[0]))
 
 
 def worst_metric(evidence, tasks):
     """The metric with the lowest ρ to raw scores, averaged over `tasks`."""
-    means = _mean_correlations(evidence, tasks)
-    return Found(min(means, key=means.get))
+    return Found(" = ".join(_ranked(_mean_correlations(evidence, tasks))[-1]))
 
 
 def _mean_correlations(evidence, tasks):
@@ -242,15 +250,15 @@ def _mean_correlations(evidence, tasks):
     }
 
 
-def stronger_on(evidence, metric, than, tasks):
-    """The tasks on which `metric` has a higher ρ than every metric in `than`."""
+def not_weaker_on(evidence, metric, than, tasks):
+    """The tasks on which `metric` has as high a ρ as one of the metrics `than`, or a higher."""
     return Found(
         ", ".join(
             task
             for task in _members(tasks)
-            if all(
+            if any(
                 correlation(evidence, metric, f"raw/{task}/*").value
-                > correlation(evidence, other, f"raw/{task}/*").value
+                >= correlation(evidence, other, f"raw/{task}/*").value
                 for other in than
             )
         )
@@ -259,25 +267,30 @@ def stronger_on(evidence, metric, than, tasks):
 
 
 def confirmed(evidence, thresholds, p_at_most=None, statistic="p_t"):
-    """How many (metric, task, threshold) have ρ at or above the threshold, and a small enough p.
-
-    p follows from ρ and the number of backbones.
-    """
+    """How many (metric, task, threshold) have ρ at or above the threshold, and a small enough p."""
     held = 0
     for metric, task, threshold in thresholds:
         rho = _value(evidence, f"rho/{metric}/{task}")
-        small = p_at_most is None or _p_of(rho, statistic) <= p_at_most
-        held += rho >= threshold - 1e-9 and small
+        held += rho >= threshold - 1e-9 and (
+            p_at_most is None or _p(evidence, metric, task, statistic) <= p_at_most
+        )
     return Found(held)
 
 
+def _p(evidence, metric, task, statistic):
+    """The p-value of a ρ: as computed with it in a run, where there may be ties."""
+    if evidence.printed:
+        return _p_of(_value(evidence, f"rho/{metric}/{task}"), statistic)
+    return _value(evidence, f"{statistic}/{metric}/{task}")
+
+
 def p_of(evidence, key, statistic="p_t"):
-    """The p-value that belongs to a ρ over five backbones."""
+    """The p-value that belongs to a printed ρ over five backbones."""
     return Found(_p_of(_value(evidence, key), statistic))
 
 
 def _p_of(rho, statistic):
-    """p of ρ over five backbones: that of some pair of rankings that has this ρ."""
+    """p of ρ over five backbones: that of some pair of rankings, without ties, that has this ρ."""
     for ranking in permutations(range(len(BACKBONES))):
         result = spearman(range(len(BACKBONES)), ranking)
         if abs(result.rho - rho) < 1e-6:

@@ -5,11 +5,15 @@ from typing import NamedTuple
 import yaml
 
 from visae.claims import quantities
+from visae.claims.evidence import OTHER_READINGS
 from visae.claims.quantities import Missing
 from visae.errors import UserError
 from visae.tables.layout import Column, Table, as_markdown
 
 REPRODUCED, DIFFERS, NOT_COMPUTABLE = "reproduced", "differs", "not computable here"
+
+READ_AS = "@"
+"""In the id of a row: between the claim and the reading by which it is decided otherwise."""
 
 _TESTS = ("within", "at_least", "at_most", "above", "below", "equals")
 
@@ -32,6 +36,9 @@ class Claim(NamedTuple):
     accept: dict
     """How what is found is judged: one of equals, within (of the published number), at_least,
     at_most, above and below."""
+    printed: str | None = None
+    """Key of the published value that the claim states, if it is one. Of a claim that is `within`
+    it, print must agree up to its decimals."""
     strict: bool = False
     """Undecided, rather than in agreement, if the rounding of print can decide it."""
     variant: bool = False
@@ -55,6 +62,11 @@ def read_claims(path):
             raise UserError(f"{path}: claim {name}: {error}; correct its keys") from error
         if len(claim.accept) != 1 or not set(claim.accept) <= set(_TESTS):
             raise UserError(f"{path}: claim {name}: accept needs one of {', '.join(_TESTS)}")
+        if "within" in claim.accept and not (claim.printed or claim.only_run):
+            raise UserError(
+                f"{path}: claim {name}: within needs printed, the key of a published value, whose "
+                "decimals say how well print must agree; or only_run"
+            )
         if not callable(getattr(quantities, claim.compute, None)) or claim.compute[0] == "_":
             raise UserError(
                 f"{path}: claim {name}: there is no quantity '{claim.compute}'; "
@@ -89,8 +101,8 @@ def judge(claim, evidence):
     row["found"] = found.value
     if not isinstance(found.value, str) and not isinstance(claim.published, str):
         row["difference"] = round(found.value - claim.published, 12)
-    holds = _holds(claim, found, evidence.printed)
-    if claim.strict and holds != _holds(claim, found, evidence.printed, benefit=-1):
+    holds = _holds(claim, found, evidence)
+    if claim.strict and holds != _holds(claim, found, evidence, benefit=-1):
         return row | {
             "verdict": NOT_COMPUTABLE,
             "reason": "printed with too few decimals to decide",
@@ -98,7 +110,7 @@ def judge(claim, evidence):
     return row | {"verdict": REPRODUCED if holds else DIFFERS}
 
 
-def _holds(claim, found, printed, benefit=1):
+def _holds(claim, found, evidence, benefit=1):
     """Whether the claim holds, with rounding in its favour (`benefit` 1) or against it (−1)."""
     ((test, bound),) = claim.accept.items()
     if isinstance(found.value, str):
@@ -108,7 +120,7 @@ def _holds(claim, found, printed, benefit=1):
         case "equals":
             return abs(found.value - bound) <= max(slack, 1e-9)
         case "within":
-            tolerance = _half_unit(claim.published) if printed else bound
+            tolerance = evidence.half_units[claim.printed] if evidence.printed else bound
             return abs(found.value - claim.published) <= tolerance + slack
         case "at_least":
             return found.value >= bound - slack
@@ -118,11 +130,6 @@ def _holds(claim, found, printed, benefit=1):
             return found.value + benefit * found.slack > bound
         case "below":
             return found.value - benefit * found.slack < bound
-
-
-def _half_unit(number):
-    """Half a unit of the last decimal of a number."""
-    return 0.5 * 10.0 ** -len(f"{number}".partition(".")[2])
 
 
 def _accepted(claim, printed):
@@ -136,9 +143,25 @@ def _accepted(claim, printed):
     return f"{sign[test]}{bound:g}"
 
 
+def _decided_otherwise(claim, own, evidence):
+    """One row per reading of a metric by which the claim's verdict is not that of its row `own`."""
+    for reading, read_anew in evidence.readings.items():
+        row = judge(claim, read_anew)
+        if row["verdict"] not in (own["verdict"], NOT_COMPUTABLE):
+            yield row | {
+                "id": f"{claim.id}{READ_AS}{reading}",
+                "claim": f"{claim.claim} With {OTHER_READINGS[reading].words}.",
+                "variant": True,
+            }
+
+
 def verdict_table(claims, evidence):
     """Every claim judged on `evidence`, as one table."""
-    rows = [judge(claim, evidence) for claim in claims]
+    rows = []
+    for claim in claims:
+        rows.append(judge(claim, evidence))
+        if not claim.variant:
+            rows += _decided_otherwise(claim, rows[-1], evidence)
     for row in rows:
         # Columns mix numbers with names; as words both are shown as they are.
         row |= {key: _shown(row[key]) for key in ("published", "found", "difference")}

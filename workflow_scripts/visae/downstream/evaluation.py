@@ -7,7 +7,7 @@ segmentation reads patches, and so activation caches.
 import contextlib
 from dataclasses import dataclass, field
 
-from visae.cache import ActivationCache
+from visae.cache import ActivationCache, check_same_activations
 from visae.downstream.classification import classify_by_codes, classify_raw, reconstructed_from_m6
 from visae.downstream.heads import HeadSettings
 from visae.downstream.results import CLASSIFICATION, RETRIEVAL, SEGMENTATION, Outcome
@@ -18,6 +18,7 @@ from visae.downstream.segmentation import (
     segment_raw,
     segment_sae,
 )
+from visae.fingerprints import of_file
 from visae.images.index import read_index
 from visae.probes import read_probe
 from visae.reductions import RawReductions, SaeReductions
@@ -90,6 +91,11 @@ def evaluate_sae(task, files, sae, seed, device, threads):
     return _of_kind(task, _SAE)(files, _dataset(task), sae, seed, device, threads)
 
 
+def settings_of(task, seed, head):
+    """What of the config a task depends on, for its provenance."""
+    return {"seed": seed} | ({"head": head} if task == SEGMENTATION else {})
+
+
 def _of_kind(task, functions):
     return functions[CLASSIFICATION if task.startswith(CLASSIFICATION) else task]
 
@@ -106,19 +112,21 @@ def _retrieve_raw(files, dataset, seed, device):
     with RawReductions(files.raw[split]) as raw:
         held_out = read_split(files.probe_split, raw.image_ids)
         outcome = retrieve(raw.features_max()[held_out], raw.labels[held_out], device)
-        return outcome, {split: raw.cache_fingerprint}
+        return outcome, _split(files) | {f"activations of {split}": raw.cache_fingerprint}
 
 
 def _classify_raw(files, dataset, seed, device):
     _, split = files.cross_domain[dataset]
     with RawReductions(files.raw[split]) as raw:
         probe = read_probe(files.raw_probes[dataset])
-        return classify_raw(probe, raw.features_max(), raw.labels), {split: raw.cache_fingerprint}
+        outcome = classify_raw(probe, raw.features_max(), raw.labels)
+        return outcome, {f"activations of {split}": raw.cache_fingerprint}
 
 
 def _segment_raw(files, dataset, seed, device):
     patches = files.patches
     with ActivationCache(files.training) as training:
+        check_same_activations(training.info, patches.train.cache.info)
         outcome = segment_raw(
             patches.train,
             patches.test,
@@ -145,7 +153,7 @@ def _retrieve_sae(files, dataset, sae, seed, device, threads):
             ),
             "codes": retrieve_by_codes(encoded.codes, labels, held_out, device, threads),
         }
-        return outcomes, _encoded(encoded, split)
+        return outcomes, _split(files) | _encoded(encoded, split)
 
 
 def _classify_sae(files, dataset, sae, seed, device, threads):
@@ -181,13 +189,20 @@ def _segment_sae(files, dataset, sae, seed, device, threads):
     return outcomes, {"sae": saved.fingerprint, **_caches(patches)}
 
 
+def _split(files):
+    return {"the probe split": of_file(files.probe_split)}
+
+
 def _encoded(encoded, split):
-    return {"sae": encoded.sae_fingerprint, split: encoded.cache_fingerprint}
+    return {"sae": encoded.sae_fingerprint, f"activations of {split}": encoded.cache_fingerprint}
 
 
 def _caches(patches):
     caches = [part.cache for part in (patches.train, patches.test)]
-    return {f"{cache.info.dataset}/{cache.info.split}": cache.fingerprint for cache in caches}
+    return {
+        f"activations of {cache.info.dataset}/{cache.info.split}": cache.fingerprint
+        for cache in caches
+    }
 
 
 _RAW = {RETRIEVAL: _retrieve_raw, CLASSIFICATION: _classify_raw, SEGMENTATION: _segment_raw}

@@ -34,7 +34,7 @@ def draw(rows, labels, tasks):
         axes.set_xlim(-_LIMIT, _LIMIT)
         axes.set_xticks([-1, 0, 1], ["−1", "0", "1"])
         axes.spines["left"].set_visible(False)
-        axes.tick_params(axis="y", length=0)
+        axes.tick_params(axis="y", length=0, pad=8)  # apart from the numbers of long bars
     grid[0].set_ylim(len(metrics) - 0.5, -0.6)
     grid[0].set_yticks(range(len(metrics)), [labels[metric] for metric in metrics])
     figure.supxlabel(

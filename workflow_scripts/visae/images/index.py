@@ -8,6 +8,8 @@ import csv
 import itertools
 from typing import NamedTuple
 
+import numpy as np
+
 from visae.errors import UserError
 from visae.files import atomic_path
 from visae.fingerprints import of_bytes
@@ -38,7 +40,10 @@ class ClassRecord(NamedTuple):
 
 
 class ImageIndex(NamedTuple):
-    """The images of one split, sorted by `image_id`, and the classes of the whole data set."""
+    """The images of one split, sorted by `image_id`, and the classes of the whole data set.
+
+    (Sorted but for what `shuffled` returns.)
+    """
 
     images: tuple[ImageRecord, ...]
     classes: tuple[ClassRecord, ...]
@@ -100,6 +105,16 @@ def spread(index, images):
     by_class = sorted(index.images, key=lambda record: (record.label, record.image_id))
     chosen = (by_class[number * len(by_class) // images] for number in range(images))
     return index._replace(images=tuple(sorted(chosen)))
+
+
+def shuffled(index, seed):
+    """The images of `index` in a seeded random order.
+
+    That of a training cache: a chunk of images that are sorted by their folders holds one class,
+    and the window within which training shuffles tokens a dozen of ImageNet's thousand.
+    """
+    order = np.random.default_rng(seed).permutation(len(index.images))
+    return index._replace(images=tuple(index.images[number] for number in order))
 
 
 def first_duplicate(values):

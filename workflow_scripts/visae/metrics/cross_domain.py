@@ -9,14 +9,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from visae.metrics.sparse_probing import accuracy_curve, class_areas
+from visae.metrics.sparse_probing import accuracy_curve, class_areas, eligible_rows
 from visae.probes import choose_estimator, fit_probe
-from visae.rankings import GatheredCodes, gather_ranked
+from visae.rankings import gather_ranked
 from visae.scores import Score
 from visae.workers import Workers
 
 BUDGET = 128
 MAX_ITER = 500
+ONE_VS_REST_CLASSES = 1000
 
 
 @dataclass(frozen=True)
@@ -58,27 +59,35 @@ def raw_reading(probe, test_md, test_labels):
 
 def domain_reading(
     raw, recon_train_nd, recon_test_md, codes_train_fn, codes_test_fm, rankings,
-    train_labels, test_labels, device="cpu", processes=1,
+    train_labels, test_labels, device="cpu", processes=1, seed=42,
+    one_vs_rest_classes=ONE_VS_REST_CLASSES,
 ):  # fmt: skip
     """Probe an SAE's reconstructions [n, D] and max-pooled codes [F, n] of a data set.
 
     raw: from `raw_reading`. rankings: `visae.rankings.Rankings` of the training images. Codes
     are probed on the 128 best features: one multinomial probe on the global ranking (accuracy),
-    one-vs-rest probes on each class's own (ROC-AUC).
+    one-vs-rest probes on each class's own (ROC-AUC), for a sample of at most
+    `one_vs_rest_classes` classes (uniform, seeded, the same for every SAE).
     """
     import sklearn.linear_model  # noqa: F401  once, before the workers are forked
 
     recon = fit_domain_probe(recon_train_nd, train_labels, device)
     budget = min(BUDGET, rankings.per_class.shape[1])
-    best = rankings.per_class[:, :budget], rankings.overall[:budget]
-    train, test = gather_ranked(codes_train_fn, *best), gather_ranked(codes_test_fm, *best)
-    codes = GatheredCodes(train.features, np.hstack([train.codes_un, test.codes_un]))
-    labels = np.concatenate([train_labels, test_labels])
-    test_mask = np.arange(labels.size) >= len(train_labels)
+    eligible = eligible_rows(rankings, test_labels)
+    rows = eligible
+    if rows.size > one_vs_rest_classes:
+        random = np.random.default_rng(seed)
+        rows = np.sort(random.choice(rows, one_vs_rest_classes, replace=False))
+    best = rankings.overall[:budget]
+    train, test = (
+        gather_ranked(codes, rankings.per_class[rows, :budget], best)
+        for codes in (codes_train_fn, codes_test_fm)
+    )
+    images = train_labels, test_labels
     estimator = choose_estimator(rankings.classes.size)
-    curve = accuracy_curve(codes.rows(best[1]), labels, test_mask, [budget], device, estimator)
+    curve = accuracy_curve(train.rows(best), test.rows(best), *images, [budget], device, estimator)
     with Workers(processes if device == "cpu" else 1) as workers:
-        areas = class_areas(codes, rankings, labels, test_mask, [budget], device, workers)
+        areas = class_areas(train, test, rankings, rows, *images, [budget], device, workers)
     return DomainReading(
         raw=raw,
         accuracy_reconstructed=recon.accuracy(recon_test_md, test_labels),
@@ -94,8 +103,9 @@ def domain_reading(
         data={
             "training_images": len(train_labels),
             "test_images": len(test_labels),
-            "classes": int(np.unique(labels).size),
-            "eligible_classes": areas.classes.size,
+            "classes": np.union1d(train_labels, test_labels).size,
+            "eligible_classes": eligible.size,
+            "one_vs_rest_classes": rows.size,
         },
     )
 

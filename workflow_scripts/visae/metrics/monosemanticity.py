@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from visae.errors import UserError
 from visae.rankings import gather_features
 from visae.scores import Score
 
@@ -177,7 +178,13 @@ class _Space:
 
 def _score_in(embeddings_nd, selection, labels, seed, baseline_groups):
     embeddings_nd = np.asarray(embeddings_nd, dtype=np.float32)
-    embeddings_nd = embeddings_nd / np.linalg.norm(embeddings_nd, axis=1, keepdims=True)
+    norms_n = np.linalg.norm(embeddings_nd, axis=1, keepdims=True)
+    if not (norms_n > 0).all():
+        raise UserError(
+            f"image number {int(np.argmin(norms_n))} of the evaluation split has an embedding of "
+            "length 0, which has no cosine with others: check the evaluator's weights and the image"
+        )
+    embeddings_nd = embeddings_nd / norms_n
     sums = [np.empty((4, 0))]
     first, second = np.triu_indices(selection.images.shape[1], 1)
     for start in range(0, selection.features.size, _BLOCK):

@@ -39,16 +39,19 @@ def sparse_probing(
     ranked = rankings.per_class.shape[1]
     headline = min(HEADLINE_BUDGET, ranked)
     budgets = sorted({k for k in budgets if k <= ranked} | {headline})
-    gathered = gather_ranked(
-        codes_fn, rankings.per_class[:, : budgets[-1]], rankings.overall[: budgets[-1]]
-    )
+    best = rankings.overall[: budgets[-1]]
+    gathered = gather_ranked(codes_fn, rankings.per_class[:, : budgets[-1]], best)
+    codes = gathered.of_images(~test_mask), gathered.of_images(test_mask)
+    del gathered  # as large as both
+    images = labels[~test_mask], labels[test_mask]
     with Workers(processes if device == "cpu" else 1) as workers:
         # First, because it is the longest single job.
         curve = workers.submit(
-            accuracy_curve,
-            gathered.rows(rankings.overall[: budgets[-1]]), labels, test_mask, budgets, device,
-        )  # fmt: skip
-        areas = class_areas(gathered, rankings, labels, test_mask, budgets, device, workers)
+            accuracy_curve, *(part.rows(best) for part in codes), *images, budgets, device
+        )
+        areas = class_areas(
+            *codes, rankings, eligible_rows(rankings, images[1]), *images, budgets, device, workers
+        )
         curve = curve.result()
     at_headline = budgets.index(headline)
     value = areas.mean_auc[at_headline]
@@ -122,43 +125,44 @@ class ClassAreas:
         return _means(self.average_precision)
 
 
-def class_areas(gathered, rankings, labels, test_mask, budgets, device="cpu", workers=None):
+def eligible_rows(rankings, test_labels):
+    """Rows of `rankings.per_class` of the classes with positives and negatives to be tested on."""
+    tested, positives = np.unique(test_labels, return_counts=True)
+    return np.flatnonzero(np.isin(rankings.classes, tested[positives < test_labels.size]))
+
+
+def class_areas(
+    train, test, rankings, rows, train_labels, test_labels, budgets, device="cpu", workers=None
+):
     """ROC-AUC and average precision of one-vs-rest probes for each class and budget.
 
-    gathered: `visae.rankings.GatheredCodes` with the features of `rankings.per_class`.
+    train, test: `visae.rankings.GatheredCodes` of the training and of the test images, with the
+    features of `rankings.per_class` in `rows` (some of `eligible_rows`).
     """
-    test_labels = labels[test_mask]
-    tested, positives = np.unique(test_labels, return_counts=True)
-    tested = tested[positives < test_labels.size]
-    eligible = np.flatnonzero(np.isin(rankings.classes, tested))
+    classes = rankings.classes[rows]
     tasks = (
-        _task(gathered.rows(rankings.per_class[row, : budgets[-1]]), labels == label, test_mask)
-        for row, label in zip(eligible, rankings.classes[eligible], strict=True)
+        BinaryTask(train.rows(features), train_labels == label, test.rows(features))
+        for features, label in zip(rankings.per_class[rows, : budgets[-1]], classes, strict=True)
     )
-    shape = eligible.size, len(budgets)
+    shape = classes.size, len(budgets)
     auc, precision = np.empty(shape), np.empty(shape)
     not_converged = 0
     results = nested_probes(tasks, budgets, MAX_ITER, device, workers)
     for i, (scores, converged) in enumerate(results):
-        positive = test_labels == rankings.classes[eligible[i]]
+        positive = test_labels == classes[i]
         auc[i] = roc_auc(scores, positive)
         precision[i] = average_precision(scores, positive)
         not_converged += int((~converged).sum())
     return ClassAreas(
-        classes=rankings.classes[eligible],
+        classes=classes,
         auc=auc,
         average_precision=precision,
         not_converged=not_converged,
         reason=None
-        if eligible.size
+        if classes.size
         else f"none of the {rankings.classes.size} classes with training images has positive and "
         f"negative examples among the {test_labels.size} test images",
     )
-
-
-def _task(codes_kn, positive_n, test_mask):
-    train_mask = ~test_mask
-    return BinaryTask(codes_kn[:, train_mask], positive_n[train_mask], codes_kn[:, test_mask])
 
 
 def _means(values_ck):
@@ -175,19 +179,20 @@ class AccuracyCurve:
     estimator: str | None
 
 
-def accuracy_curve(codes_kn, labels, test_mask, budgets, device="cpu", estimator="lbfgs"):
+def accuracy_curve(
+    train_kn, test_km, train_labels, test_labels, budgets, device="cpu", estimator="lbfgs"
+):
     """Fit one multinomial probe per budget, each started from the one before.
 
-    codes_kn: [k, N], the best features of the global ranking in order.
+    train_kn [k, n], test_km [k, m]: the best features of the global ranking in order.
     """
-    if not test_mask.any():
+    if not test_labels.size:
         return AccuracyCurve([None] * len(budgets), 0, None)
-    train = codes_kn[:, ~test_mask].T.astype(np.float32, order="C")
-    test = codes_kn[:, test_mask].T.astype(np.float32, order="C")
+    train, test = (part.T.astype(np.float32, order="C") for part in (train_kn, test_km))
     probe, accuracy, not_converged = None, [], 0
     for k in budgets:
-        probe = fit_probe(train[:, :k], labels[~test_mask], estimator, MAX_ITER, device, probe)
-        accuracy.append(probe.accuracy(test[:, :k], labels[test_mask]))
+        probe = fit_probe(train[:, :k], train_labels, estimator, MAX_ITER, device, probe)
+        accuracy.append(probe.accuracy(test[:, :k], test_labels))
         not_converged += not probe.converged
     return AccuracyCurve(accuracy, not_converged, probe.estimator)
 

@@ -34,9 +34,9 @@ def image_embeddings(backbone, images_b3ss):
 
 def embedding_width(backbone):
     """E of `image_embeddings`."""
-    side = backbone.transform.crop
+    side, device = backbone.transform.crop, next(backbone.parameters()).device
     with torch.no_grad():
-        return image_embeddings(backbone, torch.zeros(1, 3, side, side)).shape[1]
+        return image_embeddings(backbone, torch.zeros(1, 3, side, side, device=device)).shape[1]
 
 
 def last_tokens(backbone, images_b3ss):

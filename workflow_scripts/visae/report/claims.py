@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from markupsafe import Markup, escape
 
-from visae.claims.verdicts import DIFFERS, NOT_COMPUTABLE, REPRODUCED, read_claims
+from visae.claims.verdicts import DIFFERS, NOT_COMPUTABLE, READ_AS, REPRODUCED, read_claims
 from visae.report.tables import read_rows
 
 VERDICTS = (REPRODUCED, DIFFERS, NOT_COMPUTABLE)
@@ -30,7 +30,10 @@ class Contradictions(NamedTuple):
 def read_verdicts(table_path, claims_path):
     """The judged claims in the paper's order; second readings of a claim are not counted."""
     second = {claim.id for claim in read_claims(claims_path) if claim.variant}
-    rows = [row | {"second_reading": row["id"] in second} for row in read_rows(table_path)]
+    rows = [
+        row | {"second_reading": row["id"] in second or READ_AS in row["id"]}
+        for row in read_rows(table_path)
+    ]
     counts = {
         verdict: sum(row["verdict"] == verdict and not row["second_reading"] for row in rows)
         for verdict in VERDICTS

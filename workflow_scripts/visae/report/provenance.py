@@ -122,8 +122,7 @@ def _inputs(documents):
 
 def _code(documents):
     hashes = [document["provenance"]["code"] for document in documents]
-    lists = [[entry] if isinstance(entry, str) else entry for entry in hashes]
-    return list(dict.fromkeys(entry for entries in lists for entry in entries))
+    return list(dict.fromkeys(entry for entries in hashes for entry in entries))
 
 
 class _Job(NamedTuple):

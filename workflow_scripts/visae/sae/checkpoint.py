@@ -10,6 +10,7 @@ import torch
 import yaml
 
 from visae import fingerprints
+from visae.cache import ACTIVATIONS
 from visae.errors import UserError
 from visae.files import atomic_path, write_text
 from visae.sae.model import SparseAutoencoder
@@ -81,12 +82,12 @@ def load_sae(folder):
 def check_fits(saved, info, folder):
     """UserError unless the SAE in `folder` was trained on activations like those of a cache.
 
-    info: the cache's CacheInfo. Backbone, layer, weights, token order and width have to agree.
+    info: the cache's CacheInfo, which has to agree in all of `visae.cache.ACTIVATIONS`.
     """
-    pairs = {"width": (saved.model.width, info.width)}
-    for name in ("backbone", "layer", "weights_fingerprint", "token_order"):
-        pairs[name] = saved.config["data"].get(name), getattr(info, name)
-    for name, (trained, found) in pairs.items():
+    data = saved.config["data"] | {"width": saved.model.width}
+    data["grid"] = tuple(data.get("grid", ()))
+    for name in ACTIVATIONS:
+        trained, found = data.get(name), getattr(info, name)
         if trained != found:
             raise UserError(
                 f"the SAE in {folder} was trained on activations with {name} {trained!r}, but the "

@@ -1,5 +1,6 @@
 """What `config.yaml` says of an SAE, trained here or imported (see docs/formats.md)."""
 
+from visae.cache import ACTIVATIONS
 from visae.sae.threshold import held_out_images
 
 # A JumpReLU SAE has converged when its L0 is this close to the target (Appendix Q).
@@ -25,9 +26,13 @@ def describe_sae(spec, model, threshold):
 
 def describe_data(cache):
     """The training activations: which backbone, layer, split and content."""
-    names = ("backbone", "model", "weights_fingerprint", "layer", "dataset", "split")
-    data = {name: getattr(cache.info, name) for name in (*names, "token_order")}
-    return {**data, "images": cache.images, "cache_fingerprint": cache.fingerprint}
+    data = {name: getattr(cache.info, name) for name in (*ACTIVATIONS, "dataset", "split")}
+    return {
+        **data,
+        "grid": list(cache.info.grid),
+        "images": cache.images,
+        "cache_fingerprint": cache.fingerprint,
+    }
 
 
 def describe_held_out(cache, settings, threshold):

@@ -6,6 +6,7 @@ inference threshold by the same pooled quantile as for SAEs that are trained her
 
 import torch
 
+from visae.cache import check_same_activations
 from visae.errors import UserError
 from visae.sae.checkpoint import save_sae
 from visae.sae.describe import describe_data, describe_held_out, describe_sae
@@ -28,6 +29,7 @@ def import_sae(source, destination, spec, cache, held_out, settings, threshold_s
             f"{cache.path} has no statistics, so it is not a training cache: import {source} "
             "with the cache of the split that the config names as `train`"
         )
+    check_same_activations(cache.info, held_out.info)
     statistics = (torch.from_numpy(cache.mean), torch.tensor(cache.std))
     foreign = read_foreign(source, spec, statistics, threshold_scale)
     model = foreign.model

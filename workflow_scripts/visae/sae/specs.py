@@ -83,7 +83,7 @@ class TrainingSettings:
     precision: of the matrix products on CUDA, `float16` (summed in float32) or `float32`; the
         CPU always computes in float32, and codes are selected in float32 everywhere.
     log_interval: steps per line of `training.jsonl`.
-    checkpoint_interval: steps between two resumable checkpoints.
+    checkpoint_minutes: time between two resumable checkpoints; with 0, every step writes one.
     window_images: images whose tokens are held in memory and shuffled together.
     threshold_images: held-out images on which inference thresholds and L0 are measured.
     jumprelu_recipe: `calibrated`, or the `paper`'s, which does not always reach its target L0.
@@ -96,7 +96,7 @@ class TrainingSettings:
     gradient_clip: float = 1.0
     precision: str = "float16"
     log_interval: int = 100
-    checkpoint_interval: int = 1000
+    checkpoint_minutes: float = 10
     window_images: int = 1024
     threshold_images: int = 1024
     jumprelu_recipe: str = "calibrated"
@@ -104,7 +104,9 @@ class TrainingSettings:
     def __post_init__(self):
         for field in fields(self):
             value = getattr(self, field.name)
-            if not isinstance(value, str) and field.name != "seed" and not value > 0:
+            if isinstance(value, str) or field.name == "seed":
+                continue
+            if not value >= 0 or (value == 0 and field.name != "checkpoint_minutes"):
                 raise UserError(f"training setting {field.name} is {value}: it must be positive")
         for name, allowed in (("precision", PRECISIONS), ("jumprelu_recipe", JUMPRELU_RECIPES)):
             if getattr(self, name) not in allowed:

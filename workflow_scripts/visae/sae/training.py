@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 from visae import fingerprints
-from visae.cache import check_compatible
+from visae.cache import check_same_activations
 from visae.errors import UserError
 from visae.sae import resume
 from visae.sae.checkpoint import save_sae
@@ -105,7 +105,8 @@ def train(specs, cache, settings, device, resume_path=None, report=logger.info):
         for window, window_state in zip(windows, state["windows"], strict=True):
             window.load_state(window_state, device)
         report(f"resuming at step {step} of {steps}")
-    started, first = time.monotonic(), step
+    started = saved = time.monotonic()
+    first = step
     with resume.sigterm_flag() as stop:
         for batch in _batches(stream, step, settings.epochs, device):
             normalised = (batch.float() - mean) / std
@@ -118,7 +119,10 @@ def train(specs, cache, settings, device, resume_path=None, report=logger.info):
                     log.append(window.line(step, tokens))
                 rate = (step - first) / (time.monotonic() - started)
                 report(f"step {step} of {steps}, {rate:.2f} per second, {len(specs)} SAEs")
-            if resume_path and (stop.is_set() or step % settings.checkpoint_interval == 0):
+            # The last step of a run that has lasted so long, too: measuring thresholds follows.
+            since = started if step == steps else saved
+            due = time.monotonic() - since >= 60 * settings.checkpoint_minutes
+            if resume_path and (stop.is_set() or due):
                 state = {
                     "step": step,
                     "logs": logs,
@@ -126,6 +130,7 @@ def train(specs, cache, settings, device, resume_path=None, report=logger.info):
                     "windows": [window.state() for window in windows],
                 }
                 resume.save(resume_path, fingerprint, state)
+                saved = time.monotonic()
             if stop.is_set():
                 report(f"stopped by SIGTERM at step {step} of {steps}")
                 raise SystemExit(resume.STOPPED_BY_SIGTERM)
@@ -141,7 +146,7 @@ def train_and_save(
     on which thresholds and L0 are measured. The rest as for `train`. The resumable checkpoint is
     removed when all is written.
     """
-    check_compatible(held_out.info, cache.info.backbone, cache.info.layer)
+    check_same_activations(cache.info, held_out.info)
     trained = train(specs, cache, settings, device, resume_path, report)
     models = [_model(trainer, *_statistics(cache, trainer.device)) for trainer, _ in trained]
     budgets = [
@@ -157,7 +162,7 @@ def train_and_save(
         config = {
             **describe_sae(spec, model, threshold),
             "training": {
-                **asdict(settings),
+                **_of_result(settings, spec.family),
                 "precision": "float16" if trainer.half else "float32",
                 "device": trainer.device.type,
             },
@@ -175,13 +180,19 @@ def run_fingerprint(specs, cache, settings, device):
     """Hash of all that decides a run's result: SAEs, settings, data, device type and code."""
     run = {
         "specs": [spec.name for spec in specs],
-        "settings": asdict(settings),
+        "settings": _of_result(settings, "jumprelu"),
         "cache": cache.fingerprint,
         "device": torch.device(device).type,
         "torch": torch.__version__,
         "code": fingerprints.of_modules(__file__),
     }
     return fingerprints.of_bytes(json.dumps(run, sort_keys=True).encode())
+
+
+def _of_result(settings, family):
+    """The settings that decide what comes out for an SAE of `family`."""
+    others = {"checkpoint_minutes"} | (set() if family == "jumprelu" else {"jumprelu_recipe"})
+    return {name: value for name, value in asdict(settings).items() if name not in others}
 
 
 def _statistics(cache, device):
@@ -199,9 +210,7 @@ def _batches(stream, start, epochs, device):
     """The batches from step `start` on, over all epochs, on `device`."""
     for epoch in range(start // len(stream), epochs):
         skipped = start - epoch * len(stream) if epoch == start // len(stream) else 0
-        for batch in stream.batches(epoch, skipped):
-            if device.type == "cuda":
-                batch = batch.pin_memory()
+        for batch in stream.batches(epoch, skipped, pinned=device.type == "cuda"):
             yield batch.to(device, non_blocking=True)
 
 

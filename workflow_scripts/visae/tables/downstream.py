@@ -9,7 +9,7 @@ from visae.downstream.results import (
     SEGMENTATION,
     read_result,
 )
-from visae.tables.layout import Column, Table
+from visae.tables.layout import Column, Table, read_sparsity
 from visae.tables.scores import HEADLINE
 from visae.tables.summaries import summarised
 
@@ -84,7 +84,10 @@ def read_downstream(path):
 
 def _typed(row):
     row = {key: text if text else None for key, text in row.items()}
-    number = {key: None if row[key] is None else int(row[key]) for key in ("expansion_factor", "k")}
+    readers = {"expansion_factor": int, "k": read_sparsity}
+    number = {
+        key: None if row[key] is None else reader(row[key]) for key, reader in readers.items()
+    }
     value = None if row["value"] is None else float(row["value"])
     return {**row, **number, "layer": int(row["layer"]), "value": value}
 

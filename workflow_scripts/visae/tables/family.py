@@ -179,8 +179,13 @@ def _means(values, backbones, configurations):
 
 
 def _ranking(means, higher_is_better):
-    known = {backbone: mean for backbone, mean in means.items() if mean is not None}
-    return ", ".join(sorted(known, key=known.get, reverse=higher_is_better)) or None
+    """Best to worst; equal ones as `clip = siglip`."""
+    groups = {}
+    for backbone, mean in means.items():
+        if mean is not None:
+            groups.setdefault(mean, []).append(backbone)
+    ranked = (groups[mean] for mean in sorted(groups, reverse=higher_is_better))
+    return ", ".join(map(" = ".join, ranked)) or None
 
 
 def _pairs(first, second, backbone):

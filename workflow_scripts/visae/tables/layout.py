@@ -54,6 +54,12 @@ class Table:
     notes: tuple[str, ...] = ()
 
 
+def read_sparsity(text):
+    """K or the target L0, a whole number; or a ReLU SAE's L1 coefficient."""
+    value = float(text)
+    return int(value) if value.is_integer() else value
+
+
 def write(table, csv_path, markdown_path=None, latex_path=None):
     """Write the views of `table` that are asked for; equal tables give equal bytes."""
     for path, view in ((csv_path, as_csv), (markdown_path, as_markdown), (latex_path, as_latex)):

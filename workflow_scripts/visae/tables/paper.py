@@ -57,7 +57,10 @@ def table_3(rows, sweep, without=(), seed=42):
         (
             "Two-way additive analysis of variance (type II), one value per SAE.",
             f"low and high: {percent} % bootstrap interval over configurations "
-            f"(seed {seed}), from {statistics.BOOTSTRAP_MINIMUM_CONFIGURATIONS} configurations on.",
+            f"(seed {seed}), from {statistics.BOOTSTRAP_MINIMUM_CONFIGURATIONS} configurations on. "
+            "In simulations such intervals hold the truth in 81 to 87 % of studies with 12 "
+            "configurations and in 70 to 77 % with 6: they tell how far a share hangs on the "
+            "configurations that were run, and are too short rather than too long.",
             "chance: the share that a factor takes on average when it has no effect.",
         ),
     )

@@ -12,6 +12,7 @@ import numpy as np
 
 from visae.errors import UserError
 from visae.statistics import eta_squared, nested_shares, spearman
+from visae.tables.family import not_converged
 from visae.tables.layout import Column, Table
 from visae.tables.paper import variance_cells
 from visae.tables.scores import METRIC_LABELS, headlines, read_scores
@@ -96,15 +97,26 @@ def _line(values_sbc):
 def replicate_means(studies, sweeps):
     """Mean of every metric over a backbone's configurations, study by study.
 
-    One row per sweep, metric, backbone and study.
+    One row per sweep, metric, backbone and study. JumpReLU SAEs that missed their target L0 are
+    left out.
     """
     lines = []
+    missed = {
+        (study, line["sweep"], line["backbone"], line["sae"])
+        for study, rows in studies.items()
+        for line in not_converged(rows, sweeps).rows
+    }
     for sweep, metric in itertools.product(sweeps, METRIC_LABELS):
         for study, rows in studies.items():
             scores = headlines(rows, metric, sweep)
             for backbone in dict.fromkeys(score["backbone"] for score in scores):
-                values = [s["value"] for s in scores if s["backbone"] == backbone]
-                known = summarised(values)
+                mine = [score for score in scores if score["backbone"] == backbone]
+                converged = [
+                    score["value"]
+                    for score in mine
+                    if (study, sweep, backbone, score["sae"]) not in missed
+                ]
+                known = summarised(converged)
                 lines.append(
                     {
                         "sweep": sweep,
@@ -113,6 +125,7 @@ def replicate_means(studies, sweeps):
                         "study": study,
                         "mean": known.mean,
                         "saes": known.saes,
+                        "left_out": len(mine) - len(converged),
                     }
                 )
     return Table(
@@ -124,6 +137,8 @@ def replicate_means(studies, sweeps):
             Column("study", "Study"),
             Column("mean", "mean", digits=4),
             Column("saes", "SAEs"),
+            Column("left_out", "left out"),
         ),
         lines,
+        ("left out: JumpReLU SAEs that missed their target L0.",),
     )

@@ -5,10 +5,11 @@ is printed can be traced to one line of one file.
 """
 
 import csv
+import os
 
 from visae.errors import UserError
 from visae.files import read_json
-from visae.tables.layout import Column, Table
+from visae.tables.layout import Column, Table, read_sparsity
 
 HEADLINE = "headline"
 
@@ -100,10 +101,13 @@ def _rows(path):
         }
 
 
-def read_scores(path):
-    """The rows of a `tables/scores.csv`, equal to those that were written."""
-    with open(path, newline="", encoding="utf-8") as handle:
-        return [_typed(row) for row in csv.DictReader(handle)]
+def read_scores(paths):
+    """The rows of a `tables/scores.csv`, or of several such, equal to those that were written."""
+    rows = []
+    for path in [paths] if isinstance(paths, str | os.PathLike) else paths:
+        with open(path, newline="", encoding="utf-8") as handle:
+            rows += [_typed(row) for row in csv.DictReader(handle)]
+    return rows
 
 
 def headlines(rows, metric, sweep, without=()):
@@ -125,7 +129,7 @@ def _typed(row):
         **row,
         "layer": int(row["layer"]),
         "expansion_factor": int(row["expansion_factor"]),
-        "k": int(row["k"]),
+        "k": read_sparsity(row["k"]),
         "value": _number(row["value"]),
         "higher_is_better": None if flag is None else flag == "true",
     }
