@@ -359,7 +359,8 @@ def local_weights(wildcards):
     weights = STUDY.weights(name)
     if weights in ("pretrained", "random"):
         return []
-    if name not in STUDY.pretrained() and not os.path.exists(weights):
+    made_here = {STUDY.weights(other) for other in STUDY.pretrained()}
+    if weights not in made_here and not os.path.exists(weights):
         raise WorkflowError(
             f"config: backbones.{name}.weights is {weights!r}, which is neither pretrained, nor "
             "random, nor a file or folder that exists; correct the path"

@@ -147,9 +147,15 @@ def test_scores_are_those_of_the_originals(studies, imported):
     for key, value in expected.items():
         if value in ("", None):
             assert found[key] == value, key
+            continue
+        if key[1] == FIRST:  # went out and came back bit for bit, once in other units
+            tolerance = {"rel": 1e-9, "abs": 1e-12}
+        elif key[2] == "preservation":  # one of 108 test images may lie on a probe's boundary
+            tolerance = {"abs": 0.013}
         else:
             # Rounding may move a code across a threshold: codes differ, if at all, by a handful.
-            assert float(found[key]) == pytest.approx(float(value), rel=1e-3, abs=1e-4), key
+            tolerance = {"rel": 1e-3, "abs": 1e-4}
+        assert float(found[key]) == pytest.approx(float(value), **tolerance), key
 
 
 def test_what_a_folder_leaves_open_is_settled_here(studies, imported):
