@@ -46,7 +46,7 @@ SETTINGS = {
     "preservation": {},
     "sparse_probing": {"budgets": list(BUDGETS)},
     "monosemanticity": {"features": 2048, "top_images": 16, "baseline_groups": 1000},
-    "cross_domain": {"headline": "domain"},
+    "cross_domain": {"headline": "domain", "one_vs_rest_classes": cross_domain.ONE_VS_REST_CLASSES},
     "absorption": {"alpha": 0.8, "beta": 0.5},
 }
 """Metric → its settings, those of config.yaml."""
