@@ -5,6 +5,7 @@ import json
 import shutil
 
 import pytest
+from PIL import Image
 from study_fixtures import demo_config
 from workflow_fixtures import (
     copy_repository,
@@ -249,6 +250,27 @@ def test_damaged_shard_is_refused_when_the_cache_is_joined(repository):
     assert run.returncode != 0
     assert "does not match its CRC-32" in run.stdout
     assert str(shard.name) in run.stdout
+
+
+def test_mask_of_another_size_is_named_when_images_are_listed(repository):
+    masks = study_folder(repository) / "data/mosaics/annotations"
+    mask = next(masks.rglob("*.png"))
+    Image.open(mask).resize((7, 300)).save(mask)
+    run = snakemake(repository, "--forcerun", "index_mosaics", "--",
+                    "results/tiny/index/mosaics/training.csv", check=False)  # fmt: skip
+    assert run.returncode != 0
+    assert f"{mask.name} is 7×300 pixels, but its image" in run.stdout
+
+
+def test_m5_is_scored_where_the_evaluator_is_outside_the_main_sweep(repository):
+    config = tiny_config()
+    config["sweeps"]["main"]["backbones"] = ["dino_small"]
+    folder = "results/tiny/metrics/dino_small/layer3/batchtopk_2x_k8/in_every_space"
+    (repository / folder / "monosemanticity.json").unlink()
+    snakemake(repository, f"{folder}/monosemanticity.json", config=config)
+    score = read_score(repository / folder / "monosemanticity.json")
+    assert score["details"]["evaluator"] == "deit_small"
+    assert "raw_in_dino_small" in score["readings"]
 
 
 def test_corrupt_image_is_named(repository):
