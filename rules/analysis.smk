@@ -56,11 +56,6 @@ rule collect_scores_of_sweep:
 SCORES = rules.collect_scores.output.table
 
 
-def scores_of(*sweeps):
-    """The scores of some sweeps: a figure of one sweep is to wait for no other."""
-    return [f"<results>/tables/scores/{sweep.name}.csv" for sweep in sweeps]
-
-
 MAIN_SCORES = scores_of(STUDY.main)
 PUBLISHED = "resources/published_values.csv"
 

@@ -294,6 +294,11 @@ BY_EVALUATOR = [
 ]
 
 
+def scores_of(*sweeps):
+    """The scores of some sweeps: a figure of one sweep is to wait for no other."""
+    return [f"<results>/tables/scores/{sweep.name}.csv" for sweep in sweeps]
+
+
 def token_order_inputs():
     """Scores and raw reductions of the control's arms: each backbone in raster order, permuted."""
     sae = STUDY.control.sae_names()[0]
