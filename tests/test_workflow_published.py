@@ -150,7 +150,8 @@ def test_scores_are_those_of_the_originals(studies, imported):
             continue
         if key[1] == FIRST:  # went out and came back bit for bit, once in other units
             tolerance = {"rel": 1e-9, "abs": 1e-12}
-        elif key[2] == "preservation":  # one of 108 test images may lie on a probe's boundary
+        elif key[3] in ("accuracy_retrained", "retrained"):
+            # One of 108 test images may lie on the boundary of a probe that was fitted anew.
             tolerance = {"abs": 0.013}
         else:
             # Rounding may move a code across a threshold: codes differ, if at all, by a handful.
