@@ -60,7 +60,7 @@ def inaturalist_raw(share):
     """iNaturalist, one image per class: 10,000 × 192 × 10,000 classes, Adam, 50 epochs."""
     from visae import probes
 
-    probes._EPOCHS = round(probes._EPOCHS * share)
+    probes.EPOCHS = round(probes.EPOCHS * share)
     x, labels = features(10_000, 192, 10_000)
     estimator = probes.choose_estimator(10_000)
     whole = 8 * len(x) * 10_000 / 2**20
