@@ -126,6 +126,25 @@ def test_features_far_from_zero_have_the_same_probe(classification, solver, monk
     assert probe.accuracy(far, labels) == pytest.approx(tight.score(x, labels), abs=0.0051)
 
 
+@pytest.mark.parametrize("classes", [5, 2])
+@pytest.mark.parametrize("offset", [0, 40])
+def test_more_features_than_images_have_the_same_probe(classes, offset, monkeypatch):
+    codes, _ = sparse_codes(200, 80, 4)
+    codes[150:] = codes[100:150]  # some say the same
+    labels = np.arange(80) % classes
+    codes[:5] += 2 * (labels == np.arange(5)[:, None])
+    x = codes.T.astype(np.float32) + np.float32(offset)
+    probe = fit_probe(x, labels, start=fit_probe(x[:, :10], labels))
+    tight = tight_probe(codes.T, labels)
+    assert probe.converged
+    tight_coef = tight.coef_ if classes == 5 else np.vstack([-tight.coef_, tight.coef_]) / 2
+    np.testing.assert_allclose(centred(probe.coef), centred(tight_coef), rtol=0, atol=4e-3)
+    assert fit_probe(x, labels, max_iter=1).converged is False
+    monkeypatch.setattr(probes, "_span", None)  # it was used
+    with pytest.raises(TypeError):
+        fit_probe(x, labels)
+
+
 def test_probes_without_convergence_say_so(classification):
     assert not fit_probe(*classification, max_iter=2).converged
 

@@ -137,26 +137,66 @@ def sklearn_lbfgs(x_nd, targets, max_iter, tolerance, start=None):
 
     Dense features are centred first. The intercept is free, so the optimum is the same, but
     max-pooled features lie far from 0, and L-BFGS takes three to five times as many iterations
-    where all of them pull at the intercept.
+    where all of them pull at the intercept. Where there are more features than images, the
+    regression is on as many directions as the images span: the penalty sees only the norm of a
+    class's weights, so that the optimum has no part outside of them.
     """
+    if not isinstance(x_nd, np.ndarray):
+        return _sklearn_fit(x_nd, targets, max_iter, tolerance, start)
+    mean = x_nd.mean(axis=0, dtype=np.float64).astype(x_nd.dtype)
+    x_nd = x_nd - mean
+    if start is not None:
+        first, intercept = start
+        coef = np.zeros((len(first), x_nd.shape[1]), dtype=x_nd.dtype)
+        coef[:, : first.shape[1]] = first
+        start = coef, intercept + coef @ mean
+    images, features = x_nd.shape
+    if images < features and images <= _SPANNED_IMAGES:
+        coordinates_nr, combinations_nr = _span(x_nd)
+        if start is not None:
+            start = start[0] @ (x_nd.T @ combinations_nr), start[1]
+        coef, intercept, converged = _sklearn_fit(
+            coordinates_nr.astype(x_nd.dtype), targets, max_iter, tolerance, start
+        )
+        coef = (coef @ combinations_nr.T).astype(x_nd.dtype) @ x_nd
+    else:
+        coef, intercept, converged = _sklearn_fit(x_nd, targets, max_iter, tolerance, start)
+    return coef, intercept - coef @ mean, converged
+
+
+_SPANNED_IMAGES = 8192
+"""Most images whose span is looked for: it takes some n³ operations and 32·n² bytes."""
+
+
+def _span(x_nd):
+    """An orthonormal basis of the rows of x_nd [n, D], n < D: float64 arrays [n, r].
+
+    Returns (the rows' coordinates in it, the combinations of rows that are its vectors).
+    """
+    import scipy.linalg
+
+    gram = np.zeros((len(x_nd), len(x_nd)))
+    for start in range(0, x_nd.shape[1], _ROWS):
+        block = x_nd[:, start : start + _ROWS].astype(np.float64)
+        gram += block @ block.T
+    squares, vectors = scipy.linalg.eigh(gram, overwrite_a=True)
+    spanned = squares > 1e-12 * max(squares[-1], np.finfo(np.float64).tiny)
+    lengths, vectors = np.sqrt(squares[spanned]), vectors[:, spanned]
+    return vectors * lengths, vectors / lengths
+
+
+def _sklearn_fit(x_nd, targets, max_iter, tolerance, start):
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
 
-    mean = np.zeros(x_nd.shape[1], x_nd.dtype)
-    if isinstance(x_nd, np.ndarray):
-        mean = x_nd.mean(axis=0, dtype=np.float64).astype(x_nd.dtype)
-        x_nd = x_nd - mean
     model = LogisticRegression(C=1.0, max_iter=max_iter, tol=tolerance, warm_start=True)
     if start is not None:
-        coef, intercept = start
-        model.intercept_ = intercept + coef @ mean[: coef.shape[1]]
-        model.coef_ = np.zeros((coef.shape[0], x_nd.shape[1]), dtype=x_nd.dtype)
-        model.coef_[:, : coef.shape[1]] = coef
+        model.coef_, model.intercept_ = (part.astype(x_nd.dtype) for part in start)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         model.fit(x_nd, targets)
     converged = not any(issubclass(w.category, ConvergenceWarning) for w in caught)
-    return model.coef_, model.intercept_ - model.coef_ @ mean, converged
+    return model.coef_, model.intercept_, converged
 
 
 def torch_lbfgs(x_nd, targets, max_iter, tolerance, start=None, device="cuda"):

@@ -32,7 +32,7 @@ def classify_by_codes(
     """Outcome of a probe on all max-pooled codes [F, n] and [F, m] (arrays or h5py data sets).
 
     Memory for lbfgs: 8·n·F bytes, or beyond `DENSE_BYTES` 8 bytes per active code (on CUDA 4·n·F
-    bytes), and some 300·F·C bytes, most of them its history in float64; for Adam 16·F·C bytes.
+    bytes), and some 300·min(n, F)·C bytes, most of them its history in float64; for Adam 16·F·C bytes.
     Raises UserError if fewer than two classes have training images.
     """
     train_labels, test_labels = np.asarray(train_labels), np.asarray(test_labels)

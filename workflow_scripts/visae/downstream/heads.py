@@ -12,6 +12,7 @@ import numpy as np
 import scipy.sparse
 import torch
 
+from visae.adam import Adam
 from visae.errors import UserError
 from visae.images.index import UNLABELLED
 
@@ -72,12 +73,7 @@ def fit_heads(blocks, views, classes, settings, seed=42, device="cpu"):
         raise UserError("a linear head needs labelled training rows, there are none: check labels")
     heads = {name: LinearHead(inputs, classes).to(device) for name, (inputs, _) in views.items()}
     parameters = [p for head in heads.values() for p in head.parameters()]
-    optimizer = torch.optim.Adam(
-        parameters,
-        lr=settings.learning_rate,
-        weight_decay=settings.weight_decay,
-        fused=True,  # 6 ms a step instead of 66 for 24,576 codes × 150 classes on one core
-    )
+    optimizer = Adam(parameters, settings.learning_rate, settings.weight_decay)
     rows_total = rows_left
     random = np.random.default_rng(seed)
     for _ in range(settings.epochs):
@@ -86,7 +82,7 @@ def fit_heads(blocks, views, classes, settings, seed=42, device="cpu"):
             rows, targets = _together(blocks, order[first : first + BLOCKS_TOGETHER])
             batches = max(1, round(len(targets) / settings.batch))
             for chosen in np.array_split(random.permutation(len(targets)), batches):
-                optimizer.param_groups[0]["lr"] = settings.learning_rate * rows_left / rows_total
+                optimizer.learning_rate = settings.learning_rate * rows_left / rows_total
                 _step(heads, views, rows[chosen], targets[chosen], optimizer, device)
                 rows_left -= len(chosen)
     return heads
@@ -117,7 +113,7 @@ def _together(blocks, numbers):
 def _step(heads, views, rows, targets, optimizer, device):
     inputs = _on_device(rows, device)
     targets = torch.from_numpy(targets.astype(np.int64)).to(device)
-    optimizer.zero_grad()
+    optimizer.clear_gradients()
     for name, head in heads.items():
         # Each loss has its own head's parameters only.
         torch.nn.functional.cross_entropy(head(views[name][1](inputs)), targets).backward()

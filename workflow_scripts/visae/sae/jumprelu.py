@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from visae.adam import clip_gradients
 from visae.sae.sparse import SparseCodes, collect_codes
 from visae.sae.trainer import Trainer, product
 
@@ -76,11 +77,11 @@ class JumpReLU(Trainer):
     """Keeps codes that are positive and at least their feature's threshold."""
 
     def __init__(self, spec, width, settings, device):
+        features = spec.expansion_factor * width
+        self.log_threshold = nn.Parameter(torch.zeros(features, device=device))
         super().__init__(spec, width, settings, device)
         self.bandwidth = BANDWIDTH
         self.recipe = RECIPES[settings.jumprelu_recipe]
-        self.log_threshold = nn.Parameter(torch.zeros(self.features, device=self.device))
-        self.optimizer.add_param_group({"params": [self.log_threshold]})
         zero = torch.zeros((), device=self.device)
         self.log_coefficient = zero  # log λ
         self._start = None  # log λ of the first step; None before it
@@ -120,7 +121,10 @@ class JumpReLU(Trainer):
     def clip_gradients(self):
         """Clip the gradient of the thresholds apart from that of the weights."""
         super().clip_gradients()
-        nn.utils.clip_grad_norm_([self.log_threshold], self.settings.gradient_clip)
+        clip_gradients([self.log_threshold], self.settings.gradient_clip)
+
+    def trained(self):
+        return [*super().trained(), self.log_threshold]
 
     def threshold(self):
         return self.log_threshold.detach().exp()

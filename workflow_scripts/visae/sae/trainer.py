@@ -17,6 +17,7 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
+from visae.adam import Adam, clip_gradients
 from visae.sae.sparse import set_sparse_gradients
 
 ENCODER_WEIGHT, ENCODER_BIAS, DECODER_WEIGHT = "encoder_weight", "encoder_bias", "decoder_weight"
@@ -79,9 +80,11 @@ class Trainer:
         self.weights = {
             name: nn.Parameter(tensor.to(self.device)) for name, tensor in weights.items()
         }
-        self.optimizer = torch.optim.Adam(
-            self.weights.values(), lr=settings.learning_rate, fused=True
-        )
+        self.optimizer = Adam(self.trained(), settings.learning_rate)
+
+    def trained(self):
+        """The parameters that Adam moves."""
+        return list(self.weights.values())
 
     @torch.no_grad()
     def step(self, normalised_bd):
@@ -94,7 +97,7 @@ class Trainer:
 
     def clip_gradients(self):
         """Shorten the gradient of the weights to `gradient_clip`."""
-        nn.utils.clip_grad_norm_(self.weights.values(), self.settings.gradient_clip)
+        clip_gradients(self.weights.values(), self.settings.gradient_clip)
 
     def set_gradients(self, normalised_bd):
         """Set `.grad` of every parameter for this batch: a StepResult."""
@@ -160,14 +163,14 @@ class Trainer:
     def state(self):
         """All that the next step depends on: a mapping of tensors and numbers."""
         weights = {name: weight.detach() for name, weight in self.weights.items()}
-        return {"weights": weights, "optimizer": self.optimizer.state_dict()}
+        return {"weights": weights, "optimizer": self.optimizer.state()}
 
     def load_state(self, state):
         """Take over what `state` gave."""
         with torch.no_grad():
             for name, weight in self.weights.items():
                 weight.copy_(state["weights"][name])
-        self.optimizer.load_state_dict(state["optimizer"])
+        self.optimizer.load_state(state["optimizer"])
 
 
 @torch.no_grad()
