@@ -45,20 +45,15 @@ def body(snakemake):
     outputs = iter(snakemake.output.scores)
     script, *modules = params.code
     code = dict(zip(params.metrics, modules, strict=True))
-    for name, metric in product(params.saes, params.metrics):
-        score = score_sae(
-            metric, source, name, params.settings[metric], params.seed, snakemake.threads, device
-        )
-        write_score(
-            next(outputs),
-            score,
-            described(snakemake, name),
-            provenance(
-                [script, code[metric]],
-                source.fingerprints(name),
-                {"seed": params.seed, **params.settings[metric]},
-            ),
-        )
+    for name in params.saes:
+        description, inputs = described(snakemake, name), source.fingerprints(name)
+        for metric in params.metrics:
+            settings = params.settings[metric]
+            score = score_sae(
+                metric, source, name, settings, params.seed, snakemake.threads, device
+            )
+            origin = provenance([script, code[metric]], inputs, {"seed": params.seed, **settings})
+            write_score(next(outputs), score, description, origin)
 
 
 run(body, snakemake)  # noqa: F821

@@ -2,8 +2,8 @@
 
 Each probe is L2-penalised logistic regression (C = 1: sum of losses + ‖w‖²/2, free intercept),
 started from the solution of the next smaller budget. Small budgets, and on CUDA all of them,
-are solved by Newton's method for a batch of tasks at once; larger ones on CPU by scikit-learn's
-lbfgs. The problem is strictly convex, so the solver changes the time and not the probe.
+are solved by Newton's method for a batch of tasks at once; larger ones on CPU by L-BFGS. The
+problem is strictly convex, so the solver changes the time and not the probe.
 """
 
 import functools
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from visae.probes import sklearn_lbfgs
+from visae.logistic_regression import solve
 from visae.workers import Workers
 
 NEWTON_FEATURES = 32
@@ -20,6 +20,7 @@ NEWTON_FEATURES = 32
 
 _BATCH_BYTES = {"cpu": 128 * 2**20, "cuda": 8 * 2**30}
 _BATCH_TASKS = 16
+_CACHED = 2**17
 _NEWTON_STEPS = 50
 _HALVINGS = 30
 
@@ -80,15 +81,16 @@ def _lbfgs_over_budgets(task, budgets, max_iter, smaller):
     """(coef, intercept, converged) for each budget, each started from the one before."""
     if not budgets:
         return []
-    x = np.ascontiguousarray(task.train_kn.T, dtype=np.float32)
+    # In float32 the loss of a rare class is too coarse for the line search, which then tries more.
+    # From memory, though, numbers of twice the length take twice the time.
+    precision = np.float64 if task.train_kn.size <= _CACHED else np.float32
+    x = np.ascontiguousarray(task.train_kn.T, dtype=precision)
     # The gradient of the mean loss is bounded by the share of the rarer side.
     share = min(task.positive.mean(), 1 - task.positive.mean())
     start = (smaller[-1][0][None], smaller[-1][1][None]) if smaller else None
     probes = []
     for k in budgets:
-        coef, intercept, converged = sklearn_lbfgs(
-            x[:, :k], task.positive, max_iter, 1e-4 * share, start
-        )
+        coef, intercept, converged = solve(x[:, :k], task.positive, max_iter, 1e-4 * share, start)
         start = coef, intercept
         probes.append((coef[0], intercept[0], converged))
     return probes

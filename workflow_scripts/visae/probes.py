@@ -1,17 +1,17 @@
 """Linear probes that choose one of many classes.
 
 Multinomial logistic regression with an L2 penalty (C = 1: sum of losses + ‖W‖²/2, intercepts
-free), solved by L-BFGS (scikit-learn on CPU, torch on CUDA), and the Adam probe that the paper
-uses on GPUs, here for class counts at which n x C no longer fits. Paper: Table 2, Appendix L.
+free), solved by L-BFGS, and the Adam probe that the paper uses on GPUs, here for class counts at
+which n x C no longer fits. Paper: Table 2, Appendix L.
 """
 
-import warnings
 from dataclasses import dataclass
 
 import numpy as np
 
 from visae.errors import UserError
 from visae.files import atomic_path
+from visae.logistic_regression import solve
 
 ADAM_ABOVE_CLASSES = 1000
 """More classes than this are probed with Adam (`choose_estimator`)."""
@@ -71,16 +71,15 @@ def fit_probe(x_nd, labels, estimator="lbfgs", max_iter=500, device="cpu", start
         converged = True
         name = f"Adam (lr {_LEARNING_RATE}, weight decay {_WEIGHT_DECAY}, {EPOCHS} epochs)"
     elif estimator == "lbfgs":
-        on_cpu = device == "cpu"
-        name = f"{'scikit-learn' if on_cpu else 'torch'} lbfgs (C 1, max_iter {max_iter})"
-        tolerance = _tolerance(classes.size)
-        rows = None if start is None else _independent_rows(start)
-        if on_cpu:
-            coef, intercept, converged = sklearn_lbfgs(x_nd, targets, max_iter, tolerance, rows)
-        else:
-            coef, intercept, converged = torch_lbfgs(
-                x_nd, targets, max_iter, tolerance, rows, device
-            )
+        coef, intercept, converged = solve(
+            x_nd,
+            targets,
+            max_iter,
+            tolerance=lbfgs_tolerance(classes.size),
+            start=None if start is None else _independent_rows(start),
+            device=device,
+        )
+        name = lbfgs_name(max_iter)
         if classes.size == 2:
             coef, intercept = np.vstack([0 * coef, coef]), np.append(0 * intercept, intercept)
     else:
@@ -119,133 +118,18 @@ def read_probe(path):
         )
 
 
-def _tolerance(n_classes):
+def lbfgs_name(max_iter):
+    """How results name the solver."""
+    return f"L-BFGS (C 1, max_iter {max_iter})"
+
+
+def lbfgs_tolerance(n_classes):
     """Largest entry of the mean loss's gradient at which L-BFGS stops.
 
     A class's share of the images bounds its gradient, so scikit-learn's fixed 1e-4 stops far
     from the optimum of a rare class; 1e-4 of the share does not.
     """
     return 1e-4 / n_classes
-
-
-def sklearn_lbfgs(x_nd, targets, max_iter, tolerance, start=None):
-    """scikit-learn's LogisticRegression: (coef, intercept, converged).
-
-    x_nd: float32 [n, D] (measured as fast as or faster than float64 and sparse input up to 10 %
-    density), or sparse. start: (coef, intercept) for the first features of x_nd; the others start
-    at 0.
-
-    Dense features are centred first. The intercept is free, so the optimum is the same, but
-    max-pooled features lie far from 0, and L-BFGS takes three to five times as many iterations
-    where all of them pull at the intercept. Where there are more features than images, the
-    regression is on as many directions as the images span: the penalty sees only the norm of a
-    class's weights, so that the optimum has no part outside of them.
-    """
-    if not isinstance(x_nd, np.ndarray):
-        return _sklearn_fit(x_nd, targets, max_iter, tolerance, start)
-    mean = x_nd.mean(axis=0, dtype=np.float64).astype(x_nd.dtype)
-    x_nd = x_nd - mean
-    if start is not None:
-        first, intercept = start
-        coef = np.zeros((len(first), x_nd.shape[1]), dtype=x_nd.dtype)
-        coef[:, : first.shape[1]] = first
-        start = coef, intercept + coef @ mean
-    images, features = x_nd.shape
-    if images < features and images <= _SPANNED_IMAGES:
-        coordinates_nr, combinations_nr = _span(x_nd)
-        if start is not None:
-            start = start[0] @ (x_nd.T @ combinations_nr), start[1]
-        coef, intercept, converged = _sklearn_fit(
-            coordinates_nr.astype(x_nd.dtype), targets, max_iter, tolerance, start
-        )
-        coef = (coef @ combinations_nr.T).astype(x_nd.dtype) @ x_nd
-    else:
-        coef, intercept, converged = _sklearn_fit(x_nd, targets, max_iter, tolerance, start)
-    return coef, intercept - coef @ mean, converged
-
-
-_SPANNED_IMAGES = 8192
-"""Most images whose span is looked for: it takes some n³ operations and 32·n² bytes."""
-
-
-def _span(x_nd):
-    """An orthonormal basis of the rows of x_nd [n, D], n < D: float64 arrays [n, r].
-
-    Returns (the rows' coordinates in it, the combinations of rows that are its vectors).
-    """
-    import scipy.linalg
-
-    gram = np.zeros((len(x_nd), len(x_nd)))
-    for start in range(0, x_nd.shape[1], _ROWS):
-        block = x_nd[:, start : start + _ROWS].astype(np.float64)
-        gram += block @ block.T
-    squares, vectors = scipy.linalg.eigh(gram, overwrite_a=True)
-    spanned = squares > 1e-12 * max(squares[-1], np.finfo(np.float64).tiny)
-    lengths, vectors = np.sqrt(squares[spanned]), vectors[:, spanned]
-    return vectors * lengths, vectors / lengths
-
-
-def _sklearn_fit(x_nd, targets, max_iter, tolerance, start):
-    from sklearn.exceptions import ConvergenceWarning
-    from sklearn.linear_model import LogisticRegression
-
-    model = LogisticRegression(C=1.0, max_iter=max_iter, tol=tolerance, warm_start=True)
-    if start is not None:
-        model.coef_, model.intercept_ = (part.astype(x_nd.dtype) for part in start)
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        model.fit(x_nd, targets)
-    converged = not any(issubclass(w.category, ConvergenceWarning) for w in caught)
-    return model.coef_, model.intercept_, converged
-
-
-def torch_lbfgs(x_nd, targets, max_iter, tolerance, start=None, device="cuda"):
-    """The problem of `sklearn_lbfgs`, with the same arguments and results, on `device`.
-
-    Full batch, strong Wolfe line search. Two classes are one logistic regression, as there. The
-    products are in float32, all else in float64: near the optimum, float32 does not resolve by how
-    much a step lowers the loss, and the line search would stop short of the tolerance.
-    """
-    import torch
-
-    x = torch.as_tensor(x_nd, device=device)
-    mean = x.mean(dim=0)
-    x, mean = x - mean, mean.double()
-    y = torch.as_tensor(targets, device=device)
-    n_classes = int(targets.max()) + 1
-    rows = 1 if n_classes == 2 else n_classes
-    coef = torch.zeros(rows, x.shape[1], dtype=torch.float64, device=device)
-    intercept = torch.zeros(rows, dtype=torch.float64, device=device)
-    if start is not None:
-        coef[:, : start[0].shape[1]] = torch.as_tensor(start[0])
-        intercept[:] = torch.as_tensor(start[1], device=device) + coef @ mean
-    coef.requires_grad_()
-    intercept.requires_grad_()
-    optimizer = torch.optim.LBFGS(
-        [coef, intercept],
-        max_iter=max_iter,
-        max_eval=10 * max_iter,
-        tolerance_grad=tolerance,
-        tolerance_change=0.0,
-        history_size=10,
-        line_search_fn="strong_wolfe",
-    )
-
-    def closure():
-        optimizer.zero_grad()
-        logits = (x @ coef.float().T).double() + intercept
-        logits = torch.nn.functional.pad(logits, (n_classes - rows, 0))
-        loss = torch.nn.functional.cross_entropy(logits, y) + coef.square().sum() / (2 * len(x))
-        loss.backward()
-        return loss
-
-    optimizer.step(closure)
-    # It also stops where a line search no longer gets anywhere, which its count does not tell.
-    closure()
-    largest = max(float(parameter.grad.abs().max()) for parameter in (coef, intercept))
-    converged = largest <= tolerance
-    coef, intercept = coef.detach(), (intercept - coef @ mean).detach()
-    return coef.cpu().numpy(), intercept.cpu().numpy(), converged
 
 
 def _independent_rows(probe):

@@ -14,8 +14,9 @@ from visae.downstream.codes import read_codes
 from visae.downstream.heads import HeadSettings, fit_heads, predictions
 from visae.downstream.results import Outcome
 from visae.errors import UserError
+from visae.logistic_regression import solve
 from visae.metrics.cross_domain import MAX_ITER
-from visae.probes import choose_estimator, sklearn_lbfgs, torch_lbfgs
+from visae.probes import choose_estimator, lbfgs_name, lbfgs_tolerance
 
 ADAM = HeadSettings(epochs=50)
 
@@ -32,7 +33,8 @@ def classify_by_codes(
     """Outcome of a probe on all max-pooled codes [F, n] and [F, m] (arrays or h5py data sets).
 
     Memory for lbfgs: 8·n·F bytes, or beyond `DENSE_BYTES` 8 bytes per active code (on CUDA 4·n·F
-    bytes), and some 300·min(n, F)·C bytes, most of them its history in float64; for Adam 16·F·C bytes.
+    bytes), and some 300·min(n, F)·C bytes, most of them its history in float64; for Adam 16·F·C
+    bytes.
     Raises UserError if fewer than two classes have training images.
     """
     train_labels, test_labels = np.asarray(train_labels), np.asarray(test_labels)
@@ -80,18 +82,15 @@ def reconstructed_from_m6(score, dataset):
 def _lbfgs(train_fn, test_fm, targets, classes, device, seed):
     """(predicted class number [m], details) of the regression that `visae.probes` fits."""
     rows_nf = read_codes(train_fn).T.tocsr()
-    settings = targets, MAX_ITER, 1e-4 / classes
     if device != "cpu" or 4 * np.prod(rows_nf.shape) <= DENSE_BYTES:
         rows_nf = rows_nf.toarray()
-    if device == "cpu":
-        coef, intercept, converged = sklearn_lbfgs(rows_nf, *settings)
-    else:
-        coef, intercept, converged = torch_lbfgs(rows_nf, *settings, device=device)
+    coef, intercept, converged = solve(
+        rows_nf, targets, MAX_ITER, lbfgs_tolerance(classes), device=device
+    )
     logits_mc = read_codes(test_fm).T @ coef.T + intercept
     if classes == 2:  # one regression of the second class against the first
         logits_mc = np.hstack([np.zeros_like(logits_mc), logits_mc])
-    solver = "scikit-learn" if device == "cpu" else "torch"
-    details = {"estimator": f"{solver} lbfgs (C 1, max_iter {MAX_ITER})", "converged": converged}
+    details = {"estimator": lbfgs_name(MAX_ITER), "converged": converged}
     return logits_mc.argmax(axis=1), details
 
 

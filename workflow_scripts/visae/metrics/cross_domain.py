@@ -69,8 +69,6 @@ def domain_reading(
     one-vs-rest probes on each class's own (ROC-AUC), for a sample of at most
     `one_vs_rest_classes` classes (uniform, seeded, the same for every SAE).
     """
-    import sklearn.linear_model  # noqa: F401  once, before the workers are forked
-
     recon = fit_domain_probe(recon_train_nd, train_labels, device)
     budget = min(BUDGET, rankings.per_class.shape[1])
     eligible = eligible_rows(rankings, test_labels)

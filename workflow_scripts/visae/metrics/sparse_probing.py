@@ -33,8 +33,6 @@ def sparse_probing(
 
     Arrays: `classes` int64 [C'], `budgets` int64 [K], `auc`, `average_precision` float64 [C', K].
     """
-    import sklearn.linear_model  # noqa: F401  once, before the workers are forked
-
     labels, test_mask = np.asarray(labels), np.asarray(test_mask)
     ranked = rankings.per_class.shape[1]
     headline = min(HEADLINE_BUDGET, ranked)
