@@ -18,11 +18,12 @@ from synthetic import FLOOR_IMAGES, floor_product, noise, read_everything, tied_
 from timing import best_times, peak_megabytes
 
 from visae.cache import ActivationCache
-from visae.encoding import encode_cache, image_units
+from visae.encoding import encode_cache
 from visae.moran import Neighbours
 from visae.reductions import SaeReductions
 from visae.sparse_kernels import ActiveCodes, decode, reduce_block, sliced
 from visae.unit_encoders import SparseEncoder
+from visae.units import image_units
 
 MINIMUM_ACTIVE, VARIANCE_FLOOR = (1, 5, 20), 1e-8
 

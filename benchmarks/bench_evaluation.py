@@ -21,11 +21,12 @@ from timing import Timing, clock, peak_megabytes, total
 
 from visae.auc import average_precision, roc_auc
 from visae.cache import ActivationCache
-from visae.encoding import encode_cache, reduce_raw
+from visae.encoding import encode_cache
 from visae.metrics import cross_domain, preservation
 from visae.metrics.sparse_probing import BUDGETS, accuracy_curve, class_areas, eligible_rows
 from visae.probes import write_probe
 from visae.rankings import gather_ranked, rank_features, write_rankings
+from visae.raw_pass import reduce_raw
 from visae.reductions import RawReductions, SaeReductions
 from visae.sae.checkpoint import load_sae, save_sae
 from visae.scoring import Source, score_sae

@@ -13,11 +13,13 @@ from cache_fixtures import random_activations, write_cache
 
 from visae import reductions
 from visae.cache import ActivationCache
-from visae.encoding import encode_cache, image_units, reduce_raw
+from visae.encoding import encode_cache
 from visae.errors import UserError
+from visae.raw_pass import reduce_raw
 from visae.reductions import RawReductions, SaeReductions
 from visae.sae.model import SparseAutoencoder
 from visae.unit_encoders import DenseEncoder, SparseEncoder
+from visae.units import image_units
 
 GRID, PATCHES, MINIMA = (3, 4), 12, (1, 5, 8)
 

@@ -8,7 +8,8 @@ import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from visae.moran import Neighbours, dense_moran, null, sum_evaluable
+from visae.dense_moran import dense_moran, sum_evaluable
+from visae.moran import Neighbours, null
 from visae.sparse_kernels import map_moran
 
 GRID = (14, 14)

@@ -8,10 +8,11 @@ from PIL import Image
 
 from visae.backbones import BackboneSpec, build_backbone
 from visae.cache import ActivationCache, join_shards
-from visae.encoding import encode_cache, reduce_raw
+from visae.encoding import encode_cache
 from visae.errors import UserError
 from visae.extraction import ShardJob, extract
 from visae.images.index import ClassRecord, ImageRecord, build_index
+from visae.raw_pass import reduce_raw
 from visae.sae.model import SparseAutoencoder
 from visae.streaming import StreamedActivations
 

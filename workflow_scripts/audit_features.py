@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-import torch
-
 from visae.cache import ActivationCache
 from visae.examples import write_examples
 from visae.images.index import read_index
@@ -16,7 +14,6 @@ from visae.tables.audit import audit_features
 
 
 def body(snakemake):
-    torch.set_num_threads(snakemake.threads)
     files, root = snakemake.input, Path(snakemake.params.root)
     index = read_index(files.index, files.classes)
     image_paths = {record.image_id: root / record.path for record in index.images}

@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-import torch
-
 from visae.cache import ActivationCache, read_statistics
 from visae.devices import take_device
 from visae.encoding import encode_cache
@@ -12,7 +10,6 @@ from visae.sae.checkpoint import check_fits, load_sae
 
 
 def body(snakemake):
-    torch.set_num_threads(snakemake.threads)
     params = snakemake.params
     folders = [Path(path).parent for path in snakemake.input.saes]
     saes = {folder.name: load_sae(folder) for folder in folders}

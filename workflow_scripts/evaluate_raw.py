@@ -1,7 +1,5 @@
 """Do downstream tasks with a backbone's own features: one JSON document per task."""
 
-import torch
-
 from visae.devices import take_device
 from visae.downstream.evaluation import Files, evaluate_raw, open_patches, settings_of
 from visae.downstream.results import source, write_result
@@ -10,7 +8,6 @@ from visae.provenance import provenance
 
 
 def body(snakemake):
-    torch.set_num_threads(snakemake.threads)
     params, given, wildcards = snakemake.params, snakemake.input, snakemake.wildcards
     device = take_device()
     with open_patches(

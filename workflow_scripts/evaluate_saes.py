@@ -3,8 +3,6 @@
 from itertools import product
 from pathlib import Path
 
-import torch
-
 from visae.devices import take_device
 from visae.downstream.evaluation import Files, evaluate_sae, open_patches, settings_of
 from visae.downstream.results import source, write_result
@@ -28,7 +26,6 @@ def described(snakemake, name):
 
 
 def body(snakemake):
-    torch.set_num_threads(snakemake.threads)
     params, given = snakemake.params, snakemake.input
     device = take_device()
     with open_patches(

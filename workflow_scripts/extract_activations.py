@@ -1,7 +1,5 @@
 """Extract the patch activations of one block for one shard, or for all shards of some splits."""
 
-import torch
-
 from visae.backbones import BackboneSpec, build_backbone
 from visae.backbones.checks import check_backbone
 from visae.devices import take_device
@@ -11,7 +9,6 @@ from visae.job import run
 
 
 def body(snakemake):
-    torch.set_num_threads(snakemake.threads)
     params, wildcards = snakemake.params, snakemake.wildcards
     outputs, jobs = iter(snakemake.output.shards), []
     for (dataset, split, shards, order_seed), root, images, classes in zip(

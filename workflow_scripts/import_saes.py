@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-import torch
-
 from visae.cache import ActivationCache, check_compatible
 from visae.job import run
 from visae.sae.importing import import_sae
@@ -11,7 +9,6 @@ from visae.sae.specs import SaeSpec, TrainingSettings
 
 
 def body(snakemake):
-    torch.set_num_threads(snakemake.threads)
     params, files, wildcards = snakemake.params, snakemake.input, snakemake.wildcards
     destination = Path(snakemake.output.saes[0]).parents[1]
     with ActivationCache(files.cache) as cache, ActivationCache(files.held_out) as held_out:

@@ -3,8 +3,6 @@
 import json
 import time
 
-import torch
-
 from visae.backbones import BackboneSpec, build_backbone
 from visae.backbones.weights import save_weights
 from visae.devices import take_device
@@ -19,7 +17,6 @@ from visae.pretraining.training import PretrainingSettings
 
 def body(snakemake):
     start = time.monotonic()
-    torch.set_num_threads(snakemake.threads)
     params = snakemake.params
     backbone = build_backbone(BackboneSpec(snakemake.wildcards.backbone, **params.backbone))
     backbone.to(take_device())

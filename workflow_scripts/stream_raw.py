@@ -1,17 +1,14 @@
 """Pool the raw activations of some splits straight from their images, without a cache."""
 
-import torch
-
 from visae.backbones import BackboneSpec
 from visae.cache import ActivationCache, check_same_activations
 from visae.devices import take_device
-from visae.encoding import reduce_raw
 from visae.job import run
+from visae.raw_pass import reduce_raw
 from visae.streaming import open_streams
 
 
 def body(snakemake):
-    torch.set_num_threads(snakemake.threads)
     params, wildcards = snakemake.params, snakemake.wildcards
     streams = open_streams(
         BackboneSpec(wildcards.backbone, **params.backbone),

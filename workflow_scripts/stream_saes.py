@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-import torch
-
 from visae.backbones import BackboneSpec
 from visae.cache import read_statistics
 from visae.devices import take_device
@@ -14,7 +12,6 @@ from visae.streaming import open_streams
 
 
 def body(snakemake):
-    torch.set_num_threads(snakemake.threads)
     params, wildcards = snakemake.params, snakemake.wildcards
     folders = [Path(path).parent for path in snakemake.input.saes]
     saes = {folder.name: load_sae(folder) for folder in folders}

@@ -3,8 +3,6 @@
 import logging
 from pathlib import Path
 
-import torch
-
 from visae.cache import ActivationCache, check_compatible
 from visae.devices import take_device
 from visae.job import run
@@ -14,7 +12,6 @@ from visae.sae.training import train_and_save
 
 def body(snakemake):
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    torch.set_num_threads(snakemake.threads)
     with (
         ActivationCache(snakemake.input.cache) as cache,
         ActivationCache(snakemake.input.held_out) as held_out,

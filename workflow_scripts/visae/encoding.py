@@ -1,27 +1,20 @@
-"""One pass over an activation cache: with all SAEs of a sweep, or of the activations alone.
+"""One pass over an activation cache with all SAEs of a sweep.
 
-Everything that a pass leaves behind is a sum over images, a maximum within an image or a row
-per image. Units of a fixed number of images, counted from the first image of the cache, are
-computed each on its own and joined in order; so neither sharding nor chunks nor the number
-of threads changes a bit of the result.
+Everything that a pass leaves behind is computed in units of images (see `visae.units`).
 
 Paper: section 3 (max-pooled image features), sections 4.1 and 4.2.
 """
 
-import collections
 import contextlib
 import dataclasses
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import torch
 
 from visae.errors import UserError
-from visae.moran import dense_moran, sum_evaluable
-from visae.reductions import RawUnit, write_raw_reductions, write_sae_reductions
+from visae.reductions import write_sae_reductions
 from visae.unit_encoders import DenseEncoder, SparseEncoder
-
-RAW_UNIT_IMAGES = 4
+from visae.units import check_statistics, computed, image_units
 
 
 def encode_cache(
@@ -84,58 +77,12 @@ def encode_cache(
             )
             writers.append(stack.enter_context(writer))
         workers = threads if encoder_type is SparseEncoder else 1
-        for units in _computed(encode, image_units(cache, encoder_type.unit_images), workers):
+        torch_threads = torch.get_num_threads()
+        stack.callback(torch.set_num_threads, torch_threads)
+        items = image_units(cache, encoder_type.unit_images)
+        for units in computed(encode, items, workers, torch.set_num_threads, 1):
             for writer, unit in zip(writers, units, strict=True):
                 writer.add(unit)
-
-
-def reduce_raw(
-    cache,
-    mean,
-    std,
-    output,
-    *,
-    minimum_active=(1, 5, 20),
-    variance_floor=1e-8,
-    threads=1,
-    attributes=None,
-):
-    """Write the reductions of the activations themselves.
-
-    mean [D], std: the training cache's statistics. All patches count as active for Moran's I
-    of a channel. The other arguments are those of `encode_cache`.
-    """
-    mean = torch.as_tensor(mean, dtype=torch.float32)
-    std = torch.as_tensor(std, dtype=torch.float32)
-    _check_statistics("the training cache", mean, std, cache)
-
-    def reduce(activations_npd):
-        activations_npd = torch.from_numpy(activations_npd).float()
-        x_npd = (activations_npd - mean) / std
-        images, patches, width = x_npd.shape
-        tokens_td = x_npd.flatten(0, 1).double()
-        token_mean = tokens_td.mean(dim=0)
-        if len(minimum_active):
-            moran = dense_moran(x_npd, cache.info.grid, variance_floor)
-        else:
-            moran = torch.zeros(2, images, width, dtype=torch.float64)
-        active = torch.full((images, width), patches)
-        moran_sum, moran_images = sum_evaluable(moran, active, minimum_active)
-        return RawUnit(
-            features_max=x_npd.amax(dim=1).numpy(),
-            embeddings=activations_npd.double().mean(dim=1).float().numpy(),
-            tokens=len(tokens_td),
-            token_mean=token_mean.numpy(),
-            total_squares=float(((tokens_td - token_mean) ** 2).sum()),
-            moran_sum=moran_sum.numpy(),
-            moran_images=moran_images.numpy(),
-        )
-
-    with write_raw_reductions(
-        output, cache, minimum_active, variance_floor, attributes or {}
-    ) as writer:
-        for unit in _computed(reduce, image_units(cache, RAW_UNIT_IMAGES), threads):
-            writer.add(unit)
 
 
 def _shared_statistics(saes):
@@ -172,37 +119,6 @@ def _conversion(sae, statistics):
     return converted
 
 
-def image_units(cache, unit_images):
-    """Yield the activations of a cache `unit_images` at a time, whatever its chunks: [n, P, D]."""
-    rest = None
-    for number in range(len(cache.chunks)):
-        chunk = cache.read_chunk(number)
-        rest = chunk if rest is None or not len(rest) else np.concatenate([rest, chunk])
-        whole = len(rest) - len(rest) % unit_images
-        for start in range(0, whole, unit_images):
-            yield rest[start : start + unit_images]
-        rest = rest[whole:]
-    if rest is not None and len(rest):
-        yield rest
-
-
-def _computed(function, items, threads):
-    """Yield function(item) in order, computed in `threads` threads of one BLAS thread each."""
-    torch_threads = torch.get_num_threads()
-    pool = ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,))
-    waiting = collections.deque()
-    try:
-        for item in items:
-            waiting.append(pool.submit(function, item))
-            if len(waiting) >= 2 * threads:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    finally:
-        pool.shutdown(cancel_futures=True)
-        torch.set_num_threads(torch_threads)
-
-
 def _check_saes(cache, saes):
     for name, sae in saes.items():
         if sae.width != cache.info.width:
@@ -210,22 +126,5 @@ def _check_saes(cache, saes):
                 f"SAE {name} takes activations of width {sae.width}, but {cache.path} holds "
                 f"activations of width {cache.info.width}: train the SAE on this backbone"
             )
-        _check_statistics(f"SAE {name}", sae.activation_mean, sae.activation_std, cache)
-
-
-def _check_statistics(owner, mean, std, cache):
-    """UserError unless the statistics can normalise the activations of `cache`."""
-    if mean.shape != (cache.info.width,) or not mean.isfinite().all() or not 0 < std < torch.inf:
-        raise UserError(
-            f"the activation statistics of {owner} (mean of shape {list(mean.shape)}, std "
-            f"{float(std)}) cannot normalise the activations of width {cache.info.width} in "
-            f"{cache.path}: train on, or extract, this backbone's activations again"
-        )
-    if cache.mean is None:
-        return
-    same_mean = np.allclose(mean.numpy(), cache.mean, rtol=1e-5, atol=1e-5 * cache.std)
-    if not (same_mean and np.isclose(float(std), cache.std, rtol=1e-5)):
-        raise UserError(
-            f"the activation statistics of {owner} are not those of the training cache "
-            f"{cache.path}: the SAE was trained on other activations, train it again"
-        )
+        mean, std = sae.activation_mean.numpy(), float(sae.activation_std)
+        check_statistics(f"SAE {name}", mean, std, cache)

@@ -10,7 +10,7 @@ from visae.errors import UserError
 
 
 def run(body, snakemake):
-    """Call `body(snakemake)` with stdout and stderr in the rule's log.
+    """Call `body(snakemake)` with stdout and stderr in the rule's log, torch on the rule's threads.
 
     One line on the terminal says what was done and how long it took, or what was wrong. An
     error that is meant for the user is shown as its sentence; the traceback is in the log. Text
@@ -21,6 +21,8 @@ def run(body, snakemake):
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
         os.dup2(log.fileno(), stream.fileno())
+    if "torch" in sys.modules:  # few scripts need it
+        sys.modules["torch"].set_num_threads(snakemake.threads)
     title = " ".join([snakemake.rule, *map(str, snakemake.wildcards)])
     start = time.monotonic()
     try:

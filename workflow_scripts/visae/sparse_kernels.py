@@ -136,6 +136,28 @@ def reduce_block(
                         moran_images[m, f] += 1
 
 
+@njit(nogil=True, cache=True)
+def moran_of_channels(
+    x_npd, minimum_active, moran_sum, moran_images, padded, neighbours, variance_floor
+):
+    """Add up Moran's I of the channels of n images, all of whose patches are active.
+
+    x_npd: float32 [n, P, D]. Adds to the arrays of `RawUnit`.
+    """
+    images, patches, width = x_npd.shape
+    every_patch = np.arange(patches)
+    for i in range(images):
+        maps_dp = np.ascontiguousarray(x_npd[i].T)
+        for d in range(width):
+            queen, rook = map_moran(every_patch, maps_dp[d], padded, neighbours, variance_floor)
+            if not np.isnan(queen):
+                for m in range(len(minimum_active)):
+                    if patches >= minimum_active[m]:
+                        moran_sum[0, m, d] += queen
+                        moran_sum[1, m, d] += rook
+                        moran_images[m, d] += 1
+
+
 @njit(nogil=True, cache=True, fastmath={"contract"})
 def decode(x_npd, decoder_sfw, code_patch, code_value, code_end, reconstructions_max):
     """Decode n images from their active codes; returns Σ‖x − x̂‖² and fills the maxima [n, D]."""

@@ -9,7 +9,8 @@ products are faster than sparse ones.
 import numpy as np
 import torch
 
-from visae.moran import Neighbours, dense_moran, sum_evaluable
+from visae.dense_moran import dense_moran, sum_evaluable
+from visae.moran import Neighbours
 from visae.reductions import SaeUnit, half_codes
 from visae.sparse_kernels import ActiveCodes, decode, reduce_block, sliced
 
