@@ -1,0 +1,81 @@
+"""Compile every kernel once, by a miniature of a miniature, so that no job of a study has to.
+
+    python workflow_scripts/compile_kernels.py
+
+numba keeps what it compiles beside the modules (or in the user's cache, where it may not write
+there), for this machine's processor.
+"""
+
+import logging
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from visae.cache import ActivationCache, CacheInfo, ShardWriter, join_shards
+from visae.downstream.codes import inner_products, read_codes
+from visae.encoding import encode_cache
+from visae.rankings import rank_features
+from visae.raw_pass import reduce_raw
+from visae.reductions import SaeReductions
+from visae.sae.checkpoint import load_sae
+from visae.sae.specs import SaeSpec, TrainingSettings
+from visae.sae.training import train_and_save
+
+IMAGES, GRID, WIDTH = 20, (4, 4), 8
+
+
+def write_cache(folder):
+    """A joined training cache of random activations."""
+    info = CacheInfo(
+        backbone="random",
+        model="random",
+        weights_fingerprint="random",
+        layer=0,
+        dataset="random",
+        split="train",
+        grid=GRID,
+        width=WIDTH,
+        token_order="raster",
+        preprocessing={},
+        index_fingerprint="random",
+        chunk_images=IMAGES,
+    )
+    shape = IMAGES, GRID[0] * GRID[1], WIDTH
+    activations_npd = np.random.default_rng(0).normal(size=shape).astype(np.float16)
+    with ShardWriter(folder / "shard.h5", info, 0, 1, IMAGES) as writer:
+        ids = [f"image-{number:02d}" for number in range(IMAGES)]
+        writer.append(activations_npd, np.arange(IMAGES) % 2, ids)
+    join_shards([folder / "shard.h5"], folder / "cache.h5", statistics=True)
+    return folder / "cache.h5"
+
+
+def compile_kernels(folder):
+    """Train, encode, rank and compare in `folder`."""
+    specs = [SaeSpec.from_name(name) for name in ("batchtopk_2x_k4", "jumprelu_2x_l0_4")]
+    settings = TrainingSettings(batch_size=IMAGES * GRID[0])
+    with ActivationCache(write_cache(folder)) as cache:
+        train_and_save(specs, cache, cache, folder, settings, torch.device("cpu"))
+        saes = {spec.name: load_sae(folder / spec.name) for spec in specs}
+        outputs = {name: folder / f"{name}.h5" for name in saes}
+        encode_cache(
+            cache,
+            {name: sae.model for name, sae in saes.items()},
+            outputs,
+            sae_fingerprints={name: sae.fingerprint for name, sae in saes.items()},
+        )
+        reduce_raw(cache, cache.mean, cache.std, folder / "raw.h5")
+    with SaeReductions(outputs[specs[0].name]) as encoded:
+        rank_features(encoded.codes, encoded.labels, np.ones(IMAGES, bool), [])
+        codes = read_codes(encoded.codes)
+    none = codes[:, :1] * 0
+    none.eliminate_zeros()  # few active codes are visited one by one, many multiplied densely
+    inner_products(none, codes)
+
+
+if __name__ == "__main__":
+    logging.disable(logging.INFO)
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as temporary:
+        compile_kernels(Path(temporary))
