@@ -16,7 +16,7 @@ $(READY): requirements.txt requirements-dev.txt
 	# Compiled here once: where Python may not write bytecode, every job would compile what it imports.
 	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python -r requirements.txt -r requirements-dev.txt
 	$(BIN)/python -m compileall -q workflow_scripts
-	OMP_NUM_THREADS=1 PYTHONPATH=workflow_scripts $(BIN)/python workflow_scripts/compile_kernels.py
+	OMP_NUM_THREADS=1 PYTHONPATH=workflow_scripts $(BIN)/python envs/compile_kernels.py
 	touch $@
 
 demo: $(READY)

@@ -29,7 +29,7 @@ print(kernels, misses)
 
 def run(cache):
     environment = os.environ | {"PYTHONPATH": str(SCRIPTS), "NUMBA_CACHE_DIR": str(cache)}
-    program = [sys.executable, "-c", PROGRAM, str(SCRIPTS / "compile_kernels.py")]
+    program = [sys.executable, "-c", PROGRAM, str(ROOT / "envs/compile_kernels.py")]
     done = subprocess.run(program, env=environment, capture_output=True, text=True, check=True)
     *not_compiled, numbers = done.stdout.splitlines()
     return not_compiled, [int(number) for number in numbers.split()]

@@ -1,6 +1,6 @@
 """Compile every kernel once, by a miniature of a miniature, so that no job of a study has to.
 
-    python workflow_scripts/compile_kernels.py
+    PYTHONPATH=workflow_scripts python envs/compile_kernels.py
 
 numba keeps what it compiles beside the modules (or in the user's cache, where it may not write
 there), for this machine's processor.
