@@ -51,7 +51,7 @@ def test_each_representation_has_its_own_probe(problem, tmp_path):
     assert readings["cub_auc_codes_at_128"] == pytest.approx(np.mean(areas), abs=3e-3)
     assert score.value == readings["cub_accuracy_reconstructed"] / readings["cub_accuracy_raw"]
     assert score.value < 1
-    assert score.details["estimators"]["cub"]["codes"].startswith("L-BFGS")
+    assert score.details["estimators"]["cub"]["codes"].startswith("SciPy L-BFGS")
     write_score(tmp_path / "cross_domain.json", score, SAE, {})
 
 

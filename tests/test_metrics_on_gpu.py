@@ -49,7 +49,7 @@ def test_sparse_probing(problem, device):
     for name, value in there.readings.items():
         # One of 84 test images may lie on a boundary.
         assert value == pytest.approx(here.readings[name], abs=0.013), name
-    assert there.details["estimator"].startswith("torch lbfgs")
+    assert there.details["estimator"].startswith("torch L-BFGS")
     assert there.details["not_converged"] == {"one_vs_rest": 0, "multinomial": 0}
 
 

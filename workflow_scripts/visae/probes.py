@@ -79,7 +79,7 @@ def fit_probe(x_nd, labels, estimator="lbfgs", max_iter=500, device="cpu", start
             start=None if start is None else _independent_rows(start),
             device=device,
         )
-        name = lbfgs_name(max_iter)
+        name = lbfgs_name(max_iter, device)
         if classes.size == 2:
             coef, intercept = np.vstack([0 * coef, coef]), np.append(0 * intercept, intercept)
     else:
@@ -118,9 +118,9 @@ def read_probe(path):
         )
 
 
-def lbfgs_name(max_iter):
+def lbfgs_name(max_iter, device):
     """How results name the solver."""
-    return f"L-BFGS (C 1, max_iter {max_iter})"
+    return f"{'SciPy' if device == 'cpu' else 'torch'} L-BFGS (C 1, max_iter {max_iter})"
 
 
 def lbfgs_tolerance(n_classes):

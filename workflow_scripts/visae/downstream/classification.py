@@ -90,7 +90,7 @@ def _lbfgs(train_fn, test_fm, targets, classes, device, seed):
     logits_mc = read_codes(test_fm).T @ coef.T + intercept
     if classes == 2:  # one regression of the second class against the first
         logits_mc = np.hstack([np.zeros_like(logits_mc), logits_mc])
-    details = {"estimator": lbfgs_name(MAX_ITER), "converged": converged}
+    details = {"estimator": lbfgs_name(MAX_ITER, device), "converged": converged}
     return logits_mc.argmax(axis=1), details
 
 
