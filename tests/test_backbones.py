@@ -139,6 +139,21 @@ def test_a_shuffle_between_blocks_is_refused():
         check_backbone(backbone, 2)
 
 
+def test_a_few_very_long_tokens_do_not_hide_where_things_are():
+    backbone = build_backbone(small_spec("timm", image_size=64))
+
+    def lengthen(_module, _arguments, output):
+        """Two tokens of each image, other ones in each, 50 times as long."""
+        output = output.clone()
+        for number, image in enumerate(output):
+            places = 1 + torch.randperm(64, generator=torch.Generator().manual_seed(number))[:2]
+            image[places] = 50 * output[number, places]
+        return output
+
+    backbone.blocks[2].register_forward_hook(lengthen)
+    check_backbone(backbone, 2)
+
+
 def test_a_column_major_backbone_is_refused():
     backbone = build_backbone(small_spec("timm"))
     run = backbone.run

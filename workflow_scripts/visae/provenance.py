@@ -9,7 +9,7 @@ from pathlib import Path
 from visae.errors import UserError
 from visae.files import read_json
 
-PACKAGES = ("h5py", "numpy", "scikit-learn", "scipy", "snakemake", "torch")
+PACKAGES = ("h5py", "numba", "numpy", "scipy", "snakemake", "torch")
 
 
 def provenance(code, inputs, settings):

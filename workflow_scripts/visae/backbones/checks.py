@@ -47,7 +47,8 @@ def check_backbone(backbone, layer, precision="float32"):
             "it draws random numbers in its forward pass and needs a loader that stops this",
         )
     check_raster_order(backbone)
-    found = places_found(first[1:] - first[0], covered_bp)
+    seen_bpd = directions(first)
+    found = places_found(seen_bpd[1:] - seen_bpd[0], covered_bp)
     if found < LEAST_PLACES_FOUND:
         raise _failure(
             backbone,
@@ -57,13 +58,22 @@ def check_backbone(backbone, layer, precision="float32"):
         )
 
 
+def directions(tokens_bpd):
+    """Tokens as unit vectors from their common mean, float64.
+
+    Some ViTs keep a few tokens many times as long as the others, and not in fixed places; as unit
+    vectors these say no more of where something is than any other token.
+    """
+    tokens_bpd = tokens_bpd.double()
+    return torch.nn.functional.normalize(tokens_bpd - tokens_bpd.mean(dim=(0, 1)), dim=2)
+
+
 def places_found(changes_spd, covered_sp):
     """Share of squares whose own patches stand out most, of all squares' patches, by their tokens.
 
     changes_spd: how each square changes the tokens [S, P, D]. covered_sp: bool [S, P], the patches
     under each square. A place stands out by how far its mean change is from that of all patches.
     """
-    changes_spd = changes_spd.double()
     apart_spd = changes_spd - changes_spd.mean(dim=1, keepdim=True)
     weights_tp = torch.from_numpy(covered_sp / covered_sp.sum(axis=1, keepdims=True))
     weights_tp = weights_tp.to(apart_spd)
