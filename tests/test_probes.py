@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import threadpoolctl
 import torch
 from metric_fixtures import tight_probe
 
@@ -144,6 +145,12 @@ def test_more_features_than_images_have_the_same_probe(classes, offset, monkeypa
     assert fit_probe(x, labels, max_iter=1).converged is False
     monkeypatch.setattr(logistic_regression, "_EIGENVECTORS", 0)  # along the features themselves
     np.testing.assert_allclose(fit_probe(x, labels).coef, probe.coef, rtol=0, atol=8e-3)
+
+
+def test_a_fit_leaves_the_threads_of_blas_as_they_were(classification):
+    before = [pool["num_threads"] for pool in threadpoolctl.threadpool_info()]
+    fit_probe(*classification)
+    assert [pool["num_threads"] for pool in threadpoolctl.threadpool_info()] == before
 
 
 def test_probes_without_convergence_say_so(classification):

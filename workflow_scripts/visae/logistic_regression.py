@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import scipy.linalg
 import scipy.optimize
+from threadpoolctl import ThreadpoolController
 
 # Most rows of a matrix of squares whose eigenvectors are looked for, for the 32·n² bytes it takes.
 _EIGENVECTORS = 8192
@@ -183,17 +184,30 @@ def _lbfgs(axes, mean_loss, weights_cr, intercept_c, max_iter, tolerance):
     loss_and_gradient(start.ravel())
     if is_optimum():
         return weights_cr, intercept_c, True
-    result = scipy.optimize.minimize(
-        loss_and_gradient,
-        start.ravel(),
-        jac=True,
-        method="L-BFGS-B",
-        callback=stop_at_optimum,
-        options={"maxiter": max_iter, "maxls": 50, "gtol": 0, "ftol": _RESOLUTION},
-    )
+    with _blas_of_scipy().limit(limits=1):
+        result = scipy.optimize.minimize(
+            loss_and_gradient,
+            start.ravel(),
+            jac=True,
+            method="L-BFGS-B",
+            callback=stop_at_optimum,
+            options={"maxiter": max_iter, "maxls": 50, "gtol": 0, "ftol": _RESOLUTION},
+        )
     found = result.x.reshape(rows, width + 1)
     # 99: the callback stopped it.
     return found[:, :-1], found[:, -1] * axes.intercept_length, result.status in (0, 99)
+
+
+@functools.cache
+def _blas_of_scipy():
+    """SciPy's own BLAS, where NumPy has another: a ThreadpoolController of it, else of nothing.
+
+    The wheels bring one each. Each one's threads wait busily for more to do, and as products are
+    NumPy's and sums of vectors SciPy's, in turn, two sets of threads would take each other's cores.
+    """
+    everything = ThreadpoolController()
+    own = [blas.filepath for blas in everything.lib_controllers if "scipy.libs" in blas.filepath]
+    return everything.select(filepath=own)
 
 
 def _multinomial_loss(targets, logits_nc):
