@@ -21,8 +21,8 @@ class Problem(NamedTuple):
 
 
 PROBLEMS = [
-    Problem("the demo's raw features", 432, 96, 54),
-    Problem("the demo's codes elsewhere", 270, 768, 27),
+    Problem("as the demo's raw features", 432, 96, 54),
+    Problem("as the demo's codes elsewhere", 270, 768, 27),
     Problem("raw features, 100 classes", 3000, 768, 100),
     Problem("codes of few images", 1000, 4096, 50),
     Problem("one class of 50 against the rest", 20_000, 128, 2),
