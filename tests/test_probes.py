@@ -147,10 +147,25 @@ def test_more_features_than_images_have_the_same_probe(classes, offset, monkeypa
     np.testing.assert_allclose(fit_probe(x, labels).coef, probe.coef, rtol=0, atol=8e-3)
 
 
-def test_a_fit_leaves_the_threads_of_blas_as_they_were(classification):
-    before = [pool["num_threads"] for pool in threadpoolctl.threadpool_info()]
-    fit_probe(*classification)
-    assert [pool["num_threads"] for pool in threadpoolctl.threadpool_info()] == before
+def test_blas_of_scipy_keeps_to_one_thread_while_it_minimises(classification, monkeypatch):
+    def threads():
+        pools = threadpoolctl.threadpool_info()
+        return {p["filepath"]: p["num_threads"] for p in pools if p["internal_api"] == "openblas"}
+
+    minimise, during = logistic_regression.scipy.optimize.minimize, []
+
+    def watched(*arguments, **settings):
+        during.append(threads())
+        return minimise(*arguments, **settings)
+
+    monkeypatch.setattr(logistic_regression.scipy.optimize, "minimize", watched)
+    with threadpoolctl.threadpool_limits(2):
+        before = threads()
+        fit_probe(*classification)
+        assert threads() == before
+    assert set(before.values()) == {2}
+    assert during == [{path: 1 if "scipy.libs" in path else 2 for path in before}]
+    assert set(during[0].values()) == {1, 2}
 
 
 def test_probes_without_convergence_say_so(classification):

@@ -83,7 +83,7 @@ def _axes(x_nd, rows):
     """The features' own axes, or those in which the loss of several classes is rounder.
 
     The curvature along the principal axis of variance s is about s / C + 1; in units of its root,
-    L-BFGS takes a third to a half of the iterations. One class against another takes more, if
+    L-BFGS takes a third to two thirds of the iterations. One class against another takes more, if
     anything, and keeps its lengths; it is turned only where the images span fewer axes.
     """
     images, features = x_nd.shape

@@ -77,6 +77,18 @@ def map_moran(patches, values, padded, neighbours, variance_floor):
     return total * queen / (queen_weights * squares), total * rook / (rook_weights * squares)
 
 
+@njit(nogil=True)
+def add_evaluable(queen, rook, active, minimum_active, moran_sum_2m, moran_images_m):
+    """Add a map's Moran's I (NaN: not evaluable) where it has enough active patches."""
+    if np.isnan(queen):
+        return
+    for m in range(len(minimum_active)):
+        if active >= minimum_active[m]:
+            moran_sum_2m[0, m] += queen
+            moran_sum_2m[1, m] += rook
+            moran_images_m[m] += 1
+
+
 @njit(nogil=True, cache=True)
 def reduce_block(
     product_bnp,
@@ -128,12 +140,9 @@ def reduce_block(
                 neighbours,
                 variance_floor,
             )
-            if not np.isnan(queen):
-                for m in range(len(minimum_active)):
-                    if active >= minimum_active[m]:
-                        moran_sum[0, m, f] += queen
-                        moran_sum[1, m, f] += rook
-                        moran_images[m, f] += 1
+            add_evaluable(
+                queen, rook, active, minimum_active, moran_sum[:, :, f], moran_images[:, f]
+            )
 
 
 @njit(nogil=True, cache=True)
@@ -150,12 +159,9 @@ def moran_of_channels(
         maps_dp = np.ascontiguousarray(x_npd[i].T)
         for d in range(width):
             queen, rook = map_moran(every_patch, maps_dp[d], padded, neighbours, variance_floor)
-            if not np.isnan(queen):
-                for m in range(len(minimum_active)):
-                    if patches >= minimum_active[m]:
-                        moran_sum[0, m, d] += queen
-                        moran_sum[1, m, d] += rook
-                        moran_images[m, d] += 1
+            add_evaluable(
+                queen, rook, patches, minimum_active, moran_sum[:, :, d], moran_images[:, d]
+            )
 
 
 @njit(nogil=True, cache=True, fastmath={"contract"})
