@@ -8,9 +8,18 @@ features. The penalised losses at both solutions, in float64, say which is neare
 """
 
 import argparse
-import os
 import warnings
 from typing import NamedTuple
+
+import numpy as np
+import threadpoolctl
+from sklearn.linear_model import LogisticRegression
+from timing import best_times
+
+from visae.logistic_regression import solve
+from visae.probes import lbfgs_tolerance
+
+MAX_ITER = 1000
 
 
 class Problem(NamedTuple):
@@ -36,68 +45,66 @@ def parsed_arguments():
     return parser.parse_args()
 
 
-def draw(problem, np):
-    """(features float32 [n, D], class numbers [n])."""
+def draw(problem):
+    """(centred features float32 [n, D], class numbers [n], tolerance)."""
     random = np.random.default_rng(0)
     shape = problem.features, problem.features
     mixed = random.normal(size=shape) / np.arange(1, problem.features + 1)[:, None] ** 0.7
     if problem.classes == 2:
         labels = (np.arange(problem.images) % 50 == 0).astype(int)
+        tolerance = 1e-4 * labels.mean()
     else:
         labels = np.arange(problem.images) % problem.classes
+        tolerance = lbfgs_tolerance(problem.classes)
     centres = random.normal(size=(problem.classes, problem.features)) / 4
     noise = random.normal(size=(problem.images, problem.features))
-    return ((centres[labels] + noise) @ mixed).astype(np.float32), labels
+    x_nd = ((centres[labels] + noise) @ mixed).astype(np.float32)
+    return x_nd - x_nd.mean(axis=0), labels, tolerance
+
+
+def by_sklearn(x_nd, labels, tolerance):
+    model = LogisticRegression(C=1.0, max_iter=MAX_ITER, tol=tolerance).fit(x_nd, labels)
+    return model.coef_, model.intercept_
+
+
+def penalised_loss(x_nd, labels, coef, intercept):
+    """The loss that both minimise, in float64."""
+    coef = coef.astype(np.float64)
+    logits = x_nd @ coef.T + intercept
+    if len(coef) == 1:
+        logits = np.hstack([np.zeros_like(logits), logits])
+    own = logits[np.arange(len(labels)), labels]
+    return (np.logaddexp.reduce(logits, axis=1) - own).sum() + (coef**2).sum() / 2
+
+
+def row(problem, rounds):
+    """One line of the table."""
+    x_nd, labels, tolerance = draw(problem)
+    times = best_times(
+        rounds,
+        here=lambda: solve(x_nd, labels, MAX_ITER, tolerance),
+        there=lambda: by_sklearn(x_nd, labels, tolerance),
+    )
+    here, there = times["here"], times["there"]
+    coef, intercept, _ = solve(x_nd, labels, MAX_ITER, tolerance)
+    loss = penalised_loss(x_nd, labels, coef, intercept)
+    excess = penalised_loss(x_nd, labels, *by_sklearn(x_nd, labels, tolerance)) - loss
+    return (
+        f"| {problem.name}: {problem.images:,} / {problem.features:,} / {problem.classes} "
+        f"| {here.seconds:.3f} ({here.cpu_seconds:.3f}) "
+        f"| {there.seconds:.3f} ({there.cpu_seconds:.3f}) "
+        f"| {there.seconds / here.seconds:.1f} | {excess:.0e} of {loss:.0f} |"
+    )
 
 
 def main():
     arguments = parsed_arguments()
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):  # before they are loaded
-        os.environ[name] = str(arguments.threads)
-    import numpy as np
-    from sklearn.linear_model import LogisticRegression
-    from timing import best_times
-
-    from visae.logistic_regression import solve
-    from visae.probes import lbfgs_tolerance
-
-    def penalised_loss(x_nd, labels, coef, intercept):
-        logits = x_nd.astype(np.float64) @ coef.T.astype(np.float64) + intercept
-        if len(coef) == 1:
-            logits = np.hstack([np.zeros_like(logits), logits])
-        own = logits[np.arange(len(labels)), labels]
-        return (np.logaddexp.reduce(logits, axis=1) - own).sum() + (
-            coef.astype(float) ** 2
-        ).sum() / 2
-
+    warnings.simplefilter("ignore")  # that it has not converged: the losses say how far it came
     print("| n / D / C | here, s (CPU) | scikit-learn, s (CPU) | ratio | loss there − here |")
     print("|---|---:|---:|---:|---:|")
-    warnings.simplefilter("ignore")  # that it has not converged: the losses say how far it came
-    for problem in PROBLEMS:
-        x_nd, labels = draw(problem, np)
-        x_nd -= x_nd.mean(axis=0)
-        rarest = np.bincount(labels).min() / len(labels)
-        tolerance = 1e-4 * rarest if problem.classes == 2 else lbfgs_tolerance(problem.classes)
-        found = {}
-
-        def here(x_nd=x_nd, labels=labels, tolerance=tolerance, found=found):
-            found["here"] = solve(x_nd, labels, 1000, tolerance)[:2]
-
-        def there(x_nd=x_nd, labels=labels, tolerance=tolerance, found=found):
-            model = LogisticRegression(C=1.0, max_iter=1000, tol=tolerance).fit(x_nd, labels)
-            found["there"] = model.coef_, model.intercept_
-
-        times = best_times(arguments.rounds, here=here, there=there)
-        ours, theirs = times["here"], times["there"]
-        losses = {name: penalised_loss(x_nd, labels, *solution) for name, solution in found.items()}
-        print(
-            f"| {problem.name}: {problem.images:,} / {problem.features:,} / {problem.classes} "
-            f"| {ours.seconds:.3f} ({ours.cpu_seconds:.3f}) "
-            f"| {theirs.seconds:.3f} ({theirs.cpu_seconds:.3f}) "
-            f"| {theirs.seconds / ours.seconds:.1f} "
-            f"| {losses['there'] - losses['here']:.0e} of {losses['here']:.0f} |",
-            flush=True,
-        )
+    with threadpoolctl.threadpool_limits(arguments.threads):
+        for problem in PROBLEMS:
+            print(row(problem, arguments.rounds), flush=True)
 
 
 if __name__ == "__main__":
