@@ -5,7 +5,7 @@ TABLES = []
 
 rule collect_scores:
     input:
-        scores=score_paths(STUDY.metrics()),
+        scores=lambda wildcards: score_paths(STUDY.metrics()),
     output:
         table="<results>/tables/scores.csv",
     log:

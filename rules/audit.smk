@@ -21,7 +21,6 @@ for batch, backbones in STUDY.audit_batches():
                 for b in backbones
             ],
             saes=[f"<results>/saes/{place}/model.safetensors" for place in places],
-            configs=[f"<results>/saes/{place}/config.yaml" for place in places],
             index=f"<results>/index/{STUDY.evaluation.name}.csv",
             classes=f"<results>/index/{STUDY.evaluation.dataset}/classes.csv",
             images=image_folder(STUDY.evaluation.dataset),

@@ -68,6 +68,11 @@ def sae_paths(names, files):
     return expand(folder, sae=names, file=files)
 
 
+def sae_weights(names):
+    """What stands for the SAEs called `names` as an input: the job that writes these writes all."""
+    return sae_paths(names, ["model.safetensors"])
+
+
 def reduction_paths(names, splits):
     """Reductions of `splits` by the SAEs called `names`, split by split."""
     return [
@@ -239,8 +244,7 @@ def sae_task_inputs(names, tasks):
     return task_inputs(tasks) | {
         "reductions": reduction_paths(names, sae_task_splits(tasks)),
         "scores": expand(folder, sae=names if classified_datasets(tasks) else []),
-        "saes": sae_paths(saes, ["model.safetensors"]),
-        "configs": sae_paths(saes, ["config.yaml"]),
+        "saes": sae_weights(saes),
     }
 
 

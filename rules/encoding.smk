@@ -11,8 +11,7 @@ for sweep in STUDY.units():
                 f"encode_{sweep.name}_{batch}"
             input:
                 caches=cache_paths(splits),
-                saes=sae_paths(names, ["model.safetensors"]),
-                configs=sae_paths(names, ["config.yaml"]),
+                saes=sae_weights(names),
                 training=cache_path(STUDY.training) if sweep.published else [],
             output:
                 reductions=reduction_paths(names, splits),
@@ -38,7 +37,7 @@ for sweep in STUDY.units():
             script:
                 "../workflow_scripts/encode_caches.py"
 
-    for batch, datasets in STUDY.probe_batches(sweep):
+    for batch, datasets in STUDY.ranking_batches(sweep):
 
         rule:
             name:

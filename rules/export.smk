@@ -5,7 +5,9 @@ EXPORT_FILES = ["model.safetensors", "config.json"]
 
 rule export:
     input:
-        [f"{folder}/{file}" for folder in sae_folders("export") for file in EXPORT_FILES],
+        lambda wildcards: [
+            f"{folder}/{file}" for folder in sae_folders("export") for file in EXPORT_FILES
+        ],
     message:
         "All SAEs of the study are exported"
 
@@ -16,8 +18,7 @@ for sweep in STUDY.units():
         name:
             f"export_{sweep.name}"
         input:
-            saes=sae_paths(sweep.sae_names(), ["model.safetensors"]),
-            configs=sae_paths(sweep.sae_names(), ["config.yaml"]),
+            saes=sae_weights(sweep.sae_names()),
         output:
             exported=expand(
                 "<results>/export/{{backbone}}/layer{{layer}}/{sae}/{file}",

@@ -60,8 +60,7 @@ for sweep in STUDY.units():
                 f"stream_saes_{sweep.name}_{batch}"
             input:
                 **stream_inputs(splits),
-                saes=sae_paths(names, ["model.safetensors"]),
-                configs=sae_paths(names, ["config.yaml"]),
+                saes=sae_weights(names),
                 training=cache_path(STUDY.training) if sweep.published else [],
             output:
                 reductions=reduction_paths(names, splits),

@@ -1,17 +1,17 @@
 # What can be asked for by name, besides what a rule makes: a single figure is asked for as
-# `figure_3`, a file by its path.
+# `figure_3`, a file by its path. Long lists are functions, made only where they are asked for.
 
 
 rule saes:
     input:
-        [f"{folder}/{file}" for folder in sae_folders("saes") for file in SAE_FILES],
+        lambda wildcards: [f"{folder}/{f}" for folder in sae_folders("saes") for f in SAE_FILES],
     message:
         "All SAEs of the study are trained"
 
 
 rule metrics:
     input:
-        score_paths(STUDY.metrics()),
+        lambda wildcards: score_paths(STUDY.metrics()),
     message:
         "All SAEs of the study are scored"
 

@@ -143,12 +143,31 @@ def test_coarse_and_fine_cut_the_same_work():
         (fine.extraction_batches(), coarse.extraction_batches()),
         (fine.encoding_batches(), coarse.encoding_batches()),
         (fine.probe_batches(), coarse.probe_batches()),
+        (fine.ranking_batches(fine.main), coarse.ranking_batches(coarse.main)),
         (fine.scoring_batches(fine.main), coarse.scoring_batches(coarse.main)),
     ]
     for of_fine, of_coarse in pairs:
         items = [[item for _, part in batches for item in part] for batches in (of_fine, of_coarse)]
         assert items[0] == items[1]
         assert len(of_coarse) == 1
+
+
+def test_jobs_are_cut_by_data_set_and_by_shard():
+    config = paper_config()
+    config["datasets"]["cub"]["splits"]["train"]["shards"] = 2
+    study = Study(config)
+    names = {name: [split.split for split in part] for name, part in study.extraction_batches()}
+    assert names["imagenet_train"] == ["train"]
+    assert names["cub_train"] == ["train"]
+    assert names["cub_test"] == ["test"]
+    assert names["dtd"] == ["trainval1", "test1"]
+    assert "cub" not in names
+    names = [name for name, _ in study.encoding_batches(study.main)]
+    assert names == ["imagenet_val", "inaturalist", "cub", "dtd"]
+    assert [name for name, _ in study.encoding_batches(study.control)] == ["imagenet_val"]
+    rankings = study.ranking_batches(study.main)
+    assert rankings == [("imagenet", ["imagenet"]), ("cross_domain", ["inaturalist", "cub", "dtd"])]
+    assert study.ranking_batches(study.control) == [("imagenet", ["imagenet"])]
 
 
 def test_control_pairs_each_permuted_backbone_with_its_raster_self():

@@ -32,7 +32,7 @@ def test_paper_does_every_task_once_per_backbone(repository):
     evaluations = {rule for rule in jobs if rule.startswith("evaluate_")}
     assert len(evaluations) == 2 * len(tasks)
     # Patches with masks are read at the main sweep's block only.
-    assert jobs["join_ade20k_training"] == jobs["join_ade20k_validation"] == 5
+    assert jobs["extract_ade20k"] == jobs["join_ade20k"] == 5
     assert not [rule for rule in jobs if rule.startswith("encode") and "ade20k" in rule]
     assert {rule: jobs[rule] for rule in TABLES | FIGURES} == dict.fromkeys(TABLES | FIGURES, 1)
 
@@ -125,11 +125,9 @@ def test_data_set_without_a_cache_is_streamed_for_each_sweep(repository):
     config = paper_config()
     config["datasets"]["inaturalist"]["cache"] = False
     jobs = plan(repository, config=config)
-    for split in ("train_mini", "val"):
-        assert jobs[f"stream_raw_inaturalist_{split}"] == jobs["reduce_raw_cub_test"]
-        for sweep in ("main", "jumprelu", "layer_3"):
-            rule = f"stream_saes_{sweep}_inaturalist_{split}"
-            assert jobs[rule] == jobs[f"encode_{sweep}_cub_test"]
+    assert jobs["stream_raw_inaturalist"] == jobs["reduce_raw_cub"]
+    for sweep in ("main", "jumprelu", "layer_3"):
+        assert jobs[f"stream_saes_{sweep}_inaturalist"] == jobs[f"encode_{sweep}_cub"]
     through_a_cache = ("extract_inat", "join_inat", "encode_main_inat", "reduce_raw_inat")
     assert not [rule for rule in jobs if rule.startswith(through_a_cache)]
 

@@ -26,7 +26,9 @@ def test_whole_paper_is_planned(repository):
     assert jobs["train_layer_3"] == 3
     # Five backbones at block 11, three at block 3, two permuted: 8 training shards each.
     assert jobs["extract_imagenet_train"] == 10 * 8
-    assert jobs["extract_imagenet_val"] == 10 * 2
+    assert jobs["extract_imagenet_val"] == 10
+    # Both splits of a small data set are one job.
+    assert jobs["extract_cub"] == jobs["reduce_raw_cub"] == 8
     assert jobs["join_imagenet_train"] == 10
     assert jobs["score_token_order_localization"] == 2
     assert "score_token_order_absorption" not in jobs
@@ -41,7 +43,7 @@ def test_one_sae_needs_its_backbone_only(repository):
     assert jobs == {
         "index_imagenet": 1,
         "extract_imagenet_train": 8,
-        "extract_imagenet_val": 2,
+        "extract_imagenet_val": 1,
         "join_imagenet_train": 1,
         "join_imagenet_val": 1,
         "train_main": 1,

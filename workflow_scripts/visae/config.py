@@ -13,7 +13,9 @@ SCHEMA = Path(__file__).resolve().parents[2] / "rules" / "schemas" / "config.sch
 
 def load_schema():
     """The config's JSON schema (its descriptions document every key)."""
-    return yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
+    # libyaml, where PyYAML has it, is eight times as fast; every plan reads this file.
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    return yaml.load(SCHEMA.read_text(encoding="utf-8"), loader)
 
 
 def checked(config):

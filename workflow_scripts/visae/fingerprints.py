@@ -59,25 +59,34 @@ def of_loader(loader):
 
 def of_modules(path):
     """Hash of the Python file at `path` and of the `visae` modules it imports, transitively."""
-    seen, waiting = set(), [Path(path).resolve()]
+    seen, waiting = {}, [Path(path).resolve()]
     while waiting:
         module = waiting.pop()
         if module not in seen:
-            seen.add(module)
-            waiting.extend(_imported_modules(module))
-    ordered = sorted(seen)
-    return of_bytes(*(str(p.relative_to(SCRIPTS)).encode() + p.read_bytes() for p in ordered))
+            seen[module], imported = _module(module)
+            waiting.extend(imported)
+    return of_bytes(*(seen[module] for module in sorted(seen)))
 
 
 @functools.cache
-def _imported_modules(path):
-    """The files of the `visae` modules that the file at `path` imports, at any depth of code.
+def _module(path):
+    """(name and content of the file at `path`, the files of the `visae` modules that it imports).
+
+    Read once: the scripts of the workflow have most of their modules in common.
+    """
+    content = path.read_bytes()
+    imported = _imported_modules(content.decode("utf-8"))
+    return str(path.relative_to(SCRIPTS)).encode() + content, imported
+
+
+def _imported_modules(code):
+    """The files of the `visae` modules that `code` imports, at any depth of it.
 
     Found by pattern, because every plan asks this of all modules, and parsing them takes several
     times as long. Whatever looks like an import counts; only files that exist are taken.
     """
     names = set()
-    for module, imported, plain in _IMPORTS.findall(path.read_text(encoding="utf-8")):
+    for module, imported, plain in _IMPORTS.findall(code):
         names.update([module] if module else _NAME.findall(plain))
         names.update(f"{module}.{name}" for name in _NAME.findall(imported))
     files = []

@@ -238,9 +238,9 @@ class Study:
         used = [self.training, self.threshold, *self.encoded_splits(), *(self.segmentation or ())]
         return [split for split in dict.fromkeys(used) if split.cached]
 
-    def encoded_splits(self):
-        """Every split that the SAEs encode: the evaluation split, then those of M6."""
-        pairs = self.cross_domain.values()
+    def encoded_splits(self, sweep=None):
+        """Every split that SAEs encode, or those of one sweep: for scoring, then those of M6."""
+        pairs = self._other_domains(sweep).values()
         return list(dict.fromkeys([self.evaluation, *(split for pair in pairs for split in pair)]))
 
     def probe_splits(self, dataset):
@@ -252,9 +252,13 @@ class Study:
             return self.evaluation, self.evaluation
         return self.cross_domain[dataset]
 
-    def probe_datasets(self):
-        """Every data set on which probes are fitted."""
-        return [self.evaluation.dataset, *self.cross_domain]
+    def probe_datasets(self, sweep=None):
+        """Every data set on which probes are fitted, or those of one sweep."""
+        return [self.evaluation.dataset, *self._other_domains(sweep)]
+
+    def _other_domains(self, sweep):
+        """`cross_domain`, if any sweep (None) or this one is scored on it."""
+        return self.cross_domain if sweep is None or "cross_domain" in sweep.metrics else {}
 
     def metrics(self):
         """The metrics that this config can compute."""
@@ -324,26 +328,34 @@ class Study:
         return [_together(group) for group in groups.values()]
 
     def extraction_batches(self):
-        """[(name, splits), …]: the splits that one extraction job writes."""
-        return self._batches(self.splits())
+        """[(name, splits), …]: the splits that one extraction job writes, or one shard of a split.
+
+        The splits of a data set that are one shard each are small, and are written together.
+        """
+        return self._batches(self.splits(), sharded_apart=True)
 
     def encoding_batches(self, sweep=None):
         """[(name, splits), …]: the caches that one job encodes, or reduces without an SAE."""
-        return self._batches([split for split in self._encoded_by(sweep) if split.cached])
+        return self._batches([split for split in self.encoded_splits(sweep) if split.cached])
 
     def streaming_batches(self, sweep=None):
         """[(name, splits), …]: the same of splits without a cache."""
-        return self._batches([split for split in self._encoded_by(sweep) if not split.cached])
+        return self._batches([split for split in self.encoded_splits(sweep) if not split.cached])
 
-    def _encoded_by(self, sweep):
-        alone = sweep is not None and "cross_domain" not in sweep.metrics
-        return [self.evaluation] if alone else self.encoded_splits()
-
-    def probe_batches(self, sweep=None):
-        """[(name, data sets), …]: the data sets that one job ranks features or fits probes on."""
-        alone = sweep is not None and "cross_domain" not in sweep.metrics
-        datasets = [self.evaluation.dataset] if alone else self.probe_datasets()
+    def probe_batches(self):
+        """[(name, data sets), …]: the data sets that one job fits probes of raw features on."""
+        datasets = self.probe_datasets()
         return [("all", datasets)] if self.coarse else [(name, [name]) for name in datasets]
+
+    def ranking_batches(self, sweep):
+        """[(name, data sets), …]: the data sets that one job ranks a sweep's features on.
+
+        Those of M6 are ranked together, because nothing reads one of them alone.
+        """
+        own, *others = self.probe_datasets(sweep)
+        if self.coarse:
+            return [("all", [own, *others])]
+        return [(own, [own])] + ([("cross_domain", others)] if others else [])
 
     def scoring_batches(self, sweep):
         """[(name, metrics), …]: the metrics that one job scores a sweep's SAEs on."""
@@ -363,10 +375,16 @@ class Study:
         backbones = list(self.main.backbones)
         return [("all", backbones)] if self.coarse else [(name, [name]) for name in backbones]
 
-    def _batches(self, splits):
-        if self.coarse:
-            return [("all", splits)] if splits else []
-        return [(split.name.replace("/", "_"), [split]) for split in splits]
+    def _batches(self, splits, sharded_apart=False):
+        """[(name, splits), …] by data set, or all together in coarse granularity."""
+        groups = {}
+        for split in splits:
+            own = split.name if sharded_apart and split.shards > 1 else split.dataset
+            groups.setdefault("all" if self.coarse else own, []).append(split)
+        return [
+            (name if self.coarse or len(group) > 1 else group[0].name.replace("/", "_"), group)
+            for name, group in groups.items()
+        ]
 
     # ------------------------------------------------------------------ checks
 

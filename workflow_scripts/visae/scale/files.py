@@ -62,7 +62,7 @@ def places(study, geometries):
         place.reduced |= dict.fromkeys(reduced)
 
     for sweep in study.sweeps.values():
-        encoded = encoded_by(study, sweep)
+        encoded = study.encoded_splits(sweep)
         masks = list(study.segmentation or ()) if sweep in study.downstream_sweeps else []
         for backbone, layer in sweep.layers.items():
             splits = [study.training, study.threshold, *encoded, *masks]
@@ -72,12 +72,6 @@ def places(study, geometries):
                 own = study.backbones[evaluator]["layer"]
                 need(evaluator, own, [study.training, study.evaluation], [study.evaluation])
     return list(found.values())
-
-
-def encoded_by(study, sweep):
-    """The splits that the SAEs of a sweep encode."""
-    batches = [*study.encoding_batches(sweep), *study.streaming_batches(sweep)]
-    return [split for _, splits in batches for split in splits]
 
 
 def artefacts(study, geometries, counts):
@@ -151,7 +145,7 @@ def _sae_files(study, sweep, backbone, layer, spec, geometry, counts):
     weights = features * (2 * width * SINGLE + SINGLE + per_feature) + width * SINGLE
     yield Artefact(f"saes/{place}/model.safetensors", "train", *labels, weights)
     minima = _minima(study)
-    for split in encoded_by(study, sweep):
+    for split in study.encoded_splits(sweep):
         images = counts[split.name].images
         moran = 3 * minima * features * DOUBLE if split == study.evaluation else 0
         # codes_max lies in chunks of up to 1024 images, which HDF5 stores whole.
@@ -161,11 +155,10 @@ def _sae_files(study, sweep, backbone, layer, spec, geometry, counts):
         stage = "encode" if split.cached else "stream"
         yield Artefact(f"reductions/{place}/{split.name}.h5", stage, *labels, size)
     ranked = METRICS_OF_RANKINGS & set(sweep.metrics)
-    for _, datasets in study.probe_batches(sweep) if ranked else []:
-        for dataset in datasets:
-            classes = counts[study.probe_splits(dataset)[0].name].classes
-            size = (classes + 1) * min(1024, features) * SINGLE + FILE_BYTES
-            yield Artefact(f"rankings/{place}/{dataset}.h5", "rank", *labels, size)
+    for dataset in study.probe_datasets(sweep) if ranked else []:
+        classes = counts[study.probe_splits(dataset)[0].name].classes
+        size = (classes + 1) * min(1024, features) * SINGLE + FILE_BYTES
+        yield Artefact(f"rankings/{place}/{dataset}.h5", "rank", *labels, size)
 
 
 def _minima(study):

@@ -8,7 +8,7 @@ the heads of downstream tasks.
 from dataclasses import dataclass
 
 from visae.scale import probes
-from visae.scale.files import HALF, artefacts, encoded_by, places
+from visae.scale.files import HALF, artefacts, places
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ def _training(study, geometries, counts, files):
 def _encoding(study, geometries, counts, files):
     for stage in ("encode", "stream"):
         for sweep in study.sweeps.values():
-            splits = [s for s in encoded_by(study, sweep) if s.cached == (stage == "encode")]
+            splits = [s for s in study.encoded_splits(sweep) if s.cached == (stage == "encode")]
             images = sum(counts[split.name].images for split in splits)
             for backbone, layer in sweep.layers.items() if splits else []:
                 geometry, key = geometries[backbone], (stage, backbone, layer, sweep.name)
