@@ -3,9 +3,37 @@
 TABLES = []
 
 
+rule collect_scores_of_sweep:
+    input:
+        scores=lambda wildcards: score_paths(STUDY.metrics(), STUDY.sweeps[wildcards.sweep]),
+    output:
+        table="<results>/tables/scores/{sweep}.csv",
+        origin="<results>/tables/scores/{sweep}.origin.json",
+    log:
+        "<logs>/collect_scores/{sweep}.log",
+    benchmark:
+        "<benchmarks>/collect_scores/{sweep}.tsv"
+    wildcard_constraints:
+        sweep=alternatives(STUDY.sweeps),
+    localrule: True
+    conda:
+        "../envs/analysis.yaml"
+    threads: 1
+    resources:
+        mem_mb=memory(1000),
+        runtime=minutes(10),
+    params:
+        code=code("collect_scores_of_sweep"),
+    message:
+        "Collecting the scores of the sweep {wildcards.sweep} in one tidy table"
+    script:
+        "../workflow_scripts/collect_scores_of_sweep.py"
+
+
 rule collect_scores:
     input:
-        scores=lambda wildcards: score_paths(STUDY.metrics()),
+        tables=scores_of(*STUDY.sweeps.values()),
+        origins=[f"<results>/tables/scores/{sweep}.origin.json" for sweep in STUDY.sweeps],
     output:
         table="<results>/tables/scores.csv",
     log:
@@ -22,33 +50,7 @@ rule collect_scores:
     params:
         code=code("collect_scores"),
     message:
-        "Collecting all scores in one tidy table"
-    script:
-        "../workflow_scripts/collect_scores.py"
-
-
-rule collect_scores_of_sweep:
-    input:
-        scores=lambda wildcards: score_paths(STUDY.metrics(), STUDY.sweeps[wildcards.sweep]),
-    output:
-        table="<results>/tables/scores/{sweep}.csv",
-    log:
-        "<logs>/collect_scores/{sweep}.log",
-    benchmark:
-        "<benchmarks>/collect_scores/{sweep}.tsv"
-    wildcard_constraints:
-        sweep=alternatives(STUDY.sweeps),
-    localrule: True
-    conda:
-        "../envs/analysis.yaml"
-    threads: 1
-    resources:
-        mem_mb=memory(1000),
-        runtime=minutes(10),
-    params:
-        code=code("collect_scores"),
-    message:
-        "Collecting the scores of the sweep {wildcards.sweep} in one tidy table"
+        "Joining the scores of all sweeps in one tidy table"
     script:
         "../workflow_scripts/collect_scores.py"
 

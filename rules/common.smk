@@ -1,6 +1,8 @@
 # What the rules share: the study that the config describes, and small functions of it.
 
+import atexit
 import functools
+import gc
 import os
 import sys
 from pathlib import Path
@@ -19,6 +21,11 @@ try:
     STUDY = Study(config)
 except UserError as error:
     raise WorkflowError(str(error)) from None
+
+
+# At exit Python looks for garbage several times, for half a second after a large plan; not in what is
+# frozen.
+atexit.register(gc.freeze)
 
 
 wildcard_constraints:

@@ -18,7 +18,7 @@ from workflow_fixtures import copy_repository, small_config, snakemake, study_fo
 from visae.cache import ActivationCache
 from visae.errors import UserError
 from visae.files import read_json, write_json
-from visae.provenance import check_comparable
+from visae.provenance import common_origin, read_origin, remarks
 
 PLACE = "dino_small/layer3"
 CACHE = f"results/tiny/activations/{PLACE}/photographs/train.h5"
@@ -283,8 +283,12 @@ def scores(folder, *changes):
     return paths
 
 
+def origin_of(paths):
+    return common_origin({path: read_origin(path) for path in paths})
+
+
 def test_scores_of_one_run_are_comparable(tmp_path):
-    assert check_comparable(scores(tmp_path)) == []
+    assert remarks(origin_of(scores(tmp_path))) == ""
 
 
 @pytest.mark.parametrize(
@@ -302,14 +306,32 @@ def test_scores_of_one_run_are_comparable(tmp_path):
 )
 def test_score_of_other_code_or_data_is_named(number, keys, odd, tmp_path):
     with pytest.raises(UserError, match=f"{number}.json differs from the .* in {odd}"):
-        check_comparable(scores(tmp_path, (number, keys, "other")))
+        origin_of(scores(tmp_path, (number, keys, "other")))
 
 
 def test_scores_of_one_sae_with_other_weights_are_refused(tmp_path):
     with pytest.raises(UserError, match="in the weights of one on clip at block 11"):
-        check_comparable(scores(tmp_path, (0, ("inputs", "sae"), "retrained")))
+        origin_of(scores(tmp_path, (0, ("inputs", "sae"), "retrained")))
 
 
 def test_other_versions_are_said(tmp_path):
-    [remark] = check_comparable(scores(tmp_path, (1, ("versions", "numpy"), "2.5.0")))
-    assert remark == "computed with different versions of numpy: {'2.4.6': 3, '2.5.0': 1}"
+    origin = origin_of(scores(tmp_path, (1, ("versions", "numpy"), "2.5.0")))
+    assert remarks(origin) == (
+        "  computed with different versions of numpy: {'2.4.6': 3, '2.5.0': 1}\n"
+    )
+
+
+def test_sweeps_are_compared_as_single_scores_are(tmp_path):
+    """The origin of parts of a table stands for theirs: of code, data and versions."""
+    usual, updated = (tmp_path / name for name in ("usual", "updated"))
+    for folder in (usual, updated):
+        folder.mkdir()
+    first = origin_of(scores(usual))
+    second = origin_of(scores(updated, (1, ("versions", "numpy"), "2.5.0")))
+    both = common_origin({"main": first, "jumprelu": second})
+    assert both["versions"] == {"numpy": {"2.4.6": 7, "2.5.0": 1}}
+    assert both["same"] == first["same"]
+    other = scores(updated, *((number, ("code", 1), "other") for number in (0, 1, 2)))
+    sweeps = {"main": first, "layer_3": first, "jumprelu": origin_of(other)}
+    with pytest.raises(UserError, match="jumprelu differs from the other 2 in the code of fvu"):
+        common_origin(sweeps)

@@ -116,6 +116,21 @@ def test_scores_come_back_as_written(tmp_path):
     )
 
 
+def test_tables_of_sweeps_join_to_the_table_of_all_scores(tmp_path):
+    content = [
+        score(backbone, 8, k, metric=metric) for backbone in ("mae", "clip") for k in (64, 128)
+        for metric in ("fvu", "localization")
+    ]  # fmt: skip
+    for number in (1, 2, 5):
+        content[number]["sae"] |= {"sweep": "jumprelu", "family": "jumprelu"}
+    paths = write_scores(tmp_path, content)
+    for sweep in ("main", "jumprelu"):
+        mine = [p for p, c in zip(paths, content, strict=True) if c["sae"]["sweep"] == sweep]
+        layout.write(scores.scores_table(mine), tmp_path / f"{sweep}.csv")
+    joined = scores.joined([tmp_path / "main.csv", tmp_path / "jumprelu.csv"])
+    assert layout.as_csv(joined) == layout.as_csv(scores.scores_table(paths))
+
+
 def test_an_unknown_metric_is_named(tmp_path):
     paths = write_scores(tmp_path, [score("clip", 8, 64, metric="sharpness")])
     with pytest.raises(UserError, match=r"0\.json holds the metric 'sharpness'.*known are"):

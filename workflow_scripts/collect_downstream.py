@@ -1,15 +1,16 @@
 """Collect every downstream result of the study in one tidy table."""
 
 from visae.job import run
-from visae.provenance import check_comparable
+from visae.provenance import common_origin, read_origin, remarks
 from visae.tables.downstream import downstream_table
 from visae.tables.layout import write
 
 
 def body(snakemake):
-    remarks = check_comparable(snakemake.input.results)
-    write(downstream_table(snakemake.input.results), snakemake.output.table)
-    return "".join(f"  {remark}\n" for remark in remarks)
+    results = snakemake.input.results
+    origin = common_origin({path: read_origin(path) for path in results})
+    write(downstream_table(results), snakemake.output.table)
+    return remarks(origin)
 
 
 run(body, snakemake)  # noqa: F821

@@ -1,15 +1,16 @@
-"""Collect every score of the study in one tidy table."""
+"""Join the tables of all sweeps, if their scores can be compared, to the table of all scores."""
 
+from visae.files import read_json
 from visae.job import run
-from visae.provenance import check_comparable
+from visae.provenance import common_origin, remarks
 from visae.tables.layout import write
-from visae.tables.scores import scores_table
+from visae.tables.scores import joined
 
 
 def body(snakemake):
-    remarks = check_comparable(snakemake.input.scores)
-    write(scores_table(snakemake.input.scores), snakemake.output.table)
-    return "".join(f"  {remark}\n" for remark in remarks)
+    origin = common_origin({path: read_json(path) for path in snakemake.input.origins})
+    write(joined(snakemake.input.tables), snakemake.output.table)
+    return remarks(origin)
 
 
 run(body, snakemake)  # noqa: F821

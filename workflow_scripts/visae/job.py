@@ -1,5 +1,6 @@
 """Running the body of a rule's script: its log, its line on the terminal, its errors."""
 
+import atexit
 import contextlib
 import os
 import sys
@@ -14,7 +15,7 @@ def run(body, snakemake):
 
     One line on the terminal says what was done and how long it took, or what was wrong. An
     error that is meant for the user is shown as its sentence; the traceback is in the log. Text
-    that `body` returns is shown after the line.
+    that `body` returns is shown after the line. Then the process ends: this does not return.
     """
     terminal = os.fdopen(os.dup(sys.stderr.fileno()), "w", buffering=1)
     log = open(snakemake.log[0], "w", buffering=1)  # noqa: SIM115 (open until the process ends)
@@ -35,3 +36,8 @@ def run(body, snakemake):
             sys.stdout.flush()
         os._exit(1)
     terminal.write(f"✓ {title} ({time.monotonic() - start:.1f} s)\n{shown or ''}")
+    # Python would take torch and the libraries of backbones apart, for up to a second.
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)

@@ -4,7 +4,6 @@ import importlib.metadata
 import json
 import platform
 from collections import Counter
-from pathlib import Path
 
 from visae.errors import UserError
 from visae.files import read_json
@@ -26,42 +25,61 @@ def provenance(code, inputs, settings):
     }
 
 
-def check_comparable(paths):
-    """The versions that scores (or downstream results) differ in, as sentences; empty if none.
+def read_origin(path):
+    """The origin of one score or downstream result: what others in its table must agree in.
 
-    paths: of the JSON documents that one table is made of. Raises UserError when a metric (or
-    task) was computed by different code or with different settings for some of them, or from
-    different activations of the same backbone, or from different weights of the same SAE: such
-    values cannot be compared.
+    A mapping: `same`, from what it is (in words) to its value; `versions`, from package to
+    {version: 1}, which may differ.
     """
-    ways, data, versions = {}, {}, {}
-    for path in map(Path, paths):
-        document = read_json(path)
-        told, source = document["provenance"], document.get("sae") or document["source"]
-        kind = "a backbone's own features" if source["name"] == "raw" else "SAEs"
-        metric = document.get("metric") or document["task"]
-        ways.setdefault(f"the code of {metric} for {kind}", {})[path] = " ".join(told["code"])
-        settings = json.dumps(told["settings"], sort_keys=True)
-        ways.setdefault(f"the settings of {metric} for {kind}", {})[path] = settings
-        place = f"{source['backbone']} at block {source['layer']}"
-        for name, fingerprint in told["inputs"].items():
-            what = f"the weights of {source['name']}" if name == "sae" else name
-            data.setdefault(f"{what} on {place}", {})[path] = fingerprint
-        for package, version in told["versions"].items():
-            versions.setdefault(package, {})[path] = version
-    for what, values in (ways | data).items():
-        if odd := _odd(values):
+    document = read_json(path)
+    told, source = document["provenance"], document.get("sae") or document["source"]
+    kind = "a backbone's own features" if source["name"] == "raw" else "SAEs"
+    metric = document.get("metric") or document["task"]
+    place = f"{source['backbone']} at block {source['layer']}"
+    same = {
+        f"the code of {metric} for {kind}": " ".join(told["code"]),
+        f"the settings of {metric} for {kind}": json.dumps(told["settings"], sort_keys=True),
+    }
+    for name, fingerprint in told["inputs"].items():
+        what = f"the weights of {source['name']}" if name == "sae" else name
+        same[f"{what} on {place}"] = fingerprint
+    return {"same": same, "versions": {p: {v: 1} for p, v in told["versions"].items()}}
+
+
+def common_origin(origins):
+    """The origin of a table, from those of its parts (path → origin).
+
+    Raises UserError when a metric (or task) was computed by different code or with different
+    settings for some of them, or from different activations of the same backbone, or from
+    different weights of the same SAE: such values cannot be compared.
+    """
+    values, versions = {}, {}
+    for path, origin in origins.items():
+        for what, value in origin["same"].items():
+            values.setdefault(what, {})[path] = value
+        for package, counts in origin["versions"].items():
+            versions.setdefault(package, Counter()).update(counts)
+    for what, by_path in values.items():
+        if odd := _odd(by_path):
             raise UserError(
                 f"{odd[0]} {f'and {len(odd) - 1} more differ' if odd[1:] else 'differs'} from the "
-                f"other {len(values) - len(odd)} in {what}, so one table would mix results that "
+                f"other {len(by_path) - len(odd)} in {what}, so one table would mix results that "
                 "cannot be compared: remove the files that are out of date and run the workflow "
                 "again"
             )
-    return [
-        f"computed with different versions of {package}: {dict(Counter(values.values()))}"
-        for package, values in versions.items()
-        if _odd(values)
-    ]
+    return {
+        "same": {what: next(iter(by_path.values())) for what, by_path in values.items()},
+        "versions": {package: dict(counts) for package, counts in versions.items()},
+    }
+
+
+def remarks(origin):
+    """The versions that the parts of a table differ in, one line each; empty if none."""
+    return "".join(
+        f"  computed with different versions of {package}: {counts}\n"
+        for package, counts in origin["versions"].items()
+        if len(counts) > 1
+    )
 
 
 def _odd(values):

@@ -48,7 +48,15 @@ def scores_table(score_files):
     reading may be a count or a spread, so only headlines say whether higher is better; `reason`
     is given where the headline is null.
     """
-    rows = [row for path in score_files for row in _rows(path)]
+    return _in_order([row for path in score_files for row in _rows(path)])
+
+
+def joined(tables):
+    """The tidy table of all rows of some `tables/scores/{sweep}.csv`, in the same order."""
+    return _in_order(read_scores(tables))
+
+
+def _in_order(rows):
     metrics = list(METRIC_LABELS)
     rows.sort(
         key=lambda row: (

@@ -1,0 +1,18 @@
+"""Collect every score of a sweep in one tidy table, and what all of them have in common."""
+
+from visae.files import write_json
+from visae.job import run
+from visae.provenance import common_origin, read_origin, remarks
+from visae.tables.layout import write
+from visae.tables.scores import scores_table
+
+
+def body(snakemake):
+    scores, output = snakemake.input.scores, snakemake.output
+    origin = common_origin({path: read_origin(path) for path in scores})
+    write(scores_table(scores), output.table)
+    write_json(output.origin, origin)
+    return remarks(origin)
+
+
+run(body, snakemake)  # noqa: F821
