@@ -2,9 +2,9 @@
 # activations themselves are held against (pooled features, Moran's I, probes).
 
 for batch, splits in STUDY.extraction_batches():
-    coarse = len(splits) > 1 or STUDY.coarse
-    [only] = splits if not coarse else [None]
-    shard = "" if coarse else f"-shard-{{shard}}-of-{only.shards:05d}"
+    whole = len(splits) > 1 or STUDY.coarse
+    [only] = splits if not whole else [None]
+    shard = "" if whole else f"-shard-{{shard}}-of-{only.shards:05d}"
 
     rule:
         name:
@@ -16,7 +16,7 @@ for batch, splits in STUDY.extraction_batches():
         output:
             shards=(
                 [path for split in splits for path in shard_paths(split)]
-                if coarse
+                if whole
                 else [
                     f"<results>/activations/{{backbone}}/layer{{layer}}/{only.name}/"
                     f"shard-{{shard}}-of-{only.shards:05d}.h5"

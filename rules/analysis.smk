@@ -48,6 +48,7 @@ rule collect_scores:
         mem_mb=memory(1000),
         runtime=minutes(10),
     params:
+        sweeps=list(STUDY.sweeps),
         code=code("collect_scores"),
     message:
         "Joining the scores of all sweeps in one tidy table"

@@ -23,8 +23,8 @@ except UserError as error:
     raise WorkflowError(str(error)) from None
 
 
-# At exit Python looks for garbage several times, for half a second after a large plan; not in what is
-# frozen.
+# Python looks for garbage several times as it ends, for half a second after a large plan; what is frozen
+# it leaves out.
 atexit.register(gc.freeze)
 
 
@@ -69,7 +69,7 @@ def raw_paths(splits):
     return [f"<results>/reductions/{{backbone}}/layer{{layer}}/raw/{s.name}.h5" for s in splits]
 
 
-def sae_paths(names, files):
+def sae_paths(names, files=SAE_FILES):
     """Files of the SAEs called `names`, with the wildcards backbone and layer."""
     folder = "<results>/saes/{{backbone}}/layer{{layer}}/{sae}/{file}"
     return expand(folder, sae=names, file=files)

@@ -11,7 +11,7 @@ for sweep in STUDY.units():
                 cache=cache_path(STUDY.training),
                 held_out=cache_path(STUDY.threshold),
             output:
-                saes=sae_paths(names, SAE_FILES),
+                saes=sae_paths(names),
             log:
                 f"<logs>/train/{job}-{{backbone}}-layer{{layer}}.log",
             benchmark:
@@ -77,7 +77,7 @@ for sweep in STUDY.units():
                 cache=cache_path(STUDY.training),
                 held_out=cache_path(STUDY.threshold),
             output:
-                saes=sae_paths(sweep.sae_names(), SAE_FILES),
+                saes=sae_paths(sweep.sae_names()),
             log:
                 f"<logs>/import/{sweep.name}-{{backbone}}-layer{{layer}}.log",
             benchmark:

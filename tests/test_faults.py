@@ -322,16 +322,16 @@ def test_other_versions_are_said(tmp_path):
 
 
 def test_sweeps_are_compared_as_single_scores_are(tmp_path):
-    """The origin of parts of a table stands for theirs: of code, data and versions."""
+    """What two sweeps have in common is what all their scores have."""
     usual, updated = (tmp_path / name for name in ("usual", "updated"))
     for folder in (usual, updated):
         folder.mkdir()
     first = origin_of(scores(usual))
     second = origin_of(scores(updated, (1, ("versions", "numpy"), "2.5.0")))
-    both = common_origin({"main": first, "jumprelu": second})
+    both = common_origin({"the sweep main": first, "the sweep jumprelu": second})
     assert both["versions"] == {"numpy": {"2.4.6": 7, "2.5.0": 1}}
     assert both["same"] == first["same"]
     other = scores(updated, *((number, ("code", 1), "other") for number in (0, 1, 2)))
-    sweeps = {"main": first, "layer_3": first, "jumprelu": origin_of(other)}
-    with pytest.raises(UserError, match="jumprelu differs from the other 2 in the code of fvu"):
-        common_origin(sweeps)
+    sweeps = {f"the sweep {name}": first for name in ("main", "layer_3")}
+    with pytest.raises(UserError, match="the sweep other differs from the other 2 in the code of"):
+        common_origin(sweeps | {"the sweep other": origin_of(other)})

@@ -8,7 +8,8 @@ from visae.tables.scores import joined
 
 
 def body(snakemake):
-    origin = common_origin({path: read_json(path) for path in snakemake.input.origins})
+    files = zip(snakemake.params.sweeps, snakemake.input.origins, strict=True)
+    origin = common_origin({f"the sweep {sweep}": read_json(path) for sweep, path in files})
     write(joined(snakemake.input.tables), snakemake.output.table)
     return remarks(origin)
 

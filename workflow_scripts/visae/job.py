@@ -36,8 +36,9 @@ def run(body, snakemake):
             sys.stdout.flush()
         os._exit(1)
     terminal.write(f"✓ {title} ({time.monotonic() - start:.1f} s)\n{shown or ''}")
-    # Python would take torch and the libraries of backbones apart, for up to a second.
+    # Python would take torch and the libraries of backbones apart, which takes up to a second.
     atexit._run_exitfuncs()
-    sys.stdout.flush()
-    sys.stderr.flush()
+    with contextlib.suppress(OSError):
+        sys.stdout.flush()
+        sys.stderr.flush()
     os._exit(0)

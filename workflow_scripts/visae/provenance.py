@@ -47,28 +47,28 @@ def read_origin(path):
 
 
 def common_origin(origins):
-    """The origin of a table, from those of its parts (path → origin).
+    """The origin of a table, from those of its parts (file, or name of a part → origin).
 
     Raises UserError when a metric (or task) was computed by different code or with different
     settings for some of them, or from different activations of the same backbone, or from
     different weights of the same SAE: such values cannot be compared.
     """
     values, versions = {}, {}
-    for path, origin in origins.items():
+    for part, origin in origins.items():
         for what, value in origin["same"].items():
-            values.setdefault(what, {})[path] = value
+            values.setdefault(what, {})[part] = value
         for package, counts in origin["versions"].items():
             versions.setdefault(package, Counter()).update(counts)
-    for what, by_path in values.items():
-        if odd := _odd(by_path):
+    for what, by_part in values.items():
+        if odd := _odd(by_part):
             raise UserError(
                 f"{odd[0]} {f'and {len(odd) - 1} more differ' if odd[1:] else 'differs'} from the "
-                f"other {len(by_path) - len(odd)} in {what}, so one table would mix results that "
-                "cannot be compared: remove the files that are out of date and run the workflow "
-                "again"
+                f"other {len(by_part) - len(odd)} in {what}, so one table would mix results that "
+                "cannot be compared: remove the results that are out of date and run the "
+                "workflow again"
             )
     return {
-        "same": {what: next(iter(by_path.values())) for what, by_path in values.items()},
+        "same": {what: next(iter(by_part.values())) for what, by_part in values.items()},
         "versions": {package: dict(counts) for package, counts in versions.items()},
     }
 
@@ -83,9 +83,9 @@ def remarks(origin):
 
 
 def _odd(values):
-    """The paths whose value is not the most frequent one, in order."""
+    """The parts whose value is not the most frequent one, in order."""
     [(usual, _)] = Counter(values.values()).most_common(1)
-    return [path for path, value in values.items() if value != usual]
+    return [part for part, value in values.items() if value != usual]
 
 
 def _versions():

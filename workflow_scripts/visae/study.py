@@ -257,7 +257,7 @@ class Study:
         return [self.evaluation.dataset, *self._other_domains(sweep)]
 
     def _other_domains(self, sweep):
-        """`cross_domain`, if any sweep (None) or this one is scored on it."""
+        """The data sets of M6; none for a sweep that is not scored on them."""
         return self.cross_domain if sweep is None or "cross_domain" in sweep.metrics else {}
 
     def metrics(self):
@@ -328,9 +328,10 @@ class Study:
         return [_together(group) for group in groups.values()]
 
     def extraction_batches(self):
-        """[(name, splits), …]: the splits that one extraction job writes, or one shard of a split.
+        """[(name, splits), …]: the splits that are extracted and joined together.
 
-        The splits of a data set that are one shard each are small, and are written together.
+        A split of several shards stands alone: each shard is a job. The splits of a data set that
+        are one shard each are one job.
         """
         return self._batches(self.splits(), sharded_apart=True)
 

@@ -57,8 +57,9 @@ def places(study, geometries):
             (backbone, layer), Place(backbone, layer, geometries[backbone], {}, {})
         )
         if study.coarse:
-            cached, reduced = study.splits(), study.encoded_splits()
-        place.cached |= {split: None for split in cached if split.cached}
+            reduced = study.encoded_splits()
+        for _, together in study.extraction_batches():
+            place.cached |= dict.fromkeys(together if set(together) & set(cached) else [])
         place.reduced |= dict.fromkeys(reduced)
 
     for sweep in study.sweeps.values():
