@@ -55,7 +55,7 @@ lint: $(READY)
 	PATH="$(abspath $(BIN)):$$PATH" snakemake --lint --configfile profiles/demo/study.yaml
 
 bench: $(READY)
-	for benchmark in benchmarks/bench_{encoding,extraction,reading,probes,evaluation,training,downstream}.py; do PYTHONPATH=workflow_scripts $(BIN)/python $$benchmark; done
+	for benchmark in benchmarks/bench_{planning,encoding,extraction,reading,probes,evaluation,training,downstream}.py; do PYTHONPATH=workflow_scripts $(BIN)/python $$benchmark; done
 
 clean:
 	rm -rf results/demo results/demo_slurm results/miniature* results/paper_shapes
