@@ -33,7 +33,6 @@ rule collect_scores_of_sweep:
 rule collect_scores:
     input:
         tables=scores_of(*STUDY.sweeps.values()),
-        origins=[f"<results>/tables/scores/{sweep}.origin.json" for sweep in STUDY.sweeps],
     output:
         table="<results>/tables/scores.csv",
     log:
@@ -48,7 +47,6 @@ rule collect_scores:
         mem_mb=memory(1000),
         runtime=minutes(10),
     params:
-        sweeps=list(STUDY.sweeps),
         code=code("collect_scores"),
     message:
         "Joining the scores of all sweeps in one tidy table"

@@ -76,7 +76,7 @@ def sae_paths(names, files=SAE_FILES):
 
 
 def sae_weights(names):
-    """What stands for the SAEs called `names` as an input: the job that writes these writes all."""
+    """The SAEs called `names` as inputs: their weights, since one job writes all files of an SAE."""
     return sae_paths(names, ["model.safetensors"])
 
 

@@ -127,8 +127,15 @@ def test_tables_of_sweeps_join_to_the_table_of_all_scores(tmp_path):
     for sweep in ("main", "jumprelu"):
         mine = [p for p, c in zip(paths, content, strict=True) if c["sae"]["sweep"] == sweep]
         layout.write(scores.scores_table(mine), tmp_path / f"{sweep}.csv")
-    joined = scores.joined([tmp_path / "main.csv", tmp_path / "jumprelu.csv"])
-    assert layout.as_csv(joined) == layout.as_csv(scores.scores_table(paths))
+        origin = {"same": {"the code of fvu for SAEs": "aa"}, "versions": {"numpy": {"2.4.6": 4}}}
+        write_json(tmp_path / f"{sweep}.origin.json", origin)
+    tables = [tmp_path / "main.csv", tmp_path / "jumprelu.csv"]
+    assert layout.as_csv(scores.joined(tables)) == layout.as_csv(scores.scores_table(paths))
+    origin["same"]["the code of fvu for SAEs"] = "bb"
+    write_json(tmp_path / "jumprelu.origin.json", origin)
+    with pytest.raises(UserError, match="the sweep jumprelu differs from the other 1 in the code"):
+        scores.read_scores(tables)
+    assert scores.read_scores(tables[:1])
 
 
 def test_an_unknown_metric_is_named(tmp_path):

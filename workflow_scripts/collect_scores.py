@@ -1,17 +1,15 @@
 """Join the tables of all sweeps, if their scores can be compared, to the table of all scores."""
 
-from visae.files import read_json
 from visae.job import run
-from visae.provenance import common_origin, remarks
+from visae.provenance import remarks
 from visae.tables.layout import write
-from visae.tables.scores import joined
+from visae.tables.scores import joined, origin_of_sweeps
 
 
 def body(snakemake):
-    files = zip(snakemake.params.sweeps, snakemake.input.origins, strict=True)
-    origin = common_origin({f"the sweep {sweep}": read_json(path) for sweep, path in files})
-    write(joined(snakemake.input.tables), snakemake.output.table)
-    return remarks(origin)
+    tables = snakemake.input.tables
+    write(joined(tables), snakemake.output.table)
+    return remarks(origin_of_sweeps(tables))
 
 
 run(body, snakemake)  # noqa: F821

@@ -6,9 +6,11 @@ is printed can be traced to one line of one file.
 
 import csv
 import os
+from pathlib import Path
 
 from visae.errors import UserError
 from visae.files import read_json
+from visae.provenance import common_origin
 from visae.tables.layout import Column, Table, read_sparsity
 
 HEADLINE = "headline"
@@ -110,12 +112,28 @@ def _rows(path):
 
 
 def read_scores(paths):
-    """The rows of a `tables/scores.csv`, or of several such, equal to those that were written."""
+    """The rows of a `tables/scores.csv`, or of several sweeps' tables, equal to what was written.
+
+    Raises UserError where the scores of the sweeps cannot be compared (`common_origin`).
+    """
+    paths = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
+    if len(paths) > 1:
+        origin_of_sweeps(paths)
     rows = []
-    for path in [paths] if isinstance(paths, str | os.PathLike) else paths:
+    for path in paths:
         with open(path, newline="", encoding="utf-8") as handle:
             rows += [_typed(row) for row in csv.DictReader(handle)]
     return rows
+
+
+def origin_of_sweeps(tables):
+    """What the scores of some `tables/scores/{sweep}.csv` have in common, from beside them."""
+    return common_origin(
+        {
+            f"the sweep {Path(path).stem}": read_json(Path(path).with_suffix(".origin.json"))
+            for path in tables
+        }
+    )
 
 
 def headlines(rows, metric, sweep, without=()):
