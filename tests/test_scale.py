@@ -19,7 +19,7 @@ from workflow_fixtures import copy_repository, snakemake, write_study
 from visae import disk, geometry, plan
 from visae.errors import UserError
 from visae.images.index import ClassRecord, ImageRecord, build_index, spread
-from visae.scale.files import artefacts, resume_sizes
+from visae.scale.files import artefacts, places, resume_sizes
 from visae.scale.images import Count, count_images
 from visae.scale.work import Stage, stages
 from visae.study import Study
@@ -292,6 +292,25 @@ def test_tables_and_figures_are_not_counted():
 )
 def test_readable(count, text):
     assert disk.readable(count) == text
+
+
+@pytest.mark.parametrize(
+    "shards,written", [(1, ["train", "held_out", "val"]), (2, ["train", "val"])]
+)
+def test_splits_that_are_extracted_together_are_counted_together(shards, written):
+    """An evaluator needs two splits of three; one job writes all three where each is one shard."""
+    config = paper_config()
+    names = ("train", "held_out", "val")
+    config["datasets"]["imagenet"]["splits"] = {name: {"shards": shards} for name in names}
+    config["training"]["threshold_split"] = "held_out"
+    config["sweeps"] = {"main": config["sweeps"]["main"] | {"backbones": ["mae"]}}
+    config["downstream"] = None
+    study = Study(config)
+    found = places(study, geometry.known(study.backbones, shipped()))
+    [evaluator] = [place for place in found if place.backbone == "clip"]
+    assert sorted(split.split for split in evaluator.cached) == sorted(written)
+    [batch] = [part for _, part in study.extraction_batches() if study.evaluation in part]
+    assert len(batch) == (3 if shards == 1 else 1)
 
 
 # ---------------------------------------------------------------- as a user meets it
