@@ -19,16 +19,7 @@ from pathlib import Path
 import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
-PARTS = (
-    "Snakefile",
-    "config.yaml",
-    "rules",
-    "report",
-    "envs",
-    "workflow_scripts",
-    "resources",
-    "docs",
-)
+NO_PART_OF_IT = shutil.ignore_patterns(".*", "results", "data")
 
 PLAN = [sys.executable, "-m", "snakemake", "-n"]
 COMMANDS = {
@@ -45,11 +36,7 @@ def parsed_arguments():
 
 
 def copy_repository(folder):
-    for part in PARTS:
-        if (ROOT / part).is_dir():
-            shutil.copytree(ROOT / part, folder / part)
-        else:
-            shutil.copy2(ROOT / part, folder / part)
+    shutil.copytree(ROOT, folder, ignore=NO_PART_OF_IT, dirs_exist_ok=True)
     for entry in yaml.safe_load((ROOT / "config.yaml").read_text())["datasets"].values():
         (folder / entry["root"]).mkdir(parents=True)
 

@@ -23,8 +23,8 @@ except UserError as error:
     raise WorkflowError(str(error)) from None
 
 
-# Python looks for garbage several times as it ends, for half a second after a large plan; what is frozen
-# it leaves out.
+# As it ends, Python looks for garbage several times, half a second long after a large plan; what is
+# frozen it leaves out.
 atexit.register(gc.freeze)
 
 
