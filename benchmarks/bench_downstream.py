@@ -50,7 +50,7 @@ def halves(labels):
 
 def cub_raw(share):
     """CUB-200: 5,994 images × 768 × 200 classes, lbfgs."""
-    from visae.probes import fit_probe
+    from visae.probing.multinomial import fit_probe
 
     x, labels = features(int(5994 * share), 768, 200)
     return lambda threads: f"converged: {fit_probe(x, labels).converged}"
@@ -58,7 +58,7 @@ def cub_raw(share):
 
 def inaturalist_raw(share):
     """iNaturalist, one image per class: 10,000 × 192 × 10,000 classes, Adam, 50 epochs."""
-    from visae import probes
+    from visae.probing import multinomial as probes
 
     probes.EPOCHS = round(probes.EPOCHS * share)
     x, labels = features(10_000, 192, 10_000)
@@ -72,7 +72,7 @@ def inaturalist_raw(share):
 
 def cub_codes(share):
     """CUB-200, all 12,288 codes at 8 %: 5,994 training images, lbfgs on sparse rows."""
-    from visae.downstream.classification import classify_by_codes
+    from visae.evals.classification.compute import classify_by_codes
 
     codes_fn, labels = codes(2 * int(5994 * share), 12_288, 200, 0.08)
     train = halves(labels)
@@ -82,7 +82,7 @@ def cub_codes(share):
 
 def retrieval_dense(share):
     """Retrieval among 10,000 images, 768 features."""
-    from visae.downstream.retrieval import retrieve
+    from visae.evals.retrieval.compute import retrieve
 
     x, labels = features(int(10_000 * share), 768, 1000)
     return lambda threads: f"R@1 {retrieve(x, labels).value:.4f}"
@@ -90,7 +90,7 @@ def retrieval_dense(share):
 
 def retrieval_codes(share, density=0.05):
     """Retrieval among 10,000 images, 12,288 codes at 5 %: sparse products."""
-    from visae.downstream.retrieval import retrieve_by_codes
+    from visae.evals.retrieval.compute import retrieve_by_codes
 
     codes_fn, labels = codes(int(10_000 * share), 12_288, 100, density)
     return lambda threads: f"R@1 {retrieve_by_codes(codes_fn, labels, threads=threads).value:.4f}"
@@ -98,7 +98,7 @@ def retrieval_codes(share, density=0.05):
 
 def retrieval_codes_dense(share):
     """The same by dense products."""
-    from visae.downstream import codes as module
+    from visae.evals import sparse_codes as module
 
     module.DENSE_ADVANTAGE = np.inf
     return retrieval_codes(share)
@@ -108,8 +108,8 @@ def segmentation(share):
     """Segmentation, 200 + 50 images × 196 patches, 6,144 codes, two heads, 10 epochs."""
     import torch
 
-    from visae.cache import ActivationCache, CacheInfo, ShardWriter, join_shards
-    from visae.downstream.segmentation import LabelledPatches, segment_sae
+    from visae.activations.cache import ActivationCache, CacheInfo, ShardWriter, join_shards
+    from visae.evals.segmentation.compute import LabelledPatches, segment_sae
     from visae.sae.model import SparseAutoencoder
 
     random = np.random.default_rng(0)

@@ -17,13 +17,13 @@ import torch
 from synthetic import FLOOR_IMAGES, floor_product, noise, read_everything, tied_sae, write_cache
 from timing import best_times, peak_megabytes
 
-from visae.cache import ActivationCache
-from visae.encoding import encode_cache
-from visae.moran import Neighbours
-from visae.reductions import SaeReductions
-from visae.sparse_kernels import ActiveCodes, decode, reduce_block, sliced
-from visae.unit_encoders import SparseEncoder
-from visae.units import image_units
+from visae.activations.cache import ActivationCache
+from visae.encoding.encoders import SparseEncoder
+from visae.encoding.kernels import ActiveCodes, decode, reduce_block, sliced
+from visae.encoding.moran import Neighbours
+from visae.encoding.reductions import SaeReductions
+from visae.encoding.sae_pass import encode_cache
+from visae.encoding.units import image_units
 
 MINIMUM_ACTIVE, VARIANCE_FLOOR = (1, 5, 20), 1e-8
 

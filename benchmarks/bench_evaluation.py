@@ -19,20 +19,21 @@ import torch
 from synthetic import PlantedImages, floor_product, read_everything, tied_sae, write_cache
 from timing import Timing, clock, peak_megabytes, total
 
-from visae.auc import average_precision, roc_auc
-from visae.cache import ActivationCache
-from visae.encoding import encode_cache
-from visae.metrics import cross_domain, preservation
-from visae.metrics.sparse_probing import BUDGETS, accuracy_curve, class_areas, eligible_rows
-from visae.probes import write_probe
-from visae.rankings import gather_ranked, rank_features, write_rankings
-from visae.raw_pass import reduce_raw
-from visae.reductions import RawReductions, SaeReductions
+from visae.activations.cache import ActivationCache
+from visae.base.workers import Workers
+from visae.encoding.raw_pass import reduce_raw
+from visae.encoding.reductions import RawReductions, SaeReductions
+from visae.encoding.sae_pass import encode_cache
+from visae.evals.cross_domain import compute as cross_domain
+from visae.evals.inputs import Source, score_sae
+from visae.evals.preservation import compute as preservation
+from visae.evals.sparse_probing.compute import BUDGETS, accuracy_curve, class_areas, eligible_rows
+from visae.probing.auc import average_precision, roc_auc
+from visae.probing.multinomial import write_probe
+from visae.probing.rankings import gather_ranked, rank_features, write_rankings
+from visae.probing.siblings import read_sibling_groups
+from visae.probing.splits import read_split, stratified_split, write_split
 from visae.sae.checkpoint import load_sae, save_sae
-from visae.scoring import Source, score_sae
-from visae.siblings import read_sibling_groups
-from visae.splits import read_split, stratified_split, write_split
-from visae.workers import Workers
 
 EVALUATION, TRAIN, TEST = "images/val", "domain/train", "domain/test"
 QUARTER = "images/quarter"

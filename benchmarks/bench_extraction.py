@@ -17,8 +17,8 @@ import torch
 from PIL import Image
 from timing import best_times
 
+from visae.activations.extraction import ShardJob, extract
 from visae.backbones import BackboneSpec, build_backbone
-from visae.extraction import ShardJob, extract
 from visae.images.decoding import load_image
 from visae.images.index import ClassRecord, ImageRecord, build_index
 

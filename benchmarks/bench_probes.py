@@ -16,8 +16,8 @@ import threadpoolctl
 from sklearn.linear_model import LogisticRegression
 from timing import best_times
 
-from visae.logistic_regression import solve
-from visae.probes import lbfgs_tolerance
+from visae.probing.logistic_regression import solve
+from visae.probing.multinomial import lbfgs_tolerance
 
 MAX_ITER = 1000
 

@@ -23,8 +23,8 @@ import numpy as np
 import torch
 from timing import best_times
 
-from visae.cache import ActivationCache, CacheInfo, ShardWriter, join_shards
-from visae.tokens import TokenStream
+from visae.activations.cache import ActivationCache, CacheInfo, ShardWriter, join_shards
+from visae.activations.tokens import TokenStream
 
 CHUNK_IMAGES, SEED = 64, 42
 

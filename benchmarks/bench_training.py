@@ -14,7 +14,7 @@ import time
 
 import torch
 
-from visae.sae.batchtopk import BatchTopK
+from visae.sae.families.batchtopk.trainer import BatchTopK
 from visae.sae.specs import SaeSpec, TrainingSettings
 from visae.sae.trainer import normalise_rows
 

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import torch
 
-from visae.cache import CacheInfo, ShardWriter, join_shards
+from visae.activations.cache import CacheInfo, ShardWriter, join_shards
 from visae.sae.model import SparseAutoencoder
 
 FLOOR_IMAGES = 16

@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from visae.cache import ActivationCache, CacheInfo, ShardWriter, join_shards
-from visae.downstream.codes import inner_products, read_codes
-from visae.encoding import encode_cache
-from visae.rankings import rank_features
-from visae.raw_pass import reduce_raw
-from visae.reductions import SaeReductions
+from visae.activations.cache import ActivationCache, CacheInfo, ShardWriter, join_shards
+from visae.encoding.raw_pass import reduce_raw
+from visae.encoding.reductions import SaeReductions
+from visae.encoding.sae_pass import encode_cache
+from visae.evals.sparse_codes import inner_products, read_codes
+from visae.probing.rankings import rank_features
 from visae.sae.checkpoint import load_sae
 from visae.sae.specs import SaeSpec, TrainingSettings
 from visae.sae.training import train_and_save

@@ -11,11 +11,11 @@ from snakemake.exceptions import WorkflowError
 
 sys.path.insert(0, str(Path(workflow.basedir) / "workflow_scripts"))
 
-from visae import fingerprints
-from visae.errors import UserError
-from visae.sae.hub import on_hub
+from visae.base import fingerprints
+from visae.base.errors import UserError
+from visae.sae.exchange.hub import on_hub
 from visae.sae.specs import SaeSpec
-from visae.study import Study
+from visae.study.study import Study
 
 try:
     STUDY = Study(config)

@@ -39,7 +39,7 @@ rule plan:
 
 # Not called in a dry run, which need not pay for the imports either.
 onstart:
-    from visae.disk import check_run
+    from visae.plan.disk import check_run
 
     try:
         note = check_run(

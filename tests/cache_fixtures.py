@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from visae.cache import CacheInfo, ShardWriter, join_shards, shard_bounds
+from visae.activations.cache import CacheInfo, ShardWriter, join_shards, shard_bounds
 
 
 def cache_info(**changes):

@@ -9,14 +9,14 @@ from PIL import Image
 from study_fixtures import ROOT
 from workflow_fixtures import tiny_config
 
-from visae.files import write_json, write_text
+from visae.base.files import write_json, write_text
+from visae.encoding.reductions import SaeUnit, half_codes, write_sae_reductions
+from visae.evals.localization.compute import localization
+from visae.evals.provenance import provenance
+from visae.evals.results import write_score
 from visae.images.index import ClassRecord, ImageRecord, build_index, write_classes, write_images
-from visae.metrics.localization import localization
-from visae.provenance import provenance
-from visae.reductions import SaeUnit, half_codes, write_sae_reductions
 from visae.report.page import Sources, build
-from visae.scores import write_score
-from visae.study import Study
+from visae.study.study import Study
 from visae.tables import paper
 from visae.tables.layout import Column, Table, write
 from visae.tables.scores import read_scores, scores_table

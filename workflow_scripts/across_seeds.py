@@ -1,7 +1,7 @@
 """Draw what stays and what changes when the backbones are pretrained again with other seeds."""
 
+from visae.base.job import run
 from visae.figures import across_seeds, style
-from visae.job import run
 from visae.tables.replicates import read_studies, replicate_means, replicates
 from visae.tables.scores import METRIC_LABELS
 

@@ -2,15 +2,15 @@
 
 from pathlib import Path
 
-from visae.cache import ActivationCache
-from visae.examples import write_examples
+from visae.activations.cache import ActivationCache
+from visae.audit.choice import audit_features
+from visae.audit.examples import write_examples
+from visae.audit.patch_maps import feature_examples
+from visae.base.job import run
+from visae.encoding.reductions import SaeReductions
+from visae.evals.results import read_arrays
 from visae.images.index import read_index
-from visae.job import run
-from visae.patch_maps import feature_examples
-from visae.reductions import SaeReductions
 from visae.sae.checkpoint import check_fits, load_sae
-from visae.scores import read_arrays
-from visae.tables.audit import audit_features
 
 
 def body(snakemake):

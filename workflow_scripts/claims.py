@@ -1,9 +1,9 @@
 """Judge every claim of the paper on this run."""
 
+from visae.base.files import write_text
+from visae.base.job import run
 from visae.claims.evidence import read_run
 from visae.claims.verdicts import claims_page, read_claims, verdict_table
-from visae.files import write_text
-from visae.job import run
 from visae.tables.layout import write
 
 

@@ -1,6 +1,6 @@
 """What all codes of an SAE achieve on the downstream tasks, relative to raw features."""
 
-from visae.job import run
+from visae.base.job import run
 from visae.tables.downstream import codes_lift, read_downstream
 from visae.tables.layout import write
 

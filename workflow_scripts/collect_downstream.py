@@ -1,7 +1,7 @@
 """Collect every downstream result of the study in one tidy table."""
 
-from visae.job import run
-from visae.provenance import common_origin, read_origin, remarks
+from visae.base.job import run
+from visae.evals.provenance import common_origin, read_origin, remarks
 from visae.tables.downstream import downstream_table
 from visae.tables.layout import write
 

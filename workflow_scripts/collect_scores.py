@@ -1,7 +1,7 @@
 """Join the tables of all sweeps, if their scores can be compared, to the table of all scores."""
 
-from visae.job import run
-from visae.provenance import remarks
+from visae.base.job import run
+from visae.evals.provenance import remarks
 from visae.tables.layout import write
 from visae.tables.scores import joined, origin_of_sweeps
 

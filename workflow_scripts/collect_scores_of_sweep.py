@@ -1,8 +1,8 @@
 """Collect every score of a sweep in one tidy table, and what all of them have in common."""
 
-from visae.files import write_json
-from visae.job import run
-from visae.provenance import common_origin, read_origin, remarks
+from visae.base.files import write_json
+from visae.base.job import run
+from visae.evals.provenance import common_origin, read_origin, remarks
 from visae.tables.layout import write
 from visae.tables.scores import scores_table
 

@@ -1,6 +1,6 @@
 """Every metric against every downstream task: rank correlations over backbones."""
 
-from visae.job import run
+from visae.base.job import run
 from visae.tables.correlations import correlations
 from visae.tables.downstream import read_downstream
 from visae.tables.layout import write

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from visae.cache import ActivationCache, read_statistics
-from visae.devices import take_device
-from visae.encoding import encode_cache
-from visae.job import run
+from visae.activations.cache import ActivationCache, read_statistics
+from visae.base.devices import take_device
+from visae.base.job import run
+from visae.encoding.sae_pass import encode_cache
 from visae.sae.checkpoint import check_fits, load_sae
 
 

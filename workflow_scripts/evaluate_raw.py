@@ -1,10 +1,10 @@
 """Do downstream tasks with a backbone's own features: one JSON document per task."""
 
-from visae.devices import take_device
-from visae.downstream.evaluation import Files, evaluate_raw, open_patches, settings_of
-from visae.downstream.results import source, write_result
-from visae.job import run
-from visae.provenance import provenance
+from visae.base.devices import take_device
+from visae.base.job import run
+from visae.evals.provenance import provenance
+from visae.evals.task_inputs import Files, evaluate_raw, open_patches, settings_of
+from visae.evals.task_results import source, write_result
 
 
 def body(snakemake):

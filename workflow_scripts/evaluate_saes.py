@@ -3,11 +3,11 @@
 from itertools import product
 from pathlib import Path
 
-from visae.devices import take_device
-from visae.downstream.evaluation import Files, evaluate_sae, open_patches, settings_of
-from visae.downstream.results import source, write_result
-from visae.job import run
-from visae.provenance import provenance
+from visae.base.devices import take_device
+from visae.base.job import run
+from visae.evals.provenance import provenance
+from visae.evals.task_inputs import Files, evaluate_sae, open_patches, settings_of
+from visae.evals.task_results import source, write_result
 from visae.sae.specs import SaeSpec
 
 

@@ -1,7 +1,7 @@
 """Draw M5 of every backbone in every evaluator's space."""
 
+from visae.base.job import run
 from visae.figures import evaluators, style
-from visae.job import run
 from visae.tables.evaluators import monosemanticity_by_evaluator
 from visae.tables.scores import scores_table
 

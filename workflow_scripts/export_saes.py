@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from visae.job import run
-from visae.sae.export import export_sae
+from visae.base.job import run
+from visae.sae.exchange.export import export_sae
 
 
 def body(snakemake):

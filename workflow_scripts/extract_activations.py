@@ -1,11 +1,11 @@
 """Extract the patch activations of one block for one shard, or for all shards of some splits."""
 
+from visae.activations.extraction import ShardJob, extract
 from visae.backbones import BackboneSpec, build_backbone
 from visae.backbones.checks import check_backbone
-from visae.devices import take_device
-from visae.extraction import ShardJob, extract
+from visae.base.devices import take_device
+from visae.base.job import run
 from visae.images.index import read_index, shuffled
-from visae.job import run
 
 
 def body(snakemake):

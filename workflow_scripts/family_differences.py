@@ -1,6 +1,6 @@
 """Two families of SAEs at matched L0: FVU, sparse probing, dead features."""
 
-from visae.job import run
+from visae.base.job import run
 from visae.tables.family import family_differences
 from visae.tables.layout import write
 from visae.tables.scores import read_scores

@@ -1,7 +1,7 @@
 """Fetch published SAEs from the Hugging Face hub."""
 
-from visae.job import run
-from visae.sae.hub import fetch
+from visae.base.job import run
+from visae.sae.exchange.hub import fetch
 
 
 def body(snakemake):

@@ -1,7 +1,7 @@
 """Figure 1a: normalised scores of the main sweep on the seven metrics, by backbone."""
 
+from visae.base.job import run
 from visae.figures import figure_1a, style
-from visae.job import run
 from visae.tables.scores import METRIC_LABELS, read_scores
 from visae.tables.summaries import backbone_means
 

@@ -1,8 +1,8 @@
 """Figure 1b: Moran's I of every feature of the main sweep, by backbone, against the null."""
 
+from visae.base.job import run
+from visae.evals.results import read_arrays, read_score
 from visae.figures import figure_1b, style
-from visae.job import run
-from visae.scores import read_arrays, read_score
 
 
 def body(snakemake):

@@ -1,7 +1,7 @@
 """Figure 2a: FVU against downstream preservation, one point per SAE of the main sweep."""
 
+from visae.base.job import run
 from visae.figures import figure_2a, style
-from visae.job import run
 from visae.tables.scores import read_scores
 from visae.tables.summaries import paired_scores
 

@@ -1,7 +1,7 @@
 """Figure 2b: which metric foresees which downstream task, over backbones."""
 
+from visae.base.job import run
 from visae.figures import figure_2b, style
-from visae.job import run
 from visae.tables.correlations import correlations, registered_cells
 from visae.tables.downstream import read_downstream
 from visae.tables.scores import METRIC_LABELS, read_scores

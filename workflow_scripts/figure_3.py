@@ -1,7 +1,7 @@
 """Figure 3: share of each metric's variance that the backbone and the hyperparameters explain."""
 
+from visae.base.job import run
 from visae.figures import figure_3, style
-from visae.job import run
 from visae.tables.paper import table_3
 from visae.tables.published import read_published
 from visae.tables.scores import METRIC_LABELS, read_scores

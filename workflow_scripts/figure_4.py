@@ -1,7 +1,7 @@
 """Figure 4: an early layer against the main one, metric by metric."""
 
+from visae.base.job import run
 from visae.figures import figure_4, style
-from visae.job import run
 from visae.tables.scores import METRIC_LABELS, read_scores
 from visae.tables.summaries import layer_comparison
 

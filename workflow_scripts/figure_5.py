@@ -1,9 +1,9 @@
 """Figure 5: what typical and highly coherent features respond to, by backbone."""
 
-from visae.examples import read_examples
+from visae.audit.choice import KINDS
+from visae.audit.examples import read_examples
+from visae.base.job import run
 from visae.figures import figure_5, style
-from visae.job import run
-from visae.tables.audit import KINDS
 
 
 def body(snakemake):

@@ -1,7 +1,7 @@
 """Figure 6: sparse probing of the main sweep over K and expansion factor."""
 
+from visae.base.job import run
 from visae.figures import figure_6, style
-from visae.job import run
 from visae.tables.scores import headlines, read_scores
 
 

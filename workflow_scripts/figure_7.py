@@ -1,7 +1,7 @@
 """Figure 7: per downstream task, how well each metric foresees it."""
 
+from visae.base.job import run
 from visae.figures import figure_7, style
-from visae.job import run
 from visae.tables.correlations import correlations
 from visae.tables.downstream import read_downstream
 from visae.tables.scores import METRIC_LABELS, read_scores

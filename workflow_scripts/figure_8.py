@@ -1,7 +1,7 @@
 """Figure 8: which backbone for which downstream task, and the metric that foresees it."""
 
+from visae.base.job import run
 from visae.figures import figure_8, style
-from visae.job import run
 from visae.tables.correlations import correlations
 from visae.tables.downstream import codes_values, read_downstream, task_values
 from visae.tables.scores import METRIC_LABELS, read_scores

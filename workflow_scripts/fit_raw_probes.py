@@ -1,11 +1,12 @@
 """Fit the probes on a backbone's raw features: once, for every SAE that is held against them."""
 
-from visae.devices import take_device
-from visae.job import run
-from visae.metrics import cross_domain, preservation
-from visae.probes import write_probe
-from visae.reductions import RawReductions
-from visae.splits import read_split
+from visae.base.devices import take_device
+from visae.base.job import run
+from visae.encoding.reductions import RawReductions
+from visae.evals.cross_domain import compute as cross_domain
+from visae.evals.preservation import compute as preservation
+from visae.probing.multinomial import write_probe
+from visae.probing.splits import read_split
 
 
 def body(snakemake):

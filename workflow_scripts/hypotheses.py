@@ -1,6 +1,6 @@
 """The verdicts on the hypotheses that the paper fixed in advance (section 4.5)."""
 
-from visae.job import run
+from visae.base.job import run
 from visae.tables.correlations import hypotheses_table, metric_values, transfer_values
 from visae.tables.downstream import read_downstream, task_values
 from visae.tables.layout import write

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from visae.cache import ActivationCache, check_compatible
-from visae.job import run
-from visae.sae.importing import import_sae
+from visae.activations.cache import ActivationCache, check_compatible
+from visae.base.job import run
+from visae.sae.exchange.importing import import_sae
 from visae.sae.specs import SaeSpec, TrainingSettings
 
 

@@ -1,9 +1,9 @@
 """Index the splits of one data set."""
 
+from visae.base.job import run
 from visae.images.decoding import check_masks
 from visae.images.index import check_disjoint, spread, write_classes, write_images
 from visae.images.layouts import index_images
-from visae.job import run
 
 
 def body(snakemake):

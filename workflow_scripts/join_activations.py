@@ -1,7 +1,7 @@
 """Check every shard of some caches and join them."""
 
-from visae.cache import join_shards
-from visae.job import run
+from visae.activations.cache import join_shards
+from visae.base.job import run
 
 
 def body(snakemake):

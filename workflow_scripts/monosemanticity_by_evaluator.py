@@ -1,6 +1,6 @@
 """M5 of every backbone in every evaluator's space."""
 
-from visae.job import run
+from visae.base.job import run
 from visae.tables.evaluators import monosemanticity_by_evaluator
 from visae.tables.layout import write
 from visae.tables.scores import scores_table

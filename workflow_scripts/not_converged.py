@@ -1,6 +1,6 @@
 """JumpReLU SAEs that missed their target L0, which comparisons leave out."""
 
-from visae.job import run
+from visae.base.job import run
 from visae.tables.family import not_converged
 from visae.tables.layout import write
 from visae.tables.scores import read_scores

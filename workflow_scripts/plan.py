@@ -3,14 +3,14 @@
 import shutil
 from pathlib import Path
 
-from visae import geometry
-from visae.files import write_text
-from visae.job import run
-from visae.measuring import measured
-from visae.plan import details, summary, write_rows
-from visae.scale.images import count_images
-from visae.scale.work import stages
-from visae.study import Study
+from visae.backbones import geometry
+from visae.backbones.measuring import measured
+from visae.base.files import write_text
+from visae.base.job import run
+from visae.plan.images import count_images
+from visae.plan.page import details, summary, write_rows
+from visae.plan.work import stages
+from visae.study.study import Study
 
 
 def body(snakemake):

@@ -5,10 +5,10 @@ import time
 
 from visae.backbones import BackboneSpec, build_backbone
 from visae.backbones.weights import save_weights
-from visae.devices import take_device
-from visae.files import write_json, write_text
+from visae.base.devices import take_device
+from visae.base.files import write_json, write_text
+from visae.base.job import run
 from visae.images.index import read_index
-from visae.job import run
 from visae.pretraining.decoded import decode
 from visae.pretraining.paradigms import pretrain
 from visae.pretraining.sanity import assess, report

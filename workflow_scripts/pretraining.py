@@ -3,8 +3,8 @@
 import json
 from pathlib import Path
 
+from visae.base.job import run
 from visae.figures import pretraining, style
-from visae.job import run
 from visae.tables.pretraining import pretraining_table
 
 

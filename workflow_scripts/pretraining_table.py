@@ -1,6 +1,6 @@
 """What the study's own pretraining brought, backbone by backbone."""
 
-from visae.job import run
+from visae.base.job import run
 from visae.tables.layout import write
 from visae.tables.pretraining import pretraining_table
 

@@ -1,9 +1,9 @@
 """Set every number that the paper prints beside this run's."""
 
+from visae.base.job import run
 from visae.claims.beside import run_values
 from visae.claims.evidence import read_run
 from visae.claims.verdicts import read_claims
-from visae.job import run
 from visae.tables.layout import write
 from visae.tables.published import read_published
 from visae.tables.published_vs_run import published_vs_run

@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from visae.job import run
-from visae.rankings import rank_features, write_rankings
-from visae.reductions import SaeReductions
-from visae.siblings import read_sibling_groups
-from visae.splits import read_split
+from visae.base.job import run
+from visae.encoding.reductions import SaeReductions
+from visae.probing.rankings import rank_features, write_rankings
+from visae.probing.siblings import read_sibling_groups
+from visae.probing.splits import read_split
 
 
 def body(snakemake):

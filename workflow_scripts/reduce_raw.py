@@ -1,8 +1,8 @@
 """Pool the raw activations of some splits, and compute Moran's I of their channels."""
 
-from visae.cache import ActivationCache, check_same_activations
-from visae.job import run
-from visae.raw_pass import reduce_raw
+from visae.activations.cache import ActivationCache, check_same_activations
+from visae.base.job import run
+from visae.encoding.raw_pass import reduce_raw
 
 
 def body(snakemake):

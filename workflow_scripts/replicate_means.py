@@ -1,6 +1,6 @@
 """Every metric by backbone and seed of the pretraining."""
 
-from visae.job import run
+from visae.base.job import run
 from visae.tables.layout import write
 from visae.tables.replicates import read_studies, replicate_means
 

@@ -7,8 +7,8 @@ import sys
 
 import yaml
 
-from visae.config import replicated
-from visae.files import write_text
+from visae.base.files import write_text
+from visae.study.config import replicated
 
 
 def main(config_path, number, replicate_path):

@@ -1,6 +1,6 @@
 """What of each metric's variance is the seed of the pretraining."""
 
-from visae.job import run
+from visae.base.job import run
 from visae.tables.layout import write
 from visae.tables.replicates import read_studies, replicates
 

@@ -2,12 +2,12 @@
 
 from itertools import product
 
-from visae.devices import take_device
-from visae.job import run
-from visae.provenance import provenance
+from visae.base.devices import take_device
+from visae.base.job import run
+from visae.evals.inputs import Source, score_sae
+from visae.evals.provenance import provenance
+from visae.evals.results import write_score
 from visae.sae.specs import SaeSpec
-from visae.scores import write_score
-from visae.scoring import Source, score_sae
 
 
 def described(snakemake, name):

@@ -2,9 +2,9 @@
 
 import numpy as np
 
+from visae.base.job import run
 from visae.images.index import read_index
-from visae.job import run
-from visae.splits import stratified_split, write_split
+from visae.probing.splits import stratified_split, write_split
 
 
 def body(snakemake):

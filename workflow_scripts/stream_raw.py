@@ -1,11 +1,11 @@
 """Pool the raw activations of some splits straight from their images, without a cache."""
 
+from visae.activations.cache import ActivationCache, check_same_activations
+from visae.activations.streaming import open_streams
 from visae.backbones import BackboneSpec
-from visae.cache import ActivationCache, check_same_activations
-from visae.devices import take_device
-from visae.job import run
-from visae.raw_pass import reduce_raw
-from visae.streaming import open_streams
+from visae.base.devices import take_device
+from visae.base.job import run
+from visae.encoding.raw_pass import reduce_raw
 
 
 def body(snakemake):

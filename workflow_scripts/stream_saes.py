@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
+from visae.activations.cache import read_statistics
+from visae.activations.streaming import open_streams
 from visae.backbones import BackboneSpec
-from visae.cache import read_statistics
-from visae.devices import take_device
-from visae.encoding import encode_cache
-from visae.job import run
+from visae.base.devices import take_device
+from visae.base.job import run
+from visae.encoding.sae_pass import encode_cache
 from visae.sae.checkpoint import check_fits, load_sae
-from visae.streaming import open_streams
 
 
 def body(snakemake):

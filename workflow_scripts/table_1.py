@@ -4,7 +4,7 @@ from pathlib import Path
 
 import yaml
 
-from visae.job import run
+from visae.base.job import run
 from visae.tables.layout import write
 from visae.tables.settings import table_1
 

@@ -1,6 +1,6 @@
 """Table 2: what each metric computes, with the settings of this study."""
 
-from visae.job import run
+from visae.base.job import run
 from visae.tables.layout import write
 from visae.tables.settings import table_2
 

@@ -1,6 +1,6 @@
 """Table 3: what each metric's variance over the main sweep is made of."""
 
-from visae.job import run
+from visae.base.job import run
 from visae.tables.layout import write
 from visae.tables.paper import table_3
 from visae.tables.scores import read_scores

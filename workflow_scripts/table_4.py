@@ -1,7 +1,7 @@
 """Table 4: spatial coherence of the backbones' own channels, before any SAE."""
 
-from visae.coherence import raw_coherence
-from visae.job import run
+from visae.base.job import run
+from visae.tables.coherence import raw_coherence
 from visae.tables.layout import write
 from visae.tables.paper import table_4
 

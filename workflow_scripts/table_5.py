@@ -1,6 +1,6 @@
 """Table 5: which backbone's space scores whose SAEs in M5."""
 
-from visae.job import run
+from visae.base.job import run
 from visae.tables.evaluators import table_5
 from visae.tables.layout import write
 

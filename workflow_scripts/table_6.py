@@ -1,6 +1,6 @@
 """Table 6: accuracy on other data sets, of raw features and of reconstructions."""
 
-from visae.job import run
+from visae.base.job import run
 from visae.tables.downstream import read_downstream, table_6
 from visae.tables.layout import write
 

@@ -1,6 +1,6 @@
 """Table 7: M7 over its two thresholds."""
 
-from visae.job import run
+from visae.base.job import run
 from visae.tables.layout import write
 from visae.tables.scores import read_scores
 from visae.tables.thresholds import table_7

@@ -1,6 +1,6 @@
 """Table 8: do backbones with weaker raw features gain more from their SAEs' codes?"""
 
-from visae.job import run
+from visae.base.job import run
 from visae.tables.correlations import table_8
 from visae.tables.downstream import codes_lift, read_downstream
 from visae.tables.layout import write

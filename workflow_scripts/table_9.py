@@ -1,6 +1,6 @@
 """Table 9: do two families of SAEs rank the backbones alike?"""
 
-from visae.job import run
+from visae.base.job import run
 from visae.tables.family import table_9
 from visae.tables.layout import write
 from visae.tables.scores import read_scores

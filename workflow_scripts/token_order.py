@@ -1,8 +1,8 @@
 """Draw the control of M1: patches in raster order, permuted, and as published for MAE."""
 
-from visae.coherence import token_order_arms
+from visae.base.job import run
 from visae.figures import style, token_order
-from visae.job import run
+from visae.tables.coherence import token_order_arms
 from visae.tables.token_order import token_order_table
 
 

@@ -1,7 +1,7 @@
 """The control of M1: patches in raster order, permuted, and as published for MAE."""
 
-from visae.coherence import token_order_arms
-from visae.job import run
+from visae.base.job import run
+from visae.tables.coherence import token_order_arms
 from visae.tables.layout import write
 from visae.tables.token_order import token_order_table
 

@@ -3,9 +3,9 @@
 import logging
 from pathlib import Path
 
-from visae.cache import ActivationCache, check_compatible
-from visae.devices import take_device
-from visae.job import run
+from visae.activations.cache import ActivationCache, check_compatible
+from visae.base.devices import take_device
+from visae.base.job import run
 from visae.sae.specs import SaeSpec, TrainingSettings
 from visae.sae.training import train_and_save
 

@@ -3,8 +3,8 @@
 import json
 from pathlib import Path
 
+from visae.base.job import run
 from visae.figures import style, training_curves
-from visae.job import run
 from visae.sae.specs import SaeSpec
 
 

@@ -1,7 +1,7 @@
 """Write the demo's data sets: real photographs in the on-disk layouts of the real data sets."""
 
+from visae.base.job import run
 from visae.images.demo_data import write_demo_data
-from visae.job import run
 
 
 def body(snakemake):

@@ -1,9 +1,9 @@
 """The study's report: one HTML file with everything in it."""
 
-from visae.files import write_text
-from visae.job import run
+from visae.base.files import write_text
+from visae.base.job import run
 from visae.report.page import Sources, build
-from visae.study import Study
+from visae.study.study import Study
 
 
 def body(snakemake):

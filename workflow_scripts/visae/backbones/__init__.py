@@ -8,7 +8,7 @@ the output of any transformer block.
 import importlib
 from dataclasses import dataclass, field, replace
 
-from visae.errors import UserError
+from visae.base.errors import UserError
 
 LOADERS = ("timm", "open_clip", "transformers")
 TOKEN_ORDERS = ("raster", "permuted")
@@ -61,7 +61,7 @@ def build_backbone(spec):
             f"Backbone '{spec.name}' asks for the token order '{spec.token_order}', which does not "
             f"exist: choose one of {', '.join(TOKEN_ORDERS)}."
         )
-    loader = importlib.import_module(f"visae.backbones.{spec.loader}_loader")
+    loader = importlib.import_module(f"visae.backbones.loaders.{spec.loader}")
     backbone = loader.load(spec)
     backbone.transform = replace(backbone.transform, **spec.preprocessing)
     if backbone.transform.resize < backbone.transform.crop:

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from visae import fingerprints
-from visae.errors import UserError
+from visae.base import fingerprints
+from visae.base.errors import UserError
 
 
 class _StopForward(Exception):

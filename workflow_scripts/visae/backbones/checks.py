@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from visae.backbones.backbone import autocast
-from visae.errors import UserError
+from visae.base.errors import UserError
 
 PROBED_PATCHES = 64  # patches changed one at a time
 SQUARES = 3  # the bright square visits SQUARES × SQUARES places

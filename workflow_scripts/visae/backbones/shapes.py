@@ -7,7 +7,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from visae.backbones import BackboneSpec, build_backbone
-from visae.geometry import Geometry
+from visae.backbones.geometry import Geometry
 
 
 def measure_geometries(entries):

@@ -8,8 +8,8 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from visae.errors import UserError
-from visae.files import atomic_path
+from visae.base.errors import UserError
+from visae.base.files import atomic_path
 
 # Usual names in a folder, in order of preference.
 FILE_NAMES = (

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from visae.claims.numbers import run_numbers
-from visae.claims.roles import Roles
-from visae.coherence import raw_coherence
+from visae.study.roles import Roles
+from visae.tables.coherence import raw_coherence
 from visae.tables.downstream import read_downstream
 from visae.tables.scores import HEADLINE, read_scores
 

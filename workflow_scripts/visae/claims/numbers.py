@@ -3,12 +3,12 @@
 import statistics
 
 from visae.claims.quantities import GROUPS, correlate
-from visae.claims.roles import BACKBONES
-from visae.statistics import spearman
+from visae.study.roles import BACKBONES
 from visae.tables.downstream import codes_lift, task_values
 from visae.tables.family import family_differences, not_converged, table_9
 from visae.tables.paper import table_3
 from visae.tables.scores import HEADLINE, METRIC_LABELS, headlines
+from visae.tables.statistics import spearman
 from visae.tables.summaries import backbone_means, layer_comparison
 
 _MATCHED_EXPANSION = 16

@@ -6,12 +6,12 @@ a claim states (`Claim.printed`), or no result (thresholds of hypotheses, counts
 
 import csv
 
+from visae.base.errors import UserError
 from visae.claims.evidence import Evidence
-from visae.claims.roles import BACKBONES
-from visae.errors import UserError
-from visae.statistics import spearman
+from visae.study.roles import BACKBONES
 from visae.tables.published import read_published
 from visae.tables.scores import METRIC_LABELS
+from visae.tables.statistics import spearman
 
 _TABLE_4 = {"mean": "raw_moran", "null": "null", "z": "raw_z"}
 _TABLE_6 = {

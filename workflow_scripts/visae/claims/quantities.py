@@ -8,9 +8,9 @@ import statistics
 from itertools import permutations
 from typing import NamedTuple
 
-from visae.claims.roles import BACKBONES
-from visae.statistics import spearman
+from visae.study.roles import BACKBONES
 from visae.tables.scores import METRIC_LABELS
+from visae.tables.statistics import spearman
 
 GROUPS = {
     "metrics": tuple(METRIC_LABELS),

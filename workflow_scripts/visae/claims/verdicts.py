@@ -4,10 +4,10 @@ from typing import NamedTuple
 
 import yaml
 
+from visae.base.errors import UserError
 from visae.claims import quantities
 from visae.claims.evidence import OTHER_READINGS
 from visae.claims.quantities import Missing
-from visae.errors import UserError
 from visae.tables.layout import Column, Table, as_markdown
 
 REPRODUCED, DIFFERS, NOT_COMPUTABLE = "reproduced", "differs", "not computable here"

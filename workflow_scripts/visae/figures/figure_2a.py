@@ -3,8 +3,8 @@
 import numpy as np
 from matplotlib.lines import Line2D
 
-from visae import statistics
 from visae.figures import style
+from visae.tables import statistics
 
 
 @style.styled

@@ -4,8 +4,8 @@ import numpy as np
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LinearSegmentedColormap, to_rgb
 
+from visae.audit.choice import KINDS
 from visae.figures import style
-from visae.tables.audit import KINDS
 
 _TINT = np.array(to_rgb("#D55E00"))
 _STRONGEST = 0.8  # opacity of the tint where the code is highest

@@ -13,7 +13,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
-from visae.files import atomic_path
+from visae.base.files import atomic_path
 
 COLUMN_WIDTH = 3.3
 PAGE_WIDTH = 6.9

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from visae.errors import UserError
+from visae.base.errors import UserError
 from visae.images.arrow import image_bytes, is_arrow_row
 
 # What Pillow raises on files that are truncated, corrupt or no image at all.

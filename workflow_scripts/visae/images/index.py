@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from visae.errors import UserError
-from visae.files import atomic_path
-from visae.fingerprints import of_bytes
+from visae.base.errors import UserError
+from visae.base.files import atomic_path
+from visae.base.fingerprints import of_bytes
 
 UNLABELLED = -1
 

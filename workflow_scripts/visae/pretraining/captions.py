@@ -5,7 +5,7 @@ import re
 import torch
 from torch import nn
 
-from visae.errors import UserError
+from visae.base.errors import UserError
 
 WIDTH = 64
 HEADS = 2

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from visae.errors import UserError
+from visae.base.errors import UserError
 from visae.images.decoding import load_image
 
 

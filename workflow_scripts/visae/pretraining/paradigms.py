@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from visae.backbones.backbone import Backbone
 from visae.backbones.weights import random_weights
-from visae.errors import UserError
+from visae.base.errors import UserError
 from visae.pretraining.contrast import Clip, Siglip
 from visae.pretraining.masked import Mae
 from visae.pretraining.self_distillation import Dino

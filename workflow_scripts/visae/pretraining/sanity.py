@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from visae.probes import fit_probe
+from visae.probing.multinomial import fit_probe
 
 BATCH = 256
 PROBE_IMAGES = 10

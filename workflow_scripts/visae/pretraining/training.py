@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from visae.errors import UserError
+from visae.base.errors import UserError
 
 WARM_UP = 0.1  # share of the steps
 WEIGHT_DECAY = 0.05

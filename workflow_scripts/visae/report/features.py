@@ -4,10 +4,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from visae.metrics.monosemanticity import largest_codes
-from visae.reductions import SaeReductions
-from visae.scores import read_arrays
-from visae.tables.audit import audit_features
+from visae.audit.choice import audit_features
+from visae.encoding.reductions import SaeReductions
+from visae.evals.monosemanticity.compute import largest_codes
+from visae.evals.results import read_arrays
 
 IMAGES = 4
 """Top images per feature."""

@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 import yaml
 
-from visae.fingerprints import SCRIPTS
+from visae.base.fingerprints import SCRIPTS
+from visae.evals.results import read_score
 from visae.report.cells import Cell, gap, number
 from visae.report.tables import Column
-from visae.scores import read_score
 
 
 class Commit(NamedTuple):

@@ -11,7 +11,7 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-from visae.errors import UserError
+from visae.base.errors import UserError
 from visae.report.cells import Cell, gap, in_order, number, parsed, title_of
 
 # Tables with more rows are written as text and drawn when they are opened: a browser lays out

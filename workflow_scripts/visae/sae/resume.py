@@ -12,7 +12,7 @@ import zipfile
 
 import torch
 
-from visae.files import atomic_path
+from visae.base.files import atomic_path
 
 STOPPED_BY_SIGTERM = 128 + signal.SIGTERM
 

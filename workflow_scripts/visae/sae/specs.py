@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass, fields
 
-from visae.errors import UserError
+from visae.base.errors import UserError
 
 # Family → what its sparsity is called in a sweep's grid.
 SPARSITY_KEYS = {"batchtopk": "k", "topk": "k", "jumprelu": "target_l0", "relu": "l1"}

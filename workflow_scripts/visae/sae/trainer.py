@@ -17,7 +17,7 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
-from visae.adam import Adam, clip_gradients
+from visae.sae.adam import Adam, clip_gradients
 from visae.sae.sparse import set_sparse_gradients
 
 ENCODER_WEIGHT, ENCODER_BIAS, DECODER_WEIGHT = "encoder_weight", "encoder_bias", "decoder_weight"

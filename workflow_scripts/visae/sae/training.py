@@ -12,16 +12,16 @@ from pathlib import Path
 
 import torch
 
-from visae import fingerprints
-from visae.cache import check_same_activations
-from visae.errors import UserError
+from visae.activations.cache import check_same_activations
+from visae.activations.tokens import TokenStream
+from visae.base import fingerprints
+from visae.base.errors import UserError
 from visae.sae import resume
 from visae.sae.checkpoint import save_sae
 from visae.sae.describe import describe_data, describe_held_out, describe_sae
 from visae.sae.families import TRAINERS
 from visae.sae.model import SparseAutoencoder
 from visae.sae.threshold import measure_thresholds
-from visae.tokens import TokenStream
 
 logger = logging.getLogger(__name__)
 

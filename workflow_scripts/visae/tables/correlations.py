@@ -7,8 +7,8 @@ paper rebuild from. Source: paper, section 4.5.
 
 from typing import NamedTuple
 
-from visae import statistics
-from visae.downstream.results import CLASSIFICATION, RETRIEVAL, SEGMENTATION
+from visae.evals.task_results import CLASSIFICATION, RETRIEVAL, SEGMENTATION
+from visae.tables import statistics
 from visae.tables.downstream import task_values
 from visae.tables.layout import Column, Table
 from visae.tables.summaries import backbone_means, summarised

@@ -2,7 +2,7 @@
 
 import csv
 
-from visae.downstream.results import (
+from visae.evals.task_results import (
     CLASSIFICATION,
     REPRESENTATIONS,
     RETRIEVAL,

@@ -7,7 +7,7 @@ configurations; a second correlation keeps to those that converged on every back
 
 import statistics
 
-from visae import statistics as tests
+from visae.tables import statistics as tests
 from visae.tables.layout import Column, Table
 from visae.tables.scores import HEADLINE, METRIC_LABELS, headlines
 

@@ -7,7 +7,7 @@ import csv
 import io
 from dataclasses import dataclass
 
-from visae.files import write_text
+from visae.base.files import write_text
 
 UNKNOWN = "–"
 

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from visae import statistics
-from visae.errors import UserError
+from visae.base.errors import UserError
+from visae.tables import statistics
 from visae.tables.layout import Column, Table
 from visae.tables.scores import METRIC_LABELS, headlines
 

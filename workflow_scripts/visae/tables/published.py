@@ -8,7 +8,7 @@ paper; where the paper contradicts itself, both values are there and the note sa
 import csv
 from typing import NamedTuple
 
-from visae.errors import UserError
+from visae.base.errors import UserError
 
 
 class Published(NamedTuple):

@@ -10,12 +10,12 @@ import statistics as basic
 
 import numpy as np
 
-from visae.errors import UserError
-from visae.statistics import eta_squared, nested_shares, spearman
+from visae.base.errors import UserError
 from visae.tables.family import not_converged
 from visae.tables.layout import Column, Table
 from visae.tables.paper import variance_cells
 from visae.tables.scores import METRIC_LABELS, headlines, read_scores
+from visae.tables.statistics import eta_squared, nested_shares, spearman
 from visae.tables.summaries import summarised
 
 

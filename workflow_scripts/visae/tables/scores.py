@@ -8,9 +8,9 @@ import csv
 import os
 from pathlib import Path
 
-from visae.errors import UserError
-from visae.files import read_json
-from visae.provenance import common_origin
+from visae.base.errors import UserError
+from visae.base.files import read_json
+from visae.evals.provenance import common_origin
 from visae.tables.layout import Column, Table, read_sparsity
 
 HEADLINE = "headline"

@@ -1,6 +1,9 @@
 """Tables 1 and 2: the settings of the study that ran, from its checked config."""
 
-from visae.metrics import absorption, cross_domain, preservation, sparse_probing
+from visae.evals.absorption import compute as absorption
+from visae.evals.cross_domain import compute as cross_domain
+from visae.evals.preservation import compute as preservation
+from visae.evals.sparse_probing import compute as sparse_probing
 from visae.tables.layout import Column, Table
 from visae.tables.scores import METRIC_LABELS
 
@@ -11,7 +14,7 @@ _SPARSITIES = {"k": "K values", "target_l0": "target L0 values", "l1": "L1 coeff
 def table_1(config, sweep, widths):
     """SAE training settings of one sweep.
 
-    `config` is checked (`visae.config.checked`), `sweep` a name in it, and `widths` maps each of
+    `config` is checked (`study.config.checked`), `sweep` a name in it, and `widths` maps each of
     the sweep's backbones to its activation width D.
     """
     entry, training = config["sweeps"][sweep], config["training"]

@@ -2,7 +2,7 @@
 
 import statistics
 
-from visae.metrics.absorption import ALPHAS, BETAS
+from visae.evals.absorption.compute import ALPHAS, BETAS
 from visae.tables.layout import Column, Table
 
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from visae.errors import UserError
-from visae.files import write_json
+from visae.base.errors import UserError
+from visae.base.files import write_json
 from visae.images.demo_data import digits, faces, mosaics, organisms, photographs, textures
 
 # Data set → (layout in visae.images.layouts, writer). New ones go last: the position seeds it.

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from PIL import Image
 
-from visae.errors import UserError
+from visae.base.errors import UserError
 from visae.images.decoding import load_image
 
 _FOLDERS = {"skimage": "data", "sklearn": "datasets/images"}

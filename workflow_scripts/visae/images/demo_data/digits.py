@@ -3,7 +3,7 @@
 import numpy as np
 from PIL import Image
 
-from visae.errors import UserError
+from visae.base.errors import UserError
 from visae.images.demo_data.crops import package_file, save
 
 _NAMES = ("Zero", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine")

@@ -9,7 +9,7 @@ import json
 import numpy as np
 from PIL import Image
 
-from visae.errors import UserError
+from visae.base.errors import UserError
 from visae.images.demo_data.crops import package_file, save
 
 _NAMES = ("face", "background")

@@ -7,7 +7,7 @@ the class records of the whole data set. The label of a class is the same in eve
 
 from pathlib import Path
 
-from visae.errors import UserError
+from visae.base.errors import UserError
 from visae.images.index import build_index
 from visae.images.layouts import ade20k, cub_200_2011, dtd, huggingface, imagenet, inaturalist_2021
 

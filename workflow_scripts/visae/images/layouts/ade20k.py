@@ -7,7 +7,7 @@ instead of a label.
 
 import csv
 
-from visae.errors import UserError
+from visae.base.errors import UserError
 from visae.images.index import UNLABELLED, ImageRecord
 from visae.images.layouts.folders import image_files_by_stem, number_classes, require
 

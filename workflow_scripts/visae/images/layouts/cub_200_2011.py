@@ -4,7 +4,7 @@
 `classes.txt` (class number, name), `train_test_split.txt` (image, 1 for training).
 """
 
-from visae.errors import UserError
+from visae.base.errors import UserError
 from visae.images.index import ImageRecord, first_duplicate
 from visae.images.layouts.folders import check_listed, number_classes, read_lines, stem
 

@@ -4,7 +4,7 @@ A split's name is that of its list with the partition's number: `train1`, `val1`
 `trainval1`, the union of the first two, on which results are usually reported.
 """
 
-from visae.errors import UserError
+from visae.base.errors import UserError
 from visae.images.index import ImageRecord
 from visae.images.layouts.folders import (
     check_listed,

@@ -6,7 +6,7 @@ Folders are listed with one pass each and without a `stat` per file: ImageNet's 
 
 import os
 
-from visae.errors import UserError
+from visae.base.errors import UserError
 from visae.images.index import ClassRecord, ImageRecord, first_duplicate
 
 IMAGE_SUFFIXES = (".jpeg", ".jpg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm")

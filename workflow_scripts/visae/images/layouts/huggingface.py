@@ -6,7 +6,7 @@ splits are called. The images stay inside the Arrow files (see `visae.images.arr
 
 import json
 
-from visae.errors import UserError
+from visae.base.errors import UserError
 from visae.images.arrow import read_table, row_path
 from visae.images.index import ImageRecord
 from visae.images.layouts.folders import number_classes, require

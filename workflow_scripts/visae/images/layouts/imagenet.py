@@ -14,7 +14,7 @@ An optional `parents.csv` (`class,parent`) in the root gives the classes' hierar
 
 import csv
 
-from visae.errors import UserError
+from visae.base.errors import UserError
 from visae.images.index import ImageRecord, first_duplicate
 from visae.images.layouts.folders import (
     check_listed,

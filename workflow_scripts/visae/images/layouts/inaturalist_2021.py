@@ -8,7 +8,7 @@ kingdoms). Where `{split}.json` lies in the root, it is what says which images t
 
 import json
 
-from visae.errors import UserError
+from visae.base.errors import UserError
 from visae.images.index import ImageRecord
 from visae.images.layouts.folders import (
     check_listed,

@@ -1,0 +1,153 @@
+"""Extraction of small data sets with a small backbone, against one image at a time."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from visae.activations.cache import ActivationCache, join_shards
+from visae.activations.extraction import ShardJob, extract
+from visae.backbones import BackboneSpec, build_backbone
+from visae.backbones.backbone import patch_order
+from visae.base.errors import UserError
+from visae.images.decoding import load_image
+from visae.images.index import ClassRecord, ImageRecord, build_index
+
+SPEC = BackboneSpec(
+    name="tiny",
+    loader="timm",
+    model="deit_tiny_patch16_224.fb_in1k",
+    weights="random",
+    image_size=32,
+    options={"patch_size": 8, "embed_dim": 16, "depth": 2, "num_heads": 2},
+)
+IMAGES = 23
+
+
+@pytest.fixture(scope="module")
+def backbone():
+    return build_backbone(SPEC)
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    """A folder of JPEGs of several sizes and their index."""
+    root = tmp_path_factory.mktemp("images")
+    generator = np.random.default_rng(0)
+    records = []
+    for number in range(IMAGES):
+        size = (40 + number, 60 - number, 3)
+        image = Image.fromarray(generator.integers(0, 256, size, dtype=np.uint8))
+        image.save(root / f"{number:02d}.jpg")
+        label = number % 2
+        records.append(ImageRecord(f"id-{number:02d}", f"{number:02d}.jpg", label, f"c{label}"))
+    return root, build_index(records, [ClassRecord(0, "c0"), ClassRecord(1, "c1")], root)
+
+
+def extracted(backbone, dataset, folder, shards=1, layer=1, **settings):
+    """Extract all shards and join them; the open cache."""
+    root, index = dataset
+    jobs = [
+        ShardJob("toy", "train", index, root, n, shards, folder / "train" / f"shard-{n}.h5")
+        for n in range(shards)
+    ]
+    extract(backbone, layer, jobs, **({"chunk_images": 4, "batch_size": 5} | settings))
+    join_shards([job.output for job in jobs], folder / "train.h5", statistics=False)
+    return ActivationCache(folder / "train.h5")
+
+
+def activations(cache):
+    return np.concatenate([cache.read_chunk(number) for number in range(len(cache.chunks))])
+
+
+def expected_activations(backbone, dataset, layer=1):
+    """One image at a time through the library's own transform-free path."""
+    root, index = dataset
+    images = torch.stack([backbone.preprocess(load_image(root / r.path)) for r in index.images])
+    return torch.cat([backbone.patch_tokens(image[None], layer) for image in images]).numpy()
+
+
+@pytest.mark.parametrize("workers, shards, layer", [(0, 1, 0), (0, 3, 1), (2, 2, 1)])
+def test_every_image_lies_at_its_place(backbone, dataset, tmp_path, workers, shards, layer):
+    with extracted(backbone, dataset, tmp_path, shards, layer, workers=workers) as cache:
+        expected = expected_activations(backbone, dataset, layer)
+        np.testing.assert_allclose(activations(cache), expected, rtol=2e-3, atol=2e-3)
+        assert cache.image_ids == [record.image_id for record in dataset[1].images]
+        assert cache.labels.tolist() == [record.label for record in dataset[1].images]
+        assert cache.skipped_ids == []
+        info = cache.info
+    assert (info.backbone, info.model, info.layer) == ("tiny", SPEC.model, layer)
+    assert (info.grid, info.width, info.token_order) == ((4, 4), 16, "raster")
+    assert info.index_fingerprint == dataset[1].fingerprint()
+    assert info.weights_fingerprint == backbone.weights_fingerprint
+    assert info.preprocessing == backbone.preprocessing
+
+
+def test_the_same_shard_holds_the_same_bytes(backbone, dataset, tmp_path):
+    fingerprints = set()
+    for run, workers in (("first", 0), ("second", 2)):
+        with extracted(backbone, dataset, tmp_path / run, 2, workers=workers) as cache:
+            fingerprints.add(cache.fingerprint)
+    assert len(fingerprints) == 1
+
+
+def test_permuted_order_is_the_raster_order_shuffled(backbone, dataset, tmp_path):
+    permuted = build_backbone(BackboneSpec(**vars(SPEC) | {"token_order": "permuted", "seed": 0}))
+    with (
+        extracted(backbone, dataset, tmp_path / "raster") as raster,
+        extracted(permuted, dataset, tmp_path / "permuted", shards=3, batch_size=2) as shuffled,
+    ):
+        assert shuffled.info.token_order == "permuted"
+        raster_npd, shuffled_npd = activations(raster), activations(shuffled)
+        for row, image_id in enumerate(raster.image_ids):
+            order = patch_order(16, image_id, seed=0)
+            np.testing.assert_allclose(shuffled_npd[row], raster_npd[row, order], atol=2e-3)
+
+
+@pytest.fixture
+def damaged(dataset, tmp_path):
+    """The data set with a truncated, an empty and a missing image, the first batch all bad."""
+    root, index = dataset
+    copy = tmp_path / "damaged"
+    copy.mkdir()
+    for record in index.images:
+        (copy / record.path).write_bytes((root / record.path).read_bytes())
+    whole = (copy / "07.jpg").read_bytes()
+    (copy / "07.jpg").write_bytes(whole[: len(whole) // 2])
+    (copy / "22.jpg").write_bytes(b"")
+    for number in range(5):
+        (copy / f"{number:02d}.jpg").unlink()
+    return copy, index
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_unreadable_images_are_skipped_and_recorded(backbone, dataset, damaged, tmp_path, workers):
+    bad = [f"id-{number:02d}" for number in (*range(5), 7, 22)]
+    settings = {"on_bad_image": "skip", "workers": workers}
+    with extracted(backbone, damaged, tmp_path / "out", 2, **settings) as cache:
+        assert cache.skipped_ids == bad
+        good = [n for n in range(IMAGES) if f"id-{n:02d}" not in bad]
+        assert cache.image_ids == [f"id-{number:02d}" for number in good]
+        expected = expected_activations(backbone, dataset)[good]
+        np.testing.assert_allclose(activations(cache), expected, rtol=2e-3, atol=2e-3)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_an_unreadable_image_is_named_and_leaves_nothing(backbone, damaged, tmp_path, workers):
+    with pytest.raises(UserError, match=r"00\.jpg"):
+        extracted(backbone, damaged, tmp_path / "out", workers=workers)
+    assert list((tmp_path / "out" / "train").iterdir()) == []
+
+
+def test_a_missing_layer_is_refused(backbone, dataset, tmp_path):
+    with pytest.raises(UserError, match="no block 7"):
+        extracted(backbone, dataset, tmp_path, layer=7)
+    assert list((tmp_path / "train").iterdir()) == []
+
+
+def test_activations_beyond_float16_are_refused(dataset, tmp_path):
+    backbone = build_backbone(SPEC)
+    with torch.no_grad():
+        backbone.model.blocks[1].mlp.fc2.bias[0] = 1e6
+    with pytest.raises(UserError, match="NaN or infinite activations"):
+        extracted(backbone, dataset, tmp_path)

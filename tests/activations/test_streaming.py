@@ -1,0 +1,145 @@
+"""Activations without a cache leave behind what they leave behind through one, bit by bit."""
+
+import h5py
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from visae.activations.cache import ActivationCache, join_shards
+from visae.activations.extraction import ShardJob, extract
+from visae.activations.streaming import StreamedActivations
+from visae.backbones import BackboneSpec, build_backbone
+from visae.base.errors import UserError
+from visae.encoding.raw_pass import reduce_raw
+from visae.encoding.sae_pass import encode_cache
+from visae.images.index import ClassRecord, ImageRecord, build_index
+from visae.sae.model import SparseAutoencoder
+
+IMAGES, LAYER = 13, 1
+WIDTH = 16
+
+
+@pytest.fixture(scope="module")
+def backbone():
+    options = {"patch_size": 8, "embed_dim": WIDTH, "depth": 2, "num_heads": 2}
+    spec = BackboneSpec(
+        name="tiny",
+        loader="timm",
+        model="deit_tiny_patch16_224.fb_in1k",
+        weights="random",
+        image_size=32,
+        options=options,
+    )
+    return build_backbone(spec)
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    """(folder, index) of JPEGs of random pixels."""
+    root = tmp_path_factory.mktemp("images")
+    generator = np.random.default_rng(0)
+    records = []
+    for number in range(IMAGES):
+        pixels = generator.integers(0, 256, (40, 40, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(root / f"{number:02d}.jpg")
+        label = number % 2
+        records.append(ImageRecord(f"id-{number:02d}", f"{number:02d}.jpg", label, f"c{label}"))
+    return root, build_index(records, [ClassRecord(0, "c0"), ClassRecord(1, "c1")], root)
+
+
+def sae(features=40, threshold=0.5):
+    generator = torch.Generator().manual_seed(0)
+    decoder = torch.nn.functional.normalize(
+        torch.randn(features, WIDTH, generator=generator), dim=1
+    )
+    return SparseAutoencoder(
+        encoder_weight=torch.randn(features, WIDTH, generator=generator),
+        encoder_bias=torch.zeros(features),
+        decoder_weight=decoder,
+        threshold=torch.tensor(threshold),
+        activation_mean=torch.full((WIDTH,), 0.1),
+        activation_std=torch.tensor(1.5),
+    )
+
+
+def streamed(backbone, dataset, **settings):
+    root, index = dataset
+    settings = {"chunk_images": 4, "batch_size": 2} | settings
+    return StreamedActivations(backbone, LAYER, "toy", "val", index, root, **settings)
+
+
+def content(path):
+    """Everything in a reductions file: name → value."""
+    with h5py.File(path) as file:
+        arrays = {name: file[name][()] for name in file}
+        return arrays | {f"@{name}": value for name, value in file.attrs.items()}
+
+
+def assert_equal(path, other):
+    first, second = content(path), content(other)
+    assert set(first) == set(second)
+    for name, value in first.items():
+        np.testing.assert_array_equal(value, second[name], err_msg=name)
+
+
+@pytest.mark.parametrize("shards, batch_size, workers", [(1, 3, 0), (2, 2, 1), (1, 64, 0)])
+def test_a_stream_leaves_the_same_reductions_as_a_cache(
+    backbone, dataset, tmp_path, shards, batch_size, workers
+):
+    root, index = dataset
+    settings = {"chunk_images": 4, "batch_size": batch_size, "workers": workers}
+    jobs = [
+        ShardJob("toy", "val", index, root, shard, shards, tmp_path / "val" / f"{shard}.h5")
+        for shard in range(shards)
+    ]
+    extract(backbone, LAYER, jobs, **settings)
+    join_shards([job.output for job in jobs], tmp_path / "val.h5", statistics=False)
+
+    def encode(cache, name):
+        encode_cache(
+            cache,
+            {"a": sae(), "b": sae(threshold=1.0)},
+            {"a": tmp_path / f"{name}_a.h5", "b": tmp_path / f"{name}_b.h5"},
+            sae_fingerprints={"a": "1", "b": "2"},
+            minimum_active=(1, 5),
+        )
+
+    def reduce(cache, name):
+        mean, std = np.full(WIDTH, 0.1), 1.5
+        reduce_raw(cache, mean, std, tmp_path / f"{name}_raw.h5", minimum_active=())
+
+    for work in (encode, reduce):
+        with ActivationCache(tmp_path / "val.h5") as cache:
+            work(cache, "cache")
+        work(streamed(backbone, dataset, **settings), "stream")
+    for name in ("a", "b", "raw"):
+        assert_equal(tmp_path / f"cache_{name}.h5", tmp_path / f"stream_{name}.h5")
+    assert content(tmp_path / "stream_a.h5")["codes_max"].any()
+
+
+def test_a_stream_is_read_once_and_in_order(backbone, dataset):
+    stream = streamed(backbone, dataset)
+    assert [len(stream.read_chunk(0)), len(stream.read_chunk(1))] == [4, 4]
+    with pytest.raises(RuntimeError, match="chunk 0 of a stream whose next is 2"):
+        stream.read_chunk(0)
+    with pytest.raises(RuntimeError, match="known when all"):
+        _ = stream.fingerprint
+
+
+def test_an_unreadable_image_stops_a_stream(backbone, dataset, tmp_path):
+    root, index = dataset
+    for path in root.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    (tmp_path / "05.jpg").write_bytes(b"no image")
+    stream = streamed(backbone, (tmp_path, index))
+    stream.read_chunk(0)
+    with pytest.raises(UserError, match=r"05\.jpg"):
+        stream.read_chunk(1)
+
+
+def test_activations_that_are_not_finite_are_refused(backbone, dataset):
+    stream = streamed(backbone, dataset)
+    stream._batches = iter([(dataset[1].images[:4], np.full((4, 16, WIDTH), 1e6), [])])
+    with pytest.raises(UserError, match=r"NaN or infinite .* 'id-00' of toy/val"):
+        stream.read_chunk(0)

@@ -1,0 +1,135 @@
+import itertools
+
+import numpy as np
+import pytest
+from metric_fixtures import SAE
+
+from visae.base.errors import UserError
+from visae.evals.monosemanticity.compute import monosemanticity, top_images
+from visae.evals.results import write_score
+
+
+@pytest.fixture(scope="module")
+def problem():
+    random = np.random.default_rng(0)
+    labels = np.repeat(np.arange(6), 10)
+    codes_fn = random.gamma(1.0, 1.0, (20, 60)) * (random.random((20, 60)) < 0.4)
+    codes_fn[:6] = (labels == np.arange(6)[:, None]) * random.uniform(1, 2, (6, 60))
+    codes_fn[6] = 0  # dead
+    codes_fn[7] = 0
+    codes_fn[7, 30] = 1  # one image: no pair
+    codes_fn[8] = 0.5  # the same everywhere: no weights
+    codes_fn[9] = np.round(codes_fn[9])  # ties
+    codes_fn[10] += 0.7  # never zero
+    embeddings = 0.4 * random.normal(size=(60, 12)) + random.normal(size=(6, 12))[labels] + 0.3
+    return codes_fn.astype(np.float16), embeddings.astype(np.float32), labels
+
+
+def explicit(codes_n, embeddings, labels, top=16):
+    """Appendix K, pair by pair."""
+    codes_n = codes_n.astype(np.float64)
+    chosen = sorted(range(codes_n.size), key=lambda image: (-codes_n[image], image))[:top]
+    low, high = codes_n.min(), codes_n.max()
+    sums = {True: [0.0, 0.0], False: [0.0, 0.0]}
+    for u, v in itertools.combinations(chosen, 2):
+        weight = (codes_n[u] - low) / (high - low) * (codes_n[v] - low) / (high - low)
+        e, f = embeddings[u].astype(np.float64), embeddings[v].astype(np.float64)
+        cosine = e @ f / np.sqrt((e @ e) * (f @ f))
+        sums[bool(labels[u] == labels[v])][0] += weight * cosine
+        sums[bool(labels[u] == labels[v])][1] += weight
+    mass = sums[True][1] + sums[False][1]
+    if mass == 0:
+        return None
+    return (sums[True][0] + sums[False][0]) / mass, sums[True][1] / mass
+
+
+def test_equal_to_the_slow_explicit_one(problem, tmp_path):
+    codes_fn, embeddings, labels = problem
+    live = codes_fn.max(axis=1) > 0
+    other = np.random.default_rng(3).normal(size=(60, 5))
+    spaces = {"clip": embeddings, "dinov2": other}
+    score = monosemanticity(codes_fn, live, spaces, "clip", labels)
+    with np.errstate(invalid="ignore"):
+        expected = {f: explicit(codes_fn[f], embeddings, labels) for f in np.flatnonzero(live)}
+    expected = {f: pair for f, pair in expected.items() if pair is not None and f != 8}
+    assert score.arrays["features"].tolist() == list(expected)
+    np.testing.assert_allclose(
+        np.stack([score.arrays["monosemanticity"], score.arrays["within_share"]], axis=1),
+        list(expected.values()),
+        atol=1e-6,
+    )
+    raw = np.mean([cosine for cosine, _ in expected.values()])
+    assert score.readings["raw"] == pytest.approx(raw, abs=1e-6)
+    baseline = score.readings["baseline"]
+    assert score.value == pytest.approx((raw - baseline) / (1 - baseline), abs=1e-6)
+    assert score.data == {
+        "features": 20, "live_features": 19, "selected_features": 19, "scored_features": 17,
+        "images": 60,
+    }  # fmt: skip
+    swapped = monosemanticity(codes_fn, live, spaces, "dinov2", labels)
+    assert score.readings["normalised_in_dinov2"] == swapped.value
+    write_score(tmp_path / "monosemanticity.json", score, SAE, {})
+
+
+def test_the_decomposition_is_exact_and_class_pure_features_are_all_within(problem):
+    codes_fn, embeddings, labels = problem
+    score = monosemanticity(codes_fn, codes_fn.max(1) > 0, {"clip": embeddings}, "clip", labels)
+    share, within = score.arrays["within_share"], np.nan_to_num(score.arrays["within"])
+    between = np.nan_to_num(score.arrays["between"])
+    np.testing.assert_allclose(
+        score.arrays["monosemanticity"], share * within + (1 - share) * between, atol=1e-12
+    )
+    # Ten images fire; the other six of the top 16 weigh nothing.
+    np.testing.assert_array_equal(share[:6], 1)
+    assert np.isnan(score.arrays["between"][:6]).all()
+    assert (share[6:] < 0.6).all()
+
+
+def test_the_baseline_is_the_mean_over_random_pairs(problem):
+    _, embeddings, labels = problem
+    units = embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)
+    every_pair = (units @ units.T)[np.triu_indices(60, 1)].mean()
+    random_codes = np.random.default_rng(5).random((300, 60))
+    score = monosemanticity(random_codes, np.ones(300, bool), {"x": embeddings}, "x", labels)
+    assert score.readings["baseline"] == pytest.approx(every_pair, abs=0.01)
+    assert score.value == pytest.approx(0, abs=0.02)
+
+
+def test_identical_embeddings_and_dead_features_are_null(problem, tmp_path):
+    codes_fn, embeddings, labels = problem
+    live = codes_fn.max(axis=1) > 0
+    alike = monosemanticity(codes_fn, live, {"x": np.ones((60, 3))}, "x", labels)
+    dead = monosemanticity(codes_fn, ~live, {"x": embeddings}, "x", labels)
+    none = monosemanticity(codes_fn, live & False, {"x": embeddings}, "x", labels)
+    for score in (alike, dead, none):
+        assert score.value is None
+        write_score(tmp_path / "monosemanticity.json", score, SAE, {})
+    assert alike.readings["raw"] == pytest.approx(1)
+
+
+def test_the_sample_of_features_is_seeded_and_live(problem):
+    codes_fn, _, _ = problem
+    live = codes_fn.max(axis=1) > 0
+    first = top_images(codes_fn, live, seed=1, max_features=8)
+    assert np.array_equal(first.features, top_images(codes_fn, live, 1, 8).features)
+    assert not np.array_equal(first.features, top_images(codes_fn, live, 2, 8).features)
+    assert first.features.size == np.unique(first.features).size == 8
+    assert live[first.features].all()
+
+
+def test_fewer_images_than_sixteen(problem):
+    codes_fn, embeddings, labels = problem
+    few = slice(0, 60, 10)
+    score = monosemanticity(
+        codes_fn[:, few], codes_fn[:, few].max(1) > 0, {"x": embeddings[few]}, "x", labels[few]
+    )
+    assert score.details["top_images"] == 6
+    assert score.readings["within_class"] is None  # six images of six classes
+
+
+def test_an_embedding_without_length_is_named(problem):
+    codes_fn, embeddings, labels = problem
+    broken = embeddings.copy()
+    broken[17] = 0
+    with pytest.raises(UserError, match="image number 17 of the evaluation split"):
+        monosemanticity(codes_fn, codes_fn.any(axis=1), {"dinov2": broken}, "dinov2", labels)

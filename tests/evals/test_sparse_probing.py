@@ -1,0 +1,96 @@
+import warnings
+
+import h5py
+import numpy as np
+import pytest
+from metric_fixtures import SAE, make_codes, tight_probe
+from sklearn.metrics import average_precision_score, roc_auc_score
+
+from visae.evals.results import write_score
+from visae.evals.sparse_probing.compute import area_over_log_budget, sparse_probing
+from visae.probing.rankings import rank_features
+from visae.probing.splits import stratified_split
+
+
+@pytest.fixture(scope="module")
+def problem():
+    labels = np.append(np.arange(240) % 6, 17)  # class 17 has one image
+    codes_fn = make_codes(60, labels, 1.5)
+    test_mask = stratified_split(labels)
+    return codes_fn, labels, test_mask, rank_features(codes_fn, labels, ~test_mask)
+
+
+def test_equal_to_tight_probes_one_by_one(problem, tmp_path):
+    codes_fn, labels, test_mask, rankings = problem
+    score = sparse_probing(codes_fn, rankings, labels, test_mask, budgets=(1, 4, 40))
+    assert score.arrays["budgets"].tolist() == [1, 4, 40, 60]
+    assert score.arrays["classes"].tolist() == list(range(6))
+    x = codes_fn.T.astype(np.float64)
+    for j, k in enumerate((1, 4, 40, 60)):
+        for label in range(6):
+            chosen = x[:, rankings.per_class[label, :k]]
+            y = labels == label
+            model = tight_probe(chosen[~test_mask], y[~test_mask])
+            decision = model.decision_function(chosen[test_mask])
+            for name, area in (
+                ("auc", roc_auc_score), ("average_precision", average_precision_score)
+            ):  # fmt: skip
+                expected = area(y[test_mask], decision)
+                assert score.arrays[name][label, j] == pytest.approx(expected, abs=6e-3)
+        chosen = x[:, rankings.overall[:k]]
+        model = tight_probe(chosen[~test_mask], labels[~test_mask])
+        expected = model.score(chosen[test_mask], labels[test_mask])
+        # One of 48 test images may lie on a boundary.
+        assert score.readings[f"accuracy_at_{k}"] == pytest.approx(expected, abs=0.021)
+        assert score.readings[f"auc_at_{k}"] == score.arrays["auc"][:, j].mean()
+    assert score.value == score.readings["auc_at_60"]
+    assert "60 features" in score.definition  # 128 do not exist
+    assert score.data["classes"] == 7
+    assert score.data["eligible_classes"] == 6
+    assert score.value > 0.85
+    write_score(tmp_path / "sparse_probing.json", score, SAE, {})
+
+
+def test_noise_labels_are_at_chance(problem):
+    """A ranking that sees the test images finds 0.6 and more here."""
+    _, labels, test_mask, _ = problem
+    labels = labels[:-1]
+    test_mask = stratified_split(labels)
+    codes_fn = make_codes(3000, labels, 0.0, seed=1)
+    honest = rank_features(codes_fn, labels, ~test_mask)
+    leaking = rank_features(codes_fn, labels, np.ones_like(test_mask))
+    budgets = (1, 32, 128)
+    score = sparse_probing(codes_fn, honest, labels, test_mask, budgets)
+    leak = sparse_probing(codes_fn, leaking, labels, test_mask, budgets)
+    assert score.value == pytest.approx(0.5, abs=0.08)
+    assert score.readings["accuracy_at_128"] == pytest.approx(1 / 6, abs=0.12)
+    assert leak.value > 0.65
+
+
+def test_storage_and_processes_never_change_a_number(problem, tmp_path):
+    codes_fn, labels, test_mask, rankings = problem
+    expected = sparse_probing(codes_fn, rankings, labels, test_mask, budgets=(2, 40))
+    with h5py.File(tmp_path / "reductions.h5", "w") as file:
+        stored = file.create_dataset("codes_max", data=codes_fn)
+        score = sparse_probing(stored, rankings, labels, test_mask, budgets=(2, 40), processes=2)
+    assert score.readings == pytest.approx(expected.readings, abs=1e-9)
+    np.testing.assert_allclose(score.arrays["auc"], expected.arrays["auc"], atol=1e-9)
+
+
+def test_without_test_images_the_value_is_null(tmp_path):
+    labels = np.array([0, 1, 2])
+    codes_fn = np.eye(4, 3, dtype=np.float16)
+    test_mask = stratified_split(labels)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        rankings = rank_features(codes_fn, labels, ~test_mask)
+        score = sparse_probing(codes_fn, rankings, labels, test_mask)
+    assert score.value is None
+    assert score.data["eligible_classes"] == 0
+    write_score(tmp_path / "sparse_probing.json", score, SAE, {})
+
+
+def test_area_is_a_mean_over_doublings():
+    assert area_over_log_budget([1, 2, 4], [0.2, 0.2, 0.2]) == pytest.approx(0.2)
+    assert area_over_log_budget([1, 4, 8], [0.0, 0.4, 0.4]) == pytest.approx((0.4 + 0.4) / 3)
+    assert area_over_log_budget([128], [0.4]) is None

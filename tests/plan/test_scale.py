@@ -1,0 +1,373 @@
+"""The plan: counted by formulas of the tests' own, against the DAG, and against the documentation.
+
+That counted bytes are those on the disk is checked where a study runs (tests/test_workflow.py).
+"""
+
+import copy
+import re
+import shutil
+from types import SimpleNamespace
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from snakemake.utils import update_config
+from study_fixtures import ROOT, demo_config, paper_config
+from workflow_fixtures import copy_repository, snakemake, write_study
+
+from visae.backbones import geometry
+from visae.base.errors import UserError
+from visae.images.index import ClassRecord, ImageRecord, build_index, spread
+from visae.plan import disk
+from visae.plan import page as plan
+from visae.plan.files import artefacts, places, resume_sizes
+from visae.plan.images import Count, count_images
+from visae.plan.work import Stage, stages
+from visae.study.study import Study
+
+TRAIN, VAL = 1_281_167, 50_000
+OTHERS = 500_000 + 100_000 + 5_994 + 5_794 + 3_760 + 1_880  # iNaturalist, CUB, DTD
+MASKED = 20_210 + 2_000
+BASE = 768
+
+
+def shipped():
+    return geometry.read_geometries(geometry.SHIPPED)
+
+
+def planned(config, results="nowhere"):
+    """A study with its geometries and counts."""
+    study = Study(config)
+    counts = count_images(study, results)
+    return study, geometry.known(study.backbones, shipped()), counts
+
+
+def sums(rows, stage, quantity):
+    return sum(getattr(row, quantity) for row in rows if row.stage == stage)
+
+
+# ---------------------------------------------------------------- the paper's study, by hand
+
+
+@pytest.fixture(scope="module")
+def paper():
+    return stages(*planned(paper_config()))
+
+
+def test_caches_of_the_paper(paper):
+    # Images by place: three with 256 patches (DINOv2 at blocks 11 and 3, permuted), and with 196
+    # four backbones at block 11, two at block 3, and MAE permuted.
+    main, early, control = TRAIN + VAL + OTHERS + MASKED, TRAIN + VAL + OTHERS, TRAIN + VAL
+    images_256 = main + early + control
+    images_196 = 4 * main + 2 * early + control
+    assert sums(paper, "extract", "images") == images_256 + images_196
+    content = (images_256 * 256 + images_196 * 196) * BASE * 2
+    assert sums(paper, "extract", "written") == pytest.approx(content, rel=2e-3)
+    assert sums(paper, "join", "read") == content
+    five = (4 * 196 + 256) * TRAIN * BASE * 2
+    assert five == pytest.approx(2.05e12, rel=0.01)  # "about 2 TB"
+
+
+def test_forward_passes_of_the_paper(paper):
+    def flops(tokens, patches, pixels, blocks):
+        block = 24 * tokens * BASE**2 + 4 * tokens**2 * BASE
+        return 2 * patches * pixels * BASE + blocks * block
+
+    [dinov2] = [r for r in paper if r.stage == "extract" and (r.backbone, r.layer, r.work) ==
+                ("dinov2", 11, "imagenet/train")]  # fmt: skip
+    assert dinov2.gpu_flops == TRAIN * flops(257, 256, 3 * 14 * 14, 12)
+    [siglip] = [r for r in paper if r.stage == "extract" and (r.backbone, r.layer, r.work) ==
+                ("siglip", 3, "imagenet/val")]  # fmt: skip
+    assert siglip.cpu_flops == VAL * flops(196, 196, 3 * 16 * 16, 4)
+
+
+def test_training_of_the_paper(paper):
+    factors = {"main": (8 + 16 + 32) * 4, "jumprelu": (16 + 32) * 2, "token_order": 16}
+    active = {"main": 3 * (64 + 128 + 192 + 256), "jumprelu": 2 * (64 + 128), "token_order": 192}
+    for name, patches in (("clip", 196), ("dinov2", 256)):
+        for sweep in ("main", "jumprelu"):
+            [row] = [r for r in paper if (r.stage, r.backbone, r.work) == ("train", name, sweep)]
+            tokens = TRAIN * patches
+            assert row.read == tokens * BASE * 2
+            assert row.gpu_flops == tokens * 5 * 2 * BASE**2 * factors[sweep]
+            assert row.cpu_flops == tokens * (
+                2 * BASE**2 * factors[sweep] + 4 * 2 * BASE * active[sweep]
+            )
+    weights = 2 * 4 * BASE**2 * (8 * factors["main"] + 5 * factors["jumprelu"] + 2 * 16)
+    assert sums(paper, "train", "written") == pytest.approx(weights, rel=2e-3)
+
+
+def test_reductions_of_the_paper(paper):
+    features = BASE * (8 * (8 + 16 + 32) * 4 + 5 * (16 + 32) * 2)
+    saes = 8 * 12 + 5 * 4
+    codes = 2 * features * (VAL + OTHERS)
+    reconstructions = 4 * BASE * saes * (VAL + OTHERS)
+    control = 2 * (2 * 16 * BASE * VAL + 4 * BASE * VAL)
+    expected = codes + reconstructions + control
+    assert sums(paper, "encode", "written") == pytest.approx(expected, rel=0.01)
+
+
+def test_probes_of_the_paper(paper):
+    """The multinomial probes of ImageNet take 200 evaluations, iNaturalist's 50 epochs of Adam."""
+    classes = {"cub": (5_994, 200), "dtd": (3_760, 47)}
+    inaturalist = 50 * 4 * 500_000 * 10_000
+    raw = {
+        "imagenet": 200 * 4 * 40_000 * BASE * 1000,
+        "inaturalist": inaturalist * BASE,
+        **{name: 200 * 4 * n * BASE * c for name, (n, c) in classes.items()},
+    }
+    for dataset, flops in raw.items():
+        rows = [r for r in paper if (r.stage, r.work) == ("fit_raw_probes", dataset)]
+        # Five backbones at block 11, three at block 3; the control arms are not scored outside.
+        assert len(rows) == (8 if dataset != "imagenet" else 10)
+        assert {(r.gpu_flops, r.cpu_flops) for r in rows} == {(flops, flops)}
+
+    budgets = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024]
+    multinomial = sum(raw.values()) + 200 * 4 * 40_000 * 1000 * sum(budgets) + inaturalist * 128
+    multinomial += sum(200 * 4 * n * 128 * c for n, c in classes.values())
+    newton = 8 * 2 * 40_000 * 1000 * sum(k * k for k in budgets)
+    newton += 8 * 2 * 128**2 * (500_000 * 1000 + sum(n * c for n, c in classes.values()))
+    [row] = [r for r in paper if (r.stage, r.backbone, r.work) == ("score", "mae", "jumprelu")]
+    assert row.gpu_flops == 4 * (multinomial + newton)
+    small = 8 * 2 * 40_000 * 1000 * sum(k * k for k in budgets[:6])
+    lbfgs = 50 * 4 * 40_000 * 1000 * sum(budgets[6:])
+    lbfgs += 50 * 4 * 128 * (500_000 * 1000 + sum(n * c for n, c in classes.values()))
+    assert row.cpu_flops == 4 * (multinomial + small + lbfgs)
+    [control] = [r for r in paper if (r.stage, r.backbone) == ("score", "mae_permuted")]
+    assert control.gpu_flops == control.cpu_flops == 0  # M1 and M2 fit nothing
+
+
+def test_gpu_hours_are_the_slower_of_products_and_reading(paper):
+    speeds = {"float32_flops": 1e12, "float16_flops": 1e13, "read_bytes": 1e9}
+    row = Stage("train", "b", 0, "main", 0, 0, 3_600 * 10**9, 3_600 * 10**13, 0, "float16")
+    assert row.hours(speeds) == 1.0
+    assert row.hours(speeds | {"read_bytes": 5e8}) == 2.0
+    assert row.hours(speeds | {"float16_flops": 2.5e12}) == 4.0
+    assert sums(paper, "join", "gpu_flops") == 0
+    [join, *_] = [r for r in paper if r.stage == "join"]
+    assert join.hours(speeds) == 0.0
+
+
+# ---------------------------------------------------------------- variants
+
+
+def test_stream_stores_no_activations_and_passes_once_more_for_every_sweep():
+    config = paper_config()
+    config["datasets"]["inaturalist"]["cache"] = False
+    rows = stages(*planned(config))
+    assert not [r for r in rows if r.stage == "extract" and r.work.startswith("inaturalist")]
+    # main and JumpReLU on five backbones, layer 3 on three; and once for the raw features.
+    assert sums(rows, "stream", "images") == 600_000 * (5 + 5 + 3)
+    assert sums(rows, "reduce_raw", "images") == 600_000 * 8
+    stored = sums(stages(*planned(paper_config())), "encode", "written")
+    moved = sums(rows, "encode", "written") + sums(rows, "stream", "written")
+    assert moved == stored
+
+
+def test_each_training_job_reads_the_cache_and_has_a_checkpoint():
+    config = paper_config()
+    config["sweeps"]["main"]["batches"] = 3
+    study, geometries, counts = planned(config)
+    [row] = [
+        r
+        for r in stages(study, geometries, counts)
+        if (r.stage, r.backbone, r.work) == ("train", "mae", "main")
+    ]
+    assert row.read == 3 * TRAIN * 196 * BASE * 2
+    one = {"saes/mae/layer11/batchtopk_8x_k64/model.safetensors"}
+    [(path, size)] = resume_sizes(study, geometries, one).items()
+    assert path == "resume/main_1_of_3-mae-layer11"
+    # Four SAEs of factor 8: weights and two moments in float32, the old file and the new.
+    assert size == pytest.approx(2 * 3 * 4 * 4 * 8 * 2 * BASE**2, rel=1e-3)
+
+
+def test_block_that_does_not_exist_is_told_before_anything_runs():
+    config = paper_config()
+    config["sweeps"]["layer_3"]["layer"] = 12
+    with pytest.raises(UserError, match="block 12 of clip is asked for, which has 12 blocks"):
+        artefacts(*planned(config))
+
+
+def test_number_of_images_by_index_config_or_publication(tmp_path):
+    config = paper_config()
+    config["datasets"]["dtd"]["splits"]["test1"]["images"] = 7
+    config["datasets"]["cub"]["layout"] = "huggingface"
+    folder = tmp_path / "index" / "ade20k"
+    folder.mkdir(parents=True)
+    (folder / "training.csv").write_text("image_id\n1\n2\n3\n")
+    (folder / "classes.csv").write_text("label\n0\n")
+    counts = count_images(Study(config), tmp_path)
+    assert counts["ade20k/training"] == Count(3, 1, "index")
+    assert counts["dtd/test1"] == Count(7, 47, "config")
+    assert counts["imagenet/train"] == Count(TRAIN, 1000, "published")
+    assert counts["cub/train"] == Count(0, 0, "unknown")
+    # The demo's layouts are those of published data sets, its photographs are not.
+    demo = count_images(Study(demo_config()), tmp_path)
+    assert {count.source for count in demo.values()} == {"unknown"}
+
+
+@given(st.lists(st.integers(0, 4), min_size=1, max_size=40), st.integers(1, 45))
+@settings(max_examples=25, deadline=None)
+def test_capped_index_is_spread_over_the_classes(labels, images):
+    records = [ImageRecord(f"{i:03d}", f"{i}.jpg", c, str(c)) for i, c in enumerate(labels)]
+    index = build_index(records, [ClassRecord(c, str(c)) for c in range(5)], "here")
+    capped = spread(index, images)
+    assert len(capped.images) == min(images, len(labels))
+    assert set(capped.images) <= set(index.images)
+    assert list(capped.images) == sorted(capped.images)
+    share = len(capped.images) / len(labels)
+    for c in range(5):
+        kept = sum(record.label == c for record in capped.images)
+        assert abs(kept - share * labels.count(c)) < 1
+    assert spread(index, None) is index
+
+
+# ---------------------------------------------------------------- geometry
+
+
+def test_shipped_geometries_are_those_of_the_models():
+    from visae.backbones.shapes import measure_geometries
+
+    for config in (paper_config(), demo_config()):
+        backbones = Study(config).backbones
+        assert measure_geometries(backbones) == geometry.known(backbones, shipped())
+
+
+def test_unknown_geometry_is_measured_once(tmp_path):
+    entry = Study(demo_config()).backbones["deit_small"]
+    backbones = {"own": copy.deepcopy(entry) | {"image_size": 48}}
+    found = geometry.Geometry(36, 96, (1, 2, 3, 4))
+    asked = []
+
+    def measure(entries):
+        asked.append(list(entries))
+        return {"own": found}
+
+    path = tmp_path / "geometry.json"
+    assert geometry.complete(backbones, path, measure) == {"own": found}
+    assert geometry.complete(backbones, path, measure) == {"own": found}
+    assert asked == [["own"]]
+    backbones["own"]["options"] = {**entry["options"], "depth": 2}
+    geometry.complete(backbones, path, measure)
+    assert asked == [["own"], ["own"]]
+
+
+# ---------------------------------------------------------------- the disk
+
+
+def test_run_that_cannot_fit_is_refused(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    study, geometries, counts = planned(paper_config())
+    folder = "results/paper/activations/clip/layer11"
+    outputs = [f"{folder}/cub/train/shard-00000-of-00001.h5", "results/paper/tables/table_3.csv"]
+    sizes = disk.sizes_of(study, geometries, counts, outputs)
+    size = 5_994 * 196 * BASE * 2
+    assert list(sizes) == outputs[:1]
+    assert sizes[outputs[0]] == pytest.approx(size, rel=0.01)
+
+    def free(count):
+        monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=count))
+
+    free(1.02 * size)
+    disk.check_fits(study, sizes, counts)
+    free(0.98 * size)
+    cure = r"needs 1\.81 GB below results/paper .*1\.77 GB are free.*datasets\.cub\.cache: false"
+    with pytest.raises(UserError, match=cure):
+        disk.check_fits(study, sizes, counts)
+    # What is there already need not find room again.
+    shard = tmp_path / outputs[0]
+    shard.parent.mkdir(parents=True)
+    with open(shard, "wb") as handle:
+        handle.truncate(size // 10)
+    disk.check_fits(study, sizes, counts)
+
+
+def test_tables_and_figures_are_not_counted():
+    assert not disk.has_large(["results/paper/tables/table_3.csv", "results/paper/plan"])
+    assert disk.has_large(["results/paper/saes/clip/layer11/x/model.safetensors"])
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [(0, "0 B"), (999, "999 B"), (2.05e12, "2.05 TB"), (65.3e9, "65.3 GB"), (2e16, "20,000 TB")],
+)
+def test_readable(count, text):
+    assert disk.readable(count) == text
+
+
+@pytest.mark.parametrize(
+    "shards,written", [(1, ["train", "held_out", "val"]), (2, ["train", "val"])]
+)
+def test_splits_that_are_extracted_together_are_counted_together(shards, written):
+    """An evaluator needs two splits of three; one job writes all three where each is one shard."""
+    config = paper_config()
+    names = ("train", "held_out", "val")
+    config["datasets"]["imagenet"]["splits"] = {name: {"shards": shards} for name in names}
+    config["training"]["threshold_split"] = "held_out"
+    config["sweeps"] = {"main": config["sweeps"]["main"] | {"backbones": ["mae"]}}
+    config["downstream"] = None
+    study = Study(config)
+    found = places(study, geometry.known(study.backbones, shipped()))
+    [evaluator] = [place for place in found if place.backbone == "clip"]
+    assert sorted(split.split for split in evaluator.cached) == sorted(written)
+    [batch] = [part for _, part in study.extraction_batches() if study.evaluation in part]
+    assert len(batch) == (3 if shards == 1 else 1)
+
+
+# ---------------------------------------------------------------- as a user meets it
+
+
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory):
+    """A copy of the repository beside empty folders where the paper's data sets belong."""
+    folder = copy_repository(tmp_path_factory.mktemp("scale"))
+    for entry in paper_config()["datasets"].values():
+        (folder / entry["root"]).mkdir(parents=True)
+    return folder
+
+
+def test_counted_files_are_those_of_the_dag(repository):
+    run = snakemake(repository, "--summary", "metrics", config=paper_config())
+    kinds = "|".join(disk.LARGE)
+    pattern = rf"^results/paper/((?:{kinds})/\S+\.(?:h5|safetensors))\t"
+    needed = re.findall(pattern, run.stdout, flags=re.MULTILINE)
+    counted = {artefact.path for artefact in artefacts(*planned(paper_config()))}
+    assert set(needed) <= counted
+    # Beyond the metrics, segmentation needs the caches of the images with masks.
+    assert {path for path in counted - set(needed) if "/ade20k/" not in path} == set()
+
+
+def test_plan_is_printed_and_a_run_that_cannot_fit_does_not_start(repository):
+    config = paper_config()
+    config["datasets"]["imagenet"]["splits"]["train"]["images"] = 10**12
+    write_study(repository, config)
+    run = snakemake(repository, "plan")
+    assert re.search(r"^\| extract \| 3[\d,]+ TB \|", run.stdout, flags=re.MULTILINE)
+    written = (repository / "results/paper/plan/plan.md").read_text()
+    assert "## train" in written
+    assert "| mae_permuted, block 11, token_order |" in written
+    assert (repository / "results/paper/plan/plan.csv").is_file()
+
+    run = snakemake(repository, "saes", check=False)
+    assert run.returncode != 0
+    assert "this run needs" in run.stdout
+    assert "are free there" in run.stdout
+    assert not (repository / "results/paper/index").exists()
+
+
+def test_documented_tables_are_the_commands():
+    text = (ROOT / "docs" / "scale.md").read_text("utf-8")
+    sections = text.split("\n## ")[1:]
+    assert len(sections) == 4
+    for section in sections:
+        config = paper_config()
+        for block in re.findall(r"```yaml\n(.*?)```", section, flags=re.DOTALL):
+            update_config(config, yaml.safe_load(block))
+        study, *known = planned(config)
+        rows = stages(study, *known)
+        table = "\n".join(plan.stage_table(rows, study.config["planning"]))
+        assert table in section
+        shown = plan.summary(study, *known, rows, free=0)
+        [total] = re.findall(r"Disk: ([\d.]+ \wB)", shown)
+        assert f"Disk: {total}" in section

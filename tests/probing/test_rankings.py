@@ -1,0 +1,81 @@
+import warnings
+
+import h5py
+import numpy as np
+import pytest
+from sklearn.feature_selection import f_classif
+
+import visae.probing.rankings
+from visae.base.errors import UserError
+from visae.probing.rankings import gather_features, rank_features, read_rankings, write_rankings
+from visae.probing.siblings import SiblingGroup
+
+
+@pytest.fixture(scope="module")
+def problem():
+    random = np.random.default_rng(1)
+    labels = random.integers(0, 6, 240) * 10  # gaps between the ids
+    codes_fn = random.gamma(1.0, 2.0, (50, 240)) * (random.random((50, 240)) < 0.4)
+    codes_fn[:6] += 2.0 * (labels == 10 * np.arange(6)[:, None])
+    codes_fn[[20, 21]] = 0.0
+    codes_fn[33] = codes_fn[8]  # a tie
+    train_mask = random.random(240) < 0.8
+    return codes_fn.astype(np.float16), labels, train_mask
+
+
+def sklearn_order(codes_fn, targets):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        f = f_classif(codes_fn.T.astype(np.float64), targets)[0]
+    return np.argsort(-np.where(np.isfinite(f), f, -1.0), kind="stable")
+
+
+def test_rankings_are_those_of_f_classif_on_the_training_images(problem):
+    codes_fn, labels, train_mask = problem
+    groups = [SiblingGroup("p", (0, 10, 50)), SiblingGroup("q", (20, 30, 777))]
+    rankings = rank_features(codes_fn, labels, train_mask, groups, size=50)
+    train_codes, train_labels = codes_fn[:, train_mask], labels[train_mask]
+    assert rankings.classes.tolist() == [0, 10, 20, 30, 40, 50]
+    for row, label in zip(rankings.per_class, rankings.classes, strict=True):
+        assert np.array_equal(row, sklearn_order(train_codes, train_labels == label))
+        assert set(row[-2:]) == {20, 21}
+    assert np.array_equal(rankings.overall, sklearn_order(train_codes, train_labels))
+    # 777 has no images; 20 against 30 remains.
+    assert rankings.sibling_tasks.tolist() == [[0, 0], [10, 0], [50, 0], [20, 1], [30, 1]]
+    for row, (label, group) in zip(rankings.siblings, rankings.sibling_tasks, strict=True):
+        some = np.isin(train_labels, groups[group].labels)
+        order = sklearn_order(train_codes[:, some], train_labels[some] == label)
+        assert np.array_equal(row, order[:4])
+
+
+def test_test_images_do_not_count(problem):
+    codes_fn, labels, train_mask = problem
+    spoiled = codes_fn.copy()
+    spoiled[40, ~train_mask] = np.where(labels[~train_mask] == 0, 100.0, 0.0)
+    before = rank_features(codes_fn, labels, train_mask)
+    after = rank_features(spoiled, labels, train_mask)
+    assert np.array_equal(before.per_class, after.per_class)
+
+
+def test_blocks_and_storage_never_change_a_ranking(problem, tmp_path, monkeypatch):
+    codes_fn, labels, train_mask = problem
+    groups = [SiblingGroup("p", (0, 10, 50))]
+    whole = rank_features(codes_fn, labels, train_mask, groups, size=20)
+    monkeypatch.setattr(visae.probing.rankings, "_BLOCK_BYTES", 8 * 240 * 7)
+    wanted = np.array([33, 2, 49, 2, 0])
+    with h5py.File(tmp_path / "codes.h5", "w") as file:
+        stored = file.create_dataset("codes_max", data=codes_fn)
+        blocked = rank_features(stored, labels, train_mask, groups, size=20)
+        assert np.array_equal(gather_features(stored, wanted), codes_fn[wanted])
+    write_rankings(tmp_path / "rankings.h5", blocked)
+    read = read_rankings(tmp_path / "rankings.h5")
+    for name in ("per_class", "classes", "overall", "siblings", "sibling_tasks"):
+        assert np.array_equal(getattr(whole, name), getattr(read, name)), name
+        assert getattr(whole, name).dtype == getattr(read, name).dtype
+    assert whole.per_class.shape == (6, 20)
+
+
+def test_one_class_cannot_be_ranked(problem):
+    codes_fn, labels, _ = problem
+    with pytest.raises(UserError, match="1 classes have training images"):
+        rank_features(codes_fn, labels, labels == 10)

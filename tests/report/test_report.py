@@ -1,0 +1,385 @@
+"""The report: one page that holds all of a study, needs nothing else, and works in a browser."""
+
+import base64
+import io
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+from report_fixtures import (
+    FEATURES,
+    HOSTILE,
+    IMAGES,
+    SHOWS,
+    UNDEFINED,
+    build_page,
+    codes_of,
+    colour,
+    write_study,
+)
+from study_fixtures import ROOT
+
+from visae.audit.choice import audit_features
+from visae.base.errors import UserError
+from visae.report.curves import HEIGHT, WIDTH, read_curves
+from visae.report.features import example_features
+from visae.report.provenance import commit
+from visae.report.tables import read_tables
+from visae.report.thumbnails import SIDE
+
+
+class Parsed(HTMLParser):
+    """The elements of a page: (tag, attributes), and the text of the whole."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.elements, self.words = [], []
+        self.feed(page)
+
+    def handle_starttag(self, tag, attributes):
+        self.elements.append((tag, dict(attributes)))
+        self.words.append(" " if tag in ("tr", "td") else "")
+
+    def handle_data(self, data):
+        self.words.append(data)
+
+    def all(self, tag):
+        return [attributes for name, attributes in self.elements if name == tag]
+
+    @property
+    def text(self):
+        return " ".join("".join(self.words).split())
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    """(study, sources) of the small study."""
+    return write_study(tmp_path_factory.mktemp("report"))
+
+
+@pytest.fixture(scope="module")
+def page(written):
+    return build_page(*written)
+
+
+@pytest.fixture(scope="module")
+def parsed(page):
+    return Parsed(page)
+
+
+# ---------------------------------------------------------------- the page as a document
+
+
+def test_every_link_leads_to_one_place_in_the_page(parsed):
+    ids = [attributes["id"] for _, attributes in parsed.elements if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    links = [attributes["href"] for attributes in parsed.all("a")]
+    assert len(links) > 20
+    assert {link.removeprefix("#") for link in links} <= set(ids)
+
+
+def test_nothing_is_loaded_from_elsewhere(page, parsed):
+    for tag, attributes in parsed.elements:
+        for name in ("src", "srcset", "href", "data", "action", "poster", "xlink:href"):
+            value = attributes.get(name)
+            assert value is None or value.startswith(("data:", "#")), (tag, name, value[:80])
+    assert {url[:5] for url in re.findall(r"url\((.{5})", page)} == {"data:"}
+    for forbidden in ("http://", "https://", "@import", "fetch(", "XMLHttpRequest", "import("):
+        assert forbidden not in page
+
+
+def test_every_figure_is_in_with_its_caption(written, parsed):
+    _, sources = written
+    images = {attributes["src"]: attributes["alt"] for attributes in parsed.all("img")}
+    assert len(images) == len(SHOWS)
+    for path in sources.figures:
+        source = f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}"
+        assert SHOWS[path.stem] in images[source].lower()
+    titles = [attributes["alt"].split(":")[0] for attributes in parsed.all("img")]
+    assert titles == ["Figure 1a", "Figure 4", "Evaluators"]
+    assert "n = 4 SAEs of sweep main (2 backbones × 2 configurations)." in parsed.text
+    assert "n = 2 SAEs, one per arm." in parsed.text
+
+
+def test_every_table_is_in_and_the_papers_come_first(written, parsed):
+    _, sources = written
+    articles = [attributes["id"] for attributes in parsed.all("article")]
+    assert set(articles) == {f"table-{p.stem}" for p in sources.tables if p.stem != "claims"}
+    assert articles[:2] == ["table-table_1", "table-table_3"]
+    assert "Table 1: a | b" in parsed.text
+    assert "A note." in parsed.text
+
+
+def test_cells_are_rounded_like_markdown_and_sorted_like_csv(page):
+    assert re.search(r'<td class="number" data-sort="10.126">10.13</td>', page)
+    assert re.search(r'<td class="number" data-sort="-2.0">−2.00</td>', page)
+
+
+def test_gap_says_why(parsed):
+    gaps = [attributes for attributes in parsed.all("span") if attributes.get("class") == "gap"]
+    # Once in table_1, once for the claim, and twice (overview and view) for the SAE's FVU.
+    reasons = [attributes["title"] for attributes in gaps]
+    assert reasons.count(UNDEFINED) >= 4
+    assert all(attributes["tabindex"] == "0" and attributes["title"] for attributes in gaps)
+
+
+def test_text_is_escaped(page, parsed):
+    assert HOSTILE not in page
+    assert " ".join(HOSTILE.split()) in parsed.text
+    assert len(parsed.all("script")) == 1
+
+
+def test_headline_tells_what_was_run_and_found(parsed):
+    assert "4 sparse autoencoders on 2 vision backbones" in parsed.text
+    assert "photographs/val" in parsed.text
+    assert "Of the paper’s 3 claims, 1 are reproduced, 1 differ, 1 are not computable here." in (
+        parsed.text
+    )
+
+
+def test_contradictions_are_all_there(page):
+    rows = re.findall(r"^\| \d+ \|", (ROOT / "docs/inconsistencies.md").read_text("utf-8"), re.M)
+    section = page[page.index('id="contradictions"') : page.index('id="provenance"')]
+    assert section.count("<tr><td>") == len(rows)
+    assert "<code>hyperparameters_dominate_fvu_only</code>" in section
+
+
+def test_equal_inputs_give_an_equal_page(written, page):
+    assert build_page(*written) == page
+
+
+def test_page_needs_no_torch():
+    command = "import sys, visae.report.page; sys.exit('torch' in sys.modules)"
+    folder = ROOT / "workflow_scripts"
+    assert subprocess.run([sys.executable, "-c", command], cwd=folder).returncode == 0
+
+
+# ---------------------------------------------------------------- what it is made of
+
+
+def test_examples_follow_the_rule_and_the_codes(written):
+    _, sources = written
+    number = 2
+    scores = {metric: paths[number] for metric, paths in sources.scores.items()}
+    examples = example_features(scores, sources.reductions[number])
+    assert [example.metric for example in examples] == ["M1", "M1", "M5", "M5"]
+    moran = np.linspace(-0.1, 0.5 + 0.01 * number, FEATURES)
+    assert [example.feature for example in examples[:2]] == list(audit_features(moran).values())
+    # M5 scores every other feature: rows of its arrays are not features.
+    values = np.linspace(0.2, 0.9, FEATURES // 2)
+    expected = [2 * row for row in audit_features(values).values()]
+    assert [example.feature for example in examples[2:]] == expected
+    for example in examples:
+        order = np.argsort(-codes_of(number)[example.feature])[:4]
+        assert [image for image, _ in example.images] == [f"image_{i:02d}" for i in order]
+        assert example.images[0][1] == 8
+
+
+def test_each_image_is_embedded_once_and_shown_in_its_place(page, parsed):
+    sheets = re.findall(r"url\(data:image/webp;base64,([^)]+)\)", page)
+    assert len(sheets) == 1
+    sheet = np.asarray(Image.open(io.BytesIO(base64.b64decode(sheets[0]))).convert("RGB"))
+    shown = [a for a in parsed.all("span") if a.get("class") == "thumbnail"]
+    assert len(shown) == 4 * 4 * 4
+    places = {attributes["style"] for attributes in shown}
+    assert len(places) <= IMAGES
+    colours = np.array([colour(number) for number in range(IMAGES)])
+    found = set()
+    for style in places:
+        column, row = map(int, re.fullmatch(r"--x:(\d+);--y:(\d+)", style).groups())
+        tile = sheet[row * SIDE : (row + 1) * SIDE, column * SIDE : (column + 1) * SIDE]
+        distance = np.abs(colours - tile[8:-8, 8:-8].mean((0, 1))).max(axis=1)
+        assert distance.min() < 8
+        found.add(int(distance.argmin()))
+    assert len(found) == len(places)
+
+
+def test_curves_run_from_the_first_window_to_the_last(written):
+    _, sources = written
+    loss, l0, dead = read_curves(sources.logs[0]).panels
+    # Three windows; on a logarithmic axis a tenfold fall per window is a straight line.
+    assert loss.points == f"{WIDTH / 3:.1f},0.0 {WIDTH * 2 / 3:.1f},{HEIGHT / 2:.1f} 180.0,64.0"
+    assert (loss.first, loss.last, loss.logarithmic) == ("1", "0.01", True)
+    assert {point.split(",")[1] for point in l0.points.split()} == {f"{HEIGHT / 2:.1f}"}
+    assert (dead.low, dead.high) == ("0", "0.5")
+    assert read_curves(sources.logs[3]) is None
+
+
+def test_long_log_is_thinned_and_keeps_its_end(tmp_path):
+    path = tmp_path / "training.jsonl"
+    line = '{{"step": {0}, "loss": {0}, "l0": 1, "dead_fraction": 0}}\n'
+    path.write_text("".join(line.format(step) for step in range(1, 1001)))
+    curves = read_curves(path)
+    points = curves.panels[0].points.split()
+    assert 100 <= len(points) <= 121
+    assert points[-1] == f"{WIDTH:.1f},0.0"
+
+
+def test_views_of_different_tables_are_refused(written):
+    _, sources = written
+    table = next(path for path in sources.tables if path.stem == "table_1")
+    markdown = next(path for path in sources.markdown if path.stem == "table_3")
+    other = markdown.parent / "other" / "table_1.md"
+    other.parent.mkdir()
+    shutil.copy(markdown, other)
+    with pytest.raises(UserError, match="are not views of one table"):
+        read_tables([table], [other])
+    shutil.rmtree(other.parent)
+
+
+def test_config_is_shown_as_it_ran(written, page):
+    text = re.search(r'<pre class="config"[^>]*>(.*?)</pre>', page, re.DOTALL)[1]
+    parser = Parsed(text)
+    assert yaml.safe_load("".join(parser.words)) == written[0].config
+
+
+def test_time_and_memory_are_those_of_the_last_run(parsed):
+    # train/main ran twice (60 s the last time), quick was too short to be measured.
+    assert "2 jobs, 1 min 0 s in all" in parsed.text
+    assert "train 1 60.0 90.0 512 quick 1 0.0 – –" in parsed.text
+
+
+def test_page_without_records_of_jobs_says_so(written, tmp_path):
+    study, sources = written
+    text = Parsed(build_page(study, replace(sources, benchmarks=tmp_path))).text
+    assert "There are no records below benchmarks/" in text
+
+
+def test_commit_and_changes_since(tmp_path):
+    assert commit(tmp_path) is None
+
+    def git(*arguments):
+        who = ("-c", "user.name=a", "-c", "user.email=a@b")
+        subprocess.run(["git", *who, *arguments], cwd=tmp_path, check=True, capture_output=True)
+
+    git("init")
+    (tmp_path / "file").write_text("1")
+    git("add", "file")
+    git("commit", "-m", "first")
+    assert re.fullmatch(r"[0-9a-f]{40}", commit(tmp_path).name)
+    assert not commit(tmp_path).changed
+    (tmp_path / "file").write_text("2")
+    assert commit(tmp_path).changed
+
+
+# ---------------------------------------------------------------- in a browser
+
+CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+
+FLAGS = (
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+)
+
+
+@pytest.fixture(scope="module")
+def browser(page, tmp_path_factory):
+    """Headless Chromium with the page loaded from disk."""
+    if not (CHROMIUM and DRIVER):
+        pytest.skip("no Chromium here: install the packages chromium and chromium-driver")
+    from selenium import webdriver
+    from selenium.webdriver.chrome.service import Service
+
+    folder = tmp_path_factory.mktemp("browser")
+    (folder / "index.html").write_text(page, encoding="utf-8")
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM
+    for flag in (*FLAGS, f"--user-data-dir={folder / 'profile'}", "--window-size=1400,1000"):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    driver = webdriver.Chrome(options=options, service=Service(DRIVER))
+    driver.get((folder / "index.html").as_uri())
+    yield driver
+    errors = driver.get_log("browser")
+    driver.quit()
+    assert not errors
+
+
+def _column(browser, table, column):
+    script = (
+        f"return [...document.querySelectorAll('{table} tbody tr')].filter(r => !r.hidden)"
+        f".map(r => r.cells[{column}].textContent.trim())"
+    )
+    return browser.execute_script(script)
+
+
+def _click(browser, selector):
+    browser.execute_script(f"document.querySelector({selector!r}).click()")
+
+
+def test_heading_sorts_by_exact_values_with_gaps_last(browser):
+    table = "#table-table_1"
+    heading = f"{table} th:nth-child(2) button"
+    assert _column(browser, table, 1) == ["10.13", "–", "−2.00"]
+    _click(browser, heading)
+    assert _column(browser, table, 1) == ["−2.00", "10.13", "–"]
+    _click(browser, heading)
+    assert _column(browser, table, 1) == ["10.13", "−2.00", "–"]
+    sorted_by = browser.execute_script(
+        f"return [...document.querySelectorAll('{table} th')].map(h => h.getAttribute('aria-sort'))"
+    )
+    assert sorted_by == [None, "descending", None]
+
+
+def test_gaps_among_words_come_last_too(browser):
+    table = "#table-table_1"
+    for _ in range(2):
+        _click(browser, f"{table} th:nth-child(3) button")
+        assert _column(browser, table, 2) == [UNDEFINED, "", ""]
+
+
+def test_claims_are_filtered_by_verdict_and_text(browser):
+    table = "#claims-table"
+    assert len(_column(browser, table, 0)) == 3
+    _click(browser, '#claims button[data-value="differs"]')
+    assert _column(browser, table, 4) == ["differs"]
+    _click(browser, '#claims button[data-value=""]')
+    browser.execute_script(
+        "const input = document.querySelector('#claims input'); input.value = 'third';"
+        "input.dispatchEvent(new Event('input'))"
+    )
+    assert [claim[:6] for claim in _column(browser, table, 0)] == ["Third."]
+
+
+def test_long_table_is_drawn_when_opened(browser):
+    table = "#rows-downstream"
+    assert _column(browser, table, 0) == []
+    _click(browser, "#table-downstream summary")
+    browser.implicitly_wait(5)
+    browser.find_element("css selector", f"{table} tbody tr")
+    assert len(_column(browser, table, 0)) == 500
+    assert _column(browser, table, 2)[8] == 'row 8, "quoted"'
+    gap = browser.execute_script(
+        f"return document.querySelector('{table}').tBodies[0].rows[7].cells[0].title"
+    )
+    assert gap == "seven"
+    _click(browser, f"{table} th:first-child button")
+    assert _column(browser, table, 0)[:8] == ["0.5"] * 7 + ["1.5"]
+
+
+def test_links_lead_to_what_can_be_seen(browser):
+    targets = browser.execute_script(
+        "return [...document.querySelectorAll('a')].map(a => a.getAttribute('href'))"
+    )
+    missing = [t for t in targets if not browser.execute_script(
+        "return Boolean(document.getElementById(arguments[0].slice(1)))", t)]  # fmt: skip
+    assert not missing
+    link = next(target for target in targets if target.startswith("#sae-"))
+    assert not browser.execute_script("return document.getElementById(arguments[0]).open", link[1:])
+    _click(browser, f'a[href="{link}"]')
+    browser.implicitly_wait(5)
+    browser.find_element("css selector", f'[id="{link[1:]}"][open]')
+
+
+@pytest.mark.parametrize("width", [400, 1400])
+def test_page_is_not_wider_than_its_window(browser, width):
+    metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    assert browser.execute_script("return document.documentElement.scrollWidth") <= width

@@ -1,0 +1,80 @@
+"""Names of SAEs and their training settings."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from visae.base.errors import UserError
+from visae.sae.specs import SaeSpec, TrainingSettings
+
+
+@pytest.mark.parametrize(
+    "spec, name",
+    [
+        (SaeSpec("batchtopk", 16, 128), "batchtopk_16x_k128"),
+        (SaeSpec("jumprelu", 16, 64), "jumprelu_16x_l0_64"),
+        (SaeSpec("topk", 8, 64), "topk_8x_k64"),
+        (SaeSpec("relu", 32, 0.001), "relu_32x_l1_0.001"),
+        (SaeSpec("relu", 32, 3e-7), "relu_32x_l1_3e-07"),
+    ],
+)
+def test_names_read_back(spec, name):
+    assert spec.name == name
+    assert SaeSpec.from_name(name) == spec
+
+
+@given(
+    st.sampled_from(["batchtopk", "topk", "jumprelu"]), st.integers(1, 256), st.integers(1, 10**6)
+)
+@settings(max_examples=30, deadline=None)
+def test_every_name_reads_back(family, expansion_factor, sparsity):
+    spec = SaeSpec(family, expansion_factor, sparsity)
+    assert SaeSpec.from_name(spec.name) == spec
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "batchtopk_16x_l0_64",
+        "jumprelu_16x_k64",
+        "gated_16x_k64",
+        "batchtopk_16x_k064",
+        "batchtopk_16x_k6.5",
+        "batchtopk_0x_k64",
+        "batchtopk",
+        "relu_16x_l1_-",
+    ],
+)
+def test_other_names_are_refused(name):
+    with pytest.raises(UserError):
+        SaeSpec.from_name(name)
+
+
+def test_k_is_none_without_a_target():
+    assert SaeSpec("jumprelu", 16, 64).k == 64
+    assert SaeSpec("relu", 16, 0.01).k is None
+
+
+@pytest.mark.parametrize(
+    "changes, word",
+    [
+        ({"batch_size": 0}, "batch_size"),
+        ({"learning_rate": -1.0}, "learning_rate"),
+        ({"checkpoint_minutes": -1}, "checkpoint_minutes"),
+        ({"precision": "float64"}, "float16"),
+        ({"jumprelu_recipe": "secret"}, "calibrated"),
+    ],
+)
+def test_settings_are_checked(changes, word):
+    with pytest.raises(UserError, match=word):
+        TrainingSettings(**changes)
+
+
+def test_specs_import_no_torch():
+    program = "import sys, visae.sae.specs; sys.exit('torch' in sys.modules)"
+    path = os.pathsep.join(sys.path)
+    subprocess.run([sys.executable, "-c", program], check=True, env={"PYTHONPATH": path})

@@ -1,0 +1,317 @@
+"""The workflow as a user runs it, on a tiny study of real photographs."""
+
+import csv
+import json
+import shutil
+
+import pytest
+from PIL import Image
+from study_fixtures import demo_config
+from workflow_fixtures import (
+    copy_repository,
+    plan,
+    planned_messages,
+    snakemake,
+    study_folder,
+    tiny_config,
+)
+
+from visae.backbones import geometry
+from visae.evals.results import read_score
+from visae.evals.task_results import read_result
+from visae.plan import disk
+from visae.plan.files import artefacts
+from visae.plan.images import count_images
+from visae.study.study import Study
+
+FIGURES = {
+    *("figure_1a", "figure_1b", "figure_2a", "figure_2b", "figure_3", "figure_5", "figure_6"),
+    *("figure_7", "figure_8", "training_curves", "evaluators", "pretraining"),
+}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A copy of the repository in which the tiny study has run to its end."""
+    folder = copy_repository(tmp_path_factory.mktemp("workflow"))
+    snakemake(folder, config=tiny_config())
+    return folder
+
+
+@pytest.fixture
+def repository(finished, tmp_path):
+    """The finished study, to be changed: results are moved in time with it, not computed."""
+    folder = tmp_path / "copy"
+    shutil.copytree(finished, folder, symlinks=True)
+    assert plan(folder) == {}
+    return folder
+
+
+def test_every_score_is_there_and_valid(finished):
+    paths = list((study_folder(finished) / "metrics").glob("*/*/*/*.json"))
+    assert len(paths) == 2 * 2 * 7
+    for path in paths:
+        score = read_score(path)
+        assert score["value"] is not None or score["reason"]
+        assert score["provenance"]["inputs"]["sae"]
+
+
+def test_planned_files_and_bytes_are_those_on_the_disk(finished):
+    study = Study(tiny_config())
+    known = geometry.read_geometries(geometry.SHIPPED)
+    geometries = geometry.known(study.backbones, known)
+    counts = count_images(study, study_folder(finished))
+    planned = artefacts(study, geometries, counts)
+    written = {
+        str(path.relative_to(study_folder(finished)))
+        for kind in disk.LARGE
+        for path in (study_folder(finished) / kind).rglob("*.*")
+        if path.suffix in (".h5", ".safetensors")
+    }
+    assert {artefact.path for artefact in planned} == written
+    # Ids and headers are guessed: they count here, and not in a large study.
+    tolerances = {"extract": 0.01, "train": 0.01, "reduce_raw": 0.05, "encode": 0.05, "rank": 0.1}
+    for stage, tolerance in tolerances.items():
+        mine = [artefact for artefact in planned if artefact.stage == stage]
+        on_disk = sum((study_folder(finished) / a.path).stat().st_size for a in mine)
+        assert sum(artefact.size for artefact in mine) == pytest.approx(on_disk, rel=tolerance)
+
+
+def test_scores_table_has_every_score(finished):
+    with open(study_folder(finished) / "tables" / "scores.csv", newline="") as handle:
+        rows = [row for row in csv.DictReader(handle) if row["reading"] == "headline"]
+    assert len(rows) == 2 * 2 * 7
+    for row in rows:
+        path = study_folder(finished).joinpath(
+            "metrics", row["backbone"], f"layer{row['layer']}", row["sae"], f"{row['metric']}.json"
+        )
+        value = json.loads(path.read_text())["value"]
+        assert row["value"] == ("" if value is None else repr(float(value)))
+
+
+def test_figures_and_tables_are_written(finished):
+    results = study_folder(finished)
+    for name in ("figure_1b", "figure_3", "figure_5", "training_curves"):
+        assert (results / "figures" / f"{name}.pdf").read_bytes().startswith(b"%PDF")
+        assert (results / "figures" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+    for name in ("table_3", "table_4"):
+        assert (results / "tables" / f"{name}.csv").read_text().count("\n") > 1
+
+
+def test_table_3_is_repeated_without_masked_autoencoders(repository):
+    tables = study_folder(repository) / "tables"
+    assert not (tables / "table_3_without_mae.csv").exists()
+    config = tiny_config()
+    config["backbones"]["deit_small"]["paradigm"] = "masked reconstruction"
+    snakemake(repository, "table_3_without_mae", config=config)
+    whole, without = (
+        list(csv.DictReader((tables / f"{name}.csv").read_text().splitlines()))
+        for name in ("table_3", "table_3_without_mae")
+    )
+    assert {row["cells"] for row in without} == {"2"}
+    assert {row["cells"] for row in whole} == {"4"}
+    assert "without deit_small" in (tables / "table_3_without_mae.md").read_text()
+
+
+def test_report_has_every_figure_and_table(finished):
+    results = study_folder(finished)
+    page = (results / "report" / "index.html").read_text("utf-8")
+    names = {path.stem for path in (results / "figures").glob("*.png")}
+    assert names >= FIGURES
+    assert all(f'<figure id="{name}"' in page for name in names)
+    tables = {path.stem for path in (results / "tables").glob("*.csv")} - {"claims"}
+    assert all(f'<article id="table-{name}"' in page for name in tables)
+    assert page.count('<details class="sae"') == 4
+
+
+def test_every_downstream_result_is_there_and_valid(finished):
+    paths = list((study_folder(finished) / "downstream").rglob("*.json"))
+    tasks = {"retrieval", "segmentation", "classification_digits"}
+    assert {path.stem for path in paths} == tasks
+    assert len(paths) == 2 * (2 + 1) * len(tasks)
+    for path in paths:
+        result = read_result(path)
+        raw = path.parent.name == "raw"
+        assert set(result["representations"]) == ({"raw"} if raw else {"reconstructed", "codes"})
+        for outcome in result["representations"].values():
+            assert 0 < outcome["value"] < 1
+        assert ("sae" in result["provenance"]["inputs"]) != raw
+    with open(study_folder(finished) / "tables" / "downstream.csv", newline="") as handle:
+        rows = [row for row in csv.DictReader(handle) if row["reading"] == "headline"]
+    assert len(rows) == 2 * (2 * 2 + 1) * len(tasks)
+
+
+def test_classification_downstream_is_that_of_m6(finished):
+    results = study_folder(finished)
+    for path in (results / "downstream").rglob("batchtopk_*/classification_digits.json"):
+        place = path.parent.relative_to(results / "downstream")
+        m6 = read_score(results / "metrics" / place / "cross_domain.json")["readings"]
+        raw = read_result(path.parents[1] / "raw" / path.name)["representations"]["raw"]
+        reconstructed = read_result(path)["representations"]["reconstructed"]
+        assert raw["value"] == m6["digits_accuracy_raw"]
+        assert reconstructed["value"] == m6["digits_accuracy_reconstructed"]
+
+
+def test_change_of_the_head_evaluates_again_and_scores_nothing(repository):
+    config = tiny_config()
+    config["downstream"]["segmentation"]["head"] = {"epochs": 3}
+    jobs = plan(repository, config=config)
+    assert jobs["evaluate_raw_all"] == jobs["evaluate_saes_main_all"] == 2
+    assert not [rule for rule in jobs if rule.startswith(("score", "encode", "extract", "train"))]
+
+
+def test_every_job_has_a_log_and_a_benchmark(finished):
+    results = study_folder(finished)
+    logs = {p.relative_to(results / "logs").with_suffix("") for p in results.rglob("*.log")}
+    benchmarks = {
+        p.relative_to(results / "benchmarks").with_suffix("")
+        for p in (results / "benchmarks").rglob("*.tsv")
+    }
+    assert logs == benchmarks
+    assert len(logs) > 20
+
+
+def test_nothing_is_done_twice(repository):
+    assert plan(repository) == {}
+
+
+def test_touched_script_reruns_nothing(repository):
+    (repository / "workflow_scripts" / "train_saes.py").touch()
+    (repository / "workflow_scripts" / "visae" / "cache.py").touch()
+    assert plan(repository) == {}
+
+
+def test_change_of_a_figure_redraws_it_and_computes_nothing(repository):
+    module = repository / "workflow_scripts" / "visae" / "figures" / "figure_3.py"
+    module.write_text(module.read_text("utf-8") + "\n# another look\n", "utf-8")
+    assert plan(repository) == {"figure_3": 1, "report": 1, "all": 1}
+
+
+def test_change_of_the_reports_look_writes_the_report_only(repository):
+    look = repository / "workflow_scripts" / "visae" / "report" / "assets" / "page.css"
+    look.write_text(look.read_text("utf-8") + "\n/* another look */\n", "utf-8")
+    assert plan(repository) == {"report": 1, "all": 1}
+
+
+def test_change_of_the_style_redraws_figures_only(repository):
+    style = repository / "workflow_scripts" / "visae" / "figures" / "style.py"
+    style.write_text(style.read_text() + "\n# another colour\n")
+    jobs = plan(repository)
+    assert jobs
+    assert set(jobs) == {"all", "report", *FIGURES}
+
+
+def test_change_of_a_metric_retrains_nothing(repository):
+    config = tiny_config()
+    config["metrics"]["localization"]["minimum_images"] = 10
+    jobs = plan(repository, config=config)
+    assert jobs["score_main_all"] == 2
+    assert not [rule for rule in jobs if rule.startswith(("train", "encode", "extract", "rank"))]
+
+
+def test_label_of_a_backbone_redraws_figures_only(repository):
+    config = tiny_config()
+    config["backbones"]["dino_small"]["label"] = "DINO"
+    jobs = plan(repository, config=config)
+    assert {"figure_1a", "figure_1b", "training_curves"} <= set(jobs)
+    tables = {"table_1", "table_2", "table_5", "table_7", "claims", "published_vs_run"}
+    assert not set(jobs) - FIGURES - tables - {"all", "report"}
+
+
+def test_further_backbone_adds_its_own_jobs_only(repository):
+    config = tiny_config()
+    config["backbones"]["mae_small"] = demo_config()["backbones"]["mae_small"] | {
+        "evaluator": "dino_small"
+    }
+    config["backbones"]["mae_small"].pop("pretraining", None)
+    messages = planned_messages(repository, config=config)
+    assert any("Training" in message and "mae_small" in message for message in messages)
+    # M5 in every backbone's space is a table over all pairs, so it has a new column for each.
+    others = [m for m in messages if "dino_small" in m or "deit_small" in m]
+    assert all("in every backbone's space" in message for message in others)
+    jobs = plan(repository, config=config)
+    assert jobs["train_main"] == jobs["encode_main_all"] == jobs["score_main_all"] == 1
+
+
+def test_jobs_cut_finely_give_the_same_scores(repository):
+    results, place = study_folder(repository), "dino_small/layer3/batchtopk_2x_k8"
+    paths = sorted((results / "metrics" / place).glob("*.json"))
+    assert len(paths) == 7
+    before = [read_score(path) for path in paths]
+    for kind in ("activations", "saes", "reductions", "rankings", "probes", "metrics"):
+        shutil.rmtree(results / kind)
+    targets = [str(path.relative_to(repository)) for path in paths]
+    fine = tiny_config(granularity="fine")
+    jobs = plan(repository, *targets, config=fine)
+    # Both splits of the small data set are one job, the sharded split is not.
+    assert jobs["extract_digits"] == jobs["join_digits"] == jobs["encode_main_digits"] == 1
+    assert jobs["extract_photographs_train"] == 2 * 2
+    assert jobs["rank_main_photographs"] == jobs["rank_main_cross_domain"] == 1
+    snakemake(repository, *targets, config=fine)
+    for path, score in zip(paths, before, strict=True):
+        # A job of all metrics reads more than that of one.
+        assert read_score(path) | {"provenance": None} == score | {"provenance": None}
+
+
+def test_lost_score_is_computed_again_from_the_reductions(repository):
+    (study_folder(repository) / "metrics/dino_small/layer3/batchtopk_2x_k8/fvu.json").unlink()
+    assert plan(repository, "metrics") == {"score_main_all": 1, "metrics": 1}
+    # Its tables and figures are there, and were made of it.
+    assert plan(repository) == {}
+
+
+def test_damaged_shard_is_refused_when_the_cache_is_joined(repository):
+    results = study_folder(repository)
+    shard = next((results / "activations/dino_small/layer3/photographs/train").glob("*.h5"))
+    content = bytearray(shard.read_bytes())
+    content[len(content) // 2] ^= 0x55
+    shard.write_bytes(content)
+    run = snakemake(repository, "results/tiny/activations/dino_small/layer3/photographs/train.h5",
+                    check=False)  # fmt: skip
+    assert run.returncode != 0
+    assert "does not match its CRC-32" in run.stdout
+    assert str(shard.name) in run.stdout
+
+
+def test_mask_of_another_size_is_named_when_images_are_listed(repository):
+    masks = study_folder(repository) / "data/mosaics/annotations"
+    mask = next(masks.rglob("*.png"))
+    Image.open(mask).resize((7, 300)).save(mask)
+    run = snakemake(repository, "--forcerun", "index_mosaics", "--",
+                    "results/tiny/index/mosaics/training.csv", check=False)  # fmt: skip
+    assert run.returncode != 0
+    assert f"{mask.name} is 7×300 pixels, but its image" in run.stdout
+
+
+def test_m5_is_scored_where_the_evaluator_is_outside_the_main_sweep(repository):
+    config = tiny_config()
+    config["sweeps"]["main"]["backbones"] = ["dino_small"]
+    folder = "results/tiny/metrics/dino_small/layer3/batchtopk_2x_k8/in_every_space"
+    (repository / folder / "monosemanticity.json").unlink()
+    snakemake(repository, f"{folder}/monosemanticity.json", config=config)
+    score = read_score(repository / folder / "monosemanticity.json")
+    assert score["details"]["evaluator"] == "deit_small"
+    assert "raw_in_dino_small" in score["readings"]
+
+
+def test_corrupt_image_is_named(repository):
+    images = study_folder(repository) / "data/photographs/val"
+    image = next(images.rglob("*.JPEG"))
+    image.write_bytes(image.read_bytes()[:200])
+    run = snakemake(
+        repository, "--forcerun", "extract_all", "--",
+        "results/tiny/activations/dino_small/layer3/photographs/val.h5", check=False,
+    )  # fmt: skip
+    assert run.returncode != 0
+    assert image.name in run.stdout
+
+
+def test_layer_that_the_model_lacks_is_told(repository):
+    config = tiny_config()
+    config["sweeps"]["main"]["layer"] = 7
+    run = snakemake(
+        repository, "results/tiny/activations/dino_small/layer7/photographs/val.h5",
+        config=config, check=False,
+    )  # fmt: skip
+    assert run.returncode != 0
+    assert "4 blocks, numbered 0 to 3" in run.stdout

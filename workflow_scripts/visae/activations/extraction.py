@@ -1,0 +1,152 @@
+"""Extraction: images → patch tokens of one block → shards of an activation cache.
+
+Worker processes read, resize and crop ahead of the network, in order and a bounded number of
+batches at a time; they hand over bytes (8 bits per channel), which the network's own device
+normalises. Batches start at the start of a shard, so that the same shard always holds the same
+bytes.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from visae.activations.cache import CacheInfo, ShardWriter, shard_bounds
+from visae.backbones.backbone import autocast, permute_patches
+from visae.base.errors import UserError
+from visae.images.decoding import load_image
+
+PREFETCHED_BATCHES = 2  # per worker process
+
+
+@dataclass(frozen=True)
+class ShardJob:
+    """One shard to be written.
+
+    index: the split's `ImageIndex`; its fingerprint and order are the cache's. root: the data
+    set's folder, below which the image paths lie. shard: number of `shards`, from 0.
+    """
+
+    dataset: str
+    split: str
+    index: object
+    root: Path
+    shard: int
+    shards: int
+    output: Path
+
+
+def extract(
+    backbone,
+    layer,
+    jobs,
+    chunk_images=64,
+    batch_size=64,
+    workers=0,
+    on_bad_image="fail",
+    precision="float32",
+):
+    """Write the shards of `jobs` with one built (and checked, see `check_backbone`) backbone.
+
+    The backbone stays on its device. chunk_images: images per chunk of the cache. workers:
+    decoding processes; with 0 the images are decoded between forward passes. on_bad_image:
+    `fail`, or `skip` to leave unreadable images out and record their ids. precision: `float32`, or
+    `float16` for autocast on CUDA.
+
+    Raises:
+        UserError: an unreadable image (with `fail`), a layer that the backbone does not have,
+            activations that are not finite, more shards than chunks.
+    """
+    for job in jobs:
+        info = cache_info(backbone, layer, job.dataset, job.split, job.index, chunk_images)
+        _extract_shard(backbone, info, job, batch_size, workers, on_bad_image, precision)
+
+
+def cache_info(backbone, layer, dataset, split, index, chunk_images):
+    """The CacheInfo of a split's activations by a built backbone."""
+    return CacheInfo(
+        backbone=backbone.spec.name,
+        model=backbone.spec.model,
+        weights_fingerprint=backbone.weights_fingerprint,
+        layer=layer,
+        dataset=dataset,
+        split=split,
+        grid=backbone.grid,
+        width=backbone.width,
+        token_order=backbone.spec.token_order,
+        preprocessing=backbone.preprocessing,
+        index_fingerprint=index.fingerprint(),
+        chunk_images=chunk_images,
+    )
+
+
+def token_batches(backbone, layer, records, root, batch_size, workers, on_bad_image, precision):
+    """Yield (records, patch tokens float16 [n, P, D], ids of unreadable images) batch by batch.
+
+    Raises UserError for an unreadable image, unless on_bad_image is `skip`.
+    """
+    batches = [records[first : first + batch_size] for first in range(0, len(records), batch_size)]
+    decoded = DataLoader(
+        _DecodedBatches(batches, root, backbone.transform),
+        batch_size=None,  # an item is a batch already
+        num_workers=workers,
+        prefetch_factor=PREFETCHED_BATCHES if workers else None,
+        # The other start methods would import the calling script again in every worker.
+        multiprocessing_context="fork" if workers else None,
+    )
+    for batch, (pixels, failures) in zip(batches, decoded, strict=True):
+        if failures and on_bad_image == "fail":
+            raise UserError(next(iter(failures.values())))
+        kept = [record for record in batch if record.image_id not in failures]
+        tokens = _tokens(backbone, pixels, kept, layer, precision) if kept else None
+        yield kept, tokens, list(failures)
+
+
+def _extract_shard(backbone, info, job, batch_size, workers, on_bad_image, precision):
+    start, stop = shard_bounds(len(job.index.images), job.shards, info.chunk_images)[job.shard]
+    records = job.index.images[start:stop]
+    batches = token_batches(
+        backbone, info.layer, records, job.root, batch_size, workers, on_bad_image, precision
+    )
+    with ShardWriter(job.output, info, job.shard, job.shards, len(records)) as writer:
+        for kept, tokens, unreadable in batches:
+            for image_id in unreadable:
+                writer.skip(image_id)
+            if kept:
+                writer.append(tokens, [r.label for r in kept], [r.image_id for r in kept])
+
+
+def _tokens(backbone, pixels, records, layer, precision):
+    """Patch tokens of decoded images in the backbone's token order: NumPy array [n, P, D]."""
+    device = next(backbone.parameters()).device
+    with autocast(precision, device):
+        images = backbone.normalise(pixels.to(device, non_blocking=True))
+        tokens_npd = backbone.patch_tokens(images, layer)
+    if backbone.spec.token_order == "permuted":
+        image_ids = [record.image_id for record in records]
+        tokens_npd = permute_patches(tokens_npd, image_ids, backbone.spec.seed)
+    # The cache is float16: converting before the transfer halves it.
+    return tokens_npd.half().cpu().numpy()
+
+
+class _DecodedBatches(Dataset):
+    """Batches of records as pixels uint8 [n, 3, S, S] and the failures: image id → message."""
+
+    def __init__(self, batches, root, transform):
+        self.batches, self.root, self.transform = batches, Path(root), transform
+
+    def __len__(self):
+        return len(self.batches)
+
+    def __getitem__(self, number):
+        pixels, failures = [], {}
+        for record in self.batches[number]:
+            try:
+                pixels.append(self.transform.pixels(load_image(self.root / record.path)))
+            except UserError as error:
+                failures[record.image_id] = str(error)
+        side = self.transform.crop
+        stacked = np.stack(pixels) if pixels else np.empty((0, 3, side, side), np.uint8)
+        return torch.from_numpy(stacked), failures

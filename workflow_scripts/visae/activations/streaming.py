@@ -1,0 +1,102 @@
+"""Activations without a cache: images → backbone → the chunks that a cache would hold.
+
+For large data sets that are read once or twice, where a cache would take terabytes. A stream
+stands in for an open `ActivationCache` in one pass of `visae.encoding.sae_pass` and leaves the same
+reductions behind: activations are rounded to float16 and cut into chunks as in a cache.
+"""
+
+import zlib
+
+import numpy as np
+
+from visae.activations.cache import CacheInfo, as_stored, content_fingerprint
+from visae.activations.extraction import cache_info, token_batches
+from visae.backbones import build_backbone
+from visae.backbones.checks import check_backbone
+from visae.images.index import read_index
+
+
+class StreamedActivations:
+    """The activations of one split, to be read once: the chunks in order.
+
+    index: the split's `ImageIndex`; root: the data set's folder; the other arguments are those of
+    `activations.extraction.extract`. Attributes as of `ActivationCache`, but `fingerprint` is known
+    only when the last chunk has been read. Batches start at the start of the split; bits are
+    those of a cache whose shards hold whole batches.
+
+    Raises UserError for an unreadable image: the number of images must be known in advance.
+    """
+
+    mean = std = None  # statistics belong to training caches
+
+    def __init__(
+        self,
+        backbone,
+        layer,
+        dataset,
+        split,
+        index,
+        root,
+        chunk_images=64,
+        batch_size=64,
+        workers=0,
+        precision="float32",
+    ):
+        self.path = f"the stream of {dataset}/{split}"
+        info = cache_info(backbone, layer, dataset, split, index, chunk_images)
+        # As if written and read, for the fingerprint: tuples have become lists.
+        self.info = CacheInfo.from_attributes(info.attributes(), self.path)
+        self.labels = np.array([record.label for record in index.images], np.int64)
+        self.image_ids = [record.image_id for record in index.images]
+        edges = range(0, self.images, chunk_images)
+        self.chunks = [(edge, min(edge + chunk_images, self.images)) for edge in edges]
+        self._crc = []
+        self._batches = token_batches(
+            backbone, layer, index.images, root, batch_size, workers, "fail", precision
+        )
+        self._ahead = np.empty((0, self.info.patches, self.info.width), np.float16)
+
+    @property
+    def images(self):
+        """N, the number of images."""
+        return len(self.labels)
+
+    @property
+    def tokens(self):
+        """N·P, the number of patch tokens."""
+        return self.images * self.info.patches
+
+    def read_chunk(self, number):
+        """The activations of chunk `number`, which must be the next: float16 [n, P, D]."""
+        if number != len(self._crc):
+            raise RuntimeError(f"chunk {number} of a stream whose next is {len(self._crc)}")
+        start, stop = self.chunks[number]
+        parts = [self._ahead]
+        while sum(map(len, parts)) < stop - start:
+            records, tokens, _ = next(self._batches)
+            parts.append(as_stored(tokens, self.info, [record.image_id for record in records]))
+        together = np.concatenate(parts)
+        chunk, self._ahead = together[: stop - start], together[stop - start :]
+        self._crc.append(zlib.crc32(np.ascontiguousarray(chunk)))
+        return chunk
+
+    @property
+    def fingerprint(self):
+        """What the fingerprint of a cache with this content would be."""
+        if len(self._crc) < len(self.chunks):
+            raise RuntimeError("the fingerprint of a stream is known when all of it was read")
+        return content_fingerprint(self.info, self._crc, self.labels, self.image_ids)
+
+
+def open_streams(spec, layer, splits, roots, indices, classes, device, workers, settings):
+    """Yield the `StreamedActivations` of each split with one built and checked backbone.
+
+    spec: `BackboneSpec`. splits: (data set, split) pairs; roots, indices, classes: their folders,
+    `{split}.csv` and `classes.csv`. settings: chunk_images, batch_size, precision.
+    """
+    backbone = build_backbone(spec)
+    backbone.to(device)
+    check_backbone(backbone, layer, settings["precision"])
+    for split, root, *files in zip(splits, roots, indices, classes, strict=True):
+        index = read_index(*files)
+        yield StreamedActivations(backbone, layer, *split, index, root, workers=workers, **settings)

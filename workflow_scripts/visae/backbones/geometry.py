@@ -1,0 +1,78 @@
+"""What of a backbone decides the size of everything after it: patches, width, work per image.
+
+`visae.backbones.measuring` measures it, which takes seconds of imports. What has been measured is
+kept: for the backbones that this repository configures in `resources/backbone_geometry.json`, for
+others in the study's `plan/geometry.json`.
+"""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from visae.base.files import read_json, write_json
+from visae.base.repository import RESOURCES
+
+SHIPPED = RESOURCES / "backbone_geometry.json"
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """patches: P. width: D. flops: of one image up to and including each block, [depth]."""
+
+    patches: int
+    width: int
+    flops: tuple[int, ...]
+
+
+def architecture(entry):
+    """What of a backbone's config entry decides its Geometry, as a JSON-able dictionary."""
+    keys = ("loader", "model", "image_size", "options")
+    folder = entry["weights"] if Path(entry["weights"]).is_dir() else None
+    return {key: entry[key] for key in keys} | {"folder": folder}
+
+
+def read_geometries(path):
+    """The geometries kept in a file: a dictionary, for `known`. Empty if there is no file."""
+    if not Path(path).is_file():
+        return {}
+    entries = read_json(path)
+    return {
+        _key(entry["architecture"]): Geometry(
+            entry["patches"], entry["width"], tuple(entry["flops"])
+        )
+        for entry in entries
+    }
+
+
+def write_geometries(path, geometries):
+    """Keep `geometries`, a dictionary as `read_geometries` gives it."""
+    entries = [
+        {"architecture": json.loads(key)} | asdict(geometry) for key, geometry in geometries.items()
+    ]
+    write_json(path, entries)
+
+
+def known(backbones, geometries):
+    """Name → Geometry, or None, of `backbones` (name → config entry)."""
+    return {name: geometries.get(_key(architecture(e))) for name, e in backbones.items()}
+
+
+def complete(backbones, path, measure):
+    """Name → Geometry of all `backbones`: what neither the repository nor `path` knows is measured.
+
+    measure: a function of config entries (name → entry) that answers with name → Geometry. What
+    it has measured is added to `path`.
+    """
+    kept = read_geometries(path)
+    found = known(backbones, read_geometries(SHIPPED) | kept)
+    missing = {name: backbones[name] for name, geometry in found.items() if geometry is None}
+    if missing:
+        measured = measure(missing)
+        kept |= {_key(architecture(missing[name])): measured[name] for name in missing}
+        write_geometries(path, kept)
+        found |= measured
+    return found
+
+
+def _key(description):
+    return json.dumps(description, sort_keys=True)

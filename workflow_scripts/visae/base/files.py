@@ -1,0 +1,98 @@
+"""Writing files so that one which exists is whole."""
+
+import contextlib
+import errno
+import glob
+import json
+import os
+import uuid
+from pathlib import Path
+
+from visae.base.errors import UserError
+
+CANNOT_WRITE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
+"""A full disk, a used-up quota, a file larger than is allowed, a disk closed to writing."""
+
+
+CANNOT_OPEN = (errno.EMFILE, errno.ENFILE, errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE)
+"""Too many open files, no permission, trouble with the disk: nothing is said of the file."""
+
+
+def unreadable(path, error, what, cure):
+    """The UserError of an OSError: what is wrong with the file, or that it may be whole.
+
+    what: which file it is not, `HDF5`. cure: what to do if that is so.
+    """
+    for number in CANNOT_OPEN:
+        if error.errno == number or os.strerror(number) in str(error):
+            return UserError(
+                f"{path} cannot be opened ({os.strerror(number)}), though it may be whole: see to "
+                "that, and run the same command again"
+            )
+    return UserError(f"{path} is missing, truncated or not {what} ({error}): {cure}")
+
+
+@contextlib.contextmanager
+def atomic_path(path):
+    """Yield a temporary path in the same folder; rename it to `path` if the block succeeds.
+
+    A killed process leaves at most a hidden `.name.<random>.partial`, which nothing reads and the
+    next writer of that path removes (there is one at a time: Snakemake sees to it).
+    Raises UserError where the disk is full or closed to writing.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.stem}.{uuid.uuid4().hex[:8]}.partial{path.suffix}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for left in path.parent.glob(f".{glob.escape(path.stem)}.????????.partial{path.suffix}"):
+            left.unlink()
+        yield temporary
+        with open(temporary, "rb") as handle:
+            os.fsync(handle.fileno())
+        os.replace(temporary, path)
+    except Exception as error:
+        if reason := _cannot_write(error, temporary):
+            raise UserError(
+                f"{path} cannot be written: {reason}. Make room there, or move the results to "
+                "another disk, and run the same command again: what is complete is kept"
+            ) from error
+        raise
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def _cannot_write(error, temporary):
+    """In words, why no more can be written to the file `temporary`; None if `error` is another one.
+
+    Some writers raise errors that have the number in their text only, or that do not tell at all:
+    then some more bytes are tried.
+    """
+    errors = [error]
+    try:
+        with open(temporary, "ab") as handle:
+            handle.write(bytes(4096))
+    except OSError as told:
+        errors.append(told)
+    for number in CANNOT_WRITE:
+        if any(e.errno == number for e in errors if isinstance(e, OSError)):
+            return os.strerror(number)
+        if os.strerror(number) in str(error):
+            return os.strerror(number)
+    return None
+
+
+def write_text(path, text):
+    """Write `text` (UTF-8) to `path` atomically."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path, value):
+    """Write `value` as indented JSON; NaN and infinity are refused (JSON has neither)."""
+    write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+def read_json(path):
+    """Read a JSON file."""
+    return json.loads(Path(path).read_text(encoding="utf-8"))

@@ -1,0 +1,44 @@
+"""Running the body of a rule's script: its log, its line on the terminal, its errors."""
+
+import atexit
+import contextlib
+import os
+import sys
+import time
+import traceback
+
+from visae.base.errors import UserError
+
+
+def run(body, snakemake):
+    """Call `body(snakemake)` with stdout and stderr in the rule's log, torch on the rule's threads.
+
+    One line on the terminal says what was done and how long it took, or what was wrong. An
+    error that is meant for the user is shown as its sentence; the traceback is in the log. Text
+    that `body` returns is shown after the line. Then the process ends: this does not return.
+    """
+    terminal = os.fdopen(os.dup(sys.stderr.fileno()), "w", buffering=1)
+    log = open(snakemake.log[0], "w", buffering=1)  # noqa: SIM115 (open until the process ends)
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+        os.dup2(log.fileno(), stream.fileno())
+    if "torch" in sys.modules:  # few scripts need it
+        sys.modules["torch"].set_num_threads(snakemake.threads)
+    title = " ".join([snakemake.rule, *map(str, snakemake.wildcards)])
+    start = time.monotonic()
+    try:
+        shown = body(snakemake)
+    except BaseException as error:
+        sentence = str(error) if isinstance(error, UserError) else repr(error)
+        terminal.write(f"✗ {title}: {sentence}\n  (log: {snakemake.log[0]})\n")
+        with contextlib.suppress(OSError):  # on a full disk there is no room for the log either
+            traceback.print_exc()
+            sys.stdout.flush()
+        os._exit(1)
+    terminal.write(f"✓ {title} ({time.monotonic() - start:.1f} s)\n{shown or ''}")
+    # Python would take torch and the libraries of backbones apart, which takes up to a second.
+    atexit._run_exitfuncs()
+    with contextlib.suppress(OSError):
+        sys.stdout.flush()
+        sys.stderr.flush()
+    os._exit(0)

@@ -1,0 +1,131 @@
+"""Where every result lies: the one place that knows the folders of a study.
+
+A *place* is one block of one backbone, `clip/layer11`. The rules build their paths with the
+path variable `<results>` and with wildcards; the plan and the scripts with the study's folder.
+"""
+
+from dataclasses import dataclass
+
+PLACE = "{backbone}/layer{layer}"
+"""The place of a rule whose wildcards are `backbone` and `layer`."""
+
+RAW = "raw"
+"""What stands for an SAE's name where a backbone's own features are meant."""
+
+SAE_FILES = ("model.safetensors", "config.yaml", "training.jsonl")
+WEIGHTS = SAE_FILES[0]
+EXPORT_FILES = ("model.safetensors", "config.json")
+TABLE_VIEWS = ("csv", "md", "tex", "json")
+FIGURE_VIEWS = ("pdf", "png")
+
+
+def place(backbone, layer):
+    """The place of block `layer` of `backbone`."""
+    return f"{backbone}/layer{layer}"
+
+
+@dataclass(frozen=True)
+class Paths:
+    """The paths below `results`: `<results>` in rules, `results/{study}` elsewhere.
+
+    split: `Split.name`, e.g. `imagenet/val`. place: see above. sae: folder name of an SAE, or
+    `RAW`. Arguments may be wildcards.
+    """
+
+    results: str = "<results>"
+
+    # ---- images
+
+    def data(self):
+        """The folder of data sets that the workflow writes itself."""
+        return f"{self.results}/data"
+
+    def index(self, split):
+        """The images of a split."""
+        return f"{self.results}/index/{split}.csv"
+
+    def classes(self, dataset):
+        """The classes of a data set."""
+        return f"{self.results}/index/{dataset}/classes.csv"
+
+    def probe_split(self, dataset):
+        """Which images of the evaluation split are held out from probes."""
+        return f"{self.results}/index/{dataset}/probe_split.csv"
+
+    # ---- backbones and activations
+
+    def pretraining(self, backbone, file="weights.safetensors"):
+        """A file of a backbone that the study pretrains: weights, `log.jsonl`, `sanity.json`."""
+        return f"{self.results}/pretraining/{backbone}/{file}"
+
+    def cache(self, split, place=PLACE):
+        """The joined activation cache of a split."""
+        return f"{self.results}/activations/{place}/{split}.h5"
+
+    def shard(self, split, number, count, place=PLACE):
+        """Shard `number` of the `count` of a split's cache; `number` may be the wildcard."""
+        number = f"{number:05d}" if isinstance(number, int) else number
+        return f"{self.results}/activations/{place}/{split}/shard-{number}-of-{count:05d}.h5"
+
+    # ---- SAEs
+
+    def sae(self, sae, file=WEIGHTS, place=PLACE):
+        """A file of an SAE."""
+        return f"{self.results}/saes/{place}/{sae}/{file}"
+
+    def published(self, sweep, backbone="{backbone}"):
+        """The folder into which published SAEs are fetched."""
+        return f"{self.results}/published/{sweep}/{backbone}"
+
+    def export(self, sae, file, place=PLACE):
+        """A file of an SAE in the layout of the published checkpoints."""
+        return f"{self.results}/export/{place}/{sae}/{file}"
+
+    def resume(self, job, place=PLACE):
+        """What a killed training job goes on from."""
+        return f"{self.results}/resume/{job}-{place.replace('/', '-')}"
+
+    # ---- reductions and what is made of them
+
+    def reductions(self, sae, split, place=PLACE):
+        """What one pass over a split leaves behind for an SAE, or for `RAW` features."""
+        return f"{self.results}/reductions/{place}/{sae}/{split}.h5"
+
+    def rankings(self, sae, dataset, place=PLACE):
+        """The features of an SAE, ranked for probes on a data set."""
+        return f"{self.results}/rankings/{place}/{sae}/{dataset}.h5"
+
+    def raw_probe(self, dataset, place=PLACE):
+        """The probe on a backbone's own features."""
+        return f"{self.results}/probes/{place}/{dataset}.npz"
+
+    # ---- results
+
+    def metric(self, sae, metric, suffix="json", place=PLACE, variant=""):
+        """A metric of an SAE, or its arrays (`npz`). variant: a subfolder, `in_every_space/`."""
+        return f"{self.results}/metrics/{place}/{sae}/{variant}{metric}.{suffix}"
+
+    def task(self, sae, task, place=PLACE):
+        """A downstream task done with an SAE, or with `RAW` features."""
+        return f"{self.results}/downstream/{place}/{sae}/{task}.json"
+
+    def examples(self, sae, place=PLACE):
+        """The images to which an SAE's audited features respond most."""
+        return f"{self.results}/examples/{place}/{sae}.h5"
+
+    def table(self, name, view="csv"):
+        """A view of a table."""
+        return f"{self.results}/tables/{name}.{view}"
+
+    def scores(self, sweep=None, suffix="csv"):
+        """The tidy table of all scores, or of one sweep; `origin.json` is what its rows share."""
+        name = "scores" if sweep is None else f"scores/{sweep}"
+        return f"{self.results}/tables/{name}.{suffix}"
+
+    def figure(self, name, view="png"):
+        """A view of a figure."""
+        return f"{self.results}/figures/{name}.{view}"
+
+    def report(self):
+        """The page to read."""
+        return f"{self.results}/report/index.html"

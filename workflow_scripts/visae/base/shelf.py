@@ -1,0 +1,117 @@
+"""A shelf: a package that lists what stands in it, so that nothing else need name it.
+
+An entry is a module of the package, or a subpackage with a module `entry`; either has an `ENTRY`
+that says all there is to say of it. Entries are light (no NumPy, no torch), since the Snakefile
+imports them; what computes is imported by name, in the job that needs it. Folders outside the
+package can be added (`extensions` in the config): what lies in them is listed beside its own.
+"""
+
+import importlib
+import importlib.util
+import sys
+from pathlib import Path
+
+from visae.base.errors import UserError
+
+
+class Shelf:
+    """The entries of a package, by name; iterates over their names.
+
+    package: its dotted name. what: what an entry is, for messages ("metric").
+    """
+
+    def __init__(self, package, what):
+        self.package, self.what = package, what
+        self._folders = {}
+        self._extensions = {}
+
+    def names(self):
+        """Names of all entries: those of the package sorted, then those of extensions."""
+        return [*sorted(self._own()), *self._extensions]
+
+    def __iter__(self):
+        return iter(self.names())
+
+    def __contains__(self, name):
+        return name in self._own() or name in self._extensions
+
+    def __getitem__(self, name):
+        """The `ENTRY` called `name`; UserError if there is none."""
+        return self.module(name, "entry" if self._is_folder(name) else None).ENTRY
+
+    def entries(self):
+        """{name: entry}"""
+        return {name: self[name] for name in self.names()}
+
+    def module(self, name, part=None):
+        """A module of the entry `name`: itself, or `part` of its folder."""
+        self._check(name)
+        if name in self._extensions:
+            return _load(self.package, self._extensions[name], part)
+        dotted = f"{self.package}.{name}" + (f".{part}" if part else "")
+        return importlib.import_module(dotted)
+
+    def files(self, name):
+        """The files of the entry `name`, whose contents decide what it computes."""
+        self._check(name)
+        if name in self._extensions:
+            base = self._extensions[name]
+        else:
+            base = self._own()[name]
+        return [base] if base.is_file() else sorted(p for p in base.rglob("*") if p.suffix in _READ)
+
+    def extend(self, folder):
+        """Add what lies in `folder`; UserError if it is none or holds a name that there is."""
+        folder = Path(folder).expanduser()
+        if not folder.is_dir():
+            raise UserError(f"config: extensions names {str(folder)!r}, which is no folder")
+        found = _listed(folder)
+        for name, path in found.items():
+            if name in self._own() or self._extensions.get(name, path) != path:
+                raise UserError(
+                    f"config: the extension {path} has the name of another {self.what}, "
+                    f"'{name}'; rename it"
+                )
+            self._extensions[name] = path
+
+    def _check(self, name):
+        if name not in self:
+            raise UserError(
+                f"there is no {self.what} '{name}'; there are {', '.join(self.names())}"
+            )
+
+    def _is_folder(self, name):
+        self._check(name)
+        path = self._extensions.get(name) or self._own()[name]
+        return path.is_dir()
+
+    def _own(self):
+        if not self._folders:
+            spec = importlib.util.find_spec(self.package)
+            self._folders = _listed(Path(spec.origin).parent)
+        return self._folders
+
+
+_READ = (".py", ".json")
+
+
+def _listed(folder):
+    """{name: module file or folder} of what has an ENTRY below `folder`."""
+    modules = {p.stem: p for p in folder.glob("*.py") if "\nENTRY = " in p.read_text("utf-8")}
+    packages = {p.parent.name: p.parent for p in folder.glob("*/entry.py")}
+    return modules | packages
+
+
+def _load(package, path, part):
+    """The module `part` of an entry at `path`, outside of the library."""
+    file = path / f"{part}.py" if path.is_dir() else path
+    parent = f"{package}.extensions_{path.stem}"
+    name = f"{parent}.{part}" if part else parent
+    if name not in sys.modules:
+        if not file.is_file():
+            raise UserError(f"the extension {path} has no {file.name}")
+        spec = importlib.util.spec_from_file_location(name, file)
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[name] = module
+        spec.loader.exec_module(module)
+    return sys.modules[name]

@@ -1,0 +1,148 @@
+"""One SAE applied to one unit of images: all that the metrics need, in one go.
+
+Two encoders give the same numbers up to rounding. On the CPU the encoder product is the one
+dense step: each block of features is thresholded while it is in the cache, and firing
+counts, maxima, Moran's I and the reconstruction visit only the active codes. On CUDA dense
+products are faster than sparse ones.
+"""
+
+import numpy as np
+import torch
+
+from visae.encoding.dense_moran import dense_moran, sum_evaluable
+from visae.encoding.kernels import ActiveCodes, decode, reduce_block, sliced
+from visae.encoding.moran import Neighbours
+from visae.encoding.reductions import SaeUnit, half_codes
+
+
+class SparseEncoder:
+    """For the CPU. An instance may be called from several threads.
+
+    sae: a `SparseAutoencoder`. grid: (H, W). minimum_active: minimum numbers of active patches
+    for Moran's I (none: it is not computed). variance_floor: see `visae.encoding.moran`.
+
+    A call allocates 8·n·P·F bytes for the case that every code is active, of which the
+    operating system provides only what is used: 8 bytes per active code.
+    """
+
+    unit_images = 4
+    """The product over 4 images is as fast as a large one, and its block of 256 features fits
+    into 1 MB of cache."""
+    feature_block = 256
+
+    def __init__(self, sae, grid, minimum_active, variance_floor):
+        self._weight, self._bias = sae.encoder_weight, sae.encoder_bias.numpy()
+        self._threshold = sae.threshold.expand(sae.features).contiguous().numpy()
+        self._decoder = sliced(sae.decoder_weight.numpy())
+        self._neighbours = Neighbours.of_grid(grid)
+        self._minimum_active = np.array(minimum_active, np.int64)
+        self._variance_floor = variance_floor
+
+    def __call__(self, x_npd):
+        """The `SaeUnit` of normalised activations: a float32 tensor [n, P, D]."""
+        images, patches, width = x_npd.shape
+        features = len(self._weight)
+        codes = ActiveCodes(images, patches, features)
+        codes_max = np.empty((images, features), np.float32)
+        unit = SaeUnit(
+            codes_max=codes_max,
+            firing_max=np.empty(features, np.float32),
+            reconstructions_max=np.empty((images, width), np.float32),
+            firing_count=np.zeros(features, np.int64),
+            squared_error=0.0,
+            moran_sum=np.zeros((2, len(self._minimum_active), features)),
+            moran_images=np.zeros((len(self._minimum_active), features), np.int64),
+        )
+        tokens_dt = x_npd.flatten(0, 1).T
+        product = torch.empty(min(self.feature_block, features), images * patches)
+        padded = self._neighbours.padded_map()
+        for start in range(0, features, self.feature_block):
+            weight = self._weight[start : start + self.feature_block]
+            block = torch.mm(weight, tokens_dt, out=product[: len(weight)])
+            reduce_block(
+                block.numpy().reshape(len(weight), images, patches),
+                start,
+                self._bias,
+                self._threshold,
+                codes.patch,
+                codes.value,
+                codes.end,
+                codes_max,
+                unit.firing_count,
+                self._minimum_active,
+                unit.moran_sum,
+                unit.moran_images,
+                padded,
+                self._neighbours,
+                self._variance_floor,
+            )
+        unit.squared_error = decode(
+            x_npd.numpy(),
+            self._decoder,
+            codes.patch,
+            codes.value,
+            codes.end,
+            unit.reconstructions_max,
+        )
+        codes_max.max(axis=0, out=unit.firing_max)
+        unit.codes_max = half_codes(codes_max)
+        return unit
+
+
+class DenseEncoder:
+    """For CUDA; float32 products (TF32 would move codes across the threshold).
+
+    Arguments as for `SparseEncoder`; `sae` is on the device to use.
+    """
+
+    unit_images = 16
+    feature_block = 4096
+
+    def __init__(self, sae, grid, minimum_active, variance_floor):
+        self._sae, self._grid = sae, grid
+        self._minimum_active, self._variance_floor = list(minimum_active), variance_floor
+
+    def __call__(self, x_npd):
+        """The `SaeUnit` of normalised activations: a float32 tensor [n, P, D] on the device."""
+        sae, shape = self._sae, x_npd.shape
+        tokens_td = x_npd.flatten(0, 1)
+        reconstruction = torch.zeros_like(tokens_td)
+        threshold = sae.threshold.expand(sae.features)
+        blocks = []
+        for start in range(0, sae.features, self.feature_block):
+            block = slice(start, start + self.feature_block)
+            codes = torch.addmm(sae.encoder_bias[block], tokens_td, sae.encoder_weight[block].T)
+            codes.relu_().masked_fill_(codes < threshold[block], 0)
+            reconstruction.addmm_(codes, sae.decoder_weight[block])
+            blocks.append(self._reduce(codes.unflatten(0, shape[:2])))
+        codes_max, firing_max, firing_count, moran_sum, moran_images = (
+            torch.cat(parts, dim=-1).cpu().numpy() for parts in zip(*blocks, strict=True)
+        )
+        return SaeUnit(
+            codes_max=codes_max,
+            firing_max=firing_max,
+            reconstructions_max=reconstruction.view(shape).amax(dim=1).cpu().numpy(),
+            firing_count=firing_count,
+            squared_error=float(((tokens_td.double() - reconstruction) ** 2).sum()),
+            moran_sum=moran_sum,
+            moran_images=moran_images,
+        )
+
+    def _reduce(self, codes_npf):
+        """The fields of an `SaeUnit` that are by feature, on the device: F is the last axis."""
+        active = (codes_npf > 0).sum(dim=1)
+        if self._minimum_active:
+            moran = dense_moran(codes_npf, self._grid, self._variance_floor)
+        else:
+            moran = codes_npf.new_zeros((2, *active.shape), dtype=torch.float64)
+        moran_sum, moran_images = sum_evaluable(moran, active, self._minimum_active)
+        codes_max = codes_npf.amax(dim=1)
+        firing_max = codes_max.amax(dim=0)
+        return _half(codes_max), firing_max, active.sum(dim=0), moran_sum, moran_images
+
+
+def _half(codes):
+    """What `encoding.reductions.half_codes` does, where the codes are: half of them to be moved."""
+    limits = torch.finfo(torch.float16)
+    half = codes.clamp(max=limits.max).half()
+    return half.masked_fill_((half == 0) & (codes > 0), 2.0**-24)

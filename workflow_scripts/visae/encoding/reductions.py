@@ -1,0 +1,312 @@
+"""Reductions: what one pass over a cache leaves behind, from which every metric is computed.
+
+The format is described in `docs/formats.md`. A pass hands its results over unit by unit (a
+few images at a time, in order); the writers add up sums and write arrays in blocks, so that
+memory does not grow with the number of images.
+"""
+
+import contextlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from visae.base.errors import UserError
+from visae.base.files import atomic_path, unreadable
+
+FORMAT = "visae-reductions-1"
+STRING = h5py.string_dtype("utf-8")
+BLOCK_IMAGES = 1024
+"""Images per write: 2 kB of memory per feature of every SAE in the pass."""
+CHUNK_FEATURES = 16
+"""Features per HDF5 chunk of `codes_max`: a chunk is 32 kB, and reading one feature's row
+reads 16 neighbours along with it."""
+
+
+@dataclass
+class SaeUnit:
+    """What one SAE leaves of a unit of n images."""
+
+    codes_max: np.ndarray
+    """float16 [n, F], max over patches, as `half_codes` rounds it."""
+    firing_max: np.ndarray
+    """float32 [F], largest code."""
+    reconstructions_max: np.ndarray
+    """float32 [n, D], max over patches, normalised units."""
+    firing_count: np.ndarray
+    """int64 [F], tokens on which the feature is active."""
+    squared_error: float
+    """Σ over tokens of ‖x − x̂‖², normalised units."""
+    moran_sum: np.ndarray
+    """float64 [2, M, F], Σ of Moran's I over evaluable images (queen, rook)."""
+    moran_images: np.ndarray
+    """int64 [M, F], evaluable images."""
+
+
+@dataclass
+class RawUnit:
+    """What the backbone's own activations leave of a unit of n images."""
+
+    features_max: np.ndarray
+    """float32 [n, D], max over patches, normalised units."""
+    embeddings: np.ndarray
+    """float32 [n, D], mean over patches, activation units."""
+    tokens: int
+    """n·P."""
+    token_mean: np.ndarray
+    """float64 [D], normalised units."""
+    total_squares: float
+    """Σ over tokens of ‖x − token_mean‖², normalised units."""
+    moran_sum: np.ndarray
+    """float64 [2, M, D]."""
+    moran_images: np.ndarray
+    """int64 [M, D]."""
+
+
+@contextlib.contextmanager
+def write_sae_reductions(path, cache, features, minimum_active, variance_floor, attributes):
+    """A writer with `add(SaeUnit)`; the file appears when the block ends well.
+
+    cache: the `ActivationCache` that is encoded. features: F. attributes: further root
+    attributes (`sae`, `sae_fingerprint`, provenance).
+    """
+    with _create(path, cache, minimum_active, variance_floor, attributes) as file:
+        writer = _SaeWriter(file, cache, features, len(minimum_active))
+        yield writer
+        writer.finish()
+
+
+@contextlib.contextmanager
+def write_raw_reductions(path, cache, minimum_active, variance_floor, attributes):
+    """A writer with `add(RawUnit)`; the file appears when the block ends well."""
+    with _create(path, cache, minimum_active, variance_floor, attributes) as file:
+        writer = _RawWriter(file, cache, len(minimum_active))
+        yield writer
+        writer.finish()
+
+
+@contextlib.contextmanager
+def _create(path, cache, minimum_active, variance_floor, attributes):
+    if not cache.images:
+        raise UserError(
+            f"the cache {cache.path} holds no images: check the data set {cache.info.dataset} and "
+            "its skipped images, then extract it again"
+        )
+    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
+        file.attrs["format"] = FORMAT
+        file.attrs["grid"] = np.array(cache.info.grid)
+        file.attrs["tokens"] = cache.tokens
+        file.attrs["minimum_active"] = np.array(minimum_active, np.int64)
+        file.attrs["variance_floor"] = variance_floor
+        file.attrs.update(attributes)
+        file["labels"] = cache.labels
+        file.create_dataset("image_ids", data=np.array(cache.image_ids, object), dtype=STRING)
+        yield file
+        # Last, because a stream knows its content only when all of it has been read.
+        file.attrs["cache_fingerprint"] = cache.fingerprint
+
+
+class _BlockWriter:
+    """Collect columns or rows of single images and write them `BLOCK_IMAGES` at a time."""
+
+    def __init__(self, dataset, image_axis):
+        self._dataset, self._axis = dataset, image_axis
+        shape = list(dataset.shape)
+        self._images = shape[image_axis]
+        shape[image_axis] = min(BLOCK_IMAGES, self._images)
+        self._buffer = np.empty(shape, dataset.dtype)
+        self._view = np.moveaxis(self._buffer, image_axis, 0)
+        self._filled = self._written = 0
+
+    def add(self, rows):
+        """Add the rows [n, ...] of the next n images."""
+        start = 0
+        while start < len(rows):
+            take = min(len(rows) - start, len(self._view) - self._filled)
+            self._view[self._filled : self._filled + take] = rows[start : start + take]
+            self._filled += take
+            start += take
+            if self._filled == len(self._view):
+                self._flush()
+
+    def _flush(self):
+        stop = self._written + self._filled
+        images = (slice(None),) * self._axis
+        self._dataset[(*images, slice(self._written, stop))] = self._buffer[
+            (*images, slice(0, self._filled))
+        ]
+        self._written, self._filled = stop, 0
+
+    def finish(self):
+        """Write what is left."""
+        if self._filled:
+            self._flush()
+        if self._written != self._images:
+            raise RuntimeError(f"{self._written} images written of {self._images}")
+
+
+class _SaeWriter:
+    def __init__(self, file, cache, features, minima):
+        images, self._file = cache.images, file
+        chunks = (min(CHUNK_FEATURES, features), min(BLOCK_IMAGES, images))
+        self._codes = _BlockWriter(
+            file.create_dataset("codes_max", (features, images), np.float16, chunks=chunks), 1
+        )
+        self._reconstructions = _BlockWriter(
+            file.create_dataset("reconstructions_max", (images, cache.info.width), np.float32), 0
+        )
+        self._totals = {
+            "firing_count": np.zeros(features, np.int64),
+            "squared_error": np.zeros(()),
+            "moran_sum": np.zeros((2, minima, features)),
+            "moran_images": np.zeros((minima, features), np.int64),
+        }
+        self._firing_max = np.zeros(features, np.float32)
+
+    def add(self, unit):
+        """Add the next images' `SaeUnit`."""
+        self._codes.add(unit.codes_max)
+        self._reconstructions.add(unit.reconstructions_max)
+        np.maximum(self._firing_max, unit.firing_max, out=self._firing_max)
+        for name, total in self._totals.items():
+            total += getattr(unit, name)
+
+    def finish(self):
+        self._codes.finish()
+        self._reconstructions.finish()
+        self._file["firing_max"] = self._firing_max
+        for name, total in self._totals.items():
+            self._file[name] = total
+        self._file.attrs["l0_sum"] = self._totals["firing_count"].sum()
+
+
+class _RawWriter:
+    def __init__(self, file, cache, minima):
+        self._file, width = file, cache.info.width
+        self._rows = {
+            name: _BlockWriter(file.create_dataset(name, (cache.images, width), np.float32), 0)
+            for name in ("features_max", "embeddings")
+        }
+        self._tokens, self._mean, self._squares = 0, np.zeros(width), 0.0
+        self._moran_sum = np.zeros((2, minima, width))
+        self._moran_images = np.zeros((minima, width), np.int64)
+
+    def add(self, unit):
+        """Add the next images' `RawUnit`."""
+        for name, rows in self._rows.items():
+            rows.add(getattr(unit, name))
+        total = self._tokens + unit.tokens
+        delta = unit.token_mean - self._mean
+        self._squares += unit.total_squares + (delta**2).sum() * self._tokens * unit.tokens / total
+        self._mean += delta * (unit.tokens / total)
+        self._tokens = total
+        self._moran_sum += unit.moran_sum
+        self._moran_images += unit.moran_images
+
+    def finish(self):
+        for rows in self._rows.values():
+            rows.finish()
+        self._file["token_mean"] = self._mean
+        self._file["total_squares"] = self._squares
+        self._file["moran_sum"] = self._moran_sum
+        self._file["moran_images"] = self._moran_images
+
+
+def half_codes(codes):
+    """Non-negative codes as float16: a positive one stays positive, and none becomes infinite."""
+    half = np.minimum(codes, np.finfo(np.float16).max).astype(np.float16)
+    half[(half == 0) & (codes > 0)] = np.finfo(np.float16).smallest_subnormal
+    return half
+
+
+class _Reductions:
+    """An open reductions file; UserError when it is missing, damaged or of another kind."""
+
+    def __init__(self, path, expected):
+        self.path = Path(path)
+        try:
+            self._file = h5py.File(self.path, "r")
+        except OSError as error:
+            cure = "remove it and run the workflow again"
+            raise unreadable(path, error, "HDF5", cure) from error
+        attributes = self._file.attrs
+        if attributes.get("format") != FORMAT or expected not in self._file:
+            self._file.close()
+            raise UserError(
+                f"{path} does not hold {expected} in format {FORMAT}: remove it and run the "
+                "workflow again"
+            )
+        self.grid = tuple(int(side) for side in attributes["grid"])
+        self.tokens = int(attributes["tokens"])
+        self.minimum_active = attributes["minimum_active"].tolist()
+        self.variance_floor = float(attributes["variance_floor"])
+        self.cache_fingerprint = str(attributes["cache_fingerprint"])
+        self.labels = self._file["labels"][:]
+        self.image_ids = [name.decode() for name in self._file["image_ids"][:]]
+        self.moran_sum = self._file["moran_sum"][:]
+        self.moran_images = self._file["moran_images"][:]
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._file.close()
+
+    @property
+    def images(self):
+        """N, the number of images."""
+        return len(self.labels)
+
+
+class SaeReductions(_Reductions):
+    """Read the reductions of an SAE.
+
+    Attributes: `sae`, `sae_fingerprint`, `cache_fingerprint`, `features` (F), `images` (N),
+    `grid`, `tokens`, `minimum_active`, `variance_floor`, `l0_sum`, `labels` int64 [N],
+    `image_ids`, `firing_count` int64 [F], `firing_max` float32 [F], `squared_error`,
+    `moran_sum` float64 [2, M, F], `moran_images` int64 [M, F].
+    """
+
+    def __init__(self, path):
+        super().__init__(path, "codes_max")
+        attributes = self._file.attrs
+        self.sae = str(attributes["sae"])
+        self.sae_fingerprint = str(attributes["sae_fingerprint"])
+        self.l0_sum = int(attributes["l0_sum"])
+        self.features = self._file["codes_max"].shape[0]
+        self.firing_count = self._file["firing_count"][:]
+        self.firing_max = self._file["firing_max"][:]
+        self.squared_error = float(self._file["squared_error"][()])
+
+    @property
+    def codes(self):
+        """Max-pooled codes [F, N], float16, as the open HDF5 data set (read what is needed)."""
+        return self._file["codes_max"]
+
+    def reconstructions_max(self):
+        """Max-pooled reconstructions float32 [N, D], normalised units."""
+        return self._file["reconstructions_max"][:]
+
+
+class RawReductions(_Reductions):
+    """Read the reductions of the backbone's own activations.
+
+    Attributes: `cache_fingerprint`, `images` (N), `grid`, `tokens`, `minimum_active`,
+    `variance_floor`, `labels` int64 [N], `image_ids`, `token_mean` float64 [D] and
+    `total_squares` (normalised units), `moran_sum` float64 [2, M, D], `moran_images` int64
+    [M, D].
+    """
+
+    def __init__(self, path):
+        super().__init__(path, "features_max")
+        self.token_mean = self._file["token_mean"][:]
+        self.total_squares = float(self._file["total_squares"][()])
+
+    def features_max(self):
+        """Max-pooled activations float32 [N, D], normalised units."""
+        return self._file["features_max"][:]
+
+    def embeddings(self):
+        """Mean-pooled activations float32 [N, D], activation units."""
+        return self._file["embeddings"][:]

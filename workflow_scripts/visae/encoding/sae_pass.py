@@ -1,0 +1,130 @@
+"""One pass over an activation cache with all SAEs of a sweep.
+
+Everything that a pass leaves behind is computed in units of images (see `visae.encoding.units`).
+
+Paper: section 3 (max-pooled image features), sections 4.1 and 4.2.
+"""
+
+import contextlib
+import dataclasses
+
+import numpy as np
+import torch
+
+from visae.base.errors import UserError
+from visae.encoding.encoders import DenseEncoder, SparseEncoder
+from visae.encoding.reductions import write_sae_reductions
+from visae.encoding.units import check_statistics, computed, image_units
+
+
+def encode_cache(
+    cache,
+    saes,
+    outputs,
+    *,
+    sae_fingerprints,
+    statistics=None,
+    minimum_active=(1, 5, 20),
+    variance_floor=1e-8,
+    device="cpu",
+    threads=1,
+    attributes=None,
+):
+    """Write the reductions of every SAE from one pass over `cache`.
+
+    cache: an open `ActivationCache`. saes, outputs, sae_fingerprints: by name, the
+    `SparseAutoencoder`s, the paths to write and the hashes of the weights. statistics: mean [D] and
+    std of the training cache, in whose units errors and reconstructions are written, as those of
+    the raw activations are; without them in the SAEs' own, which are the same unless the SAEs were
+    trained elsewhere. minimum_active,
+    variance_floor: when a map is evaluable for Moran's I, see `encoding.moran`; no minimum at all
+    leaves Moran's I out. device: `cpu` or `cuda`. threads: for the CPU. attributes: provenance,
+    written to every file.
+
+    Raises UserError when an SAE does not fit the cache.
+    """
+    _check_saes(cache, saes)
+    encoder_type = SparseEncoder if torch.device(device).type == "cpu" else DenseEncoder
+    saes = {name: sae.to(device) for name, sae in saes.items()}
+    normalised_by = _shared_statistics(saes)
+    conversions = {name: _conversion(sae, statistics) for name, sae in saes.items()}
+    encoders = {
+        name: encoder_type(sae, cache.info.grid, minimum_active, variance_floor)
+        for name, sae in saes.items()
+    }
+
+    def encode(activations_npd):
+        activations_npd = torch.from_numpy(activations_npd).to(device)
+        x_npd = {
+            owner: saes[owner].normalise(activations_npd) for owner in set(normalised_by.values())
+        }
+        return [
+            conversions[name](encoder(x_npd[normalised_by[name]]))
+            for name, encoder in encoders.items()
+        ]
+
+    with contextlib.ExitStack() as stack:
+        writers = []
+        for name, sae in saes.items():
+            identity = {"sae": name, "sae_fingerprint": sae_fingerprints[name]}
+            writer = write_sae_reductions(
+                outputs[name],
+                cache,
+                sae.features,
+                minimum_active,
+                variance_floor,
+                {**(attributes or {}), **identity},
+            )
+            writers.append(stack.enter_context(writer))
+        workers = threads if encoder_type is SparseEncoder else 1
+        torch_threads = torch.get_num_threads()
+        stack.callback(torch.set_num_threads, torch_threads)
+        items = image_units(cache, encoder_type.unit_images)
+        for units in computed(encode, items, workers, torch.set_num_threads, 1):
+            for writer, unit in zip(writers, units, strict=True):
+                writer.add(unit)
+
+
+def _shared_statistics(saes):
+    """SAE → the first one with the same statistics, so that each normalisation is done once."""
+    owners = {}
+    for name, sae in saes.items():
+        own = sae.activation_mean, sae.activation_std
+        same = (
+            other
+            for other in dict.fromkeys(owners.values())
+            if all(map(torch.equal, own, (saes[other].activation_mean, saes[other].activation_std)))
+        )
+        owners[name] = next(same, name)
+    return owners
+
+
+def _conversion(sae, statistics):
+    """A function that takes an SaeUnit from the SAE's normalised units to those of `statistics`."""
+    if statistics is None:
+        return lambda unit: unit
+    # In float32, as SAEs carry them and `reduce_raw` uses them: equal ones change nothing at all.
+    mean, std = (np.asarray(value, np.float32).astype(np.float64) for value in statistics)
+    scale = float(sae.activation_std) / std
+    shift = ((sae.activation_mean.double().cpu().numpy() - mean) / std).astype(np.float32)
+
+    def converted(unit):
+        return dataclasses.replace(
+            unit,
+            squared_error=unit.squared_error * scale**2,
+            # The scale is positive, so that the maxima are those of the same patches.
+            reconstructions_max=unit.reconstructions_max * np.float32(scale) + shift,
+        )
+
+    return converted
+
+
+def _check_saes(cache, saes):
+    for name, sae in saes.items():
+        if sae.width != cache.info.width:
+            raise UserError(
+                f"SAE {name} takes activations of width {sae.width}, but {cache.path} holds "
+                f"activations of width {cache.info.width}: train the SAE on this backbone"
+            )
+        mean, std = sae.activation_mean.numpy(), float(sae.activation_std)
+        check_statistics(f"SAE {name}", mean, std, cache)

@@ -1,0 +1,133 @@
+"""M7 absorption: class distinctions that need several features where one should do.
+
+Paper: section 4.4, Table 2, and Table 7 (threshold sweep).
+"""
+
+import numpy as np
+
+from visae.base.workers import Workers
+from visae.evals.results import Score
+from visae.probing.one_vs_rest import BinaryTask, nested_probes
+from visae.probing.rankings import gather_ranked
+
+ALPHAS = (0.7, 0.8, 0.9)
+BETAS = (0.3, 0.5, 0.7)
+MAX_ITER = 500
+
+
+def absorption(
+    codes_fn,
+    rankings,
+    sibling_groups,
+    labels,
+    test_mask,
+    alpha=0.8,
+    beta=0.5,
+    device="cpu",
+    processes=1,
+):
+    """Score M7: F1 of one- and four-feature probes on the held-out images of sibling groups.
+
+    codes_fn: [F, N] max-pooled codes, array or h5py data set. rankings: `probing.rankings.Rankings`
+    made with `sibling_groups`. A task (class against its siblings) is eligible if both sides
+    have training images and test images.
+
+    Arrays, one row per eligible task: `class` and `group` int64, `f1_one`, `f1_four` float64,
+    and `features` int32 [T, 4].
+    """
+    labels, test_mask = np.asarray(labels), np.asarray(test_mask)
+    budgets = sorted({1, min(4, rankings.siblings.shape[1])})
+    members = [np.isin(labels, group.labels) for group in sibling_groups]
+    eligible = [
+        row
+        for row, (label, group) in enumerate(rankings.sibling_tasks)
+        if 0 < np.count_nonzero(labels[members[group] & test_mask] == label)
+        < np.count_nonzero(members[group] & test_mask)
+    ]  # fmt: skip
+    gathered = gather_ranked(codes_fn, rankings.siblings)
+    tasks = (
+        _task(
+            gathered.rows(rankings.siblings[row]),
+            labels == rankings.sibling_tasks[row, 0],
+            members[rankings.sibling_tasks[row, 1]],
+            test_mask,
+        )
+        for row in eligible
+    )
+    f1 = np.empty((len(eligible), len(budgets)))
+    not_converged = 0
+    with Workers(processes if device == "cpu" else 1) as workers:
+        results = nested_probes(tasks, budgets, MAX_ITER, device, workers)
+        for i, (scores, converged) in enumerate(results):
+            label, group = rankings.sibling_tasks[eligible[i]]
+            positive = labels[members[group] & test_mask] == label
+            f1[i] = [f1_score(positive, row > 0) for row in scores]
+            not_converged += int((~converged).sum())
+    one, four = f1[:, 0], f1[:, -1]
+    value = absorbed_share(one, four, alpha, beta)
+    tasks_defined = sum(len(group.labels) for group in sibling_groups)
+    reason = None
+    if not sibling_groups:
+        reason = "the data set has no sibling group: no three classes share a parent"
+    elif not eligible:
+        reason = (
+            f"none of the {tasks_defined} class-against-siblings tasks has training and test "
+            "images on both sides"
+        )
+    return Score(
+        metric="absorption",
+        value=value,
+        reason=reason,
+        definition=(
+            f"share of class-against-siblings tasks with held-out F1 < {alpha} from the best "
+            f"feature and > {beta} from the best {budgets[-1]} (logistic regression, features "
+            "ranked by F-statistic on the task's training images)"
+        ),
+        higher_is_better=False,
+        readings={
+            "mean_f1_one": float(one.mean()) if one.size else None,
+            "mean_f1_four": float(four.mean()) if four.size else None,
+            **{
+                f"absorbed_alpha_{a}_beta_{b}": absorbed_share(one, four, a, b)
+                for a in ALPHAS
+                for b in BETAS
+            },
+        },
+        details={
+            "alpha": alpha,
+            "beta": beta,
+            "budgets": budgets,
+            "not_converged": not_converged,
+        },
+        data={
+            "groups": len(sibling_groups),
+            "tasks": tasks_defined,
+            "eligible_tasks": len(eligible),
+            "fits": f1.size,
+        },
+        arrays={
+            "class": rankings.sibling_tasks[eligible, 0],
+            "group": rankings.sibling_tasks[eligible, 1],
+            "f1_one": one,
+            "f1_four": four,
+            "features": rankings.siblings[eligible],
+        },
+    )
+
+
+def absorbed_share(f1_one, f1_four, alpha, beta):
+    """Share of tasks with F1(1) < alpha and F1(4) > beta, both float [T]; None without tasks."""
+    if not len(f1_one):
+        return None
+    return float(np.mean((f1_one < alpha) & (f1_four > beta)))
+
+
+def f1_score(positive, predicted):
+    """F1 of the positive class, bool [n] each; 0 where nothing is predicted positive."""
+    hits = np.count_nonzero(positive & predicted)
+    return 2 * hits / (np.count_nonzero(positive) + np.count_nonzero(predicted))
+
+
+def _task(codes_kn, positive_n, member_n, test_mask):
+    train, test = member_n & ~test_mask, member_n & test_mask
+    return BinaryTask(codes_kn[:, train], positive_n[train], codes_kn[:, test])

@@ -1,0 +1,119 @@
+"""Classification with all codes of an SAE: the "perf(SAE codes)" of Appendix O.
+
+M6 (`evals.cross_domain.compute`) has the accuracies of raw features and reconstructions, which
+are taken over here, and that of codes cut to 128 features. The lift of codes over raw features
+is about the whole code (the paper's lifts above 1 on 200 classes are out of reach of 128
+features), so a probe on all F features is fitted here, as M6 fits its own: lbfgs up to 1000
+classes, Adam beyond.
+"""
+
+import numpy as np
+import scipy.sparse
+
+from visae.base.errors import UserError
+from visae.evals.cross_domain.compute import MAX_ITER
+from visae.evals.segmentation.heads import HeadSettings, fit_heads, predictions
+from visae.evals.sparse_codes import read_codes
+from visae.evals.task_results import Outcome
+from visae.probing.logistic_regression import solve
+from visae.probing.multinomial import choose_estimator, lbfgs_name, lbfgs_tolerance
+
+ADAM = HeadSettings(epochs=50)
+
+DENSE_BYTES = 2**31
+"""Codes for L-BFGS that would take more memory stay sparse. Dense ones take fewer iterations: they
+can be centred, and fitted along better axes (`visae.probing.logistic_regression`)."""
+
+_BLOCK_IMAGES = 1024
+
+
+def classify_by_codes(
+    codes_train_fn, codes_test_fm, train_labels, test_labels, device="cpu", seed=42
+):
+    """Outcome of a probe on all max-pooled codes [F, n] and [F, m] (arrays or h5py data sets).
+
+    Memory for lbfgs: 8·n·F bytes, or beyond `DENSE_BYTES` 8 bytes per active code (on CUDA 4·n·F
+    bytes), and some 300·min(n, F)·C bytes, most of them its history in float64; for Adam 16·F·C
+    bytes.
+    Raises UserError if fewer than two classes have training images.
+    """
+    train_labels, test_labels = np.asarray(train_labels), np.asarray(test_labels)
+    classes, targets = np.unique(train_labels, return_inverse=True)
+    data = {
+        "training_images": train_labels.size,
+        "test_images": test_labels.size,
+        "classes": classes.size,
+        "features": codes_train_fn.shape[0],
+    }
+    if not test_labels.size:
+        return Outcome(None, "the data set has no test images", data=data)
+    if classes.size < 2:
+        raise UserError(
+            f"a probe needs two classes with training images, there are {classes.size}; check the "
+            "labels of the data set's index"
+        )
+    fit = _lbfgs if choose_estimator(classes.size) == "lbfgs" else _adam
+    predicted, details = fit(codes_train_fn, codes_test_fm, targets, classes.size, device, seed)
+    accuracy = float(np.mean(classes[predicted] == test_labels))
+    return Outcome(accuracy, details=details, data=data)
+
+
+def classify_raw(probe, test_md, test_labels):
+    """Outcome of M6's probe of raw features (a `LinearProbe`) on test features [m, D]."""
+    data = {"test_images": len(test_labels), "classes": probe.classes.size}
+    if not len(test_labels):
+        return Outcome(None, "the data set has no test images", data=data)
+    details = {"estimator": probe.estimator, "converged": probe.converged}
+    return Outcome(probe.accuracy(test_md, test_labels), details=details, data=data)
+
+
+def reconstructed_from_m6(score, dataset):
+    """Outcome of reconstructions on `dataset`, out of an SAE's M6 score (the JSON document)."""
+    key = f"{dataset}_accuracy_reconstructed"
+    if key not in score["readings"]:
+        raise UserError(
+            f"the cross_domain score of {score['sae']['name']} on {score['sae']['backbone']} has "
+            f"no reading {key}: add {dataset} to metrics.cross_domain.datasets in the config"
+        )
+    details = {"estimator": score["details"]["estimators"][dataset]["reconstructed"]}
+    return Outcome(score["readings"][key], details=details, data=score["data"][dataset])
+
+
+def _lbfgs(train_fn, test_fm, targets, classes, device, seed):
+    """(predicted class number [m], details) of the regression that `probing.multinomial` fits."""
+    rows_nf = read_codes(train_fn).T.tocsr()
+    if device != "cpu" or 4 * np.prod(rows_nf.shape) <= DENSE_BYTES:
+        rows_nf = rows_nf.toarray()
+    coef, intercept, converged = solve(
+        rows_nf, targets, MAX_ITER, lbfgs_tolerance(classes), device=device
+    )
+    logits_mc = read_codes(test_fm).T @ coef.T + intercept
+    if classes == 2:  # one regression of the second class against the first
+        logits_mc = np.hstack([np.zeros_like(logits_mc), logits_mc])
+    details = {"estimator": lbfgs_name(MAX_ITER, device), "converged": converged}
+    return logits_mc.argmax(axis=1), details
+
+
+def _adam(train_fn, test_fm, targets, classes, device, seed):
+    """As `_lbfgs`, from codes that are read a block of images at a time."""
+    views = {"codes": (train_fn.shape[0], lambda rows: rows)}
+    heads = fit_heads(_ImageBlocks(train_fn, targets), views, classes, ADAM, seed, device)
+    test = _ImageBlocks(test_fm, np.zeros(test_fm.shape[1], np.int64))
+    found = [predicted["codes"] for _, predicted in predictions(test, heads, views, device=device)]
+    name = f"Adam (lr {ADAM.learning_rate} falling to 0, weight decay {ADAM.weight_decay}, "
+    details = {"estimator": f"{name}{ADAM.epochs} epochs)", "converged": True}
+    return np.concatenate(found), details
+
+
+class _ImageBlocks:
+    """The codes [F, n] of consecutive images as CSR rows, block by block (see `fit_heads`)."""
+
+    def __init__(self, codes_fn, targets):
+        self._codes_fn = codes_fn
+        self.labels = np.split(targets, range(_BLOCK_IMAGES, len(targets), _BLOCK_IMAGES))
+
+    def load(self, number):
+        """The rows of block `number`."""
+        start, targets = number * _BLOCK_IMAGES, self.labels[number]
+        block_fn = np.asarray(self._codes_fn[:, start : start + targets.size])
+        return scipy.sparse.csr_matrix(block_fn.T.astype(np.float32))

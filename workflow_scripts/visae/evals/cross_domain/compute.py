@@ -1,0 +1,160 @@
+"""M6 cross-domain generalisation: M3 and M4 on data sets the SAE has not seen.
+
+Each representation (raw, reconstructed, codes) gets its own probe, trained on the data set's
+own training split with the same settings. Paper: section 4.3, Appendices L and M; the headline
+of Table 3 is iNaturalist alone.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from visae.base.workers import Workers
+from visae.evals.results import Score
+from visae.evals.sparse_probing.compute import accuracy_curve, class_areas, eligible_rows
+from visae.probing.multinomial import choose_estimator, fit_probe
+from visae.probing.rankings import gather_ranked
+
+BUDGET = 128
+MAX_ITER = 500
+ONE_VS_REST_CLASSES = 1000
+
+
+@dataclass(frozen=True)
+class RawReading:
+    """The raw features' probe of one data set: a property of the backbone alone."""
+
+    accuracy: float
+    estimator: str
+    converged: bool
+
+
+@dataclass(frozen=True)
+class DomainReading:
+    """One SAE on one data set."""
+
+    raw: RawReading
+    accuracy_reconstructed: float
+    accuracy_codes: float
+    auc_codes: float | None
+    budget: int
+    """Features of the codes' probes: 128, or all if there are fewer."""
+    estimators: dict
+    """Representation -> solver."""
+    not_converged: int
+    """Fits of the codes' and reconstructions' probes that did not converge."""
+    data: dict
+    """Counts."""
+
+    @property
+    def preservation(self):
+        """Accuracy on reconstructions / on raw features; None if the latter is 0."""
+        return self.accuracy_reconstructed / self.raw.accuracy if self.raw.accuracy else None
+
+
+def raw_reading(probe, test_md, test_labels):
+    """Read the raw features' probe (`fit_domain_probe`) on raw test features [m, D]."""
+    return RawReading(probe.accuracy(test_md, test_labels), probe.estimator, probe.converged)
+
+
+def domain_reading(
+    raw, recon_train_nd, recon_test_md, codes_train_fn, codes_test_fm, rankings,
+    train_labels, test_labels, device="cpu", processes=1, seed=42,
+    one_vs_rest_classes=ONE_VS_REST_CLASSES,
+):  # fmt: skip
+    """Probe an SAE's reconstructions [n, D] and max-pooled codes [F, n] of a data set.
+
+    raw: from `raw_reading`. rankings: `probing.rankings.Rankings` of the training images. Codes
+    are probed on the 128 best features: one multinomial probe on the global ranking (accuracy),
+    one-vs-rest probes on each class's own (ROC-AUC), for a sample of at most
+    `one_vs_rest_classes` classes (uniform, seeded, the same for every SAE).
+    """
+    recon = fit_domain_probe(recon_train_nd, train_labels, device)
+    budget = min(BUDGET, rankings.per_class.shape[1])
+    eligible = eligible_rows(rankings, test_labels)
+    rows = eligible
+    if rows.size > one_vs_rest_classes:
+        random = np.random.default_rng(seed)
+        rows = np.sort(random.choice(rows, one_vs_rest_classes, replace=False))
+    best = rankings.overall[:budget]
+    train, test = (
+        gather_ranked(codes, rankings.per_class[rows, :budget], best)
+        for codes in (codes_train_fn, codes_test_fm)
+    )
+    images = train_labels, test_labels
+    estimator = choose_estimator(rankings.classes.size)
+    curve = accuracy_curve(train.rows(best), test.rows(best), *images, [budget], device, estimator)
+    with Workers(processes if device == "cpu" else 1) as workers:
+        areas = class_areas(train, test, rankings, rows, *images, [budget], device, workers)
+    return DomainReading(
+        raw=raw,
+        accuracy_reconstructed=recon.accuracy(recon_test_md, test_labels),
+        accuracy_codes=curve.accuracy[0],
+        auc_codes=areas.mean_auc[0],
+        budget=budget,
+        estimators={
+            "raw": raw.estimator,
+            "reconstructed": recon.estimator,
+            "codes": curve.estimator,
+        },
+        not_converged=areas.not_converged + curve.not_converged + (not recon.converged),
+        data={
+            "training_images": len(train_labels),
+            "test_images": len(test_labels),
+            "classes": np.union1d(train_labels, test_labels).size,
+            "eligible_classes": eligible.size,
+            "one_vs_rest_classes": rows.size,
+        },
+    )
+
+
+def fit_domain_probe(x_nd, labels, device="cpu"):
+    """A probe of features [n, D]; of raw ones fitted once per backbone and data set."""
+    estimator = choose_estimator(np.unique(labels).size)
+    return fit_probe(x_nd, labels, estimator, MAX_ITER, device)
+
+
+def cross_domain(readings, headline):
+    """Score M6.
+
+    readings: data set name -> DomainReading, for the data sets that were computed. headline: the
+    name whose preservation is the value; null if it is not among them.
+    """
+    value = reason = None
+    if headline not in readings:
+        reason = (
+            f"the headline data set {headline!r} was not evaluated; "
+            f"evaluated: {', '.join(readings) or 'none'}"
+        )
+    else:
+        value = readings[headline].preservation
+        if value is None:
+            images = readings[headline].data["test_images"]
+            reason = f"the raw probe is right on none of the {images} test images of {headline}"
+    numbers = {}
+    for name, reading in readings.items():
+        numbers |= {
+            f"{name}_accuracy_raw": reading.raw.accuracy,
+            f"{name}_accuracy_reconstructed": reading.accuracy_reconstructed,
+            f"{name}_preservation": reading.preservation,
+            f"{name}_accuracy_codes_at_{reading.budget}": reading.accuracy_codes,
+            f"{name}_auc_codes_at_{reading.budget}": reading.auc_codes,
+        }
+    return Score(
+        metric="cross_domain",
+        value=value,
+        reason=reason,
+        definition=(
+            f"accuracy on {headline}'s test images of a probe trained on its reconstructed "
+            "features / of one trained on its raw features (max over patches)"
+        ),
+        higher_is_better=True,
+        readings=numbers,
+        details={
+            "headline": headline,
+            "estimators": {name: reading.estimators for name, reading in readings.items()},
+            "converged_raw": {name: reading.raw.converged for name, reading in readings.items()},
+            "not_converged": {name: reading.not_converged for name, reading in readings.items()},
+        },
+        data={name: reading.data for name, reading in readings.items()},
+    )

@@ -1,0 +1,97 @@
+"""M1 spatial coherence: mean Moran's I of the features' activation maps.
+
+Paper: section 4.1 (Eq. 2 and 3), Appendix F (z), Appendix G (raw channels, sensitivity).
+"""
+
+import numpy as np
+
+from visae.evals.results import Score
+
+CONTIGUITIES = ("queen", "rook")
+"""First axis of `moran_sum`."""
+
+
+def localization(
+    moran_sum, moran_images, minimum_active, grid, headline_minimum=5, minimum_images=50
+):
+    """Score M1 from the sums of one pass; for SAE features and raw channels alike.
+
+    moran_sum: float64 [2, M, F], Σ of Moran's I over evaluable images (queen, rook).
+    moran_images: int64 [M, F], evaluable images. minimum_active: the M minimum numbers of
+    active patches. grid: (H, W). A feature is evaluable with `minimum_images` evaluable images.
+
+    Arrays: `moran` float64 [F], each feature's mean I in the headline definition (NaN where
+    not evaluable), and `images` int64 [F].
+    """
+    minimum_active = [int(minimum) for minimum in minimum_active]
+    patches = grid[0] * grid[1]
+    null = -1 / (patches - 1)
+    per_feature = {
+        (contiguity, minimum): _feature_means(moran_sum[i, m], moran_images[m], minimum_images)
+        for i, contiguity in enumerate(CONTIGUITIES)
+        for m, minimum in enumerate(minimum_active)
+    }
+    headline = per_feature["queen", headline_minimum]
+    evaluable = headline[~np.isnan(headline)]
+    features = headline.size
+    quartiles = np.quantile(evaluable, [0.25, 0.5, 0.75]).tolist() if evaluable.size else [None] * 3
+    readings = {
+        "median": quartiles[1],
+        "iqr": quartiles[2] - quartiles[0] if evaluable.size else None,
+        "evaluable_fraction": evaluable.size / features,
+        "null": null,
+        "z": _z(evaluable, null),
+    }
+    for (contiguity, minimum), means in per_feature.items():
+        readings[f"{contiguity}_minimum_{minimum}"] = _mean(means[~np.isnan(means)])
+    value = _mean(evaluable)
+    headline_images = np.asarray(moran_images)[minimum_active.index(headline_minimum)]
+    return Score(
+        metric="localization",
+        value=value,
+        reason=None
+        if value is not None
+        else f"no feature has {minimum_images} images with {headline_minimum} active patches; "
+        f"the most that any has is {headline_images.max(initial=0)}",
+        definition=(
+            "mean over evaluable features of their mean Moran's I over images (binary queen "
+            f"weights, all {patches} patches, at least {headline_minimum} active patches per "
+            f"image and {minimum_images} images per feature)"
+        ),
+        higher_is_better=True,
+        readings=readings,
+        details={
+            "grid": list(grid),
+            "minimum_active": headline_minimum,
+            "minimum_images": minimum_images,
+            "lower_quartile": quartiles[0],
+            "upper_quartile": quartiles[2],
+            "evaluable_features": {
+                f"{contiguity}_minimum_{minimum}": int((~np.isnan(means)).sum())
+                for (contiguity, minimum), means in per_feature.items()
+            },
+        },
+        data={"features": features, "evaluable_features": evaluable.size},
+        arrays={"moran": headline, "images": headline_images},
+    )
+
+
+def _feature_means(sums, images, minimum_images):
+    """Mean I of each feature, NaN where it has too few evaluable images."""
+    images = np.asarray(images)
+    enough = images >= max(minimum_images, 1)
+    return np.where(enough, sums / np.maximum(images, 1), np.nan)
+
+
+def _mean(values):
+    return float(values.mean()) if values.size else None
+
+
+def _z(evaluable, null):
+    """Appendix F: distance of the mean from the null in standard errors over features."""
+    if evaluable.size < 2:
+        return None
+    deviation = evaluable.std(ddof=1)
+    if deviation == 0:
+        return None
+    return float((evaluable.mean() - null) / (deviation / np.sqrt(evaluable.size)))

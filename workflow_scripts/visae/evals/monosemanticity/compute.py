@@ -1,0 +1,239 @@
+"""M5 monosemanticity: how alike the images are that a feature responds to most.
+
+Similarity is measured in the embedding space of another backbone (the evaluator), corrected
+for how alike random images are there. Paper: section 4.3 (Eq. 5), Appendix K, Table 5.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from visae.base.errors import UserError
+from visae.evals.results import Score
+from visae.probing.rankings import gather_features
+
+TOP = 16
+MAX_FEATURES = 2048
+BASELINE_GROUPS = 1000
+
+_BLOCK = 256
+
+_ROUNDING = 1e-5
+"""Of cosines in float32: a baseline this close to 1 leaves no headroom to normalise by."""
+
+
+def monosemanticity(
+    codes_fn,
+    live,
+    embeddings,
+    evaluator,
+    labels,
+    seed=42,
+    max_features=MAX_FEATURES,
+    top=TOP,
+    baseline_groups=BASELINE_GROUPS,
+):
+    """Score M5.
+
+    codes_fn: [F, N] max-pooled codes, array or h5py data set. live: bool [F], features whose
+    largest code is positive. embeddings: evaluator name -> float [N, D'] (patch tokens
+    mean-pooled; L2-normalised here). evaluator: the name whose space gives the headline; each
+    other one gives readings, for the backbone x evaluator table. labels: int [N].
+
+    Arrays, one row per scored feature, in the headline's space: `features` int64,
+    `monosemanticity`, `within`, `between` (NaN without such pairs), `within_share` float64.
+    """
+    selection = top_images(codes_fn, live, seed, max_features, top)
+    spaces = {
+        name: _score_in(space, selection, np.asarray(labels), seed, baseline_groups)
+        for name, space in embeddings.items()
+    }
+    headline = spaces[evaluator]
+    data = {
+        "features": len(live),
+        "live_features": int(np.count_nonzero(live)),
+        "selected_features": selection.features.size,
+        "scored_features": int(headline.scored.sum()),
+        "images": codes_fn.shape[1],
+    }
+    others = {
+        f"{reading}_in_{name}": number
+        for name, space in spaces.items()
+        if name != evaluator
+        for reading, number in (("normalised", space.normalised), ("raw", space.raw))
+    }
+    scored = headline.scored
+    return Score(
+        metric="monosemanticity",
+        value=headline.normalised,
+        reason=headline.reason(data),
+        definition=(
+            f"(s - s_random) / (1 - s_random), s the mean over features of the weighted mean "
+            f"pairwise cosine of their top {selection.images.shape[1]} images in the evaluator's "
+            "mean-pooled patch embeddings, s_random that of random groups"
+        ),
+        higher_is_better=True,
+        readings={
+            "raw": headline.raw,
+            "baseline": headline.baseline,
+            "within_class": _mean(headline.within),
+            "between_class": _mean(headline.between),
+            "within_class_share": _mean(headline.within_share[scored]),
+            **others,
+        },
+        details={
+            "evaluator": evaluator,
+            "top_images": selection.images.shape[1],
+            "baseline_groups": baseline_groups,
+            "seed": seed,
+            "pooling": "mean over patch tokens, then L2 norm 1",
+        },
+        data=data,
+        arrays={
+            "features": selection.features[scored],
+            "monosemanticity": headline.cosine[scored],
+            "within": headline.within[scored],
+            "between": headline.between[scored],
+            "within_share": headline.within_share[scored],
+        },
+    )
+
+
+@dataclass(frozen=True)
+class TopImages:
+    """The images that some features respond to most."""
+
+    features: np.ndarray
+    """int64 [S], ascending."""
+    images: np.ndarray
+    """int64 [S, top], descending by code, ties by index."""
+    weights: np.ndarray
+    """float64 [S, top]: codes scaled to 0 ... 1 by the feature's extremes over all images; 0 if
+    the feature is the same on all images."""
+
+
+def top_images(codes_fn, live, seed, max_features=MAX_FEATURES, top=TOP):
+    """Choose up to `max_features` live features (uniform, seeded) and their top images."""
+    features = np.flatnonzero(live)
+    if features.size > max_features:
+        random = np.random.default_rng(seed)
+        features = np.sort(random.choice(features, max_features, replace=False))
+    top = min(top, codes_fn.shape[1])
+    images = np.empty((features.size, top), dtype=np.int64)
+    weights = np.empty((features.size, top))
+    for i, codes_n in enumerate(gather_features(codes_fn, features)):
+        codes_n = codes_n.astype(np.float32)  # comparisons of float16 are slow
+        images[i] = largest_codes(codes_n, top)
+        low, high = float(codes_n.min()), float(codes_n[images[i, 0]])
+        weights[i] = (codes_n[images[i]] - low) / (high - low) if high > low else 0
+    return TopImages(features, images, weights)
+
+
+def largest_codes(codes_n, top):
+    """Indices of the `top` largest codes, descending; ties by index, also at the cut."""
+    candidates = np.flatnonzero(codes_n)  # few, as codes are sparse and not negative
+    if candidates.size < top:
+        candidates = np.arange(codes_n.size)
+    codes = codes_n[candidates]
+    threshold = np.partition(codes, -top)[-top]
+    above = np.flatnonzero(codes > threshold)
+    chosen = np.append(above, np.flatnonzero(codes == threshold)[: top - above.size])
+    return candidates[chosen[np.argsort(-codes[chosen], kind="stable")]]
+
+
+@dataclass(frozen=True)
+class _Space:
+    """A selection's similarities in one embedding space; arrays float64 [S], NaN undefined."""
+
+    cosine: np.ndarray
+    within: np.ndarray
+    between: np.ndarray
+    within_share: np.ndarray
+    baseline: float | None
+
+    @property
+    def scored(self):
+        return ~np.isnan(self.cosine)
+
+    @property
+    def raw(self):
+        return _mean(self.cosine)
+
+    @property
+    def normalised(self):
+        if self.raw is None or self.baseline is None or self.baseline > 1 - _ROUNDING:
+            return None
+        return (self.raw - self.baseline) / (1 - self.baseline)
+
+    def reason(self, data):
+        if self.normalised is not None:
+            return None
+        if self.raw is None:
+            return (
+                f"none of the {data['selected_features']} live features responds to two images "
+                "more than to others"
+            )
+        return f"random groups of images are as alike as can be (baseline {self.baseline})"
+
+
+def _score_in(embeddings_nd, selection, labels, seed, baseline_groups):
+    embeddings_nd = np.asarray(embeddings_nd, dtype=np.float32)
+    norms_n = np.linalg.norm(embeddings_nd, axis=1, keepdims=True)
+    if not (norms_n > 0).all():
+        raise UserError(
+            f"image number {int(np.argmin(norms_n))} of the evaluation split has an embedding of "
+            "length 0, which has no cosine with others: check the evaluator's weights and the image"
+        )
+    embeddings_nd = embeddings_nd / norms_n
+    sums = [np.empty((4, 0))]
+    first, second = np.triu_indices(selection.images.shape[1], 1)
+    for start in range(0, selection.features.size, _BLOCK):
+        images = selection.images[start : start + _BLOCK]
+        weights = selection.weights[start : start + _BLOCK]
+        embedded = embeddings_nd[images]
+        cosines = np.matmul(embedded, embedded.transpose(0, 2, 1))[:, first, second]
+        pair_weights = weights[:, first] * weights[:, second]
+        same = labels[images[:, first]] == labels[images[:, second]]
+        weighted = pair_weights * cosines
+        sums.append(
+            np.stack(
+                [
+                    (weighted * same).sum(1),
+                    (weighted * ~same).sum(1),
+                    (pair_weights * same).sum(1),
+                    (pair_weights * ~same).sum(1),
+                ]
+            )
+        )
+    within, between, within_mass, between_mass = np.concatenate(sums, axis=1)
+    return _Space(
+        cosine=_ratio(within + between, within_mass + between_mass),
+        within=_ratio(within, within_mass),
+        between=_ratio(between, between_mass),
+        within_share=_ratio(within_mass, within_mass + between_mass),
+        baseline=_baseline(embeddings_nd, selection.images.shape[1], seed, baseline_groups),
+    )
+
+
+def _baseline(embeddings_nd, size, seed, groups):
+    """Mean pairwise cosine of random groups of images, or None if a group has no pair."""
+    if size < 2:
+        return None
+    random = np.random.default_rng(seed)
+    total = 0.0
+    for _ in range(groups):
+        group = random.choice(len(embeddings_nd), size, replace=False, shuffle=False)
+        # Σ over pairs from the norm of the sum: ‖Σe‖² = n + 2 Σ_{u<v} cos(e_u, e_v).
+        norm = np.square(embeddings_nd[group].sum(axis=0, dtype=np.float64)).sum()
+        total += (norm - size) / (size * (size - 1))
+    return float(total / groups)
+
+
+def _ratio(numerator, denominator):
+    defined = denominator > 0
+    return np.where(defined, numerator / np.where(defined, denominator, 1), np.nan)
+
+
+def _mean(values):
+    values = values[~np.isnan(values)]
+    return float(values.mean()) if values.size else None

@@ -1,1 +1,0 @@
-"""The seven metrics: each module turns reductions into a `visae.scores.Score`."""

@@ -1,0 +1,146 @@
+"""Can a run be written to disk? What it writes, less what is there already, against what is free.
+
+Free space is what the file system says; a quota on it is not seen.
+"""
+
+import os
+import shutil
+from collections import defaultdict
+from pathlib import Path
+
+from visae.backbones import geometry
+from visae.backbones.measuring import measured_apart
+from visae.base.errors import UserError
+from visae.plan.files import artefacts, resume_sizes
+from visae.plan.images import count_images
+
+LARGE = ("activations", "saes", "reductions", "rankings")
+"""The folders below `results/<study>` whose files are counted."""
+
+
+def check_run(study, outputs):
+    """Refuse a run that writes `outputs`, paths as Snakemake names them, if it cannot.
+
+    Returns None, or why it could not be told. Raises UserError, see `check_writable`, `check_fits`.
+    """
+    check_writable(outputs)
+    if not has_large(outputs):
+        return None
+    results = f"results/{study.name}"
+    counts = count_images(study, results)
+    kept = f"{results}/plan/geometry.json"
+    try:
+        geometries = geometry.complete(study.backbones, kept, measured_apart)
+    except ImportError as error:
+        # Snakemake's own environment need not hold the libraries of the backbones.
+        return f"The disk that this run needs was not counted ({error}): `snakemake plan` counts it"
+    check_fits(study, sizes_of(study, geometries, counts, outputs), counts)
+    return None
+
+
+def check_writable(outputs):
+    """Refuse a run if a folder that it writes to is closed to writing.
+
+    Raises UserError with the folder and the cure.
+    """
+    for folder in sorted({_existing(os.path.dirname(path)) for path in outputs}):
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise UserError(
+                f"{folder} is closed to writing and this run writes below it: change its "
+                "permissions or remount its file system, or link it to a folder of yours."
+            )
+
+
+def has_large(outputs):
+    """Is any of `outputs`, paths as Snakemake names them, in one of the LARGE folders?"""
+    return any(path.split("/")[2:3] == [folder] for path in outputs for folder in LARGE)
+
+
+def sizes_of(study, geometries, counts, outputs):
+    """Path → bytes of the large files among `outputs`, and of the checkpoints on the way to them.
+
+    outputs: paths as Snakemake names them.
+    """
+    results = f"results/{study.name}"
+    below = {path.removeprefix(f"{results}/") for path in outputs}
+    sizes = {a.path: a.size for a in artefacts(study, geometries, counts) if a.path in below}
+    sizes |= resume_sizes(study, geometries, below)
+    return {f"{results}/{path}": size for path, size in sizes.items()}
+
+
+def check_fits(study, sizes, counts):
+    """Refuse a run whose files do not fit, by file system: links lead to others.
+
+    sizes: as from `sizes_of`; of files that exist already only what they will grow by is needed.
+    Raises UserError with what is needed, what is free and the cures.
+    """
+    existing = {folder: _existing(folder) for folder in map(os.path.dirname, sizes)}
+    folders, needed = {}, defaultdict(int)
+    for path, size in sizes.items():
+        there = os.path.getsize(path) if os.path.isfile(path) else 0
+        folder = existing[os.path.dirname(path)]
+        device = os.stat(folder).st_dev
+        folders.setdefault(device, folder)
+        needed[device] += max(0, size - there)
+    for device, folder in folders.items():
+        free = shutil.disk_usage(folder).free
+        if needed[device] > free:
+            raise UserError(_refusal(study, sizes, counts, needed[device], free))
+
+
+def readable(count):
+    """A number of bytes in decimal units, such as `2.1 TB`."""
+    for unit in ("B", "kB", "MB", "GB", "TB"):
+        if count < 1000 or unit == "TB":
+            return f"{count:.3g} {unit}" if count < 1000 else f"{count:,.0f} {unit}"
+        count /= 1000
+    raise AssertionError("unreachable")
+
+
+def _existing(folder):
+    """The nearest folder above (or at) a path that exists."""
+    while folder and not os.path.isdir(folder):
+        folder = os.path.dirname(folder)
+    return folder or "."
+
+
+def _refusal(study, sizes, counts, needed, free):
+    kinds = defaultdict(int)
+    for path, size in sizes.items():
+        kinds[path.split("/")[2]] += size
+    parts = ", ".join(
+        f"{kind} {readable(size)}" for kind, size in sorted(kinds.items(), key=lambda k: -k[1])
+    )
+    cures = ["free space", f"link results/{study.name} to a larger disk"]
+    cached = _streamable(study, sizes)
+    if cached:
+        cures.append(f"set datasets.{cached}.cache: false (its activations are then never stored)")
+    cures.append("take backbones, SAEs or data sets out of the config")
+    published = [
+        name
+        for name, count in counts.items()
+        if count.source == "published" and any(f"/{name}" in path for path in sizes)
+    ]
+    note = (
+        f" Images of {', '.join(published)} are counted as published; if yours are fewer, "
+        "`snakemake index` counts them."
+        if published
+        else ""
+    )
+    return (
+        f"this run needs {readable(needed)} below results/{study.name} ({parts}), {readable(free)} "
+        f"are free there; {', or '.join([', '.join(cures[:-1]), cures[-1]])}.{note} "
+        "`snakemake --no-hooks` leaves this check out, `snakemake plan` shows the whole study."
+    )
+
+
+def _streamable(study, sizes):
+    """The data set with the largest caches among those that need none, or None."""
+    needing = {study.training.dataset, study.evaluation.dataset}
+    needing |= {split.dataset for split in study.segmentation or ()}
+    by_dataset = defaultdict(int)
+    for path, size in sizes.items():
+        parts = Path(path).parts
+        if parts[2] == "activations" and parts[5] not in needing:
+            by_dataset[parts[5]] += size
+    return max(by_dataset, key=by_dataset.get, default=None)

@@ -1,0 +1,110 @@
+"""The plan of a study as text and CSV: what `visae.scale` counts, summed and made readable."""
+
+import csv
+from dataclasses import asdict
+
+from visae.base.files import atomic_path
+from visae.plan import probes
+from visae.plan.disk import readable
+from visae.plan.files import artefacts, resume_sizes
+
+COLUMNS = ("written", "read", "images", "FLOPs, CUDA", "FLOPs, CPU", "GPU-hours")
+
+SOURCES = {
+    "config": "as the config states",
+    "published": "as published; `snakemake index` counts what is there",
+    "unknown": "NOT COUNTED: how many is unknown until `snakemake index` has run or the config "
+    "states it (`images` of the split)",
+}
+
+
+def totals(rows, speeds):
+    """Sums over Stage rows in the order of COLUMNS."""
+    sums = [
+        sum(getattr(row, name) for row in rows)
+        for name in ("written", "read", "images", "gpu_flops", "cpu_flops")
+    ]
+    return [*sums, sum(row.hours(speeds) for row in rows)]
+
+
+def summary(study, geometries, counts, rows, free):
+    """What the terminal shows: totals by stage, the disk, and what was assumed. Markdown.
+
+    rows: of `scale.work.stages`. free: bytes free where the results go.
+    """
+    speeds = study.config["planning"]
+    lines = stage_table(rows, speeds)
+    weights = {a.path for a in artefacts(study, geometries, counts) if a.stage == "train"}
+    resume = sum(resume_sizes(study, geometries, weights).values())
+    written = sum(row.written for row in rows)
+    lines += [
+        "",
+        f"Disk: {readable(written + resume)} at most at once: all that is written, since nothing "
+        f"is deleted, and {readable(resume)} of resumable checkpoints if all training jobs run at "
+        f"the same time. Free now: {readable(free)}.",
+        "",
+        f"GPU-hours are an assumption, not a measurement: {speeds['float32_flops']:.3g} FLOP/s in "
+        f"float32, {speeds['float16_flops']:.3g} in float16, and reading at "
+        f"{readable(speeds['read_bytes'])}/s where that takes longer (`planning` in the config).",
+        f"The number of steps that a probe takes is assumed too: {probes.EVALUATIONS} evaluations "
+        f"of L-BFGS ({probes.BINARY_EVALUATIONS} for one class against the rest), "
+        f"{probes.NEWTON_STEPS} steps of Newton's method.",
+        "Not counted: heads of downstream tasks, tables, figures; image files.",
+    ]
+    for source, text in SOURCES.items():
+        names = [
+            f"{name} ({count.images:,})" if count.images else name
+            for name, count in counts.items()
+            if count.source == source
+        ]
+        if names:
+            lines.append(f"Images of {', '.join(names)}: {text}.")
+    return "\n".join(lines) + "\n"
+
+
+def stage_table(rows, speeds):
+    """Sums by stage, and of all: the lines of a Markdown table."""
+    kinds = dict.fromkeys(row.stage for row in rows)
+    groups = {kind: [row for row in rows if row.stage == kind] for kind in kinds}
+    return _table("stage", groups, rows, speeds)
+
+
+def details(rows, speeds):
+    """Every stage by block of a backbone, and by sweep: Markdown tables."""
+    lines = []
+    for kind in dict.fromkeys(row.stage for row in rows):
+        mine = [row for row in rows if row.stage == kind]
+        groups = {}
+        for row in mine:
+            sweep = "" if "/" in row.work else f", {row.work}"
+            groups.setdefault(f"{row.backbone}, block {row.layer}{sweep}", []).append(row)
+        lines += ["", f"## {kind}", "", *_table("work", groups, mine, speeds)]
+    return "\n".join(lines) + "\n"
+
+
+def write_rows(path, rows, speeds):
+    """Write every Stage as a row of a CSV file, in bytes, FLOPs and hours."""
+    with atomic_path(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as out:
+        records = [asdict(row) | {"gpu_hours": f"{row.hours(speeds):.4g}"} for row in rows]
+        writer = csv.DictWriter(out, list(records[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(records)
+
+
+def _table(first, groups, rows, speeds):
+    lines = [f"| {first} | {' | '.join(COLUMNS)} |", "|---|" + "---:|" * len(COLUMNS)]
+    for name, group in [*groups.items(), ("**all**", rows)]:
+        lines.append(f"| {name} | {' | '.join(_cells(totals(group, speeds)))} |")
+    return lines
+
+
+def _cells(sums):
+    written, read, images, gpu, cpu, hours = sums
+    work = [f"{flops:.2e}" if flops else "–" for flops in (gpu, cpu)]
+    return [
+        readable(written),
+        readable(read) if read else "–",
+        f"{images:,}" if images else "–",
+        *work,
+        f"{hours:.1f}" if hours else "–",
+    ]

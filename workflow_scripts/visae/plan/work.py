@@ -1,0 +1,186 @@
+"""The work of a study by stage: activations read, and FLOPs of the products.
+
+A multiplication and an addition are two. Products are counted as they are executed: on CUDA by full
+matrices, on the CPU by the active codes alone. Not counted: images as files, tables, figures and
+the heads of downstream tasks.
+"""
+
+from dataclasses import dataclass
+
+from visae.plan import probes
+from visae.plan.files import HALF, artefacts, places
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One kind of work on one block of one backbone.
+
+    work: the split or the sweep it is about. images: that pass through the backbone. read: bytes of
+    activations. gpu_flops, cpu_flops: the same work done on either. precision: of the products on
+    CUDA. written: bytes.
+    """
+
+    stage: str
+    backbone: str
+    layer: int
+    work: str
+    images: int
+    written: int
+    read: int
+    gpu_flops: int
+    cpu_flops: int
+    precision: str
+
+    def hours(self, speeds):
+        """GPU-hours: the products at the assumed speed, or the reading where that takes longer.
+
+        speeds: the config's section `planning`. Stages without products take no GPU.
+        """
+        if not self.gpu_flops:
+            return 0.0
+        seconds = self.gpu_flops / speeds[f"{self.precision}_flops"]
+        return max(seconds, self.read / speeds["read_bytes"]) / 3600
+
+
+def stages(study, geometries, counts):
+    """The work of the whole study: a list of Stage, in the order in which it is done."""
+    files = artefacts(study, geometries, counts)
+    return [
+        *_extraction(study, places(study, geometries), counts, files),
+        *_training(study, geometries, counts, files),
+        *_encoding(study, geometries, counts, files),
+        *_ranking(study, files),
+        *_probing(study, geometries, counts),
+        *_segmentation(study, geometries, counts),
+    ]
+
+
+def _written(files, stage, backbone, layer, work):
+    wanted = (stage, backbone, layer, work)
+    return sum(f.size for f in files if (f.stage, f.backbone, f.layer, f.work) == wanted)
+
+
+def _cache_bytes(geometry, images):
+    return images * geometry.patches * geometry.width * HALF
+
+
+def _extraction(study, all_places, counts, files):
+    precision = study.config["extraction"]["precision"]
+    rows = []
+    for place in all_places:
+        key, geometry = (place.backbone, place.layer), place.geometry
+        for split in place.cached:
+            images = counts[split.name].images
+            work, read = images * geometry.flops[place.layer], _cache_bytes(geometry, images)
+            written = _written(files, "extract", *key, split.name)
+            rows.append(
+                Stage("extract", *key, split.name, images, written, 0, work, work, precision)
+            )
+            written = _written(files, "join", *key, split.name)
+            rows.append(Stage("join", *key, split.name, 0, written, read, 0, 0, precision))
+        for split in place.reduced:
+            images = counts[split.name].images
+            written = _written(files, "reduce_raw", *key, split.name)
+            work = 0 if split.cached else images * geometry.flops[place.layer]
+            read = _cache_bytes(geometry, images) if split.cached else 0
+            passed = 0 if split.cached else images
+            rows.append(
+                Stage("reduce_raw", *key, split.name, passed, written, read, work, work, precision)
+            )
+    return sorted(rows, key=lambda row: ("extract", "join", "reduce_raw").index(row.stage))
+
+
+def _products(specs, width, passes):
+    """FLOPs per token on CUDA and on the CPU: the encoder's product, and `passes` others.
+
+    On the CPU these touch one row of the dictionary per active code, K of them (all features,
+    where the family has no K).
+    """
+    gpu = sum((1 + passes) * 2 * width * s.expansion_factor * width for s in specs)
+    cpu = sum(
+        2 * width * (s.expansion_factor * width + passes * (s.k or s.expansion_factor * width))
+        for s in specs
+    )
+    return gpu, int(cpu)
+
+
+def _training(study, geometries, counts, files):
+    precision, epochs = (study.config["training"][key] for key in ("precision", "epochs"))
+    images = counts[study.training.name].images * epochs
+    for sweep in study.sweeps.values():
+        # Sweeps that are trained together share the reading; here each counts its own.
+        for backbone, layer in sweep.layers.items():
+            geometry = geometries[backbone]
+            tokens = 0 if sweep.published else images * geometry.patches
+            gpu, cpu = _products(sweep.saes, geometry.width, passes=4)
+            written = _written(files, "train", backbone, layer, sweep.name)
+            read = tokens * geometry.width * HALF
+            yield Stage(
+                "train",
+                backbone,
+                layer,
+                sweep.name,
+                0,
+                written,
+                read * sweep.batches,
+                tokens * gpu,
+                tokens * cpu,
+                precision,
+            )
+
+
+def _encoding(study, geometries, counts, files):
+    for stage in ("encode", "stream"):
+        for sweep in study.sweeps.values():
+            splits = [s for s in study.encoded_splits(sweep) if s.cached == (stage == "encode")]
+            images = sum(counts[split.name].images for split in splits)
+            for backbone, layer in sweep.layers.items() if splits else []:
+                geometry, key = geometries[backbone], (stage, backbone, layer, sweep.name)
+                gpu, cpu = (
+                    images * geometry.patches * work
+                    for work in _products(sweep.saes, geometry.width, passes=1)
+                )
+                passed = images if stage == "stream" else 0
+                forward = passed * geometry.flops[layer]
+                read = _cache_bytes(geometry, images) if stage == "encode" else 0
+                written = _written(files, *key)
+                yield Stage(*key, passed, written, read, gpu + forward, cpu + forward, "float32")
+
+
+def _ranking(study, files):
+    for sweep in study.sweeps.values():
+        for backbone, layer in sweep.layers.items():
+            key = ("rank", backbone, layer, sweep.name)
+            yield Stage(*key, 0, _written(files, *key), 0, 0, 0, "float32")
+
+
+def _probing(study, geometries, counts):
+    """The probes of metrics; one data set after the other of raw features, then of each sweep."""
+    for place in places(study, geometries):
+        for dataset in study.probe_datasets():
+            if study.probe_splits(dataset)[0] in place.reduced:
+                work = probes.of_raw_features(study, dataset, counts, place.geometry.width)
+                key = ("fit_raw_probes", place.backbone, place.layer, dataset)
+                yield Stage(*key, 0, 0, 0, work, work, "float32")
+    for sweep in study.sweeps.values():
+        for backbone, layer in sweep.layers.items():
+            width = geometries[backbone].width
+            of_saes = [
+                probes.of_sae(study, sweep.metrics, counts, width, spec.expansion_factor * width)
+                for spec in sweep.saes
+            ]
+            gpu, cpu = map(sum, zip(*of_saes, strict=True))
+            yield Stage("score", backbone, layer, sweep.name, 0, 0, 0, gpu, cpu, "float32")
+
+
+def _segmentation(study, geometries, counts):
+    """Segmentation reads both caches once for every SAE, and encodes them without decoding."""
+    for sweep in study.downstream_sweeps if study.segmentation else []:
+        for backbone, layer in sweep.layers.items():
+            geometry = geometries[backbone]
+            images = sum(counts[split.name].images for split in study.segmentation)
+            gpu, cpu = _products(sweep.saes, geometry.width, passes=0)
+            tokens = images * geometry.patches
+            read = len(sweep.saes) * _cache_bytes(geometry, images)
+            key = ("segment", backbone, layer, sweep.name)
+            yield Stage(*key, 0, 0, read, tokens * gpu, tokens * cpu, "float32")

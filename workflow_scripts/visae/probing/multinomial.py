@@ -1,0 +1,163 @@
+"""Linear probes that choose one of many classes.
+
+Multinomial logistic regression with an L2 penalty (C = 1: sum of losses + ‖W‖²/2, intercepts
+free), solved by L-BFGS, and the Adam probe that the paper uses on GPUs, here for class counts at
+which n x C no longer fits. Paper: Table 2, Appendix L.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from visae.base.errors import UserError
+from visae.base.files import atomic_path
+from visae.probing.logistic_regression import solve
+
+ADAM_ABOVE_CLASSES = 1000
+"""More classes than this are probed with Adam (`choose_estimator`)."""
+
+_ROWS = 4096
+
+
+@dataclass(frozen=True)
+class LinearProbe:
+    """A linear classifier: class with the largest x·coefᵀ + intercept."""
+
+    coef: np.ndarray
+    """float32 [C, D]."""
+    intercept: np.ndarray
+    """float32 [C]."""
+    classes: np.ndarray
+    """int64 [C], ascending."""
+    estimator: str
+    """Which solver ran, with its settings."""
+    converged: bool
+    """False if the solver stopped for another reason than its tolerance (Adam: always True)."""
+
+    def predict(self, x_nd):
+        """The classes int64 [n] of the rows of x_nd [n, D]."""
+        best_n = np.empty(len(x_nd), dtype=np.int64)
+        for start in range(0, len(x_nd), _ROWS):  # never n x C at once
+            x = np.asarray(x_nd[start : start + _ROWS], dtype=np.float32)
+            best_n[start : start + _ROWS] = np.argmax(x @ self.coef.T + self.intercept, axis=1)
+        return self.classes[best_n]
+
+    def accuracy(self, x_nd, labels):
+        """Share of the rows of x_nd [n, D] whose class is predicted right."""
+        return int((self.predict(x_nd) == labels).sum()) / len(x_nd)
+
+
+def choose_estimator(n_classes):
+    """`lbfgs`, or `adam` where there are more than `ADAM_ABOVE_CLASSES` classes."""
+    return "adam" if n_classes > ADAM_ABOVE_CLASSES else "lbfgs"
+
+
+def fit_probe(x_nd, labels, estimator="lbfgs", max_iter=500, device="cpu", start=None, seed=42):
+    """Fit a `LinearProbe` on x_nd [n, D] (float) and int labels [n].
+
+    estimator: `lbfgs` or `adam`. start: a LinearProbe of the same classes whose D features are
+    the first of these (nested feature budgets) to start L-BFGS from; changes the time, not the
+    optimum. Raises UserError if there is only one class.
+    """
+    x_nd = np.ascontiguousarray(x_nd, dtype=np.float32)
+    classes, targets = np.unique(labels, return_inverse=True)
+    if classes.size < 2:
+        raise UserError(
+            f"a probe needs two classes with training images, there are {classes.size}; check "
+            "the labels of the data set's index"
+        )
+    if estimator == "adam":
+        coef, intercept = _adam(x_nd, targets, classes.size, device, seed)
+        converged = True
+        name = f"Adam (lr {_LEARNING_RATE}, weight decay {_WEIGHT_DECAY}, {EPOCHS} epochs)"
+    elif estimator == "lbfgs":
+        coef, intercept, converged = solve(
+            x_nd,
+            targets,
+            max_iter,
+            tolerance=lbfgs_tolerance(classes.size),
+            start=None if start is None else _independent_rows(start),
+            device=device,
+        )
+        name = lbfgs_name(max_iter, device)
+        if classes.size == 2:
+            coef, intercept = np.vstack([0 * coef, coef]), np.append(0 * intercept, intercept)
+    else:
+        raise UserError(f"estimator {estimator!r} is unknown; choose lbfgs or adam")
+    return LinearProbe(
+        coef=coef.astype(np.float32),
+        intercept=intercept.astype(np.float32),
+        classes=classes.astype(np.int64),
+        estimator=name,
+        converged=converged,
+    )
+
+
+def write_probe(path, probe):
+    """Write `probe` to an `.npz` file (no pickle)."""
+    with atomic_path(path) as temporary:
+        np.savez(
+            temporary,
+            coef=probe.coef,
+            intercept=probe.intercept,
+            classes=probe.classes,
+            estimator=probe.estimator,
+            converged=probe.converged,
+        )
+
+
+def read_probe(path):
+    """Read what `write_probe` wrote."""
+    with np.load(path, allow_pickle=False) as file:
+        return LinearProbe(
+            coef=file["coef"],
+            intercept=file["intercept"],
+            classes=file["classes"],
+            estimator=str(file["estimator"]),
+            converged=bool(file["converged"]),
+        )
+
+
+def lbfgs_name(max_iter, device):
+    """How results name the solver."""
+    return f"{'SciPy' if device == 'cpu' else 'torch'} L-BFGS (C 1, max_iter {max_iter})"
+
+
+def lbfgs_tolerance(n_classes):
+    """Largest entry of the mean loss's gradient at which L-BFGS stops.
+
+    A class's share of the images bounds its gradient, so scikit-learn's fixed 1e-4 stops far
+    from the optimum of a rare class; 1e-4 of the share does not.
+    """
+    return 1e-4 / n_classes
+
+
+def _independent_rows(probe):
+    """(coef, intercept) as the solvers hold them: two classes have one row."""
+    if probe.classes.size > 2:
+        return probe.coef, probe.intercept
+    return probe.coef[1:] - probe.coef[:1], probe.intercept[1:] - probe.intercept[:1]
+
+
+EPOCHS = 50
+_LEARNING_RATE, _WEIGHT_DECAY, _BATCH = 1e-2, 1e-4, 2048
+
+
+def _adam(x_nd, targets, n_classes, device, seed):
+    """The paper's GPU probe (Appendix L), from zero weights; never more than a batch x C."""
+    import torch
+
+    x = torch.as_tensor(x_nd, device=device)
+    y = torch.as_tensor(targets, device=device)
+    layer = torch.nn.Linear(x.shape[1], n_classes, device=device)
+    torch.nn.init.zeros_(layer.weight)
+    torch.nn.init.zeros_(layer.bias)
+    optimizer = torch.optim.Adam(layer.parameters(), lr=_LEARNING_RATE, weight_decay=_WEIGHT_DECAY)
+    generator = torch.Generator().manual_seed(seed)
+    for _ in range(EPOCHS):
+        for rows in torch.randperm(len(x), generator=generator).split(_BATCH):
+            rows = rows.to(device)
+            optimizer.zero_grad()
+            torch.nn.functional.cross_entropy(layer(x[rows]), y[rows]).backward()
+            optimizer.step()
+    return layer.weight.detach().cpu().numpy(), layer.bias.detach().cpu().numpy()

@@ -1,0 +1,175 @@
+"""Many one-against-others logistic probes over nested feature budgets.
+
+Each probe is L2-penalised logistic regression (C = 1: sum of losses + ‖w‖²/2, free intercept),
+started from the solution of the next smaller budget. Small budgets, and on CUDA all of them,
+are solved by Newton's method for a batch of tasks at once; larger ones on CPU by L-BFGS. The
+problem is strictly convex, so the solver changes the time and not the probe.
+"""
+
+import functools
+import itertools
+from dataclasses import dataclass
+
+import numpy as np
+
+from visae.base.workers import Workers
+from visae.probing.logistic_regression import solve
+
+NEWTON_FEATURES = 32
+"""Largest budget that a CPU solves by Newton's method: its Hessians cost n·k² each."""
+
+_BATCH_BYTES = {"cpu": 128 * 2**20, "cuda": 8 * 2**30}
+_BATCH_TASKS = 16
+_CACHED = 2**17
+_NEWTON_STEPS = 50
+_HALVINGS = 30
+
+
+@dataclass(frozen=True)
+class BinaryTask:
+    """Tell positive from negative images by features in order of their rank."""
+
+    train_kn: np.ndarray
+    """float [k, n]: codes of the k ranked features on the training images (feature-major)."""
+    positive: np.ndarray
+    """bool [n]."""
+    test_km: np.ndarray
+    """float [k, m]: the same features on the test images."""
+
+
+def nested_probes(tasks, budgets, max_iter=500, device="cpu", workers=None):
+    """For each task yield (decision values float32 [budgets, m], converged bool [budgets]).
+
+    tasks: iterable of BinaryTask, consumed as the workers get free, so that memory holds a few
+    batches. budgets: ascending feature counts, none above k. workers: `visae.base.workers.Workers`,
+    for the CPU.
+    """
+    workers = workers if workers is not None and device == "cpu" else Workers()
+    batches = _batches(tasks, "cpu" if device == "cpu" else "cuda")
+    for results in workers.map(fit_batch, ((b, list(budgets), max_iter, device) for b in batches)):
+        yield from results
+
+
+def _batches(tasks, device):
+    """Group consecutive tasks until the batch's design matrices fill the device's share."""
+    tasks = iter(tasks)
+    for task in tasks:
+        task_bytes = 8 * task.train_kn.size
+        size = int(np.clip(_BATCH_BYTES[device] // max(task_bytes, 1), 1, _BATCH_TASKS))
+        yield [task, *itertools.islice(tasks, size - 1)]
+
+
+def fit_batch(tasks, budgets, max_iter, device):
+    """What `nested_probes` yields, for a batch of tasks, as a list."""
+    newton_budgets = [k for k in budgets if device != "cpu" or k <= NEWTON_FEATURES]
+    lbfgs_budgets = budgets[len(newton_budgets) :]
+    solutions = [[] for _ in tasks]
+    for probes in _newton_over_budgets(tasks, newton_budgets, device):
+        for solution, probe in zip(solutions, probes, strict=True):
+            solution.append(probe)
+    results = []
+    for task, solution in zip(tasks, solutions, strict=True):
+        solution += _lbfgs_over_budgets(task, lbfgs_budgets, max_iter, solution)
+        test = task.test_km.astype(np.float32)
+        scores = [coef @ test[: coef.size] + intercept for coef, intercept, _ in solution]
+        converged = [converged for _, _, converged in solution]
+        results.append((np.array(scores, dtype=np.float32), np.array(converged)))
+    return results
+
+
+def _lbfgs_over_budgets(task, budgets, max_iter, smaller):
+    """(coef, intercept, converged) for each budget, each started from the one before."""
+    if not budgets:
+        return []
+    # In float32 the loss of a rare class is too coarse for the line search, which then tries more.
+    # From memory, though, numbers of twice the length take twice the time.
+    precision = np.float64 if task.train_kn.size <= _CACHED else np.float32
+    x = np.ascontiguousarray(task.train_kn.T, dtype=precision)
+    # The gradient of the mean loss is bounded by the share of the rarer side.
+    share = min(task.positive.mean(), 1 - task.positive.mean())
+    start = (smaller[-1][0][None], smaller[-1][1][None]) if smaller else None
+    probes = []
+    for k in budgets:
+        coef, intercept, converged = solve(x[:, :k], task.positive, max_iter, 1e-4 * share, start)
+        start = coef, intercept
+        probes.append((coef[0], intercept[0], converged))
+    return probes
+
+
+def _newton_over_budgets(tasks, budgets, device):
+    """For each budget yield [(coef, intercept, converged) of each task]."""
+    if not budgets:
+        return
+    if device == "cpu":
+        xp, on_device, options = np, np.asarray, {"dtype": np.float64}
+    else:
+        import torch as xp
+
+        on_device = functools.partial(xp.as_tensor, device=device)
+        # Most devices have next to no float64.
+        options = {"dtype": xp.float32, "device": device}
+    images = max(task.positive.size for task in tasks)
+    x = xp.zeros((len(tasks), images, budgets[-1] + 1), **options)
+    x[:, :, 0] = 1  # the intercept
+    y = xp.zeros((len(tasks), images), **options)
+    weights = xp.zeros_like(y)  # zero on the images that pad the smaller tasks
+    for i, task in enumerate(tasks):
+        n = task.positive.size
+        # Codes travel as they are stored, and are turned and widened where they are used.
+        x[i, :n, 1:] = on_device(task.train_kn[: budgets[-1]]).T
+        y[i, :n] = on_device(task.positive)
+        weights[i, :n] = 1
+    parameters = xp.zeros((len(tasks), 1), **options)
+    for k in budgets:
+        start = xp.zeros((len(tasks), k + 1), **options)
+        start[:, : parameters.shape[1]] = parameters
+        parameters, converged = newton(xp, x[:, :, : k + 1], y, weights, start)
+        rows = parameters if device == "cpu" else parameters.cpu().numpy()
+        yield [(row[1:], row[0], bool(ok)) for row, ok in zip(rows, converged, strict=True)]
+
+
+def newton(xp, x_bnk, y_bn, weights_bn, parameters_bk):
+    """Penalised logistic regressions by damped Newton steps, a batch at a time.
+
+    xp: numpy or torch, whose arrays the others are. x_bnk: design matrices whose first column is
+    the intercept's (1, not penalised); y_bn: 0 or 1; weights_bn: 0 leaves an image out;
+    parameters_bk: where to start. Returns (parameters [b, k], converged bool [b]): converged
+    when a Newton step can lower the loss by no more than a fraction of it near the resolution of
+    the number type.
+    """
+    penalty = xp.ones_like(parameters_bk)
+    penalty[:, 0] = 0
+    diagonal = np.arange(penalty.shape[1])
+    resolution = 1e-14 if x_bnk.dtype.itemsize == 8 else 1e-7
+
+    def loss_and_probability(parameters):
+        logits = (x_bnk @ parameters[:, :, None])[:, :, 0]
+        decay = xp.exp(-abs(logits))
+        entropy = xp.log1p(decay) + xp.where(logits > 0, logits, 0 * logits) - y_bn * logits
+        loss = (weights_bn * entropy).sum(1) + (penalty * parameters**2).sum(1) / 2
+        return loss, xp.where(logits > 0, 1 / (1 + decay), decay / (1 + decay))
+
+    parameters = parameters_bk
+    loss, probability = loss_and_probability(parameters)
+    for _ in range(_NEWTON_STEPS):
+        residual = (weights_bn * (probability - y_bn))[:, None]
+        gradient = (residual @ x_bnk)[:, 0] + penalty * parameters
+        curvature = (weights_bn * probability * (1 - probability))[:, :, None]
+        hessian = x_bnk.swapaxes(1, 2) @ (x_bnk * curvature)
+        # The constant keeps it regular where all images are far from the boundary.
+        hessian[:, diagonal, diagonal] += penalty + 1e-10
+        step = xp.linalg.solve(hessian, gradient[:, :, None])[:, :, 0]
+        decrement = (gradient * step).sum(1)
+        converged = decrement <= resolution * loss
+        length = xp.ones_like(loss)
+        for _ in range(_HALVINGS):
+            trial = parameters - length[:, None] * step
+            trial_loss, trial_probability = loss_and_probability(trial)
+            accepted = trial_loss <= loss - 1e-4 * length * decrement + resolution * loss
+            if accepted.all():
+                break
+            length = xp.where(accepted, length, length / 2)
+        parameters, loss, probability = trial, trial_loss, trial_probability
+        if converged.all():  # after the step: it squares what error is left
+            break
+    return parameters, converged

@@ -1,0 +1,70 @@
+"""Sibling groups: classes that share a direct parent, for M7.
+
+Paper: section 4.4 and Table 2 ("ImageNet hierarchy sibling groups with minimum group size
+= 3"). The hierarchy is the data set's own (`parent` in `index/{dataset}/classes.csv`), or, for
+classes named by their WordNet ids, the shipped table of direct hypernyms.
+"""
+
+import csv
+import re
+from collections import defaultdict
+from dataclasses import dataclass
+
+from visae.base.errors import UserError
+from visae.base.repository import RESOURCES
+
+IMAGENET_HYPERNYMS = RESOURCES / "imagenet_hypernyms.csv"
+
+MINIMUM_SIZE = 3
+
+
+@dataclass(frozen=True)
+class SiblingGroup:
+    """Classes with one parent. A class with two parents belongs to two groups."""
+
+    parent: str
+    labels: tuple[int, ...]
+    """Ascending."""
+
+
+def read_sibling_groups(classes_path):
+    """The sibling groups of the data set whose `classes.csv` lies at `classes_path`.
+
+    Without any parent in the table and with class names like n01440764, parents come from
+    WordNet 3.0; without either there are no groups.
+    """
+    with open(classes_path, newline="", encoding="utf-8") as lines:
+        rows = list(csv.DictReader(lines))
+    if rows and not {"label", "class_name", "parent"} <= rows[0].keys():
+        raise UserError(
+            f"{classes_path} has the columns {', '.join(rows[0])}; it needs label, class_name "
+            "and parent"
+        )
+    label_of = {row["class_name"]: int(row["label"]) for row in rows}
+    parents = [(row["class_name"], row["parent"]) for row in rows if row["parent"]]
+    if not parents and label_of and all(re.fullmatch(r"n\d{8}", name) for name in label_of):
+        parents = imagenet_parents()
+    return sibling_groups(label_of, parents)
+
+
+def imagenet_parents():
+    """(class_name, parent) pairs of the 1000 ImageNet classes; both are WordNet ids."""
+    with open(IMAGENET_HYPERNYMS, newline="", encoding="utf-8") as lines:
+        return [(row["class_name"], row["parent"]) for row in csv.DictReader(lines)]
+
+
+def sibling_groups(label_of, parents):
+    """Groups of at least three classes with one parent, in order of parent.
+
+    label_of: class name -> label. parents: (class name, parent) pairs; names that `label_of`
+    lacks are passed over.
+    """
+    children = defaultdict(set)
+    for name, parent in parents:
+        if name in label_of:
+            children[parent].add(label_of[name])
+    return [
+        SiblingGroup(parent, tuple(sorted(labels)))
+        for parent, labels in sorted(children.items())
+        if len(labels) >= MINIMUM_SIZE
+    ]

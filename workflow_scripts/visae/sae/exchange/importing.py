@@ -1,0 +1,53 @@
+"""An SAE that was trained elsewhere becomes one of this workflow's, without training.
+
+What its folder leaves open is settled on this study's activations: their statistics, and the
+inference threshold by the same pooled quantile as for SAEs that are trained here.
+"""
+
+import torch
+
+from visae.activations.cache import check_same_activations
+from visae.base.errors import UserError
+from visae.sae.checkpoint import save_sae
+from visae.sae.describe import describe_data, describe_held_out, describe_sae
+from visae.sae.exchange.foreign import read_foreign
+from visae.sae.threshold import measure_thresholds
+
+
+def import_sae(source, destination, spec, cache, held_out, settings, threshold_scale=None):
+    """Read the SAE in the folder `source` and write it to `destination` in this workflow's format.
+
+    spec: the SaeSpec that it is to be; a folder that states another is refused. cache: open
+    training ActivationCache of the SAE's backbone and layer, whose statistics are used where the
+    folder has none. held_out: open ActivationCache on which L0 is measured, and the threshold
+    where the folder states none (always so for a published TopK SAE, whose rule is K per token,
+    as for those that are trained here). settings: TrainingSettings, of which `threshold_images`
+    is used. threshold_scale: see `read_foreign`, whose errors are raised.
+    """
+    if cache.mean is None:
+        raise UserError(
+            f"{cache.path} has no statistics, so it is not a training cache: import {source} "
+            "with the cache of the split that the config names as `train`"
+        )
+    check_same_activations(cache.info, held_out.info)
+    statistics = (torch.from_numpy(cache.mean), torch.tensor(cache.std))
+    foreign = read_foreign(source, spec, statistics, threshold_scale)
+    model = foreign.model
+    if model.width != cache.info.width:
+        raise UserError(
+            f"the SAE in {source} is for activations of width {model.width}, but those of "
+            f"{cache.info.backbone} in {cache.path} have width {cache.info.width}: name the "
+            "backbone that the SAE was trained on"
+        )
+    budget = None if foreign.has_threshold else spec.k
+    [threshold] = measure_thresholds([model], [budget], held_out, settings.threshold_images)
+    if threshold.value is not None:
+        model.threshold = torch.tensor(threshold.value)
+    config = {
+        **describe_sae(spec, model, threshold),
+        "threshold": None if model.threshold.ndim else float(model.threshold),
+        "source": foreign.source,
+        "data": describe_data(cache),
+        "held_out": describe_held_out(held_out, settings, threshold),
+    }
+    save_sae(destination, model, config, log=[])

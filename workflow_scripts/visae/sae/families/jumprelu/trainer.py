@@ -1,0 +1,178 @@
+"""JumpReLU (Rajamanoharan et al. 2024, paper Appendix Q): a trained threshold per feature.
+
+The loss per token is (‖x̂ − x‖² + λ L0) / D, where a code is active from θ = exp(p) on. Its
+derivative by θ is zero almost everywhere; the pseudo-derivative puts a narrow kernel in the
+place of the step's delta function:
+
+    ∂code/∂θ = −θ κ(pre − θ),   ∂L0/∂θ = −κ(pre − θ),   for pre > 0.
+
+λ is steered so that L0 comes to its target: log λ follows log(L0 / target). Thresholds and all
+comparisons are float32.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+
+from visae.sae.adam import clip_gradients
+from visae.sae.sparse import SparseCodes, collect_codes
+from visae.sae.trainer import Trainer, product
+
+BANDWIDTH = 1e-3
+
+# κ is below 1e-11 of its peak at this distance from θ, in units of its width.
+KERNEL_REACH = 40
+
+LOG_THRESHOLD = "log_threshold"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How thresholds begin, and how the sparsity coefficient λ is steered.
+
+    threshold: θ of every feature at first, or None: each feature's own quantile of the first
+    batch's pre-activations, at which L0 is the target. coefficient: λ at first, or None: the
+    mean θ², where a code at its threshold pays for itself. integral, proportional: log λ is
+    `integral` times the sum of all log(L0 / target) plus `proportional` times the last one.
+    bound: largest change of log λ.
+    """
+
+    threshold: float | None
+    coefficient: float | None
+    integral: float
+    proportional: float
+    bound: float
+
+
+RECIPES = {
+    # The paper names a multiplicative controller and no numbers: here every step multiplies λ by
+    # (L0 / target)^0.01.
+    "paper": Recipe(
+        threshold=math.exp(-3),
+        coefficient=1e-2,
+        integral=0.01,
+        proportional=0.0,
+        bound=math.log(1e6),
+    ),
+    "calibrated": Recipe(
+        threshold=None, coefficient=None, integral=0.01, proportional=10.0, bound=math.log(1e3)
+    ),
+}
+
+
+def kernel(distance, bandwidth):
+    """Silverman's kernel κ of unit mass and width h = bandwidth / 2; a tensor.
+
+    κ(δ) = exp(−|δ|/(√2 h)) · sin(|δ|/(√2 h) + π/4) / (2 h). The width is overcomplete's.
+    """
+    width = bandwidth / 2
+    reduced = distance.abs() / (math.sqrt(2) * width)
+    return torch.exp(-reduced) * torch.sin(reduced + math.pi / 4) / (2 * width)
+
+
+class JumpReLU(Trainer):
+    """Keeps codes that are positive and at least their feature's threshold."""
+
+    def __init__(self, spec, width, settings, device):
+        features = spec.expansion_factor * width
+        self.log_threshold = nn.Parameter(torch.zeros(features, device=device))
+        super().__init__(spec, width, settings, device)
+        self.bandwidth = BANDWIDTH
+        self.recipe = RECIPES[settings.jumprelu_recipe]
+        zero = torch.zeros((), device=self.device)
+        self.log_coefficient = zero  # log λ
+        self._start = None  # log λ of the first step; None before it
+        self._integral = zero
+
+    @torch.no_grad()
+    def step(self, normalised_bd):
+        """One step, after which λ answers to the batch's L0; the first step sets θ and λ."""
+        if self._start is None:
+            self._calibrate(normalised_bd)
+        result = super().step(normalised_bd)
+        recipe = self.recipe
+        error = torch.log((result.active / len(normalised_bd)).clamp(min=1e-3) / self.spec.sparsity)
+        self._integral = (self._integral + recipe.integral * error).clamp(
+            -recipe.bound, recipe.bound
+        )
+        change = (self._integral + recipe.proportional * error).clamp(-recipe.bound, recipe.bound)
+        self.log_coefficient = self._start + change
+        return result
+
+    def _calibrate(self, normalised_bd):
+        recipe = self.recipe
+        if recipe.threshold is not None:
+            self.log_threshold.fill_(math.log(recipe.threshold))
+        else:
+            weight, bias = self.encoder()
+            pre_bf = product(normalised_bd, weight.T, self.half).add_(bias)
+            active = max(1, round(len(pre_bf) * self.spec.sparsity / self.features))
+            quantile = pre_bf.topk(active, dim=0).values[-1]
+            self.log_threshold.copy_(quantile.clamp(min=KERNEL_REACH * self.bandwidth).log())
+        if recipe.coefficient is not None:
+            self._start = torch.tensor(math.log(recipe.coefficient), device=self.device)
+        else:
+            self._start = (2 * self.log_threshold).exp().mean().log()
+        self.log_coefficient = self._start
+
+    def clip_gradients(self):
+        """Clip the gradient of the thresholds apart from that of the weights."""
+        super().clip_gradients()
+        clip_gradients([self.log_threshold], self.settings.gradient_clip)
+
+    def trained(self):
+        return [*super().trained(), self.log_threshold]
+
+    def threshold(self):
+        return self.log_threshold.detach().exp()
+
+    def keep(self, pre_bf):
+        return ~((pre_bf < self.threshold()) | (pre_bf <= 0))
+
+    def active_codes(self, normalised_bd):
+        """The active codes, and with value 0 those below their threshold that κ still reaches."""
+        threshold = self.threshold().numpy()
+        lower = threshold - KERNEL_REACH * self.bandwidth / 2
+        codes = collect_codes(normalised_bd, *self.encoder(), lower)
+        self._distances = torch.from_numpy(codes.values - threshold[codes.features])
+        values = np.where(self._distances.numpy() < 0, np.float32(0), codes.values)
+        return SparseCodes(codes.row_starts, codes.features, values)
+
+    def dense_pulls(self, pre_bf, pull_bf):
+        threshold = self.threshold()
+        weight_bf = kernel(pre_bf - threshold, self.bandwidth).masked_fill_(pre_bf <= 0, 0)
+        sums = (weight_bf * pull_bf).sum(0), weight_bf.sum(0)
+        self._set_threshold_gradient(*sums, pre_bf.shape[0])
+
+    def sparse_pulls(self, codes, pulls):
+        weights = kernel(self._distances, self.bandwidth).double()
+        features = torch.from_numpy(codes.features)
+        sums = torch.zeros(2, self.features, dtype=torch.float64)
+        sums[0].index_add_(0, features, weights * torch.from_numpy(pulls))
+        sums[1].index_add_(0, features, weights)
+        self._set_threshold_gradient(*sums, len(codes.row_starts) - 1)
+        pulls[codes.values == 0] = 0
+
+    def _set_threshold_gradient(self, kernel_pulls_f, kernels_f, tokens):
+        """∂loss/∂p = −θ Σ κ · (2 θ pull + λ) / (B·D), of Σ κ · pull and Σ κ over the batch."""
+        threshold, coefficient = self.threshold(), self.log_coefficient.exp()
+        total = 2 * threshold * kernel_pulls_f + coefficient * kernels_f
+        self.log_threshold.grad = (-threshold * total / (tokens * self.width)).float()
+
+    def state(self):
+        control = [self._start, self._integral, self.log_coefficient]
+        return super().state() | {
+            LOG_THRESHOLD: self.log_threshold.detach(),
+            "control": control,
+        }
+
+    def load_state(self, state):
+        super().load_state(state)
+        with torch.no_grad():
+            self.log_threshold.copy_(state[LOG_THRESHOLD])
+        self._start, self._integral, self.log_coefficient = (
+            None if value is None else value.to(self.device) for value in state["control"]
+        )
