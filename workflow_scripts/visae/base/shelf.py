@@ -37,7 +37,7 @@ class Shelf:
 
     def __getitem__(self, name):
         """The `ENTRY` called `name`; UserError if there is none."""
-        return self.module(name, "entry" if self._is_folder(name) else None).ENTRY
+        return self.module(name, "entry" if self._path(name).is_dir() else None).ENTRY
 
     def entries(self):
         """{name: entry}"""
@@ -45,19 +45,15 @@ class Shelf:
 
     def module(self, name, part=None):
         """A module of the entry `name`: itself, or `part` of its folder."""
-        self._check(name)
+        path = self._path(name)
         if name in self._extensions:
-            return _load(self.package, self._extensions[name], part)
+            return _load(self.package, path, part)
         dotted = f"{self.package}.{name}" + (f".{part}" if part else "")
         return importlib.import_module(dotted)
 
     def files(self, name):
         """The files of the entry `name`, whose contents decide what it computes."""
-        self._check(name)
-        if name in self._extensions:
-            base = self._extensions[name]
-        else:
-            base = self._own()[name]
+        base = self._path(name)
         return [base] if base.is_file() else sorted(p for p in base.rglob("*") if p.suffix in _READ)
 
     def extend(self, folder):
@@ -74,16 +70,13 @@ class Shelf:
                 )
             self._extensions[name] = path
 
-    def _check(self, name):
-        if name not in self:
+    def _path(self, name):
+        found = self._own() | self._extensions
+        if name not in found:
             raise UserError(
                 f"there is no {self.what} '{name}'; there are {', '.join(self.names())}"
             )
-
-    def _is_folder(self, name):
-        self._check(name)
-        path = self._extensions.get(name) or self._own()[name]
-        return path.is_dir()
+        return found[name]
 
     def _own(self):
         if not self._folders:
