@@ -145,7 +145,7 @@ torch.set_num_threads({threads})
 from visae.activations.cache import ActivationCache
 from visae.sae.trainer import Trainer
 from visae.sae.training import train_and_save
-import test_sae_training as test
+import sae.test_training as test
 original, calls = Trainer.step, []
 def step(self, batch):
     calls.append(1)
