@@ -15,7 +15,13 @@ import importlib, runpy, sys
 from numba.core.dispatcher import Dispatcher
 runpy.run_path(sys.argv[1], run_name="__main__")
 kernels = misses = 0
-for name in ("activations.cache", "probing.fstatistic", "encoding.kernels", "sae.sparse", "evals.sparse_codes"):
+for name in (
+    "activations.cache",
+    "probing.fstatistic",
+    "encoding.kernels",
+    "sae.sparse",
+    "evals.sparse_codes",
+):
     module = importlib.import_module(f"visae.{name}")
     for function in vars(module).values():
         if isinstance(function, Dispatcher) and function.stats.cache_path:
