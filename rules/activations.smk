@@ -1,27 +1,41 @@
 # Images → patch activations: HDF5 shards, joined as one cache per split; and what the raw
 # activations themselves are held against (pooled features, Moran's I, probes).
 
-for batch, splits in STUDY.extraction_batches():
-    whole = len(splits) > 1 or STUDY.coarse
-    [only] = splits if not whole else [None]
-    shard = "" if whole else f"-shard-{{shard}}-of-{only.shards:05d}"
+
+def shard_paths(splits):
+    """All shards of the caches of `splits`."""
+    return [
+        PATHS.shard(split.name, number, split.shards)
+        for split in splits
+        for number in range(split.shards)
+    ]
+
+
+def one_shard(split):
+    """A shard of a split's cache, with the wildcard shard."""
+    return PATHS.shard(split.name, "{shard}", split.shards)
+
+
+def moran_settings(splits):
+    """For each split the settings of Moran's I, or None where it is not computed."""
+    names = ("minimum_active", "variance_floor")
+    chosen = {name: settings("metrics", "localization", name) for name in names}
+    return [chosen if split == STUDY.evaluation else None for split in splits]
+
+
+for batch, splits in jobs.extraction(STUDY):
+    apart = jobs.shards_apart(STUDY, splits)
+    shard = f"-shard-{{shard}}-of-{splits[0].shards:05d}" if apart else ""
 
     rule:
         name:
             f"extract_{batch}"
         input:
             indices=index_paths(splits),
-            classes=[f"<results>/index/{split.dataset}/classes.csv" for split in splits],
+            classes=class_paths(splits),
             weights=local_weights,
         output:
-            shards=(
-                [path for split in splits for path in shard_paths(split)]
-                if whole
-                else [
-                    f"<results>/activations/{{backbone}}/layer{{layer}}/{only.name}/"
-                    f"shard-{{shard}}-of-{only.shards:05d}.h5"
-                ]
-            ),
+            shards=[one_shard(*splits)] if apart else shard_paths(splits),
         log:
             f"<logs>/extract/{{backbone}}-layer{{layer}}-{batch}{shard}.log",
         benchmark:
@@ -56,7 +70,7 @@ for batch, splits in STUDY.extraction_batches():
         name:
             f"join_{batch}"
         input:
-            shards=[path for split in splits for path in shard_paths(split)],
+            shards=shard_paths(splits),
         output:
             caches=cache_paths(splits),
         log:
@@ -79,7 +93,7 @@ for batch, splits in STUDY.extraction_batches():
             "../workflow_scripts/join_activations.py"
 
 
-for batch, splits in STUDY.encoding_batches():
+for batch, splits in jobs.encoding(STUDY):
 
     rule:
         name:

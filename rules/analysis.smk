@@ -57,10 +57,10 @@ rule collect_scores:
 SCORES = rules.collect_scores.output.table
 
 
-MAIN_SCORES = scores_of(STUDY.main)
+MAIN_SCORES = scores_of(roles.main(STUDY))
 PUBLISHED = "resources/published_values.csv"
 
-ON_MAIN = {"sweep": STUDY.main.name}
+ON_MAIN = {"sweep": roles.main(STUDY).name}
 VARIANCE = {**ON_MAIN, "seed": STUDY.seed, "without": []}
 
 # Table → what it shows, what it is computed from, and the settings that it depends on.
@@ -69,11 +69,11 @@ PAPER_TABLES = {
         "how the SAEs of the main sweep were trained",
         {
             "saes": [
-                f"<results>/saes/{b}/layer{layer}/{STUDY.main.sae_names()[0]}/config.yaml"
-                for b, layer in STUDY.main.layers.items()
+                f"<results>/saes/{b}/layer{layer}/{roles.main(STUDY).sae_names()[0]}/config.yaml"
+                for b, layer in roles.main(STUDY).layers.items()
             ]
         },
-        {"config": STUDY.config, **ON_MAIN, "backbones": list(STUDY.main.backbones)},
+        {"config": STUDY.config, **ON_MAIN, "backbones": list(roles.main(STUDY).backbones)},
     ),
     "table_2": (
         "what each metric computes",
@@ -90,18 +90,18 @@ PAPER_TABLES = {
         {
             "raw": [
                 f"<results>/reductions/{b}/layer{layer}/raw/{STUDY.evaluation.name}.h5"
-                for b, layer in STUDY.main.layers.items()
+                for b, layer in roles.main(STUDY).layers.items()
             ]
         },
         {
-            "backbones": list(STUDY.main.backbones),
+            "backbones": list(roles.main(STUDY).backbones),
             "localization": settings("metrics", "localization"),
         },
     ),
     "table_5": (
         "whose SAEs M5 scores in which space",
         {},
-        {"backbones": {b: STUDY.backbones[b] for b in STUDY.main.backbones}},
+        {"backbones": {b: STUDY.backbones[b] for b in roles.main(STUDY).backbones}},
     ),
     "monosemanticity_by_evaluator": (
         "M5 of every backbone in every evaluator's space",
@@ -111,7 +111,7 @@ PAPER_TABLES = {
     "table_7": (
         "absorption over its two thresholds",
         {"scores": MAIN_SCORES},
-        {**ON_MAIN, "labels": labels_of(STUDY.main.backbones)},
+        {**ON_MAIN, "labels": labels_of(roles.main(STUDY).backbones)},
     ),
 }
 
@@ -119,7 +119,7 @@ PAPER_TABLES = {
 # how much of each metric's variance is due to them alone?
 MASKED = [
     name
-    for name in STUDY.main.backbones
+    for name in roles.main(STUDY).backbones
     if STUDY.backbones[name]["paradigm"] == "masked reconstruction"
 ]
 
@@ -130,9 +130,9 @@ if MASKED:
         {**VARIANCE, "script": "table_3", "without": MASKED},
     )
 
-if STUDY.second_family is not None:
-    BOTH_FAMILIES = scores_of(STUDY.main, STUDY.second_family)
-    FAMILIES = {"sweeps": [STUDY.main.name, STUDY.second_family.name]}
+if roles.second_family(STUDY) is not None:
+    BOTH_FAMILIES = scores_of(roles.main(STUDY), roles.second_family(STUDY))
+    FAMILIES = {"sweeps": [roles.main(STUDY).name, roles.second_family(STUDY).name]}
 
     PAPER_TABLES |= {
         "table_9": (
@@ -152,7 +152,7 @@ if STUDY.second_family is not None:
         ),
     }
 
-if STUDY.control is not None:
+if roles.control(STUDY) is not None:
     TOKEN_ORDER = {**token_order_inputs(), "published": PUBLISHED}
 
     PAPER_TABLES["token_order_table"] = (
@@ -212,7 +212,7 @@ if STUDY.tasks():
         "hypotheses": (
             "the verdicts on H1 to H4",
             HELD_AGAINST,
-            {**ON_MAIN, "datasets": STUDY.paper_datasets()},
+            {**ON_MAIN, "datasets": roles.paper_datasets(STUDY)},
         ),
     }
 
@@ -259,7 +259,7 @@ EVIDENCE = {
     "raw": PAPER_TABLES["table_4"][1]["raw"],
     **({"downstream": DOWNSTREAM} if STUDY.tasks() else {}),
 }
-ON_EVIDENCE = {"config": STUDY.config, "backbones": list(STUDY.main.backbones)}
+ON_EVIDENCE = {"config": STUDY.config, "backbones": list(roles.main(STUDY).backbones)}
 
 PAPER_TABLES |= {
     "claims": (

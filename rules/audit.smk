@@ -1,10 +1,10 @@
 # Scores and caches → two features of one SAE per backbone, on the images that they respond to most.
 
-AUDITED = STUDY.audited.name
+AUDITED = roles.audited(STUDY).name
 EXAMPLES = []
 
-for batch, backbones in STUDY.audit_batches():
-    places = [f"{b}/layer{STUDY.main.layers[b]}/{AUDITED}" for b in backbones]
+for batch, backbones in jobs.auditing(STUDY):
+    places = [f"{b}/layer{roles.main(STUDY).layers[b]}/{AUDITED}" for b in backbones]
     examples = [f"<results>/examples/{place}.h5" for place in places]
     EXAMPLES.extend(examples)
 
@@ -17,7 +17,7 @@ for batch, backbones in STUDY.audit_batches():
                 f"<results>/reductions/{place}/{STUDY.evaluation.name}.h5" for place in places
             ],
             caches=[
-                f"<results>/activations/{b}/layer{STUDY.main.layers[b]}/{STUDY.evaluation.name}.h5"
+                f"<results>/activations/{b}/layer{roles.main(STUDY).layers[b]}/{STUDY.evaluation.name}.h5"
                 for b in backbones
             ],
             saes=[f"<results>/saes/{place}/model.safetensors" for place in places],

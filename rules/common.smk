@@ -13,8 +13,9 @@ sys.path.insert(0, str(Path(workflow.basedir) / "workflow_scripts"))
 
 from visae.base import fingerprints
 from visae.base.errors import UserError
-from visae.sae.exchange.hub import on_hub
+from visae.base.paths import RAW, SAE_FILES, Paths, place
 from visae.sae.specs import SaeSpec
+from visae.study import jobs, roles
 from visae.study.study import Study
 
 try:
@@ -22,9 +23,10 @@ try:
 except UserError as error:
     raise WorkflowError(str(error)) from None
 
+# The paths of rules: with `<results>`, and the wildcards backbone and layer where no place is given.
+PATHS = Paths()
 
-# As it ends, Python looks for garbage several times, half a second long after a large plan; what is
-# frozen it leaves out.
+# Skip garbage collection at exit: it takes more than a second after a large plan.
 atexit.register(gc.freeze)
 
 
@@ -42,15 +44,13 @@ code = functools.cache(fingerprints.of_code)
 metric_code = functools.cache(fingerprints.of_metric)
 loader_hash = functools.cache(fingerprints.of_loader)
 
-SAE_FILES = ["model.safetensors", "config.yaml", "training.jsonl"]
-
 
 # ---------------------------------------------------------------- paths of several files
 
 
 def cache_path(split):
-    """The joined cache of a split, with the wildcards backbone and layer."""
-    return f"<results>/activations/{{backbone}}/layer{{layer}}/{split.name}.h5"
+    """The joined cache of a split."""
+    return PATHS.cache(split.name)
 
 
 def cache_paths(splits):
@@ -58,87 +58,63 @@ def cache_paths(splits):
     return [cache_path(split) for split in splits]
 
 
-def shard_paths(split):
-    """Shards of a split's cache, with the wildcards backbone and layer."""
-    folder = f"<results>/activations/{{backbone}}/layer{{layer}}/{split.name}"
-    return [f"{folder}/shard-{i:05d}-of-{split.shards:05d}.h5" for i in range(split.shards)]
-
-
 def raw_paths(splits):
     """Reductions of the raw activations of `splits`."""
-    return [f"<results>/reductions/{{backbone}}/layer{{layer}}/raw/{s.name}.h5" for s in splits]
-
-
-def sae_paths(names, files=SAE_FILES):
-    """Files of the SAEs called `names`, with the wildcards backbone and layer."""
-    folder = "<results>/saes/{{backbone}}/layer{{layer}}/{sae}/{file}"
-    return expand(folder, sae=names, file=files)
+    return [PATHS.reductions(RAW, split.name) for split in splits]
 
 
 def sae_weights(names):
     """The SAEs called `names` as inputs: their weights, since one job writes all files of an SAE."""
-    return sae_paths(names, ["model.safetensors"])
+    return [PATHS.sae(name) for name in names]
 
 
 def reduction_paths(names, splits):
     """Reductions of `splits` by the SAEs called `names`, split by split."""
-    return [
-        f"<results>/reductions/{{backbone}}/layer{{layer}}/{name}/{split.name}.h5"
-        for split in splits
-        for name in names
-    ]
+    return [PATHS.reductions(name, split.name) for split in splits for name in names]
 
 
 def ranking_paths(names, datasets):
     """Feature rankings of `datasets` for the SAEs called `names`, data set by data set."""
-    return [
-        f"<results>/rankings/{{backbone}}/layer{{layer}}/{name}/{dataset}.h5"
-        for dataset in datasets
-        for name in names
-    ]
+    return [PATHS.rankings(name, dataset) for dataset in datasets for name in names]
 
 
 def raw_probe_paths(datasets):
     """Probes on the raw features of `datasets`."""
-    return [f"<results>/probes/{{backbone}}/layer{{layer}}/{d}.npz" for d in datasets]
+    return [PATHS.raw_probe(dataset) for dataset in datasets]
 
 
 def index_paths(splits):
     """Indices of `splits`."""
-    return [f"<results>/index/{split.name}.csv" for split in splits]
+    return [PATHS.index(split.name) for split in splits]
 
 
-def sae_folders(kind, sweep=None):
-    """The folder below `kind` (saes, metrics) of every SAE of the study, or of one sweep."""
-    return [
-        f"<results>/{kind}/{sae.backbone}/layer{sae.layer}/{sae.spec.name}"
-        for sae in STUDY.saes()
-        if sweep in (None, STUDY.sweeps[sae.sweep])
-    ]
+def class_paths(splits):
+    """The classes of the data sets of `splits`, split by split."""
+    return [PATHS.classes(split.dataset) for split in splits]
 
 
 def score_paths(metrics, sweep=None, suffix="json"):
     """Scores for `metrics` of every SAE of the study, or of one sweep."""
     return [
-        f"{folder}/{metric}.{suffix}"
+        PATHS.metric(sae.name, metric, suffix, sae.place)
         for metric in metrics
         for chosen in STUDY.sweeps.values()
         if sweep in (None, chosen) and metric in chosen.metrics
-        for folder in sae_folders("metrics", chosen)
+        for sae in STUDY.saes(chosen)
     ]
 
 
 # ---------------------------------------------------------------- inputs of scores
 
-PROBE_SPLIT = f"<results>/index/{STUDY.evaluation.dataset}/probe_split.csv"
+PROBE_SPLIT = PATHS.probe_split(STUDY.evaluation.dataset)
 
-# Metrics that fit probes: on ImageNet and iNaturalist hours of work for a CPU, minutes for a GPU.
+# Metrics that fit probes: hours of a CPU for ImageNet and iNaturalist, minutes of a GPU.
 PROBED_METRICS = {"preservation", "sparse_probing", "cross_domain", "absorption"}
 
-# How many times a metric holds the codes of an SAE, where that is much.
+# Metric → copies of an SAE's reductions that it holds in memory; those of other metrics are small.
 CODES_HELD = {"sparse_probing": 2, "cross_domain": 1}
 
-# Metrics that also write per-feature, per-class or per-task values to `{metric}.npz`.
+# Metrics with arrays: a value per feature, class or data set, in `{metric}.npz`.
 METRICS_WITH_ARRAYS = [m for m in STUDY.metrics() if m not in ("preservation", "cross_domain")]
 
 
@@ -176,7 +152,7 @@ def score_inputs(names, metrics):
     if needed_by("preservation", "sparse_probing", "absorption"):
         inputs["split"] = PROBE_SPLIT
     if needed_by("absorption"):
-        inputs["classes"] = f"<results>/index/{STUDY.evaluation.dataset}/classes.csv"
+        inputs["classes"] = PATHS.classes(STUDY.evaluation.dataset)
     if needed_by("monosemanticity"):
         inputs["embeddings"] = evaluator_embeddings
     return inputs
@@ -184,8 +160,8 @@ def score_inputs(names, metrics):
 
 def embeddings_of(backbone):
     """The raw reductions that hold a backbone's image embeddings, at its own layer."""
-    layer = STUDY.backbones[backbone]["layer"]
-    return f"<results>/reductions/{backbone}/layer{layer}/raw/{STUDY.evaluation.name}.h5"
+    own = place(backbone, STUDY.backbones[backbone]["layer"])
+    return PATHS.reductions(RAW, STUDY.evaluation.name, own)
 
 
 def evaluator_embeddings(wildcards):
@@ -196,6 +172,11 @@ def evaluator_embeddings(wildcards):
 def evaluator(wildcards):
     """The name of that backbone."""
     return STUDY.backbones[wildcards.backbone]["evaluator"]
+
+
+def m5_spaces(wildcards):
+    """M5's embedding spaces: one, the evaluator's."""
+    return [evaluator(wildcards)]
 
 
 # ---------------------------------------------------------------- inputs of downstream tasks
@@ -231,7 +212,7 @@ def task_inputs(tasks):
         "split": PROBE_SPLIT if "retrieval" in tasks else [],
         "caches": cache_paths(splits),
         "indices": index_paths(splits),
-        "classes": f"<results>/index/{splits[0].dataset}/classes.csv" if splits else [],
+        "classes": PATHS.classes(splits[0].dataset) if splits else [],
     }
 
 
@@ -246,18 +227,18 @@ def raw_task_inputs(tasks):
 
 def sae_task_inputs(names, tasks):
     """The inputs that `tasks` need for the SAEs called `names`."""
-    folder = "<results>/metrics/{{backbone}}/layer{{layer}}/{sae}/cross_domain.json"
+    classified = names if classified_datasets(tasks) else []
     saes = names if segmentation_splits(tasks) else []
     return task_inputs(tasks) | {
         "reductions": reduction_paths(names, sae_task_splits(tasks)),
-        "scores": expand(folder, sae=names if classified_datasets(tasks) else []),
+        "scores": [PATHS.metric(name, "cross_domain") for name in classified],
         "saes": sae_weights(saes),
     }
 
 
 def raw_task_paths(tasks):
     """What `tasks` leave behind for a backbone's own features."""
-    return [f"<results>/downstream/{{backbone}}/layer{{layer}}/raw/{task}.json" for task in tasks]
+    return [PATHS.task(RAW, task) for task in tasks]
 
 
 def task_settings(tasks):
@@ -277,51 +258,43 @@ def task_settings(tasks):
 
 def downstream_paths():
     """Every downstream result of the study."""
-    folders = []
-    for sweep in STUDY.downstream_sweeps:
-        places = [f"{backbone}/layer{layer}" for backbone, layer in sweep.layers.items()]
-        folders += [f"{place}/{name}" for place in places for name in ["raw", *sweep.sae_names()]]
-    return [
-        f"<results>/downstream/{folder}/{task}.json"
-        for folder in dict.fromkeys(folders)
-        for task in STUDY.tasks()
-    ]
-
-
-def spaces(wildcards):
-    """The evaluator, as the list of spaces of a score's `embeddings`."""
-    return [evaluator(wildcards)]
+    sources = {
+        (place, name): None
+        for sweep in STUDY.downstream_sweeps
+        for place in sweep.places
+        for name in [RAW, *sweep.sae_names()]
+    }
+    return [PATHS.task(name, task, place) for place, name in sources for task in STUDY.tasks()]
 
 
 # ---------------------------------------------------------------- inputs of tables and figures
 
-EVALUATOR_OF = {name: STUDY.backbones[name]["evaluator"] for name in STUDY.main.backbones}
+EVALUATOR_OF = {name: STUDY.backbones[name]["evaluator"] for name in roles.main(STUDY).backbones}
 # The spaces in which M5 of the main sweep is scored: its backbones' own, and its evaluators'.
 SPACES = list(
-    dict.fromkeys([*STUDY.main.backbones, *(EVALUATOR_OF[b] for b in STUDY.main.backbones)])
+    dict.fromkeys(
+        [*roles.main(STUDY).backbones, *(EVALUATOR_OF[b] for b in roles.main(STUDY).backbones)]
+    )
 )
 BY_EVALUATOR = [
-    f"{folder}/in_every_space/monosemanticity.json" for folder in sae_folders("metrics", STUDY.main)
+    PATHS.metric(sae.name, "monosemanticity", place=sae.place, variant="in_every_space/")
+    for sae in STUDY.saes(roles.main(STUDY))
 ]
 
 
 def scores_of(*sweeps):
     """The scores of some sweeps: a figure of one sweep is to wait for no other."""
-    return [f"<results>/tables/scores/{sweep.name}.csv" for sweep in sweeps]
+    return [PATHS.scores(sweep.name) for sweep in sweeps]
 
 
 def token_order_inputs():
     """Scores and raw reductions of the control's arms: each backbone in raster order, permuted."""
-    sae = STUDY.control.sae_names()[0]
-    layers = STUDY.main.layers | STUDY.control.layers
-    arms = [backbone for pair in STUDY.control_arms() for backbone in pair]
-    folder = "<results>/{kind}/{backbone}/layer{layer}"
+    sae = roles.control(STUDY).sae_names()[0]
+    layers = roles.main(STUDY).layers | roles.control(STUDY).layers
+    arms = [place(b, layers[b]) for pair in roles.control_arms(STUDY) for b in pair]
     return {
-        "scores": [f"<results>/metrics/{b}/layer{layers[b]}/{sae}/localization.json" for b in arms],
-        "raw": [
-            f"<results>/reductions/{b}/layer{layers[b]}/raw/{STUDY.evaluation.name}.h5"
-            for b in arms
-        ],
+        "scores": [PATHS.metric(sae, "localization", place=arm) for arm in arms],
+        "raw": [PATHS.reductions(RAW, STUDY.evaluation.name, arm) for arm in arms],
     }
 
 
@@ -333,40 +306,17 @@ def token_order_settings():
             "backbone": raster,
             "token_order": order,
         }
-        for raster, _ in STUDY.control_arms()
+        for raster, _ in roles.control_arms(STUDY)
         for order in ("raster", "permuted")
     ]
     return {
         "arms": arms,
         "localization": settings("metrics", "localization"),
-        "labels": labels_of(STUDY.main.backbones),
+        "labels": labels_of(roles.main(STUDY).backbones),
     }
 
 
 # ---------------------------------------------------------------- config lookups
-
-
-def image_folder(dataset):
-    """The folder of a data set as an input, if the workflow writes it; else it must be there."""
-    entry = STUDY.config["datasets"][dataset]
-
-    def folder(wildcards):
-        if entry["generated"]:
-            return "<results>/data"
-        if not os.path.isdir(entry["root"]):
-            others = [
-                f"datasets.{name}.root ({other['root']!r})"
-                for name, other in STUDY.config["datasets"].items()
-                if name != dataset and not (other["generated"] or os.path.isdir(other["root"]))
-            ]
-            raise WorkflowError(
-                f"config: datasets.{dataset}.root is {entry['root']!r}, which is not a folder; "
-                f"put the data set there (layout {entry['layout']}, see docs/data.md) or change "
-                "the path" + (f". Nor are {', '.join(others)}" if others else "")
-            )
-        return []
-
-    return folder
 
 
 def local_weights(wildcards):
@@ -392,13 +342,6 @@ def settings(*keys):
     return value
 
 
-def moran_settings(splits):
-    """For each split the settings of Moran's I, or None where it is not computed."""
-    names = ("minimum_active", "variance_floor")
-    chosen = {name: settings("metrics", "localization", name) for name in names}
-    return [chosen if split == STUDY.evaluation else None for split in splits]
-
-
 def backbone_settings(wildcards):
     """What of a backbone's entry decides its activations (not its label or its evaluator)."""
     entry = STUDY.backbones[wildcards.backbone]
@@ -410,29 +353,6 @@ def backbone_settings(wildcards):
 def labels_of(backbones):
     """The backbones' names in figures."""
     return {name: STUDY.backbones[name]["label"] for name in backbones}
-
-
-def published_source(sweep):
-    """Where a backbone's published SAEs come from: a folder, or a repository on the hub."""
-    return lambda wildcards: sweep.published[wildcards.backbone]
-
-
-def published_folder(sweep):
-    """The folder of a backbone's published SAEs, as an input."""
-
-    def folder(wildcards):
-        source = sweep.published[wildcards.backbone]
-        if on_hub(source):
-            return f"<results>/published/{sweep.name}/{wildcards.backbone}"
-        if not os.path.isdir(source):
-            raise WorkflowError(
-                f"config: sweeps.{sweep.name}.published.{wildcards.backbone} is {source!r}, which is "
-                "not a folder; put the SAEs there, one subfolder each (see docs/extending.md), or "
-                "change the path"
-            )
-        return source
-
-    return folder
 
 
 def loader_code(wildcards):
@@ -462,7 +382,7 @@ def memory(megabytes, saes=(), raw=0, codes=0):
         if codes:
             by_sae = {}
             for path in input.reductions:
-                by_sae.setdefault(Path(path).parts[-3], []).append(path)
+                by_sae.setdefault(PATHS.sae_of(path), []).append(path)
             held += codes * max(map(megabytes_of, by_sae.values()))
         return int((megabytes + 20 * expansions(saes) + held) * 1.5 ** (attempt - 1))
 

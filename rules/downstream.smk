@@ -1,7 +1,7 @@
 # Downstream tasks, which the metrics are held against: one JSON per task and source of features,
 # a backbone or an SAE. Retrieval and classification read reductions, segmentation reads caches.
 
-for batch, tasks in STUDY.task_batches():
+for batch, tasks in jobs.tasks(STUDY):
 
     rule:
         name:

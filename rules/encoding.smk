@@ -1,10 +1,10 @@
 # Eval caches × SAEs → reductions: one pass over a cache encodes with all SAEs of a
 # (sweep, backbone), and leaves behind all that any metric needs.
 
-for sweep in STUDY.units():
+for sweep in jobs.sweep_groups(STUDY):
     names = sweep.sae_names()
 
-    for batch, splits in STUDY.encoding_batches(sweep):
+    for batch, splits in jobs.encoding(STUDY, sweep):
 
         rule:
             name:
@@ -37,7 +37,7 @@ for sweep in STUDY.units():
             script:
                 "../workflow_scripts/encode_caches.py"
 
-    for batch, datasets in STUDY.ranking_batches(sweep):
+    for batch, datasets in jobs.ranking(STUDY, sweep):
 
         rule:
             name:
@@ -49,7 +49,7 @@ for sweep in STUDY.units():
                     for path in reduction_paths(names, [STUDY.probe_splits(dataset)[0]])
                 ],
                 split=PROBE_SPLIT,
-                classes=[f"<results>/index/{dataset}/classes.csv" for dataset in datasets],
+                classes=[PATHS.classes(dataset) for dataset in datasets],
             output:
                 rankings=ranking_paths(names, datasets),
             log:

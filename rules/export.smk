@@ -1,18 +1,20 @@
 # SAEs → the layout of the published checkpoints, for others: `snakemake export`, no part of `all`.
 
-EXPORT_FILES = ["model.safetensors", "config.json"]
+from visae.base.paths import EXPORT_FILES
 
 
 rule export:
     input:
         lambda wildcards: [
-            f"{folder}/{file}" for folder in sae_folders("export") for file in EXPORT_FILES
+            PATHS.export(sae.name, file, sae.place)
+            for sae in STUDY.saes()
+            for file in EXPORT_FILES
         ],
     message:
         "All SAEs of the study are exported"
 
 
-for sweep in STUDY.units():
+for sweep in jobs.sweep_groups(STUDY):
 
     rule:
         name:
@@ -20,11 +22,9 @@ for sweep in STUDY.units():
         input:
             saes=sae_weights(sweep.sae_names()),
         output:
-            exported=expand(
-                "<results>/export/{{backbone}}/layer{{layer}}/{sae}/{file}",
-                sae=sweep.sae_names(),
-                file=EXPORT_FILES,
-            ),
+            exported=[
+                PATHS.export(name, file) for name in sweep.sae_names() for file in EXPORT_FILES
+            ],
         log:
             f"<logs>/export/{sweep.name}-{{backbone}}-layer{{layer}}.log",
         benchmark:

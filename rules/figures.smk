@@ -4,7 +4,7 @@
 
 FIGURES = []
 ALL_LABELS = labels_of(STUDY.backbones)
-MAIN = {**ON_MAIN, "labels": ALL_LABELS, "backbones": list(STUDY.main.backbones)}
+MAIN = {**ON_MAIN, "labels": ALL_LABELS, "backbones": list(roles.main(STUDY).backbones)}
 
 # Figure → what it shows, what it is drawn from, and the settings that it depends on.
 DRAWINGS = {
@@ -16,10 +16,10 @@ DRAWINGS = {
     "figure_1b": (
         "Moran's I of every feature, by backbone, against the null",
         {
-            "scores": score_paths(["localization"], STUDY.main),
-            "arrays": score_paths(["localization"], STUDY.main, suffix="npz"),
+            "scores": score_paths(["localization"], roles.main(STUDY)),
+            "arrays": score_paths(["localization"], roles.main(STUDY), suffix="npz"),
         },
-        {"labels": ALL_LABELS, "backbones": list(STUDY.main.backbones)},
+        {"labels": ALL_LABELS, "backbones": list(roles.main(STUDY).backbones)},
     ),
     "figure_2a": (
         "FVU against downstream preservation",
@@ -29,7 +29,7 @@ DRAWINGS = {
     "figure_3": (
         "share of each metric's variance by backbone and hyperparameters",
         {"scores": MAIN_SCORES, "published": PUBLISHED},
-        {"sweep": STUDY.main.name, "seed": STUDY.seed},
+        {"sweep": roles.main(STUDY).name, "seed": STUDY.seed},
     ),
     "figure_5": (
         "what typical and highly coherent features respond to, by backbone",
@@ -38,7 +38,7 @@ DRAWINGS = {
             "sae": AUDITED,
             "split": STUDY.evaluation.name,
             "labels": ALL_LABELS,
-            "backbones": list(STUDY.main.backbones),
+            "backbones": list(roles.main(STUDY).backbones),
         },
     ),
     "figure_6": (
@@ -53,8 +53,13 @@ DRAWINGS = {
     ),
     "training_curves": (
         "loss, L0 and dead features of every SAE in training",
-        {"logs": [f"{folder}/training.jsonl" for folder in sae_folders("saes", STUDY.main)]},
-        {"labels": ALL_LABELS, "backbones": list(STUDY.main.backbones)},
+        {
+            "logs": [
+                PATHS.sae(sae.name, "training.jsonl", sae.place)
+                for sae in STUDY.saes(roles.main(STUDY))
+            ]
+        },
+        {"labels": ALL_LABELS, "backbones": list(roles.main(STUDY).backbones)},
     ),
 }
 
@@ -68,19 +73,19 @@ if STUDY.pretrained():
         {"labels": ALL_LABELS, "backbones": STUDY.pretrained()},
     )
 
-if STUDY.early is not None:
+if roles.early(STUDY) is not None:
     DRAWINGS["figure_4"] = (
         "an early layer against the main one, metric by metric",
-        {"scores": scores_of(STUDY.early, STUDY.main)},
+        {"scores": scores_of(roles.early(STUDY), roles.main(STUDY))},
         {
-            "sweeps": [STUDY.early.name, STUDY.main.name],
-            "layers": STUDY.compared_layers,
+            "sweeps": [roles.early(STUDY).name, roles.main(STUDY).name],
+            "layers": roles.compared_layers(STUDY),
             "labels": ALL_LABELS,
-            "backbones": list(STUDY.early.backbones),
+            "backbones": list(roles.early(STUDY).backbones),
         },
     )
 
-if STUDY.control is not None:
+if roles.control(STUDY) is not None:
     DRAWINGS["token_order"] = (
         "what M1 reads when the order of the patches is lost",
         TOKEN_ORDER,
@@ -88,13 +93,13 @@ if STUDY.control is not None:
     )
 
 if STUDY.tasks():
-    TASKS = {"sweep": STUDY.main.name, "tasks": STUDY.tasks()}
+    TASKS = {"sweep": roles.main(STUDY).name, "tasks": STUDY.tasks()}
 
     DRAWINGS |= {
         "figure_2b": (
             "which metric foresees which downstream task",
             HELD_AGAINST,
-            {**TASKS, "datasets": STUDY.paper_datasets()},
+            {**TASKS, "datasets": roles.paper_datasets(STUDY)},
         ),
         "figure_7": (
             "how well each metric foresees each task",
@@ -109,7 +114,11 @@ if STUDY.tasks():
     }
 
 if STUDY.config["replicates"]:
-    COMPARED = [STUDY.main] if STUDY.control is None else [STUDY.main, STUDY.control]
+    COMPARED = (
+        [roles.main(STUDY)]
+        if roles.control(STUDY) is None
+        else [roles.main(STUDY), roles.control(STUDY)]
+    )
     DRAWINGS["across_seeds"] = (
         "what stays and what changes when the backbones are pretrained again",
         REPLICATES,

@@ -1,6 +1,6 @@
 # Reductions → scores: one JSON per SAE and metric. No metric reads an activation cache.
 
-for batch, datasets in STUDY.probe_batches():
+for batch, datasets in jobs.probing(STUDY):
 
     rule:
         name:
@@ -30,10 +30,10 @@ for batch, datasets in STUDY.probe_batches():
             "../workflow_scripts/fit_raw_probes.py"
 
 
-for sweep in STUDY.units():
+for sweep in jobs.sweep_groups(STUDY):
     names = sweep.sae_names()
 
-    for batch, metrics in STUDY.scoring_batches(sweep):
+    for batch, metrics in jobs.scoring(STUDY, sweep):
 
         rule:
             name:
@@ -79,7 +79,7 @@ for sweep in STUDY.units():
                     if "cross_domain" in metrics
                 },
                 evaluator=evaluator if "monosemanticity" in metrics else None,
-                spaces=spaces if "monosemanticity" in metrics else [],
+                spaces=m5_spaces if "monosemanticity" in metrics else [],
                 seed=STUDY.seed,
                 code=[code("score_saes"), *map(metric_code, metrics)],
             message:
@@ -92,26 +92,26 @@ for sweep in STUDY.units():
 # backbone and evaluator, the full table separates them.
 rule:
     name:
-        f"score_{STUDY.main.name}_in_every_space"
+        f"score_{roles.main(STUDY).name}_in_every_space"
     input:
-        reductions=reduction_paths(STUDY.main.sae_names(), [STUDY.evaluation]),
+        reductions=reduction_paths(roles.main(STUDY).sae_names(), [STUDY.evaluation]),
         embeddings=[embeddings_of(backbone) for backbone in SPACES],
     output:
         scores=expand(
             "<results>/metrics/{{backbone}}/layer{{layer}}/{sae}/in_every_space/monosemanticity.json",
-            sae=STUDY.main.sae_names(),
+            sae=roles.main(STUDY).sae_names(),
         ),
         arrays=expand(
             "<results>/metrics/{{backbone}}/layer{{layer}}/{sae}/in_every_space/monosemanticity.npz",
-            sae=STUDY.main.sae_names(),
+            sae=roles.main(STUDY).sae_names(),
         ),
     log:
-        f"<logs>/score/{STUDY.main.name}-in_every_space-{{backbone}}-layer{{layer}}.log",
+        f"<logs>/score/{roles.main(STUDY).name}-in_every_space-{{backbone}}-layer{{layer}}.log",
     benchmark:
-        f"<benchmarks>/score/{STUDY.main.name}-in_every_space-{{backbone}}-layer{{layer}}.tsv"
+        f"<benchmarks>/score/{roles.main(STUDY).name}-in_every_space-{{backbone}}-layer{{layer}}.tsv"
     wildcard_constraints:
-        backbone=alternatives(STUDY.main.backbones),
-        layer=alternatives(set(STUDY.main.layers.values())),
+        backbone=alternatives(roles.main(STUDY).backbones),
+        layer=alternatives(set(roles.main(STUDY).layers.values())),
     conda:
         "../envs/torch.yaml"
     threads: 4
@@ -120,8 +120,8 @@ rule:
         mem_mb=memory(16000),
         runtime=minutes(240),
     params:
-        sweeps=STUDY.main.origins,
-        saes=STUDY.main.sae_names(),
+        sweeps=roles.main(STUDY).origins,
+        saes=roles.main(STUDY).sae_names(),
         metrics=["monosemanticity"],
         settings={"monosemanticity": settings("metrics", "monosemanticity")},
         evaluation=STUDY.evaluation.name,

@@ -5,14 +5,11 @@ if STUDY.pretrained():
     rule pretrain_backbone:
         input:
             indices=index_paths([STUDY.training, STUDY.evaluation]),
-            classes=[
-                f"<results>/index/{split.dataset}/classes.csv"
-                for split in (STUDY.training, STUDY.evaluation)
-            ],
+            classes=class_paths([STUDY.training, STUDY.evaluation]),
         output:
-            weights="<results>/pretraining/{backbone}/weights.safetensors",
-            log="<results>/pretraining/{backbone}/log.jsonl",
-            sanity="<results>/pretraining/{backbone}/sanity.json",
+            weights=PATHS.pretraining("{backbone}"),
+            log=PATHS.pretraining("{backbone}", "log.jsonl"),
+            sanity=PATHS.pretraining("{backbone}", "sanity.json"),
         log:
             "<logs>/pretrain/{backbone}.log",
         benchmark:

@@ -22,15 +22,15 @@ rule report:
             *[path for path in TABLES if path.endswith(".csv")],
         ],
         markdown=[path for path in TABLES if path.endswith(".md")],
-        logs=[f"{folder}/training.jsonl" for folder in sae_folders("saes")],
+        logs=[PATHS.sae(sae.name, "training.jsonl", sae.place) for sae in STUDY.saes()],
         sae_configs=FIRST_OF_SWEEP,
         reductions=[
-            f"{folder}/{STUDY.evaluation.name}.h5"
-            for folder in sae_folders("reductions", STUDY.main)
+            PATHS.reductions(sae.name, STUDY.evaluation.name, sae.place)
+            for sae in STUDY.saes(roles.main(STUDY))
         ],
-        localization=score_paths(["localization"], STUDY.main),
-        monosemanticity=score_paths(["monosemanticity"], STUDY.main),
-        arrays=score_paths(["localization", "monosemanticity"], STUDY.main, suffix="npz"),
+        localization=score_paths(["localization"], roles.main(STUDY)),
+        monosemanticity=score_paths(["monosemanticity"], roles.main(STUDY)),
+        arrays=score_paths(["localization", "monosemanticity"], roles.main(STUDY), suffix="npz"),
         index=f"<results>/index/{STUDY.evaluation.name}.csv",
         classes=f"<results>/index/{STUDY.evaluation.dataset}/classes.csv",
         images=image_folder(STUDY.evaluation.dataset),

@@ -10,7 +10,7 @@ localrules:
 rule index:
     input:
         [
-            f"<results>/index/{dataset}/{split}.csv"
+            PATHS.index(f"{dataset}/{split}")
             for dataset, entry in STUDY.config["datasets"].items()
             for split in entry["splits"]
         ],
@@ -30,7 +30,6 @@ rule plan:
         runtime=minutes(10),
     params:
         config=STUDY.config,
-        folder=f"results/{STUDY.name}/plan",
     message:
         "Counting what the study costs"
     script:

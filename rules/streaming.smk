@@ -5,7 +5,7 @@ def stream_inputs(splits):
     """The inputs that SAEs and raw activations need alike to stream `splits`."""
     return {
         "indices": index_paths(splits),
-        "classes": [f"<results>/index/{split.dataset}/classes.csv" for split in splits],
+        "classes": class_paths(splits),
         "weights": local_weights,
     }
 
@@ -20,7 +20,7 @@ def stream_settings(splits):
     }
 
 
-for batch, splits in STUDY.streaming_batches():
+for batch, splits in jobs.streaming(STUDY):
 
     rule:
         name:
@@ -50,10 +50,10 @@ for batch, splits in STUDY.streaming_batches():
             "../workflow_scripts/stream_raw.py"
 
 
-for sweep in STUDY.units():
+for sweep in jobs.sweep_groups(STUDY):
     names = sweep.sae_names()
 
-    for batch, splits in STUDY.streaming_batches(sweep):
+    for batch, splits in jobs.streaming(STUDY, sweep):
 
         rule:
             name:

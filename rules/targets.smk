@@ -4,7 +4,9 @@
 
 rule saes:
     input:
-        lambda wildcards: [f"{folder}/{f}" for folder in sae_folders("saes") for f in SAE_FILES],
+        lambda wildcards: [
+            PATHS.sae(sae.name, file, sae.place) for sae in STUDY.saes() for file in SAE_FILES
+        ],
     message:
         "All SAEs of the study are trained"
 

@@ -1,17 +1,48 @@
 # Train cache → SAEs: one pass over the cache trains all SAEs of a (sweep, backbone). SAEs that
 # were trained elsewhere are imported into the same format.
 
-for sweep in STUDY.units():
-    for job, names in [] if sweep.published else sweep.training_batches():
+from visae.sae.exchange.hub import on_hub
+
+
+def sae_files(names):
+    """All files of the SAEs called `names`."""
+    return [PATHS.sae(name, file) for name in names for file in SAE_FILES]
+
+
+def published_source(sweep):
+    """Where a backbone's published SAEs come from: a folder, or a repository on the hub."""
+    return lambda wildcards: sweep.published[wildcards.backbone]
+
+
+def published_folder(sweep):
+    """The folder of a backbone's published SAEs, as an input."""
+
+    def folder(wildcards):
+        source = sweep.published[wildcards.backbone]
+        if on_hub(source):
+            return PATHS.published(sweep.name, wildcards.backbone)
+        if not os.path.isdir(source):
+            raise WorkflowError(
+                f"config: sweeps.{sweep.name}.published.{wildcards.backbone} is {source!r}, which is "
+                "not a folder; put the SAEs there, one subfolder each (see docs/extending.md), or "
+                "change the path"
+            )
+        return source
+
+    return folder
+
+
+for sweep in jobs.sweep_groups(STUDY):
+    for job, names in jobs.training(sweep):
 
         rule:
             name:
                 f"train_{job}"
             input:
                 cache=cache_path(STUDY.training),
-                held_out=cache_path(STUDY.threshold),
+                held_out=cache_path(STUDY.held_out),
             output:
-                saes=sae_paths(names),
+                saes=sae_files(names),
             log:
                 f"<logs>/train/{job}-{{backbone}}-layer{{layer}}.log",
             benchmark:
@@ -30,7 +61,7 @@ for sweep in STUDY.units():
                 saes=names,
                 training=STUDY.training_settings(sweep),
                 # Outside `output`, because Snakemake deletes the outputs of a failed job.
-                resume=f"results/{STUDY.name}/resume/{job}-{{backbone}}-layer{{layer}}",
+                resume=STUDY.paths.resume(job),
                 code=code("train_saes"),
             message:
                 f"Training the SAEs of {job} on {{wildcards.backbone}}, block {{wildcards.layer}}"
@@ -44,7 +75,7 @@ for sweep in STUDY.units():
             name:
                 f"fetch_{sweep.name}"
             output:
-                folder=directory(f"<results>/published/{sweep.name}/{{backbone}}"),
+                folder=directory(PATHS.published(sweep.name)),
             log:
                 f"<logs>/fetch/{sweep.name}-{{backbone}}.log",
             benchmark:
@@ -75,9 +106,9 @@ for sweep in STUDY.units():
             input:
                 published=published_folder(sweep),
                 cache=cache_path(STUDY.training),
-                held_out=cache_path(STUDY.threshold),
+                held_out=cache_path(STUDY.held_out),
             output:
-                saes=sae_paths(sweep.sae_names()),
+                saes=sae_files(sweep.sae_names()),
             log:
                 f"<logs>/import/{sweep.name}-{{backbone}}-layer{{layer}}.log",
             benchmark:

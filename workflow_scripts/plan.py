@@ -14,18 +14,18 @@ from visae.study.study import Study
 
 
 def body(snakemake):
-    study, folder = Study(snakemake.params.config), Path(snakemake.params.folder)
+    study = Study(snakemake.params.config)
+    page, table = study.paths.plan("plan.md"), study.paths.plan("plan.csv")
+    folder = Path(page).parent
     folder.mkdir(parents=True, exist_ok=True)
-    geometries = geometry.complete(study.backbones, folder / "geometry.json", measured)
-    counts = count_images(study, folder.parent)
+    geometries = geometry.complete(study.backbones, study.paths.plan("geometry.json"), measured)
+    counts = count_images(study, study.paths.results)
     rows = stages(study, geometries, counts)
     speeds = study.config["planning"]
     shown = summary(study, geometries, counts, rows, shutil.disk_usage(folder).free)
-    write_text(
-        folder / "plan.md", f"# Plan of the study {study.name}\n\n{shown}{details(rows, speeds)}"
-    )
-    write_rows(folder / "plan.csv", rows, speeds)
-    return f"\n{shown}\nBy backbone, block and sweep: {folder}/plan.md, {folder}/plan.csv\n"
+    write_text(page, f"# Plan of the study {study.name}\n\n{shown}{details(rows, speeds)}")
+    write_rows(table, rows, speeds)
+    return f"\n{shown}\nBy backbone, block and sweep: {page}, {table}\n"
 
 
 run(body, snakemake)  # noqa: F821

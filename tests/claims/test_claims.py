@@ -31,6 +31,7 @@ from visae.claims.verdicts import (
 from visae.report.claims import read_verdicts
 from visae.study import config as configs
 from visae.study.roles import BACKBONES, Roles
+from visae.study.study import Study
 from visae.tables import layout, statistics
 from visae.tables.published import rank_order, read_published
 from visae.tables.published_vs_run import published_vs_run
@@ -368,7 +369,7 @@ RANKS = {
 
 @functools.cache
 def demo_roles():
-    return Roles.of(demo_config())
+    return Roles.of(Study(demo_config()))
 
 
 @functools.cache
@@ -945,15 +946,15 @@ def test_equal_backbones_share_a_rank_of_table_9():
 
 
 def test_roles_follow_paradigm_layout_and_family_and_never_a_permuted_arm():
-    roles = Roles.of(demo_config())
+    roles = Roles.of(Study(demo_config()))
     assert roles.backbones == {run: paper for paper, run in NAMES.items()}
     assert (roles.main, roles.jumprelu, roles.early) == ("main", "jumprelu", "layer_1")
     assert roles.tasks == {run: paper for paper, run in DATASETS.items()}
     arm = copy.deepcopy(demo_config())
     arm["sweeps"]["main"]["backbones"][3:4] = ["mae_permuted"]
     del arm["sweeps"]["token_order"]
-    assert "mae" not in Roles.of(arm).backbones.values()
-    paper = Roles.of(paper_config())
+    assert "mae" not in Roles.of(Study(arm)).backbones.values()
+    paper = Roles.of(Study(paper_config()))
     assert paper.backbones == {name: name for name in NAMES}
     assert paper.early == "layer_3"
 
@@ -961,10 +962,10 @@ def test_roles_follow_paradigm_layout_and_family_and_never_a_permuted_arm():
 def test_an_early_sweep_is_of_the_main_family_and_a_task_of_a_data_set_that_is_scored():
     config = demo_config()
     config["sweeps"]["layer_1"]["family"] = "topk"
-    assert Roles.of(config).early is None
+    assert Roles.of(Study(config)).early is None
     config = demo_config()
     del config["metrics"]["cross_domain"]["datasets"]["digits"]
-    assert "cub200" not in Roles.of(config).tasks.values()
+    assert "cub200" not in Roles.of(Study(config)).tasks.values()
 
 
 @pytest.mark.parametrize("lacking", ["mae", "dinov2"])

@@ -21,9 +21,10 @@ from visae.base.errors import UserError
 from visae.images.index import ClassRecord, ImageRecord, build_index, spread
 from visae.plan import disk
 from visae.plan import page as plan
-from visae.plan.files import artefacts, places, resume_sizes
+from visae.plan.files import artefacts, places, resume_files
 from visae.plan.images import Count, count_images
 from visae.plan.work import Stage, stages
+from visae.study import jobs
 from visae.study.study import Study
 
 TRAIN, VAL = 1_281_167, 50_000
@@ -175,11 +176,11 @@ def test_each_training_job_reads_the_cache_and_has_a_checkpoint():
         if (r.stage, r.backbone, r.work) == ("train", "mae", "main")
     ]
     assert row.read == 3 * TRAIN * 196 * BASE * 2
-    one = {"saes/mae/layer11/batchtopk_8x_k64/model.safetensors"}
-    [(path, size)] = resume_sizes(study, geometries, one).items()
-    assert path == "resume/main_1_of_3-mae-layer11"
+    one = {"results/paper/saes/mae/layer11/batchtopk_8x_k64/model.safetensors"}
+    [checkpoint] = resume_files(study, geometries, one)
+    assert checkpoint.path == "results/paper/resume/main_1_of_3-mae-layer11"
     # Four SAEs of factor 8: weights and two moments in float32, the old file and the new.
-    assert size == pytest.approx(2 * 3 * 4 * 4 * 8 * 2 * BASE**2, rel=1e-3)
+    assert checkpoint.size == pytest.approx(2 * 3 * 4 * 4 * 8 * 2 * BASE**2, rel=1e-3)
 
 
 def test_block_that_does_not_exist_is_told_before_anything_runs():
@@ -260,32 +261,34 @@ def test_run_that_cannot_fit_is_refused(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     study, geometries, counts = planned(paper_config())
     folder = "results/paper/activations/clip/layer11"
-    outputs = [f"{folder}/cub/train/shard-00000-of-00001.h5", "results/paper/tables/table_3.csv"]
-    sizes = disk.sizes_of(study, geometries, counts, outputs)
+    written = f"{folder}/cub/train/shard-00000-of-00001.h5"
+    outputs = {written, "results/paper/tables/table_3.csv"}
+    files = disk.written_files(study, geometries, counts, outputs)
     size = 5_994 * 196 * BASE * 2
-    assert list(sizes) == outputs[:1]
-    assert sizes[outputs[0]] == pytest.approx(size, rel=0.01)
+    assert [file.path for file in files] == [written]
+    assert files[0].size == pytest.approx(size, rel=0.01)
 
     def free(count):
         monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=count))
 
     free(1.02 * size)
-    disk.check_fits(study, sizes, counts)
+    disk.check_fits(study, files, counts)
     free(0.98 * size)
     cure = r"needs 1\.81 GB below results/paper .*1\.77 GB are free.*datasets\.cub\.cache: false"
     with pytest.raises(UserError, match=cure):
-        disk.check_fits(study, sizes, counts)
+        disk.check_fits(study, files, counts)
     # What is there already need not find room again.
-    shard = tmp_path / outputs[0]
+    shard = tmp_path / written
     shard.parent.mkdir(parents=True)
     with open(shard, "wb") as handle:
         handle.truncate(size // 10)
-    disk.check_fits(study, sizes, counts)
+    disk.check_fits(study, files, counts)
 
 
 def test_tables_and_figures_are_not_counted():
-    assert not disk.has_large(["results/paper/tables/table_3.csv", "results/paper/plan"])
-    assert disk.has_large(["results/paper/saes/clip/layer11/x/model.safetensors"])
+    study = Study(paper_config())
+    assert not disk.has_large(study, ["results/paper/tables/table_3.csv", "results/paper/plan"])
+    assert disk.has_large(study, ["results/paper/saes/clip/layer11/x/model.safetensors"])
 
 
 @pytest.mark.parametrize(
@@ -311,7 +314,7 @@ def test_splits_that_are_extracted_together_are_counted_together(shards, written
     found = places(study, geometry.known(study.backbones, shipped()))
     [evaluator] = [place for place in found if place.backbone == "clip"]
     assert sorted(split.split for split in evaluator.cached) == sorted(written)
-    [batch] = [part for _, part in study.extraction_batches() if study.evaluation in part]
+    [batch] = [part for _, part in jobs.extraction(study) if study.evaluation in part]
     assert len(batch) == (3 if shards == 1 else 1)
 
 
@@ -330,7 +333,7 @@ def repository(tmp_path_factory):
 def test_counted_files_are_those_of_the_dag(repository):
     run = snakemake(repository, "--summary", "metrics", config=paper_config())
     kinds = "|".join(disk.LARGE)
-    pattern = rf"^results/paper/((?:{kinds})/\S+\.(?:h5|safetensors))\t"
+    pattern = rf"^(results/paper/(?:{kinds})/\S+\.(?:h5|safetensors))\t"
     needed = re.findall(pattern, run.stdout, flags=re.MULTILINE)
     counted = {artefact.path for artefact in artefacts(*planned(paper_config()))}
     assert set(needed) <= counted

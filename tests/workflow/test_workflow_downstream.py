@@ -5,6 +5,7 @@ from study_fixtures import change, demo_config, paper_config
 from workflow_fixtures import copy_repository, plan
 
 from visae.base.errors import UserError
+from visae.study import roles
 from visae.study.study import Study
 from visae.tables.correlations import hypotheses, registered_cells
 
@@ -105,7 +106,7 @@ def test_head_settings_are_those_of_the_library():
 
 
 def test_hypotheses_go_by_layout_where_data_sets_have_other_names():
-    datasets = Study(demo_config()).paper_datasets()
+    datasets = roles.paper_datasets(Study(demo_config()))
     assert datasets == {"inaturalist": "organisms", "cub": "digits", "dtd": "textures"}
     tasks = {hypothesis.name: hypothesis.task for hypothesis in hypotheses(datasets)}
     assert tasks["H1"] == "segmentation"

@@ -34,6 +34,10 @@ class Paths:
 
     results: str = "<results>"
 
+    def kind(self, path):
+        """The folder of results that `path` is in: `activations`, `saes`, `tables` …"""
+        return path.removeprefix(f"{self.results}/").partition("/")[0]
+
     # ---- images
 
     def data(self):
@@ -91,6 +95,11 @@ class Paths:
         """What one pass over a split leaves behind for an SAE, or for `RAW` features."""
         return f"{self.results}/reductions/{place}/{sae}/{split}.h5"
 
+    def sae_of(self, reductions):
+        """The SAE whose reductions the path `reductions` is."""
+        _split, _dataset, sae, *_ = reversed(reductions.split("/"))
+        return sae
+
     def rankings(self, sae, dataset, place=PLACE):
         """The features of an SAE, ranked for probes on a data set."""
         return f"{self.results}/rankings/{place}/{sae}/{dataset}.h5"
@@ -125,6 +134,14 @@ class Paths:
     def figure(self, name, view="png"):
         """A view of a figure."""
         return f"{self.results}/figures/{name}.{view}"
+
+    def plan(self, file):
+        """A file of the plan: `plan.md`, `plan.csv`, `geometry.json`."""
+        return f"{self.results}/plan/{file}"
+
+    def benchmarks(self):
+        """The folder of what each job took."""
+        return f"{self.results}/benchmarks"
 
     def report(self):
         """The page to read."""

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from visae.claims.numbers import run_numbers
 from visae.study.roles import Roles
+from visae.study.study import Study
 from visae.tables.coherence import raw_coherence
 from visae.tables.downstream import read_downstream
 from visae.tables.scores import HEADLINE, read_scores
@@ -64,7 +65,7 @@ def read_run(scores, raw, downstream, config, backbones):
     settings = config["metrics"]["localization"]
     return from_run(
         read_scores(scores),
-        Roles.of(config),
+        Roles.of(Study(config)),
         {b: raw_coherence(path, settings) for b, path in zip(backbones, raw, strict=True)},
         read_downstream(downstream) if downstream else None,
         config["seed"],

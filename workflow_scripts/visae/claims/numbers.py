@@ -3,7 +3,7 @@
 import statistics
 
 from visae.claims.quantities import GROUPS, correlate
-from visae.study.roles import BACKBONES
+from visae.study.roles import BACKBONES, PAPER_METRICS
 from visae.tables.downstream import codes_lift, task_values
 from visae.tables.family import family_differences, not_converged, table_9
 from visae.tables.paper import table_3
@@ -55,7 +55,7 @@ def _profile_values(rows, sweep, seed):
     means = [line for line in backbone_means(rows, sweep).rows if line["mean"] is not None]
     known = {
         metric: {line["backbone"] for line in means if line["metric"] == metric}
-        for metric in METRIC_LABELS
+        for metric in PAPER_METRICS
     }
     values = {}
     for line in means:
@@ -203,7 +203,7 @@ def _across_backbones(values):
         if raw and lift:
             results["lift_", task] = spearman(list(raw.values()), list(lift.values()))
         for name, scores in ((task, raw), (f"probing_{task}", of_five(f"probing/{task}"))):
-            for metric in METRIC_LABELS:
+            for metric in PAPER_METRICS:
                 if scores and (ranks := of_five(f"rank/{metric}")):
                     results["", f"{metric}/{name}"] = correlate(ranks, scores)
     return {

@@ -8,9 +8,8 @@ import csv
 
 from visae.base.errors import UserError
 from visae.claims.evidence import Evidence
-from visae.study.roles import BACKBONES
+from visae.study.roles import BACKBONES, PAPER_METRICS
 from visae.tables.published import read_published
-from visae.tables.scores import METRIC_LABELS
 from visae.tables.statistics import spearman
 
 _TABLE_4 = {"mean": "raw_moran", "null": "null", "z": "raw_z"}
@@ -55,7 +54,7 @@ def evidence_key(published_key):
             return f"family_{_STATISTICS[statistic]}/{metric}"
         case ["text", "table_3", "eta2_backbone_without_mae", metric]:
             return f"share_without_mae/{metric}/backbone"
-        case ["text", metric, backbone] if metric in METRIC_LABELS and backbone in BACKBONES:
+        case ["text", metric, backbone] if metric in PAPER_METRICS and backbone in BACKBONES:
             return f"score/{metric}/{backbone}"
         case ["text", "localization", "iqr", backbone]:
             return f"iqr/{backbone}"
@@ -65,7 +64,7 @@ def evidence_key(published_key):
             backbone in BACKBONES
         ):
             return f"{name}/{task}/{backbone}"
-        case ["text", "spearman", metric, task] if task not in METRIC_LABELS:
+        case ["text", "spearman", metric, task] if task not in PAPER_METRICS:
             return f"rho/{metric}/{task}"
         case ["text", "spearman_p", metric, task]:
             return f"{'p_exact' if task == 'dtd' else 'p_t'}/{metric}/{task}"
@@ -108,7 +107,7 @@ def from_published(path):
 def _of_rankings(values):
     """What follows from Table 9's rankings: each metric's ranks, the families' exact p."""
     found = {}
-    for metric in METRIC_LABELS:
+    for metric in PAPER_METRICS:
         first, second = (
             [values[f"rank_{family}/{metric}/{backbone}"] for backbone in BACKBONES]
             for family in _FAMILIES.values()

@@ -8,12 +8,11 @@ import statistics
 from itertools import permutations
 from typing import NamedTuple
 
-from visae.study.roles import BACKBONES
-from visae.tables.scores import METRIC_LABELS
+from visae.study.roles import BACKBONES, PAPER_METRICS
 from visae.tables.statistics import spearman
 
 GROUPS = {
-    "metrics": tuple(METRIC_LABELS),
+    "metrics": PAPER_METRICS,
     "backbones": BACKBONES,
     "others": tuple(backbone for backbone in BACKBONES if backbone != "mae"),
     "tasks": ("retrieval", "cub200", "dtd", "inaturalist", "segmentation"),
@@ -194,7 +193,7 @@ def overall(evidence, family):
     """First and last backbone by mean rank over the metrics, under one family."""
     means = {
         backbone: statistics.fmean(
-            _value(evidence, f"rank_{family}/{metric}/{backbone}") for metric in METRIC_LABELS
+            _value(evidence, f"rank_{family}/{metric}/{backbone}") for metric in PAPER_METRICS
         )
         for backbone in BACKBONES
     }
@@ -246,7 +245,7 @@ def _mean_correlations(evidence, tasks):
         metric: statistics.fmean(
             correlation(evidence, metric, f"raw/{task}/*").value for task in _members(tasks)
         )
-        for metric in METRIC_LABELS
+        for metric in PAPER_METRICS
     }
 
 

@@ -6,12 +6,11 @@ Free space is what the file system says; a quota on it is not seen.
 import os
 import shutil
 from collections import defaultdict
-from pathlib import Path
 
 from visae.backbones import geometry
 from visae.backbones.measuring import measured_apart
 from visae.base.errors import UserError
-from visae.plan.files import artefacts, resume_sizes
+from visae.plan.files import artefacts, resume_files
 from visae.plan.images import count_images
 
 LARGE = ("activations", "saes", "reductions", "rankings")
@@ -24,17 +23,16 @@ def check_run(study, outputs):
     Returns None, or why it could not be told. Raises UserError, see `check_writable`, `check_fits`.
     """
     check_writable(outputs)
-    if not has_large(outputs):
+    if not has_large(study, outputs):
         return None
-    results = f"results/{study.name}"
-    counts = count_images(study, results)
-    kept = f"{results}/plan/geometry.json"
+    counts = count_images(study, study.paths.results)
+    kept = study.paths.plan("geometry.json")
     try:
         geometries = geometry.complete(study.backbones, kept, measured_apart)
     except ImportError as error:
         # Snakemake's own environment need not hold the libraries of the backbones.
         return f"The disk that this run needs was not counted ({error}): `snakemake plan` counts it"
-    check_fits(study, sizes_of(study, geometries, counts, outputs), counts)
+    check_fits(study, written_files(study, geometries, counts, outputs), counts)
     return None
 
 
@@ -51,41 +49,39 @@ def check_writable(outputs):
             )
 
 
-def has_large(outputs):
+def has_large(study, outputs):
     """Is any of `outputs`, paths as Snakemake names them, in one of the LARGE folders?"""
-    return any(path.split("/")[2:3] == [folder] for path in outputs for folder in LARGE)
+    return any(study.paths.kind(path) in LARGE for path in outputs)
 
 
-def sizes_of(study, geometries, counts, outputs):
-    """Path → bytes of the large files among `outputs`, and of the checkpoints on the way to them.
+def written_files(study, geometries, counts, outputs):
+    """The large files among `outputs`, and the checkpoints on the way to them: Artefacts.
 
-    outputs: paths as Snakemake names them.
+    outputs: a set of paths as Snakemake names them.
     """
-    results = f"results/{study.name}"
-    below = {path.removeprefix(f"{results}/") for path in outputs}
-    sizes = {a.path: a.size for a in artefacts(study, geometries, counts) if a.path in below}
-    sizes |= resume_sizes(study, geometries, below)
-    return {f"{results}/{path}": size for path, size in sizes.items()}
+    files = [a for a in artefacts(study, geometries, counts) if a.path in outputs]
+    return files + resume_files(study, geometries, outputs)
 
 
-def check_fits(study, sizes, counts):
+def check_fits(study, files, counts):
     """Refuse a run whose files do not fit, by file system: links lead to others.
 
-    sizes: as from `sizes_of`; of files that exist already only what they will grow by is needed.
+    files: as from `written_files`; of those that exist only what they will grow by is needed.
     Raises UserError with what is needed, what is free and the cures.
     """
-    existing = {folder: _existing(folder) for folder in map(os.path.dirname, sizes)}
+    parents = {os.path.dirname(file.path) for file in files}
+    existing = {parent: _existing(parent) for parent in parents}
     folders, needed = {}, defaultdict(int)
-    for path, size in sizes.items():
-        there = os.path.getsize(path) if os.path.isfile(path) else 0
-        folder = existing[os.path.dirname(path)]
+    for file in files:
+        there = os.path.getsize(file.path) if os.path.isfile(file.path) else 0
+        folder = existing[os.path.dirname(file.path)]
         device = os.stat(folder).st_dev
         folders.setdefault(device, folder)
-        needed[device] += max(0, size - there)
+        needed[device] += max(0, file.size - there)
     for device, folder in folders.items():
         free = shutil.disk_usage(folder).free
         if needed[device] > free:
-            raise UserError(_refusal(study, sizes, counts, needed[device], free))
+            raise UserError(_refusal(study, files, counts, needed[device], free))
 
 
 def readable(count):
@@ -104,22 +100,21 @@ def _existing(folder):
     return folder or "."
 
 
-def _refusal(study, sizes, counts, needed, free):
+def _refusal(study, files, counts, needed, free):
     kinds = defaultdict(int)
-    for path, size in sizes.items():
-        kinds[path.split("/")[2]] += size
+    for file in files:
+        kinds[study.paths.kind(file.path)] += file.size
     parts = ", ".join(
         f"{kind} {readable(size)}" for kind, size in sorted(kinds.items(), key=lambda k: -k[1])
     )
-    cures = ["free space", f"link results/{study.name} to a larger disk"]
-    cached = _streamable(study, sizes)
+    cures = ["free space", f"link {study.paths.results} to a larger disk"]
+    cached = _streamable(study, files)
     if cached:
         cures.append(f"set datasets.{cached}.cache: false (its activations are then never stored)")
     cures.append("take backbones, SAEs or data sets out of the config")
+    held = {file.split.name for file in files if file.split}
     published = [
-        name
-        for name, count in counts.items()
-        if count.source == "published" and any(f"/{name}" in path for path in sizes)
+        name for name, count in counts.items() if count.source == "published" and name in held
     ]
     note = (
         f" Images of {', '.join(published)} are counted as published; if yours are fewer, "
@@ -127,20 +122,20 @@ def _refusal(study, sizes, counts, needed, free):
         if published
         else ""
     )
+    *first, last = cures
     return (
-        f"this run needs {readable(needed)} below results/{study.name} ({parts}), {readable(free)} "
-        f"are free there; {', or '.join([', '.join(cures[:-1]), cures[-1]])}.{note} "
+        f"this run needs {readable(needed)} below {study.paths.results} ({parts}), "
+        f"{readable(free)} are free there; {', '.join(first)}, or {last}.{note} "
         "`snakemake --no-hooks` leaves this check out, `snakemake plan` shows the whole study."
     )
 
 
-def _streamable(study, sizes):
+def _streamable(study, files):
     """The data set with the largest caches among those that need none, or None."""
     needing = {study.training.dataset, study.evaluation.dataset}
     needing |= {split.dataset for split in study.segmentation or ()}
     by_dataset = defaultdict(int)
-    for path, size in sizes.items():
-        parts = Path(path).parts
-        if parts[2] == "activations" and parts[5] not in needing:
-            by_dataset[parts[5]] += size
+    for file in files:
+        if file.stage in ("extract", "join") and file.split.dataset not in needing:
+            by_dataset[file.split.dataset] += file.size
     return max(by_dataset, key=by_dataset.get, default=None)

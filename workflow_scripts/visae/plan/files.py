@@ -3,7 +3,10 @@
 from dataclasses import dataclass
 
 from visae.backbones.geometry import Geometry
+from visae.base import paths
 from visae.base.errors import UserError
+from visae.study import jobs
+from visae.study.parts import Split
 
 HALF, SINGLE, DOUBLE = 2, 4, 8
 TEXT_BYTES = 100
@@ -18,7 +21,7 @@ METRICS_OF_RANKINGS = {"sparse_probing", "cross_domain", "absorption"}
 
 @dataclass(frozen=True)
 class Artefact:
-    """A file that the study writes, or a group of files in one folder. size: bytes."""
+    """A file that the study writes. size: bytes. split: the one whose images it holds, if any."""
 
     path: str
     stage: str
@@ -26,6 +29,7 @@ class Artefact:
     layer: int
     work: str
     size: int
+    split: Split | None = None
 
 
 @dataclass
@@ -40,6 +44,10 @@ class Place:
     geometry: Geometry
     cached: dict
     reduced: dict
+
+    @property
+    def name(self):
+        return paths.place(self.backbone, self.layer)
 
 
 def places(study, geometries):
@@ -56,17 +64,14 @@ def places(study, geometries):
         place = found.setdefault(
             (backbone, layer), Place(backbone, layer, geometries[backbone], {}, {})
         )
-        if study.coarse:
-            reduced = study.encoded_splits()
-        for _, together in study.extraction_batches():
-            place.cached |= dict.fromkeys(together if set(together) & set(cached) else [])
-        place.reduced |= dict.fromkeys(reduced)
+        place.cached |= dict.fromkeys(jobs.extracted_with(study, cached))
+        place.reduced |= dict.fromkeys(jobs.reduced_with(study, reduced))
 
     for sweep in study.sweeps.values():
         encoded = study.encoded_splits(sweep)
         masks = list(study.segmentation or ()) if sweep in study.downstream_sweeps else []
         for backbone, layer in sweep.layers.items():
-            splits = [study.training, study.threshold, *encoded, *masks]
+            splits = [study.training, study.held_out, *encoded, *masks]
             need(backbone, layer, splits, encoded)
             if "monosemanticity" in sweep.metrics:
                 evaluator = study.backbones[backbone]["evaluator"]
@@ -76,7 +81,7 @@ def places(study, geometries):
 
 
 def artefacts(study, geometries, counts):
-    """Every large file of the study below `results/<study>`: a list of Artefact.
+    """Every large file of the study: a list of Artefact.
 
     geometries: backbone → Geometry. counts: split name → Count.
     """
@@ -84,43 +89,27 @@ def artefacts(study, geometries, counts):
     for place in places(study, geometries):
         files += _cache_files(study, place, counts)
         files += _raw_files(study, place, counts)
-    for sweep in study.sweeps.values():
-        for backbone, layer in sweep.layers.items():
-            for spec in sweep.saes:
-                files += _sae_files(
-                    study, sweep, backbone, layer, spec, geometries[backbone], counts
-                )
+    for sae in study.saes():
+        files += _sae_files(study, sae, geometries[sae.backbone], counts)
     return files
 
 
 def _cache_files(study, place, counts):
     chunk_images = study.config["extraction"]["chunk_images"]
-    folder = f"activations/{place.backbone}/layer{place.layer}"
     patches, width = place.geometry.patches, place.geometry.width
     for split in place.cached:
         images = counts[split.name].images
+        labels = (place.backbone, place.layer, split.name)
         chunks = -(-images // chunk_images)
         for shard in range(split.shards):
             mine = chunks * (shard + 1) // split.shards - chunks * shard // split.shards
             # HDF5 stores whole chunks; a shard of fewer images has one chunk of its size.
             stored = mine * chunk_images if images > chunk_images else images
             size = stored * (patches * width * HALF + TEXT_BYTES) + mine * 2 * width * DOUBLE
-            yield Artefact(
-                f"{folder}/{split.name}/shard-{shard:05d}-of-{split.shards:05d}.h5",
-                "extract",
-                place.backbone,
-                place.layer,
-                split.name,
-                size + FILE_BYTES,
-            )
-        yield Artefact(
-            f"{folder}/{split.name}.h5",
-            "join",
-            place.backbone,
-            place.layer,
-            split.name,
-            images * TEXT_BYTES + FILE_BYTES,
-        )
+            path = study.paths.shard(split.name, shard, split.shards, place.name)
+            yield Artefact(path, "extract", *labels, size + FILE_BYTES, split)
+        joined = study.paths.cache(split.name, place.name)
+        yield Artefact(joined, "join", *labels, images * TEXT_BYTES + FILE_BYTES, split)
 
 
 def _raw_files(study, place, counts):
@@ -128,23 +117,19 @@ def _raw_files(study, place, counts):
     for split in place.reduced:
         images = counts[split.name].images
         moran = 3 * minima * width * DOUBLE if split == study.evaluation else 0
-        yield Artefact(
-            f"reductions/{place.backbone}/layer{place.layer}/raw/{split.name}.h5",
-            "reduce_raw",
-            place.backbone,
-            place.layer,
-            split.name,
-            images * (2 * width * SINGLE + TEXT_BYTES) + width * DOUBLE + moran + FILE_BYTES,
-        )
+        size = images * (2 * width * SINGLE + TEXT_BYTES) + width * DOUBLE + moran + FILE_BYTES
+        path = study.paths.reductions(paths.RAW, split.name, place.name)
+        labels = (place.backbone, place.layer, split.name)
+        yield Artefact(path, "reduce_raw", *labels, size, split)
 
 
-def _sae_files(study, sweep, backbone, layer, spec, geometry, counts):
-    place = f"{backbone}/layer{layer}/{spec.name}"
-    width, features = geometry.width, spec.expansion_factor * geometry.width
-    labels = (backbone, layer, sweep.name)
+def _sae_files(study, sae, geometry, counts):
+    sweep, width = study.sweeps[sae.sweep], geometry.width
+    features = sae.spec.expansion_factor * width
+    labels = (sae.backbone, sae.layer, sae.sweep)
     per_feature = SINGLE if sweep.family == "jumprelu" else 0
     weights = features * (2 * width * SINGLE + SINGLE + per_feature) + width * SINGLE
-    yield Artefact(f"saes/{place}/model.safetensors", "train", *labels, weights)
+    yield Artefact(study.paths.sae(sae.name, place=sae.place), "train", *labels, weights)
     minima = _minima(study)
     for split in study.encoded_splits(sweep):
         images = counts[split.name].images
@@ -154,33 +139,36 @@ def _sae_files(study, sweep, backbone, layer, spec, geometry, counts):
         size = stored * features * HALF + images * (width * SINGLE + TEXT_BYTES)
         size += features * (DOUBLE + SINGLE) + moran + FILE_BYTES
         stage = "encode" if split.cached else "stream"
-        yield Artefact(f"reductions/{place}/{split.name}.h5", stage, *labels, size)
+        path = study.paths.reductions(sae.name, split.name, sae.place)
+        yield Artefact(path, stage, *labels, size, split)
     ranked = METRICS_OF_RANKINGS & set(sweep.metrics)
     for dataset in study.probe_datasets(sweep) if ranked else []:
         classes = counts[study.probe_splits(dataset)[0].name].classes
         size = (classes + 1) * min(1024, features) * SINGLE + FILE_BYTES
-        yield Artefact(f"rankings/{place}/{dataset}.h5", "rank", *labels, size)
+        path = study.paths.rankings(sae.name, dataset, sae.place)
+        yield Artefact(path, "rank", *labels, size)
 
 
 def _minima(study):
     return len(study.config["metrics"]["localization"]["minimum_active"])
 
 
-def resume_sizes(study, geometries, outputs):
-    """Path below `results/<study>` → bytes of the resumable checkpoints of training jobs.
+def resume_files(study, geometries, outputs):
+    """The resumable checkpoints of training jobs: a list of Artefact.
 
-    outputs: paths of weights below `results/<study>`; jobs that write none of them are left out.
-    The sizes are those of the moment in which a new checkpoint takes the place of an old one.
+    outputs: paths of weights; jobs that write none of them are left out. The sizes are those of
+    the moment in which a new checkpoint takes the place of an old one.
     """
-    sizes = {}
-    for sweep in study.units():
-        for job, names in [] if sweep.published else sweep.training_batches():
+    files = []
+    for sweep in jobs.sweep_groups(study):
+        for job, names in jobs.training(sweep):
             factor = sum(spec.expansion_factor for spec in sweep.saes if spec.name in names)
             for backbone, layer in sweep.layers.items():
-                folders = [f"saes/{backbone}/layer{layer}/{name}" for name in names]
-                if not any(f"{folder}/model.safetensors" in outputs for folder in folders):
+                place = paths.place(backbone, layer)
+                if outputs.isdisjoint(study.paths.sae(name, place=place) for name in names):
                     continue
                 width = geometries[backbone].width
-                state = ADAM_STATES * factor * width * (2 * width + 1) * SINGLE
-                sizes[f"resume/{job}-{backbone}-layer{layer}"] = 2 * state
-    return sizes
+                size = 2 * ADAM_STATES * factor * width * (2 * width + 1) * SINGLE
+                path = study.paths.resume(job, place)
+                files.append(Artefact(path, "resume", backbone, layer, sweep.name, size))
+    return files

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from visae.base.paths import Paths
+
 PUBLISHED_IMAGES = {
     "imagenet": {"train": 1_281_167, "val": 50_000},
     "inaturalist_2021": {"train": 2_686_843, "train_mini": 500_000, "val": 100_000},
@@ -30,15 +32,16 @@ class Count:
 
 def count_images(study, results):
     """Split name → Count: by the index below the folder `results`, the config, or as published."""
+    paths = Paths(str(results))
     return {
-        f"{dataset}/{split}": _count(Path(results) / "index" / dataset, entry, split)
+        f"{dataset}/{split}": _count(paths, dataset, entry, split)
         for dataset, entry in study.config["datasets"].items()
         for split in entry["splits"]
     }
 
 
-def _count(folder, entry, split):
-    index, classes = folder / f"{split}.csv", folder / "classes.csv"
+def _count(paths, dataset, entry, split):
+    index, classes = Path(paths.index(f"{dataset}/{split}")), Path(paths.classes(dataset))
     if index.is_file() and classes.is_file():
         return Count(_rows(index), _rows(classes), "index")
     layout = None if entry["generated"] else entry["layout"]

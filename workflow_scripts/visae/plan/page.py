@@ -1,4 +1,4 @@
-"""The plan of a study as text and CSV: what `visae.scale` counts, summed and made readable."""
+"""The plan of a study as text and CSV: what `visae.plan` counts, summed and made readable."""
 
 import csv
 from dataclasses import asdict
@@ -6,7 +6,7 @@ from dataclasses import asdict
 from visae.base.files import atomic_path
 from visae.plan import probes
 from visae.plan.disk import readable
-from visae.plan.files import artefacts, resume_sizes
+from visae.plan.files import artefacts, resume_files
 
 COLUMNS = ("written", "read", "images", "FLOPs, CUDA", "FLOPs, CPU", "GPU-hours")
 
@@ -30,12 +30,12 @@ def totals(rows, speeds):
 def summary(study, geometries, counts, rows, free):
     """What the terminal shows: totals by stage, the disk, and what was assumed. Markdown.
 
-    rows: of `scale.work.stages`. free: bytes free where the results go.
+    rows: of `work.stages`. free: bytes free where the results go.
     """
     speeds = study.config["planning"]
     lines = stage_table(rows, speeds)
     weights = {a.path for a in artefacts(study, geometries, counts) if a.stage == "train"}
-    resume = sum(resume_sizes(study, geometries, weights).values())
+    resume = sum(file.size for file in resume_files(study, geometries, weights))
     written = sum(row.written for row in rows)
     lines += [
         "",

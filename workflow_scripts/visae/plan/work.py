@@ -122,7 +122,7 @@ def _training(study, geometries, counts, files):
                 sweep.name,
                 0,
                 written,
-                read * sweep.batches,
+                read * sweep.training_jobs,
                 tokens * gpu,
                 tokens * cpu,
                 precision,

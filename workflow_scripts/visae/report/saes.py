@@ -5,6 +5,7 @@ from typing import NamedTuple
 from visae.report.cells import Cell, gap, number
 from visae.report.curves import read_curves
 from visae.report.features import METRICS, example_features
+from visae.study import roles
 from visae.tables.scores import HEADLINE, METRIC_LABELS
 
 
@@ -50,7 +51,7 @@ def sae_views(study, score_rows, logs, example_files):
     for sae, log in zip(study.saes(), logs, strict=True):
         rows = by_sae.get((sae.backbone, sae.layer, sae.spec.name), [])
         examples = []
-        if sae.sweep == study.main.name:
+        if sae.sweep == roles.main(study).name:
             reductions, scores = next(waiting)
             examples = example_features(scores, reductions)
         views.append(

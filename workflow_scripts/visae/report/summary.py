@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from visae.report.cells import gap, parsed
+from visae.study import roles
 from visae.tables.scores import METRIC_LABELS
 
 LARGE_SHARE = 0.6
@@ -43,7 +44,7 @@ class Summary(NamedTuple):
 def summarise(study, table_3, published):
     """The `Summary` of a study; table_3: rows of its CSV; published: the paper's numbers."""
     bars = [_bar(row, published) for row in table_3]
-    main, config = study.main, study.config
+    main, config = roles.main(study), study.config
     used = [config["datasets"][split.dataset] for split in (study.training, study.evaluation)]
     return Summary(
         backbones=[
@@ -77,7 +78,7 @@ def _counted(entry, study):
         return f"n = {len(entry['arms'])} SAEs, one per arm."
     if "sae" in entry:
         return f"n = {len(entry['backbones'])} SAEs, {entry['sae']} of each backbone."
-    names = entry.get("sweeps", [entry.get("sweep", study.main.name)])
+    names = entry.get("sweeps", [entry.get("sweep", roles.main(study).name)])
     backbones = entry.get("backbones", study.sweeps[names[0]].backbones)
     parts = []
     for name in names:

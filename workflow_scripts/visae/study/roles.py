@@ -1,8 +1,18 @@
-"""Who in a run plays which part of the paper."""
+"""Who in a study plays which part of the paper."""
 
+import math
 from dataclasses import dataclass
 
-from visae.study.study import Study
+PAPER_METRICS = (
+    "localization",
+    "fvu",
+    "preservation",
+    "sparse_probing",
+    "monosemanticity",
+    "cross_domain",
+    "absorption",
+)
+"""M1 to M7. A study may have others; the paper's claims are about these."""
 
 PAPER_PARADIGMS = {
     "self-distillation": "dinov2",
@@ -15,13 +25,89 @@ PAPER_PARADIGMS = {
 
 BACKBONES = tuple(PAPER_PARADIGMS.values())
 
+PAPER_DATASETS = {"cub_200_2011": "cub", "dtd": "dtd", "inaturalist_2021": "inaturalist"}
+"""Layout → the paper's data set in it, by the name in the hypotheses (section 4.5)."""
+
 PAPER_TASKS = {"cub": "cub200", "dtd": "dtd", "inaturalist": "inaturalist"}
-"""The paper's data set by its name in `Study.paper_datasets` → its name in the published values."""
+"""The paper's data set by its name in `paper_datasets` → its name in the published values."""
+
+PAPER_AUDITED = (16, 192)
+"""Expansion factor and K of the SAE whose features the paper's Figure 5 shows."""
+
+
+def main(study):
+    """The first sweep of the config, which the tables and figures of the paper are about."""
+    return next(iter(study.sweeps.values()))
+
+
+def early(study):
+    """The sweep that repeats the main one at another layer (Appendix D), or None."""
+    first, *others = study.sweeps.values()
+    for sweep in others:
+        layers = sweep.layers.items()
+        elsewhere = all(first.layers.get(b, layer) != layer for b, layer in layers)
+        if sweep.family == first.family and elsewhere:
+            return sweep
+    return None
+
+
+def compared_layers(study):
+    """(early, late): the blocks of the early sweep and of the main one."""
+    backbone = early(study).backbones[0]
+    return early(study).layers[backbone], main(study).layers[backbone]
+
+
+def second_family(study):
+    """The first sweep of another family than the main one (Appendix Q), or None."""
+    family = main(study).family
+    return next((s for s in study.sweeps.values() if s.family != family), None)
+
+
+def audited(study):
+    """The SAE of the main sweep whose features Figure 5 shows: the paper's, or the nearest.
+
+    Nearest by ratio, in expansion factor first; of two as near, the earlier in the grid.
+    """
+
+    def distance(spec):
+        sizes = spec.expansion_factor, spec.sparsity
+        ratios = zip(sizes, PAPER_AUDITED, strict=True)
+        return [round(abs(math.log(size / paper)), 9) for size, paper in ratios]
+
+    return min(main(study).saes, key=distance)
+
+
+def control(study):
+    """The sweep whose backbones have permuted patches, or None."""
+    for sweep in study.sweeps.values():
+        if {study.backbones[b]["token_order"] for b in sweep.backbones} == {"permuted"}:
+            return sweep
+    return None
+
+
+def control_arms(study):
+    """[(backbone in raster order, the same permuted), …] of the control."""
+    return [
+        (raster, permuted)
+        for permuted in control(study).backbones
+        for raster in main(study).backbones
+        if _identity(study, raster) == _identity(study, permuted)
+    ]
+
+
+def paper_datasets(study):
+    """The paper's data set → the M6 data set of this study in its layout, the first if many."""
+    found = {}
+    for name in study.cross_domain:
+        layout = study.config["datasets"][name]["layout"]
+        if layout in PAPER_DATASETS:
+            found.setdefault(PAPER_DATASETS[layout], name)
+    return found
 
 
 @dataclass(frozen=True)
 class Roles:
-    """The parts, by name. Build it with `Roles.of`."""
+    """The parts that claims are about, by name. Build it with `Roles.of`."""
 
     main: str
     """Sweep of the 60 SAEs."""
@@ -35,31 +121,41 @@ class Roles:
     """The run's data set → the paper's task."""
 
     @classmethod
-    def of(cls, config):
-        """Roles in the study of a config.
-
-        A paradigm that several backbones of the main sweep share is played by the one with the
-        paper's own name, else by the first in raster order: a permuted control arm never stands
-        for its paradigm.
-        """
-        study = Study(config)
-        main = study.main
-        backbones = {}
-        for paradigm, paper_name in PAPER_PARADIGMS.items():
-            candidates = [
-                name
-                for name in main.backbones
-                if study.backbones[name]["paradigm"] == paradigm
-                and study.backbones[name]["token_order"] == "raster"
-            ]
-            if candidates:
-                chosen = paper_name if paper_name in candidates else candidates[0]
-                backbones[chosen] = paper_name
-        steered = [s for s in study.sweeps.values() if s.family == "jumprelu" and s != main]
+    def of(cls, study):
+        """Roles in a study."""
+        first, at_early = main(study), early(study)
+        steered = [s for s in study.sweeps.values() if s.family == "jumprelu" and s != first]
         return cls(
-            main=main.name,
+            main=first.name,
             jumprelu=steered[0].name if steered else None,
-            early=study.early.name if study.early else None,
-            backbones=backbones,
-            tasks={run: PAPER_TASKS[paper] for paper, run in study.paper_datasets().items()},
+            early=at_early.name if at_early else None,
+            backbones=paper_backbones(study),
+            tasks={run: PAPER_TASKS[paper] for paper, run in paper_datasets(study).items()},
         )
+
+
+def paper_backbones(study):
+    """The run's backbone → the paper's.
+
+    A paradigm that several backbones of the main sweep share is played by the one with the
+    paper's own name, else by the first in raster order: a permuted control arm never stands
+    for its paradigm.
+    """
+    found = {}
+    for paradigm, paper_name in PAPER_PARADIGMS.items():
+        candidates = [
+            name
+            for name in main(study).backbones
+            if study.backbones[name]["paradigm"] == paradigm
+            and study.backbones[name]["token_order"] == "raster"
+        ]
+        if candidates:
+            found[paper_name if paper_name in candidates else candidates[0]] = paper_name
+    return found
+
+
+def _identity(study, backbone):
+    """What makes two backbones the same but for their token order."""
+    keys = ("loader", "model", "seed", "image_size", "preprocessing", "options")
+    entry = study.backbones[backbone]
+    return [study.weights(backbone), *(entry[key] for key in keys)]

@@ -1,0 +1,85 @@
+"""One clear sentence for every mistake in a config."""
+
+import pytest
+from study_fixtures import change, demo_config, paper_config
+
+from visae.base.errors import UserError
+from visae.study.study import Study
+
+
+@pytest.mark.parametrize(
+    "path,value,sentence",
+    [
+        ("sweep", {}, "the config has the unknown key 'sweep'; did you mean 'sweeps'?"),
+        (
+            "backbones.clip.loadr",
+            "timm",
+            "backbones.clip has the unknown key 'loadr'; did you mean 'loader'?",
+        ),
+        ("backbones.clip.loader", "tim", "backbones.clip.loader is 'tim'.*did you mean 'timm'?"),
+        ("backbones.clip.layer", "last", "backbones.clip.layer is 'last'.*integer"),
+        ("backbones.clip.evaluator", "clip", "evaluator is 'clip' itself.*name another"),
+        ("backbones.clip.evaluator", "dino", "evaluator is 'dino', which is not in backbones"),
+        ("datasets.imagenet.layout", "image_net", "layout is 'image_net'.*did you mean 'imagenet'"),
+        ("training.dataset", "imagnet", "training names the data set 'imagnet'"),
+        ("training.split", "test", r"names the split 'test'.*datasets\.imagenet\.splits"),
+        ("training.batch_size", 0, "training.batch_size is 0.*minimum of 1"),
+        ("training.threshold_split", "x", "training.threshold_split names the split 'x'"),
+        ("sweeps.main.backbones", ["vit"], "sweeps.main.backbones names 'vit'"),
+        ("sweeps.main.grid", {"k": [1]}, "sweeps.main.grid has the keys k; a grid of family"),
+        ("sweeps.main.recipe", "paper", "sweeps.main.recipe is for JumpReLU"),
+        ("sweeps.main.family", "gated", "sweeps.main.family is 'gated'.*use one of batchtopk"),
+        ("sweeps.layer_3.layer", 11, "main and layer_3 both train batchtopk_8x_k64 on clip"),
+        ("metrics.cross_domain.headline", "cars", "headline is 'cars'"),
+        ("evaluation.split", "train", "evaluation and training are both imagenet/train"),
+        (
+            "metrics.cross_domain.datasets.cub.test",
+            "train",
+            r"cross_domain\.datasets\.cub has the split 'train' for both train and test",
+        ),
+        (
+            "downstream.segmentation.test",
+            "training",
+            "downstream.segmentation has the split 'training' for both",
+        ),
+        (
+            "sweeps.main.grid.k",
+            [64, 128],
+            "sweeps.token_order begins with batchtopk_16x_k192, which the main sweep 'main' lacks",
+        ),
+        ("sweeps.main.grid.k", [64.5], r"sweeps\.main\.grid: sparsity 64.5 of a batchtopk SAE"),
+        ("sweeps.main.grid.k", [64, 64], r"sweeps\.main\.grid\.k is \[64, 64\].*non-unique"),
+        ("metrics.sparse_probing", {"budgets": [2048]}, "budgets.*maximum of 1024"),
+        ("study", "My Study", "study is 'My Study'"),
+        ("seed", "42", "seed is '42', but must be of type integer"),
+    ],
+)
+def test_mistakes_are_told_in_one_sentence(path, value, sentence):
+    config = paper_config()
+    change(config, path, value)
+    with pytest.raises(UserError, match=sentence) as error:
+        Study(config)
+    assert "\n" not in str(error.value)
+
+
+def test_published_saes_name_their_backbones():
+    config = paper_config()
+    config["sweeps"]["released"] = {
+        "family": "batchtopk",
+        "published": {"clip": "data/clip-saes"},
+        "layer": 8,
+        "grid": {"expansion_factor": [16], "k": [128]},
+    }
+    assert Study(config).sweeps["released"].layers == {"clip": 8}
+    config["sweeps"]["released"]["backbones"] = ["clip"]
+    with pytest.raises(UserError, match="both published and backbones"):
+        Study(config)
+
+
+def test_pretraining_starts_from_random_weights():
+    config = demo_config()
+    study = Study(config)
+    assert study.weights("dino_small") == "results/demo/pretraining/dino_small/weights.safetensors"
+    config["backbones"]["dino_small"]["weights"] = "pretrained"
+    with pytest.raises(UserError, match="both pretraining and weights 'pretrained'"):
+        Study(config)

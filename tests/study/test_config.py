@@ -1,0 +1,40 @@
+"""The schema of the config: it describes every key, and the demo follows it."""
+
+import jsonschema
+import pytest
+from study_fixtures import demo_config, paper_config
+
+from visae.base.errors import UserError
+from visae.study import roles
+from visae.study.config import load_schema
+from visae.study.study import Study
+
+
+def test_demo_follows_the_same_schema():
+    study = Study(demo_config())
+    assert len(roles.main(study).backbones) == 5
+    assert study.metrics() == Study(paper_config()).metrics()
+
+
+def test_schema_is_a_schema_and_describes_every_key():
+    schema = load_schema()
+    jsonschema.Draft202012Validator.check_schema(schema)
+
+    def undescribed(node, path):
+        for key, sub in node.get("properties", {}).items():
+            if "description" not in sub and "$ref" not in sub:
+                yield f"{path}.{key}"
+            yield from undescribed(sub, f"{path}.{key}")
+        if isinstance(node.get("additionalProperties"), dict):
+            yield from undescribed(node["additionalProperties"], path)
+
+    assert list(undescribed(schema, "config")) == []
+    for name, definition in schema["$defs"].items():
+        assert list(undescribed(definition, name)) == []
+
+
+def test_missing_key_is_named():
+    config = paper_config()
+    del config["backbones"]["mae"]["evaluator"]
+    with pytest.raises(UserError, match=r"backbones\.mae lacks the key 'evaluator'"):
+        Study(config)

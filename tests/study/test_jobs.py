@@ -1,0 +1,90 @@
+"""Fine or coarse, the same work is cut into jobs."""
+
+from study_fixtures import demo_config, paper_config
+
+from visae.study import jobs, roles
+from visae.study.study import Study
+
+
+def test_coarse_and_fine_cut_the_same_work():
+    fine, coarse = paper_config(), paper_config()
+    coarse["granularity"] = "coarse"
+    fine, coarse = Study(fine), Study(coarse)
+    pairs = [
+        (jobs.extraction(fine), jobs.extraction(coarse)),
+        (jobs.encoding(fine), jobs.encoding(coarse)),
+        (jobs.probing(fine), jobs.probing(coarse)),
+        (jobs.ranking(fine, roles.main(fine)), jobs.ranking(coarse, roles.main(coarse))),
+        (jobs.scoring(fine, roles.main(fine)), jobs.scoring(coarse, roles.main(coarse))),
+    ]
+    for of_fine, of_coarse in pairs:
+        items = [[item for _, part in batches for item in part] for batches in (of_fine, of_coarse)]
+        assert items[0] == items[1]
+        assert len(of_coarse) == 1
+
+
+def test_jobs_are_cut_by_data_set_and_by_shard():
+    config = paper_config()
+    config["datasets"]["cub"]["splits"]["train"]["shards"] = 2
+    study = Study(config)
+    names = {name: [split.split for split in part] for name, part in jobs.extraction(study)}
+    assert names["imagenet_train"] == ["train"]
+    assert names["cub_train"] == ["train"]
+    assert names["cub_test"] == ["test"]
+    assert names["dtd"] == ["trainval1", "test1"]
+    assert "cub" not in names
+    names = [name for name, _ in jobs.encoding(study, roles.main(study))]
+    assert names == ["imagenet_val", "inaturalist", "cub", "dtd"]
+    assert [name for name, _ in jobs.encoding(study, roles.control(study))] == ["imagenet_val"]
+    rankings = jobs.ranking(study, roles.main(study))
+    assert rankings == [("imagenet", ["imagenet"]), ("cross_domain", ["inaturalist", "cub", "dtd"])]
+    assert jobs.ranking(study, roles.control(study)) == [("imagenet", ["imagenet"])]
+
+
+def test_audits_are_one_job_per_backbone_or_one_in_all():
+    main = ["dinov2", "clip", "siglip", "mae", "deit"]
+    assert jobs.auditing(Study(paper_config())) == [(name, [name]) for name in main]
+    config = paper_config() | {"granularity": "coarse"}
+    assert jobs.auditing(Study(config)) == [("all", main)]
+
+
+def test_sweep_with_few_metrics_needs_the_evaluation_split_only():
+    study = Study(paper_config())
+    assert roles.control(study).metrics == ("localization", "fvu")
+    assert jobs.encoding(study, roles.control(study)) == [("imagenet_val", [study.evaluation])]
+
+
+def test_training_jobs_of_a_sweep_cover_it():
+    config = paper_config()
+    config["sweeps"]["main"]["batches"] = 5
+    parts = jobs.training(roles.main(Study(config)))
+    names = [name for _, part in parts for name in part]
+    assert names == roles.main(Study(paper_config())).sae_names()
+    assert len({job for job, _ in parts}) == len(parts) > 1
+
+
+def test_what_a_job_makes_besides_what_is_wanted():
+    """Coarse granularity makes all splits in one job; fine, one data set or one split of shards."""
+    fine, coarse = paper_config(), paper_config()
+    coarse["granularity"] = "coarse"
+    fine, coarse = Study(fine), Study(coarse)
+    wanted = [fine.evaluation]
+    assert jobs.extracted_with(fine, wanted) == jobs.reduced_with(fine, wanted) == wanted
+    assert jobs.extracted_with(coarse, wanted) == coarse.splits()
+    assert jobs.reduced_with(coarse, wanted) == coarse.encoded_splits()
+    [(_, together)] = jobs.extraction(coarse)
+    assert not jobs.shards_apart(coarse, together)
+    apart = {name: jobs.shards_apart(fine, splits) for name, splits in jobs.extraction(fine)}
+    assert apart["imagenet_train"]
+    assert not apart["dtd"]
+
+
+def test_sweeps_on_the_same_activations_are_one_group_in_coarse_granularity():
+    config = demo_config()
+    names = [group.name for group in jobs.sweep_groups(Study(config))]
+    assert names == ["main_and_jumprelu", "layer_1", "token_order"]
+    [group, *_] = jobs.sweep_groups(Study(config))
+    assert set(group.origins.values()) == {"main", "jumprelu"}
+    assert group.sae_names() == list(group.origins)
+    names = [group.name for group in jobs.sweep_groups(Study(config | {"granularity": "fine"}))]
+    assert names == list(config["sweeps"])

@@ -1,0 +1,30 @@
+"""The parts of the paper are played by the sweeps and SAEs that it names, or the nearest."""
+
+from study_fixtures import demo_config, paper_config
+
+from visae.study import roles
+from visae.study.study import Study
+
+
+def test_control_pairs_each_permuted_backbone_with_its_raster_self():
+    study = Study(paper_config())
+    assert roles.control(study).name == "token_order"
+    assert roles.control_arms(study) == [("mae", "mae_permuted"), ("dinov2", "dinov2_permuted")]
+    assert roles.control_arms(Study(demo_config())) == [("mae_small", "mae_permuted")]
+    assert set(roles.control(study).sae_names()) <= set(roles.main(study).sae_names())
+    assert roles.early(study).name == "layer_3"
+    assert roles.compared_layers(study) == (3, 11)
+    assert roles.second_family(study).name == "jumprelu"
+
+
+def test_audited_sae_is_the_papers_or_the_nearest():
+    config = paper_config()
+    assert roles.audited(Study(config)).name == "batchtopk_16x_k192"
+    for grid, name in (
+        ({"expansion_factor": [4, 64, 8], "k": [128, 256]}, "batchtopk_8x_k256"),
+        ({"expansion_factor": [8, 32], "k": [400, 100]}, "batchtopk_8x_k100"),
+    ):
+        config["sweeps"]["main"]["grid"] = grid
+        config["sweeps"]["token_order"]["grid"] = {key: value[:1] for key, value in grid.items()}
+        assert roles.audited(Study(config)).name == name
+    assert roles.audited(Study(demo_config())).name == "batchtopk_8x_k24"

@@ -1,0 +1,129 @@
+"""What must hold between the parts of a study.
+
+Every check takes a Study and raises UserError (one sentence).
+"""
+
+from visae.base.errors import UserError
+from visae.study import roles
+
+
+def check(study):
+    """All checks, in the order of the flow."""
+    _held_out_images(study)
+    _evaluators(study)
+    _pretraining(study)
+    _unique_saes(study)
+    _control(study)
+    _classification(study)
+    _streams(study)
+
+
+def _held_out_images(study):
+    """Nothing is scored on the images that it was fitted on."""
+    if study.evaluation == study.training:
+        raise UserError(
+            f"config: evaluation and training are both {study.training.name}, so that SAEs "
+            "would be scored on the images that they were trained on; name another split"
+        )
+    if study.evaluation.dataset in study.cross_domain:
+        raise UserError(
+            f"config: metrics.cross_domain.datasets names '{study.evaluation.dataset}', which "
+            "is the evaluation data set; take it out"
+        )
+    pairs = {
+        f"metrics.cross_domain.datasets.{dataset}": pair
+        for dataset, pair in study.cross_domain.items()
+    }
+    if study.segmentation:
+        pairs["downstream.segmentation"] = study.segmentation
+    for where, (train, test) in pairs.items():
+        if train == test:
+            raise UserError(
+                f"config: {where} has the split '{test.split}' for both train and test, so that "
+                "probes would be scored on the images that they were fitted on; name another for "
+                "one of them"
+            )
+
+
+def _evaluators(study):
+    """M5 is scored in the space of another backbone."""
+    for name, entry in study.backbones.items():
+        evaluator = entry["evaluator"]
+        if evaluator == name:
+            raise UserError(
+                f"config: backbones.{name}.evaluator is '{name}' itself, which would score M5 "
+                "in the space that the SAE was trained on; name another backbone"
+            )
+        if evaluator not in study.backbones:
+            raise UserError(
+                f"config: backbones.{name}.evaluator is '{evaluator}', which is not in "
+                f"backbones ({', '.join(study.backbones)})"
+            )
+
+
+def _pretraining(study):
+    for name in study.pretrained():
+        weights = study.backbones[name]["weights"]
+        if weights != "random":
+            raise UserError(
+                f"config: backbones.{name} has both pretraining and weights '{weights}'; set "
+                "weights to random, where pretraining starts, or take pretraining out"
+            )
+
+
+def _unique_saes(study):
+    """The folder of an SAE does not name its sweep."""
+    seen = {}
+    for sae in study.saes():
+        key = (sae.place, sae.name)
+        if key in seen:
+            raise UserError(
+                f"config: the sweeps {seen[key]} and {sae.sweep} both train {sae.name} on "
+                f"{sae.backbone} at layer {sae.layer}; take it out of one of them"
+            )
+        seen[key] = sae.sweep
+
+
+def _control(study):
+    """The control is read against the main sweep's SAE of the same name."""
+    main, control = roles.main(study), roles.control(study)
+    if control is None or not roles.control_arms(study):
+        return
+    name = control.sae_names()[0]
+    if name not in main.sae_names():
+        raise UserError(
+            f"config: sweeps.{control.name} begins with {name}, which the main sweep "
+            f"'{main.name}' lacks, so that its permuted patches have nothing to be "
+            f"compared with; take one of that sweep's grid ({', '.join(main.sae_names())})"
+        )
+
+
+def _classification(study):
+    """Downstream classification reads what M6 reconstructs."""
+    for sweep in study.downstream_sweeps:
+        classified = study.config["downstream"]["classification"]
+        if classified and "cross_domain" not in sweep.metrics:
+            raise UserError(
+                f"config: downstream.classification needs the metric cross_domain of the sweep "
+                f"'{sweep.name}': add it to sweeps.{sweep.name}.metrics, or set it to false"
+            )
+
+
+def _streams(study):
+    """Only what is encoded once may do without a cache; its number of images must be known."""
+    cached = {"training": study.training, "evaluation": study.evaluation}
+    if study.segmentation:
+        cached["downstream.segmentation"] = study.segmentation[0]
+    for where, split in cached.items():
+        if not split.cached:
+            raise UserError(
+                f"config: datasets.{split.dataset}.cache is false, but {where} reads this data "
+                "set's activations from a cache; set it to true"
+            )
+    streamed = [split.dataset for split in study.encoded_splits() if not split.cached]
+    if streamed and study.config["on_bad_image"] == "skip":
+        raise UserError(
+            f"config: datasets.{streamed[0]}.cache is false, which goes only with "
+            "on_bad_image: fail, because the number of images must be known in advance; change "
+            "one of them"
+        )

@@ -1,0 +1,140 @@
+"""How the work of a study is cut into jobs. `granularity` decides here, and nowhere else.
+
+Fine: one job per step, data set, metric or task, so that a cluster works on many at once. Coarse:
+one job per step, because on a laptop the start of a job costs more than its work. Unless said
+otherwise, a function returns [(name, what one job does), …], and there is one such job for each
+backbone and block.
+"""
+
+from dataclasses import replace
+
+from visae.study import roles
+
+
+def sweep_groups(study):
+    """The sweeps as they are worked on: Sweeps, each of one or several sweeps of the config.
+
+    In coarse granularity, sweeps on the same activations are trained, encoded and scored together.
+    """
+    if not _coarse(study):
+        return list(study.sweeps.values())
+    groups = {}
+    for sweep in study.sweeps.values():
+        alone = sweep.name if sweep.published else None
+        key = (frozenset(sweep.layers.items()), sweep.metrics, sweep.training_jobs, alone)
+        groups.setdefault(key, []).append(sweep)
+    return [_together(group) for group in groups.values()]
+
+
+def training(sweep):
+    """The SAE names of a sweep that are trained in one pass over the cache."""
+    if sweep.published:
+        return []
+    names = sweep.sae_names()
+    size = -(-len(names) // sweep.training_jobs)
+    parts = [names[start : start + size] for start in range(0, len(names), size)]
+    if len(parts) == 1:
+        return [(sweep.name, names)]
+    return [(f"{sweep.name}_{i + 1}_of_{len(parts)}", part) for i, part in enumerate(parts)]
+
+
+def extraction(study):
+    """The splits that are extracted and joined together.
+
+    A split of several shards stands alone. The splits of a data set that are one shard each go
+    together.
+    """
+    return _by_dataset(study, study.splits(), sharded_apart=True)
+
+
+def shards_apart(study, splits):
+    """Whether every shard of `splits`, which are joined together, is extracted by its own job."""
+    return len(splits) == 1 and not _coarse(study)
+
+
+def extracted_with(study, splits):
+    """All splits that are extracted where `splits` are."""
+    together = [part for _, part in extraction(study) if set(part) & set(splits)]
+    return [split for part in together for split in part]
+
+
+def encoding(study, sweep=None):
+    """The caches that SAEs of a sweep encode together, or that are reduced without an SAE."""
+    return _by_dataset(study, [s for s in study.encoded_splits(sweep) if s.cached])
+
+
+def streaming(study, sweep=None):
+    """The same of splits without a cache."""
+    return _by_dataset(study, [s for s in study.encoded_splits(sweep) if not s.cached])
+
+
+def reduced_with(study, splits):
+    """All splits whose raw activations are reduced where those of `splits` are.
+
+    In coarse granularity all of them, because one job fits the probes of all data sets.
+    """
+    return study.encoded_splits() if _coarse(study) else splits
+
+
+def probing(study):
+    """The data sets on which probes of raw features are fitted together."""
+    datasets = study.probe_datasets()
+    return [("all", datasets)] if _coarse(study) else [(name, [name]) for name in datasets]
+
+
+def ranking(study, sweep):
+    """The data sets on which a sweep's features are ranked together.
+
+    Those of M6 go together, because nothing reads one of them alone.
+    """
+    own, *others = study.probe_datasets(sweep)
+    if _coarse(study):
+        return [("all", [own, *others])]
+    return [(own, [own])] + ([("cross_domain", others)] if others else [])
+
+
+def scoring(study, sweep):
+    """The metrics on which a sweep's SAEs are scored together."""
+    if _coarse(study):
+        return [("all", sweep.metrics)]
+    return [(metric, (metric,)) for metric in sweep.metrics]
+
+
+def tasks(study):
+    """The downstream tasks that are done together."""
+    names = list(study.tasks())
+    if _coarse(study):
+        return [("all", names)] if names else []
+    return [(task, [task]) for task in names]
+
+
+def auditing(study):
+    """The backbones whose features one job looks up for Figure 5: one job per part, in all."""
+    backbones = list(roles.main(study).backbones)
+    return [("all", backbones)] if _coarse(study) else [(name, [name]) for name in backbones]
+
+
+def _coarse(study):
+    return study.config["granularity"] == "coarse"
+
+
+def _together(sweeps):
+    """One Sweep of the SAEs of several sweeps on the same activations."""
+    return replace(
+        sweeps[0],
+        name="_and_".join(sweep.name for sweep in sweeps),
+        saes=tuple(spec for sweep in sweeps for spec in sweep.saes),
+        origins={name: origin for sweep in sweeps for name, origin in sweep.origins.items()},
+    )
+
+
+def _by_dataset(study, splits, sharded_apart=False):
+    """`splits` by data set, or all together in coarse granularity."""
+    coarse, groups = _coarse(study), {}
+    for split in splits:
+        own = split.name if sharded_apart and split.shards > 1 else split.dataset
+        groups.setdefault("all" if coarse else own, []).append(split)
+    return [
+        (name if coarse or len(group) > 1 else group[0].name.replace("/", "_"), group)
+        for name, group in groups.items()
+    ]

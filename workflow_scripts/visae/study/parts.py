@@ -1,0 +1,73 @@
+"""What a study is made of: splits of data sets, sweeps of SAEs, and the SAEs themselves."""
+
+from dataclasses import dataclass
+
+from visae.base.paths import place
+from visae.sae.specs import SaeSpec
+
+
+@dataclass(frozen=True)
+class Split:
+    """One split of a data set; `name` is `imagenet/val`."""
+
+    dataset: str
+    split: str
+    shards: int
+    cached: bool
+
+    @property
+    def name(self):
+        return f"{self.dataset}/{self.split}"
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A family of SAEs with a grid, on some backbones.
+
+    layers: block by backbone. training_jobs: how many jobs train its SAEs, per backbone. metrics:
+    what its SAEs are scored on. published: folder by backbone of SAEs that are imported; empty
+    where they are trained. origins: SAE name → sweep of the config, which differs from `name` in a
+    group of sweeps (`jobs.sweep_groups`).
+    """
+
+    name: str
+    family: str
+    layers: dict
+    saes: tuple[SaeSpec, ...]
+    training_jobs: int
+    metrics: tuple[str, ...]
+    published: dict
+    origins: dict
+
+    @property
+    def backbones(self):
+        return tuple(self.layers)
+
+    @property
+    def places(self):
+        """The place of each backbone's SAEs, as `visae.base.paths` names it."""
+        return [place(backbone, layer) for backbone, layer in self.layers.items()]
+
+    def sae_names(self):
+        """Folder names of the SAEs, in the order of the grid."""
+        return [spec.name for spec in self.saes]
+
+
+@dataclass(frozen=True)
+class Sae:
+    """One SAE of the study: its sweep, its backbone and block, and its spec."""
+
+    sweep: str
+    backbone: str
+    layer: int
+    spec: SaeSpec
+
+    @property
+    def name(self):
+        """Its folder name."""
+        return self.spec.name
+
+    @property
+    def place(self):
+        """Its backbone and block, as `visae.base.paths` names them."""
+        return place(self.backbone, self.layer)
