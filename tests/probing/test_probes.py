@@ -14,7 +14,7 @@ import torch
 from metric_fixtures import tight_probe
 
 from visae.base.errors import UserError
-from visae.base.workers import Workers
+from visae.base.pools import Workers
 from visae.probing import logistic_regression
 from visae.probing import multinomial as probes
 from visae.probing import one_vs_rest as binary_probes
@@ -219,7 +219,7 @@ def test_one_class_cannot_be_probed():
 def test_workers_of_a_killed_job_do_not_outlive_it():
     program = """
 import os, time
-from visae.base.workers import Workers
+from visae.base.pools import Workers
 with Workers(2) as workers:
     futures = [workers.submit(os.getpid) for _ in range(20)]
     print(*{future.result() for future in futures}, flush=True)
