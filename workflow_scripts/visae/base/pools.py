@@ -145,6 +145,10 @@ def _kept_threads(threads):
     return Threads(threads)
 
 
+# A forked process has the pools, but none of their threads.
+os.register_at_fork(after_in_child=_kept_threads.cache_clear)
+
+
 def ahead(source, depth):
     """Yield what the generator `source` yields, with up to `depth` items made in a thread ahead.
 
