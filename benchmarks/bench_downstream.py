@@ -108,7 +108,9 @@ def segmentation(share):
     """Segmentation, 200 + 50 images × 196 patches, 6,144 codes, two heads, 10 epochs."""
     import torch
 
-    from visae.activations.cache import ActivationCache, CacheInfo, ShardWriter, join_shards
+    from visae.activations.cache import ActivationCache
+    from visae.activations.format import CacheInfo
+    from visae.activations.shards import ShardWriter, join_shards
     from visae.evals.segmentation.compute import LabelledPatches, segment_sae
     from visae.sae.model import SparseAutoencoder
 

@@ -22,8 +22,7 @@ from visae.encoding.encoders import SparseEncoder
 from visae.encoding.kernels import ActiveCodes, decode, reduce_block, sliced
 from visae.encoding.moran import Neighbours
 from visae.encoding.reductions import SaeReductions
-from visae.encoding.sae_pass import encode_cache
-from visae.encoding.units import image_units
+from visae.encoding.sae_pass import encode_activations
 
 MINIMUM_ACTIVE, VARIANCE_FLOOR = (1, 5, 20), 1e-8
 
@@ -102,7 +101,7 @@ def report(cache, sae, arguments, folder):
     output = folder / "out.h5"
 
     def whole_pass():
-        encode_cache(
+        encode_activations(
             cache,
             {"noise": sae},
             {"noise": output},
@@ -141,7 +140,7 @@ def report(cache, sae, arguments, folder):
     row(f"encoder product alone ({gigaflop / floor.seconds:.0f} GFLOP/s)", floor)
     row(f"reading and checking the cache alone ({gigabytes:.2f} GB)", times["reading"])
 
-    unit = next(image_units(cache, SparseEncoder.unit_images))
+    unit = next(cache.image_units(SparseEncoder.unit_images))
     steps = kernel_times(
         sae.normalise(torch.from_numpy(unit)), sae, cache.info.grid, 3 * arguments.repeats
     )
@@ -167,7 +166,7 @@ def main():
         write_cache(folder / "cache.h5", noise(arguments.images, side, width), side, width)
         print("## Encoding pass")
         with ActivationCache(folder / "cache.h5") as cache:
-            sample = torch.from_numpy(next(image_units(cache, FLOOR_IMAGES)).copy()).flatten(0, 1)
+            sample = torch.from_numpy(next(cache.image_units(FLOOR_IMAGES)).copy()).flatten(0, 1)
             directions = torch.nn.functional.normalize(torch.randn(arguments.features, width))
             for l0 in arguments.l0:
                 report(cache, tied_sae(directions, l0, sample), arguments, folder)

@@ -20,10 +20,10 @@ from synthetic import PlantedImages, floor_product, read_everything, tied_sae, w
 from timing import Timing, clock, peak_megabytes, total
 
 from visae.activations.cache import ActivationCache
-from visae.base.workers import Workers
+from visae.base.pools import Workers
 from visae.encoding.raw_pass import reduce_raw
 from visae.encoding.reductions import RawReductions, SaeReductions
-from visae.encoding.sae_pass import encode_cache
+from visae.encoding.sae_pass import encode_activations
 from visae.evals.cross_domain import compute as cross_domain
 from visae.evals.inputs import Source, score_sae
 from visae.evals.preservation import compute as preservation
@@ -117,7 +117,7 @@ def encode(files, split, threads):
     torch.set_num_threads(threads)
     with ActivationCache(files("cache", split)) as cache:
         _, timing = clock(
-            encode_cache, cache, {"sae": sae.model}, {"sae": files("reductions", split)},
+            encode_activations, cache, {"sae": sae.model}, {"sae": files("reductions", split)},
             sae_fingerprints={"sae": sae.fingerprint}, minimum_active=MINIMUM_ACTIVE,
             threads=threads,
         )  # fmt: skip

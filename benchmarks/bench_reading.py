@@ -23,7 +23,9 @@ import numpy as np
 import torch
 from timing import best_times
 
-from visae.activations.cache import ActivationCache, CacheInfo, ShardWriter, join_shards
+from visae.activations.cache import ActivationCache
+from visae.activations.format import CacheInfo
+from visae.activations.shards import ShardWriter, join_shards
 from visae.activations.tokens import TokenStream
 
 CHUNK_IMAGES, SEED = 64, 42

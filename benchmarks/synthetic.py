@@ -5,7 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import torch
 
-from visae.activations.cache import CacheInfo, ShardWriter, join_shards
+from visae.activations.format import CacheInfo
+from visae.activations.shards import ShardWriter, join_shards
 from visae.sae.model import SparseAutoencoder
 
 FLOOR_IMAGES = 16

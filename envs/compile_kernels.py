@@ -13,10 +13,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from visae.activations.cache import ActivationCache, CacheInfo, ShardWriter, join_shards
+from visae.activations.cache import ActivationCache
+from visae.activations.format import CacheInfo
+from visae.activations.shards import ShardWriter, join_shards
 from visae.encoding.raw_pass import reduce_raw
 from visae.encoding.reductions import SaeReductions
-from visae.encoding.sae_pass import encode_cache
+from visae.encoding.sae_pass import encode_activations
 from visae.evals.sparse_codes import inner_products, read_codes
 from visae.probing.rankings import rank_features
 from visae.sae.checkpoint import load_sae
@@ -59,7 +61,7 @@ def compile_kernels(folder):
         train_and_save(specs, cache, cache, folder, settings, torch.device("cpu"))
         saes = {spec.name: load_sae(folder / spec.name) for spec in specs}
         outputs = {name: folder / f"{name}.h5" for name in saes}
-        encode_cache(
+        encode_activations(
             cache,
             {name: sae.model for name, sae in saes.items()},
             outputs,

@@ -1,5 +1,4 @@
-# Images → patch activations: HDF5 shards, joined as one cache per split; and what the raw
-# activations themselves are held against (pooled features, Moran's I, probes).
+# Images → patch activations: HDF5 shards, joined as one cache per split.
 
 
 def shard_paths(splits):
@@ -14,13 +13,6 @@ def shard_paths(splits):
 def one_shard(split):
     """A shard of a split's cache, with the wildcard shard."""
     return PATHS.shard(split.name, "{shard}", split.shards)
-
-
-def moran_settings(splits):
-    """For each split the settings of Moran's I, or None where it is not computed."""
-    names = ("minimum_active", "variance_floor")
-    chosen = {name: settings("metrics", "localization", name) for name in names}
-    return [chosen if split == STUDY.evaluation else None for split in splits]
 
 
 for batch, splits in jobs.extraction(STUDY):
@@ -91,32 +83,3 @@ for batch, splits in jobs.extraction(STUDY):
             f"Checking and joining the {batch} cache of {{wildcards.backbone}}"
         script:
             "../workflow_scripts/join_activations.py"
-
-
-for batch, splits in jobs.encoding(STUDY):
-
-    rule:
-        name:
-            f"reduce_raw_{batch}"
-        input:
-            caches=cache_paths(splits),
-            training=cache_path(STUDY.training),
-        output:
-            reductions=raw_paths(splits),
-        log:
-            f"<logs>/reduce_raw/{{backbone}}-layer{{layer}}-{batch}.log",
-        benchmark:
-            f"<benchmarks>/reduce_raw/{{backbone}}-layer{{layer}}-{batch}.tsv"
-        conda:
-            "../envs/torch.yaml"
-        threads: 4
-        resources:
-            mem_mb=memory(8000),
-            runtime=minutes(60),
-        params:
-            moran=moran_settings(splits),
-            code=code("reduce_raw"),
-        message:
-            f"Pooling the raw {batch} activations of {{wildcards.backbone}}"
-        script:
-            "../workflow_scripts/reduce_raw.py"

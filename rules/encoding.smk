@@ -1,41 +1,112 @@
-# Eval caches × SAEs → reductions: one pass over a cache encodes with all SAEs of a
-# (sweep, backbone), and leaves behind all that any metric needs.
+# Activations → reductions: one pass over a split encodes it with all SAEs of a (sweep, backbone), and
+# leaves behind all that any metric needs; another pools the raw activations. Splits of data sets
+# with `cache: false` are read straight from their images, with no activations on disk.
+
+
+def moran_settings(splits):
+    """For each split the settings of Moran's I, or None where it is not computed."""
+    names = ("minimum_active", "variance_floor")
+    chosen = {name: settings("metrics", "localization", name) for name in names}
+    return [chosen if split == STUDY.evaluation else None for split in splits]
+
+
+def activations_of(splits, cached):
+    """The inputs and the params of a job that reads the activations of `splits`."""
+    moran = {"moran": moran_settings(splits)}
+    if cached:
+        return {"caches": cache_paths(splits)}, moran
+    inputs = {
+        "indices": index_paths(splits),
+        "classes": class_paths(splits),
+        "weights": local_weights,
+    }
+    extraction = {
+        "backbone": backbone_settings,
+        "roots": [settings("datasets", split.dataset, "root") for split in splits],
+        "splits": [(split.dataset, split.split) for split in splits],
+        "extraction": settings("extraction"),
+        "loader_code": loader_code,
+    }
+    return inputs, moran | extraction
+
+
+def passes(sweep=None):
+    """[(batch, splits, cached), …]: the jobs of one pass each."""
+    return [
+        *((*batch, True) for batch in jobs.encoding(STUDY, sweep)),
+        *((*batch, False) for batch in jobs.streaming(STUDY, sweep)),
+    ]
+
+
+for batch, splits, cached in passes():
+    inputs, needed = activations_of(splits, cached)
+    step = "reduce_raw" if cached else "stream_raw"
+
+    rule:
+        name:
+            f"{step}_{batch}"
+        input:
+            **inputs,
+            training=cache_path(STUDY.training),
+        output:
+            reductions=raw_paths(splits),
+        log:
+            f"<logs>/{step}/{{backbone}}-layer{{layer}}-{batch}.log",
+        benchmark:
+            f"<benchmarks>/{step}/{{backbone}}-layer{{layer}}-{batch}.tsv"
+        conda:
+            "../envs/torch.yaml"
+        threads: 4 if cached else 8
+        resources:
+            gpu=int(not cached),
+            mem_mb=memory(8000 if cached else 16000),
+            runtime=minutes(60 if cached else 480),
+        params:
+            **needed,
+            code=code("reduce_raw"),
+        message:
+            f"Pooling the raw {batch} activations of {{wildcards.backbone}}"
+        script:
+            "../workflow_scripts/reduce_raw.py"
+
 
 for sweep in jobs.sweep_groups(STUDY):
     names = sweep.sae_names()
 
-    for batch, splits in jobs.encoding(STUDY, sweep):
+    for batch, splits, cached in passes(sweep):
+        inputs, needed = activations_of(splits, cached)
+        step = "encode" if cached else "stream_saes"
 
         rule:
             name:
-                f"encode_{sweep.name}_{batch}"
+                f"{step}_{sweep.name}_{batch}"
             input:
-                caches=cache_paths(splits),
+                **inputs,
                 saes=sae_weights(names),
                 training=cache_path(STUDY.training) if sweep.published else [],
             output:
                 reductions=reduction_paths(names, splits),
             log:
-                f"<logs>/encode/{sweep.name}-{batch}-{{backbone}}-layer{{layer}}.log",
+                f"<logs>/{step}/{sweep.name}-{batch}-{{backbone}}-layer{{layer}}.log",
             benchmark:
-                f"<benchmarks>/encode/{sweep.name}-{batch}-{{backbone}}-layer{{layer}}.tsv"
+                f"<benchmarks>/{step}/{sweep.name}-{batch}-{{backbone}}-layer{{layer}}.tsv"
             wildcard_constraints:
                 backbone=alternatives(sweep.backbones),
                 layer=alternatives(set(sweep.layers.values())),
             conda:
                 "../envs/torch.yaml"
-            threads: 4
+            threads: 4 if cached else 8
             resources:
                 gpu=1,
-                mem_mb=memory(8000, saes=names),
-                runtime=minutes(60, saes=names),
+                mem_mb=memory(8000 if cached else 16000, saes=names),
+                runtime=minutes(60 if cached else 480, saes=names),
             params:
-                moran=moran_settings(splits),
-                code=code("encode_caches"),
+                **needed,
+                code=code("encode_activations"),
             message:
                 f"Encoding {batch} with the SAEs of {sweep.name} on {{wildcards.backbone}}"
             script:
-                "../workflow_scripts/encode_caches.py"
+                "../workflow_scripts/encode_activations.py"
 
     for batch, datasets in jobs.ranking(STUDY, sweep):
 

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from visae.activations.cache import CacheInfo, ShardWriter, join_shards, shard_bounds
+from visae.activations.format import CacheInfo
+from visae.activations.shards import ShardWriter, join_shards, shard_bounds
 
 
 def cache_info(**changes):

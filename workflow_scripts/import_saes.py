@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from visae.activations.cache import ActivationCache, check_compatible
+from visae.activations.cache import ActivationCache
+from visae.activations.format import check_compatible
 from visae.base.job import run
 from visae.sae.exchange.importing import import_sae
 from visae.sae.specs import SaeSpec, TrainingSettings

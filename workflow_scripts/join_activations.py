@@ -1,6 +1,6 @@
 """Check every shard of some caches and join them."""
 
-from visae.activations.cache import join_shards
+from visae.activations.shards import join_shards
 from visae.base.job import run
 
 

@@ -1,26 +1,27 @@
 """Pool the raw activations of some splits, and compute Moran's I of their channels."""
 
-from visae.activations.cache import ActivationCache, check_same_activations
+from visae.activations.cache import ActivationCache
+from visae.activations.format import check_same_activations
+from visae.activations.opening import open_activations
 from visae.base.job import run
 from visae.encoding.raw_pass import reduce_raw
 
 
 def body(snakemake):
-    params = snakemake.params
-    with ActivationCache(snakemake.input.training) as training:
-        for path, output, moran in zip(
-            snakemake.input.caches, snakemake.output.reductions, params.moran, strict=True
-        ):
-            with ActivationCache(path) as cache:
-                check_same_activations(training.info, cache.info)
-                reduce_raw(
-                    cache,
-                    training.mean,
-                    training.std,
-                    output,
-                    **(moran or {"minimum_active": []}),
-                    threads=snakemake.threads,
-                )
+    inputs, params = snakemake.input, snakemake.params
+    splits = open_activations(inputs, params, snakemake.wildcards, snakemake.threads)
+    jobs = zip(splits, snakemake.output.reductions, params.moran, strict=True)
+    with ActivationCache(inputs.training) as training:
+        for activations, output, moran in jobs:
+            check_same_activations(training.info, activations.info)
+            reduce_raw(
+                activations,
+                training.mean,
+                training.std,
+                output,
+                **(moran or {"minimum_active": []}),
+                threads=snakemake.threads,
+            )
 
 
 run(body, snakemake)  # noqa: F821

@@ -3,7 +3,8 @@
 import logging
 from pathlib import Path
 
-from visae.activations.cache import ActivationCache, check_compatible
+from visae.activations.cache import ActivationCache
+from visae.activations.format import check_compatible
 from visae.base.devices import take_device
 from visae.base.job import run
 from visae.sae.specs import SaeSpec, TrainingSettings

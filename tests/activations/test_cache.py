@@ -13,14 +13,9 @@ import numpy as np
 import pytest
 from cache_fixtures import cache_info, random_activations, write_cache
 
-from visae.activations.cache import (
-    ActivationCache,
-    ShardWriter,
-    check_compatible,
-    check_same_activations,
-    join_shards,
-    shard_bounds,
-)
+from visae.activations.cache import ActivationCache
+from visae.activations.format import check_compatible, check_same_activations
+from visae.activations.shards import ShardWriter, join_shards, shard_bounds
 from visae.base.errors import UserError
 
 
@@ -252,7 +247,7 @@ def test_killed_writer_leaves_nothing_that_loads(tmp_path):
         import os, signal, sys
         from pathlib import Path
         from cache_fixtures import cache_info, random_activations
-        from visae.activations.cache import ShardWriter
+        from visae.activations.shards import ShardWriter
         with ShardWriter(Path(sys.argv[1]) / "shard.h5", cache_info(), 0, 1, 22) as writer:
             writer.append(random_activations()[:9], [0] * 9, [str(i) for i in range(9)])
             os.kill(os.getpid(), signal.SIGKILL)

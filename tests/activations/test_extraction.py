@@ -5,8 +5,9 @@ import pytest
 import torch
 from PIL import Image
 
-from visae.activations.cache import ActivationCache, join_shards
+from visae.activations.cache import ActivationCache
 from visae.activations.extraction import ShardJob, extract
+from visae.activations.shards import join_shards
 from visae.backbones import BackboneSpec, build_backbone
 from visae.backbones.backbone import patch_order
 from visae.base.errors import UserError

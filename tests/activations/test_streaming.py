@@ -6,13 +6,14 @@ import pytest
 import torch
 from PIL import Image
 
-from visae.activations.cache import ActivationCache, join_shards
+from visae.activations.cache import ActivationCache
 from visae.activations.extraction import ShardJob, extract
+from visae.activations.shards import join_shards
 from visae.activations.streaming import StreamedActivations
 from visae.backbones import BackboneSpec, build_backbone
 from visae.base.errors import UserError
 from visae.encoding.raw_pass import reduce_raw
-from visae.encoding.sae_pass import encode_cache
+from visae.encoding.sae_pass import encode_activations
 from visae.images.index import ClassRecord, ImageRecord, build_index
 from visae.sae.model import SparseAutoencoder
 
@@ -97,7 +98,7 @@ def test_a_stream_leaves_the_same_reductions_as_a_cache(
     join_shards([job.output for job in jobs], tmp_path / "val.h5", statistics=False)
 
     def encode(cache, name):
-        encode_cache(
+        encode_activations(
             cache,
             {"a": sae(), "b": sae(threshold=1.0)},
             {"a": tmp_path / f"{name}_a.h5", "b": tmp_path / f"{name}_b.h5"},

@@ -14,7 +14,7 @@ from visae.audit.patch_maps import IMAGES, feature_examples, patch_maps, read_im
 from visae.backbones.preprocessing import Preprocessing
 from visae.base.errors import UserError
 from visae.encoding.reductions import SaeReductions
-from visae.encoding.sae_pass import encode_cache
+from visae.encoding.sae_pass import encode_activations
 from visae.sae.checkpoint import SavedSae
 from visae.sae.model import SparseAutoencoder
 
@@ -57,7 +57,9 @@ def encoded(request, tmp_path):
         pixels = random.integers(0, 256, (14, 20, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(tmp_path / f"{number}.png")
     with ActivationCache(path) as cache:
-        encode_cache(cache, {"s": sae}, {"s": tmp_path / "s.h5"}, sae_fingerprints={"s": "f" * 16})
+        encode_activations(
+            cache, {"s": sae}, {"s": tmp_path / "s.h5"}, sae_fingerprints={"s": "f" * 16}
+        )
         with SaeReductions(tmp_path / "s.h5") as reductions:
             yield activations, SavedSae(sae, {}, "f" * 16), cache, reductions, paths
 
@@ -97,7 +99,7 @@ def test_images_without_the_feature_are_no_examples(encoded, tmp_path):
     thresholds = sae.model.threshold.expand(FEATURES).clone()
     thresholds[4] = float(second) - 1e-4
     picky = replace(sae.model, threshold=thresholds)
-    encode_cache(
+    encode_activations(
         cache, {"s": picky}, {"s": tmp_path / "picky.h5"}, sae_fingerprints={"s": sae.fingerprint}
     )
     with SaeReductions(tmp_path / "picky.h5") as reductions:

@@ -17,8 +17,7 @@ from visae.encoding import reductions
 from visae.encoding.encoders import DenseEncoder, SparseEncoder
 from visae.encoding.raw_pass import reduce_raw
 from visae.encoding.reductions import RawReductions, SaeReductions
-from visae.encoding.sae_pass import encode_cache
-from visae.encoding.units import image_units
+from visae.encoding.sae_pass import encode_activations
 from visae.sae.model import SparseAutoencoder
 
 GRID, PATCHES, MINIMA = (3, 4), 12, (1, 5, 8)
@@ -73,7 +72,7 @@ def encode(folder, activations, sae, shards=1, chunk_images=4, name="sae", **opt
     output = folder / f"{name}.h5"
     options = {"sae_fingerprints": {name: "f"}, "minimum_active": MINIMA} | options
     with ActivationCache(joined) as cache:
-        encode_cache(cache, {name: sae}, {name: output}, **options)
+        encode_activations(cache, {name: sae}, {name: output}, **options)
     return output
 
 
@@ -177,7 +176,7 @@ def test_several_saes_in_one_pass_are_as_each_alone(tmp_path):
     saes["elsewhere"] = replace(saes["small"], activation_mean=torch.linspace(0, 1, 9))
     outputs = {name: tmp_path / "both" / f"{name}.h5" for name in saes}
     with ActivationCache(write_cache(tmp_path, activations, statistics=False)) as cache:
-        encode_cache(
+        encode_activations(
             cache,
             saes,
             outputs,
@@ -197,7 +196,7 @@ def test_units_are_counted_from_the_first_image(tmp_path):
         folder = tmp_path / str(chunk_images)
         joined = write_cache(folder, numbers, chunk_images=chunk_images, statistics=False)
         with ActivationCache(joined) as cache:
-            units = [unit[:, 0, 0].tolist() for unit in image_units(cache, 4)]
+            units = [unit[:, 0, 0].tolist() for unit in cache.image_units(4)]
         assert units == [list(range(start, min(start + 4, 22))) for start in range(0, 22, 4)]
 
 
@@ -210,7 +209,7 @@ def test_blocks_are_coherent_and_permuted_patches_are_at_the_null(tmp_path):
     maps[:, :, 1] = generator.permuted(maps[:, :, 1], axis=1)
     joined = write_cache(tmp_path, maps, statistics=False, grid=(14, 14))
     with ActivationCache(joined) as cache:
-        encode_cache(
+        encode_activations(
             cache,
             {"identity": signed_identity(2)},
             {"identity": tmp_path / "out.h5"},
@@ -234,7 +233,7 @@ def test_fvu_is_one_for_the_mean_and_zero_for_the_identity(tmp_path):
             "identity": signed_identity(5, cache.mean, cache.std),
         }
         outputs = {name: tmp_path / f"{name}.h5" for name in saes}
-        encode_cache(cache, saes, outputs, sae_fingerprints=dict.fromkeys(saes, "f"))
+        encode_activations(cache, saes, outputs, sae_fingerprints=dict.fromkeys(saes, "f"))
         reduce_raw(cache, cache.mean, cache.std, tmp_path / "raw.h5")
     with RawReductions(tmp_path / "raw.h5") as raw:
         total = raw.total_squares
@@ -253,7 +252,7 @@ def test_an_sae_with_statistics_of_its_own_is_measured_in_the_units_of_the_raw_a
     sae = random_sae()  # trained with mean 0.5 and std 2
     with ActivationCache(write_cache(tmp_path, activations, statistics=False)) as cache:
         reduce_raw(cache, mean, std, tmp_path / "raw.h5")
-        encode_cache(
+        encode_activations(
             cache,
             {"sae": sae},
             {"sae": tmp_path / "sae.h5"},
@@ -328,7 +327,7 @@ def test_raw_reductions_do_not_depend_on_shards(tmp_path):
 def test_saes_that_do_not_fit_are_refused(tmp_path):
     def encode_with(cache, **saes):
         outputs = {name: tmp_path / "out" / f"{name}.h5" for name in saes}
-        encode_cache(cache, saes, outputs, sae_fingerprints=dict.fromkeys(saes, "f"))
+        encode_activations(cache, saes, outputs, sae_fingerprints=dict.fromkeys(saes, "f"))
 
     activations = random_activations()
     with ActivationCache(write_cache(tmp_path, activations)) as cache:
@@ -351,7 +350,7 @@ def test_damaged_chunk_leaves_no_output(tmp_path):
     with h5py.File(sorted((tmp_path / "train").glob("*.h5"))[1], "r+") as file:
         file["activations"][-1] += 1
     with ActivationCache(joined) as cache, pytest.raises(UserError, match="CRC-32"):
-        encode_cache(
+        encode_activations(
             cache,
             {"sae": signed_identity(5, cache.mean, cache.std)},
             {"sae": tmp_path / "out" / "sae.h5"},

@@ -1,12 +1,5 @@
 """Probes against solutions of the same problem to a tight tolerance, in float64."""
 
-import os
-import signal
-import subprocess
-import sys
-import time
-from pathlib import Path
-
 import numpy as np
 import pytest
 import threadpoolctl
@@ -14,7 +7,7 @@ import torch
 from metric_fixtures import tight_probe
 
 from visae.base.errors import UserError
-from visae.base.workers import Workers
+from visae.base.pools import Workers
 from visae.probing import logistic_regression
 from visae.probing import multinomial as probes
 from visae.probing import one_vs_rest as binary_probes
@@ -214,26 +207,3 @@ def test_probe_file_and_predictions(tmp_path):
 def test_one_class_cannot_be_probed():
     with pytest.raises(UserError, match="two classes"):
         fit_probe(np.zeros((3, 2)), np.array([1, 1, 1]))
-
-
-def test_workers_of_a_killed_job_do_not_outlive_it():
-    program = """
-import os, time
-from visae.base.workers import Workers
-with Workers(2) as workers:
-    futures = [workers.submit(os.getpid) for _ in range(20)]
-    print(*{future.result() for future in futures}, flush=True)
-    workers.submit(time.sleep, 600).result()
-"""
-    environment = {**os.environ, "PYTHONPATH": str(Path(probes.__file__).parents[2])}
-    job = subprocess.Popen(
-        [sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, env=environment
-    )
-    workers = [int(number) for number in job.stdout.readline().split()]
-    assert workers
-    job.send_signal(signal.SIGKILL)
-    job.wait()
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline and any(Path(f"/proc/{pid}").exists() for pid in workers):
-        time.sleep(0.1)
-    assert not any(Path(f"/proc/{pid}").exists() for pid in workers)

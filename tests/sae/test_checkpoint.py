@@ -8,7 +8,7 @@ import yaml
 from cache_fixtures import cache_info
 from safetensors.torch import load_file, save_file
 
-from visae.activations.cache import ACTIVATIONS
+from visae.activations.format import ACTIVATIONS
 from visae.base.errors import UserError
 from visae.sae.checkpoint import check_fits, load_sae, save_sae
 from visae.sae.model import SparseAutoencoder

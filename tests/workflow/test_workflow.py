@@ -177,7 +177,7 @@ def test_nothing_is_done_twice(repository):
 
 def test_touched_script_reruns_nothing(repository):
     (repository / "workflow_scripts" / "train_saes.py").touch()
-    (repository / "workflow_scripts" / "visae" / "cache.py").touch()
+    (repository / "workflow_scripts" / "visae" / "activations" / "cache.py").touch()
     assert plan(repository) == {}
 
 

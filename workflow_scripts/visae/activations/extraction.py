@@ -13,7 +13,8 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from visae.activations.cache import CacheInfo, ShardWriter, shard_bounds
+from visae.activations.format import CacheInfo
+from visae.activations.shards import ShardWriter, shard_bounds
 from visae.backbones.backbone import autocast, permute_patches
 from visae.base.errors import UserError
 from visae.images.decoding import load_image

@@ -1,33 +1,30 @@
 """Activations without a cache: images → backbone → the chunks that a cache would hold.
 
 For large data sets that are read once or twice, where a cache would take terabytes. A stream
-stands in for an open `ActivationCache` in one pass of `visae.encoding.sae_pass` and leaves the same
+stands in for an open `ActivationCache` in one pass of `visae.encoding` and leaves the same
 reductions behind: activations are rounded to float16 and cut into chunks as in a cache.
 """
 
-import zlib
-
 import numpy as np
 
-from visae.activations.cache import CacheInfo, as_stored, content_fingerprint
 from visae.activations.extraction import cache_info, token_batches
+from visae.activations.format import CacheInfo, as_stored, checksum, content_fingerprint
+from visae.activations.source import Activations
 from visae.backbones import build_backbone
 from visae.backbones.checks import check_backbone
 from visae.images.index import read_index
 
 
-class StreamedActivations:
+class StreamedActivations(Activations):
     """The activations of one split, to be read once: the chunks in order.
 
     index: the split's `ImageIndex`; root: the data set's folder; the other arguments are those of
-    `activations.extraction.extract`. Attributes as of `ActivationCache`, but `fingerprint` is known
-    only when the last chunk has been read. Batches start at the start of the split; bits are
+    `activations.extraction.extract`. `fingerprint` is known only when the last chunk has been read.
+    Batches start at the start of the split; bits are
     those of a cache whose shards hold whole batches.
 
     Raises UserError for an unreadable image: the number of images must be known in advance.
     """
-
-    mean = std = None  # statistics belong to training caches
 
     def __init__(
         self,
@@ -56,16 +53,6 @@ class StreamedActivations:
         )
         self._ahead = np.empty((0, self.info.patches, self.info.width), np.float16)
 
-    @property
-    def images(self):
-        """N, the number of images."""
-        return len(self.labels)
-
-    @property
-    def tokens(self):
-        """N·P, the number of patch tokens."""
-        return self.images * self.info.patches
-
     def read_chunk(self, number):
         """The activations of chunk `number`, which must be the next: float16 [n, P, D]."""
         if number != len(self._crc):
@@ -77,7 +64,7 @@ class StreamedActivations:
             parts.append(as_stored(tokens, self.info, [record.image_id for record in records]))
         together = np.concatenate(parts)
         chunk, self._ahead = together[: stop - start], together[stop - start :]
-        self._crc.append(zlib.crc32(np.ascontiguousarray(chunk)))
+        self._crc.append(checksum(chunk))
         return chunk
 
     @property

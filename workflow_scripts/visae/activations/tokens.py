@@ -8,14 +8,13 @@ All this is done by threads ahead of the consumer: one gathers the batches of a 
 others read and check the chunks of the next.
 """
 
-import threading
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from itertools import chain, pairwise
-from queue import Queue
 
 import numpy as np
 import torch
+
+from visae.base.pools import Threads, ahead
 
 READERS = 2
 """Threads that read chunks: HDF5 lets one read at a time, and another checks what it has read."""
@@ -47,7 +46,7 @@ class TokenStream:
 
         pinned: in page-locked memory, which is copied to a GPU while that computes.
         """
-        return _ahead(self._gathered(epoch, start, pinned), READY_BATCHES)
+        return ahead(self._gathered(epoch, start, pinned), READY_BATCHES)
 
     def _gathered(self, epoch, start, pinned):
         windows = self._windows(epoch)
@@ -110,7 +109,7 @@ class _ChunkReader:
     """Reads chunks of an open cache into given memory, in threads that `close` ends."""
 
     def __init__(self, cache):
-        self._cache, self._threads = cache, ThreadPoolExecutor(READERS)
+        self._cache, self._threads = cache, Threads(READERS)
 
     def start(self, numbers, window_td):
         """Begin to read chunks, one after the other, into `window_td`: (window_td, futures)."""
@@ -125,38 +124,4 @@ class _ChunkReader:
 
     def close(self):
         """Wait for the chunks that are being read, and drop those that are not."""
-        self._threads.shutdown(cancel_futures=True)
-
-
-def _ahead(source, depth):
-    """Yield what the generator `source` yields, with up to `depth` items made in a thread ahead.
-
-    Its errors are raised here. Closing this generator closes `source` and ends the thread.
-    """
-    queue, stop = Queue(maxsize=depth), threading.Event()
-
-    def work():
-        end = None
-        try:
-            with closing(source):
-                for item in source:
-                    queue.put(item)
-                    if stop.is_set():
-                        break
-        except BaseException as error:
-            end = error
-        queue.put(end)
-
-    thread = threading.Thread(target=work, daemon=True)
-    thread.start()
-    try:
-        while (item := queue.get()) is not None:
-            if isinstance(item, BaseException):
-                raise item
-            yield item
-    finally:
-        stop.set()
-        while thread.is_alive():
-            if not queue.empty():
-                queue.get()
-            thread.join(timeout=0.01)
+        self._threads.close()

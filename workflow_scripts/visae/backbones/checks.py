@@ -18,12 +18,14 @@ LEAST_PLACES_FOUND = 0.5  # share of the squares whose place the tokens tell; by
 def check_backbone(backbone, layer, precision="float32"):
     """Refuse a backbone whose patch tokens at block `layer` cannot be trusted.
 
-    Two passes over the same images agree and are finite; a change inside one patch changes that
-    patch's token most before the first block (raster order, prefix tokens where expected); and the
-    tokens of block `layer` tell where in the image a bright square is: of all places that it is
-    moved to, those under it stand out most from the others in how they change. (How much they
-    change would not do: in deep blocks all tokens answer, some of them more than those under it.)
-    All of it in the precision in which activations will be extracted.
+    Three checks, in the precision in which activations will be extracted:
+
+    1. Two passes over the same images agree and are finite.
+    2. A change inside one patch changes that patch's token most before the first block. This shows
+       raster order, and prefix tokens where they are expected.
+    3. The tokens of block `layer` tell where in the image a bright square is. Of all places that
+       the square visits, the tokens under it stand out most in how they change. We compare
+       directions, not norms: in deep blocks every token changes.
 
     Raises:
         UserError: naming the backbone and what it failed.

@@ -7,7 +7,7 @@ Paper: section 4.1, Eq. 2. For a map z of P patches with binary weights w betwee
 over all P patches, zeros included, with queen (8) and rook (4) neighbours. A map is evaluable
 when at least m patches are active and its variance exceeds a floor.
 
-Two implementations give the same numbers: `sparse_kernels.map_moran` visits only the active
+Two implementations give the same numbers: `kernels.map_moran` visits only the active
 patches of one map (CPU), `dense_moran` whole blocks of maps (CUDA).
 """
 
@@ -22,7 +22,7 @@ def null(patches):
 
 
 class Neighbours(NamedTuple):
-    """The patch grid as `sparse_kernels.map_moran` needs it.
+    """The patch grid as `kernels.map_moran` needs it.
 
     Patch p lies at `position[p]` of a padded map with one column and one row of zeros more
     than the grid, so that the neighbours of every patch are at fixed distances.
@@ -56,5 +56,5 @@ class Neighbours(NamedTuple):
         return cls(height * width, position, width + 1, queen, rook, queen.sum(), rook.sum())
 
     def padded_map(self):
-        """A zero map for `sparse_kernels.map_moran` to work in, float64."""
+        """A zero map for `kernels.map_moran` to work in, float64."""
         return np.zeros(self.patches + self.patches // (self.stride - 1) + self.stride + 1)

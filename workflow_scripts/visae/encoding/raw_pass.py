@@ -1,21 +1,22 @@
-"""One pass over an activation cache for the activations themselves, without torch.
+"""One pass over the activations of a split for what they are themselves, without torch.
 
-Everything that a pass leaves behind is computed in units of images (see `encoding.units`). Paper:
-section 3 (max-pooled image features), section 4.1 and Table 4 (Moran's I of raw channels).
+Computed in units of images, as in `visae.encoding.sae_pass`. Paper: section 3 (max-pooled image
+features), section 4.1 and Table 4 (Moran's I of raw channels).
 """
 
 import numpy as np
 
+from visae.activations.normalisation import check_statistics, normalise
+from visae.base.pools import Threads
 from visae.encoding.kernels import moran_of_channels
 from visae.encoding.moran import Neighbours
 from visae.encoding.reductions import RawUnit, write_raw_reductions
-from visae.encoding.units import check_statistics, computed, image_units
 
 UNIT_IMAGES = 4
 
 
 def reduce_raw(
-    cache,
+    activations,
     mean,
     std,
     output,
@@ -28,15 +29,15 @@ def reduce_raw(
     """Write the reductions of the activations themselves.
 
     mean [D], std: the training cache's statistics. All patches count as active for Moran's I
-    of a channel. The other arguments are those of `visae.encoding.sae_pass.encode_cache`.
+    of a channel. The other arguments are those of `visae.encoding.sae_pass.encode_activations`.
     """
     mean, std = np.asarray(mean, np.float32), np.float32(std)
-    check_statistics("the training cache", mean, float(std), cache)
-    neighbours = Neighbours.of_grid(cache.info.grid)
+    check_statistics("the training cache", mean, float(std), activations)
+    neighbours = Neighbours.of_grid(activations.info.grid)
     minima = np.array(minimum_active, np.int64)
 
     def reduce(activations_npd):
-        x_npd = (activations_npd.astype(np.float32) - mean) / std
+        x_npd = normalise(activations_npd, mean, std)
         width = x_npd.shape[2]
         tokens_td = x_npd.reshape(-1, width).astype(np.float64)
         token_mean = tokens_td.mean(axis=0)
@@ -62,8 +63,10 @@ def reduce_raw(
             moran_images=moran_images,
         )
 
-    with write_raw_reductions(
-        output, cache, minimum_active, variance_floor, attributes or {}
-    ) as writer:
-        for unit in computed(reduce, image_units(cache, UNIT_IMAGES), threads):
+    writer_of = write_raw_reductions(
+        output, activations, minimum_active, variance_floor, attributes or {}
+    )
+    units = ((unit,) for unit in activations.image_units(UNIT_IMAGES))
+    with writer_of as writer, Threads(threads) as pool:
+        for unit in pool.map(reduce, units):
             writer.add(unit)

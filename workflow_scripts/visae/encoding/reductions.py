@@ -12,6 +12,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from visae.activations.source import LabelledImages
 from visae.base.errors import UserError
 from visae.base.files import atomic_path, unreadable
 
@@ -65,46 +66,46 @@ class RawUnit:
 
 
 @contextlib.contextmanager
-def write_sae_reductions(path, cache, features, minimum_active, variance_floor, attributes):
+def write_sae_reductions(path, source, features, minimum_active, variance_floor, attributes):
     """A writer with `add(SaeUnit)`; the file appears when the block ends well.
 
-    cache: the `ActivationCache` that is encoded. features: F. attributes: further root
+    source: the `Activations` that are encoded. features: F. attributes: further root
     attributes (`sae`, `sae_fingerprint`, provenance).
     """
-    with _create(path, cache, minimum_active, variance_floor, attributes) as file:
-        writer = _SaeWriter(file, cache, features, len(minimum_active))
+    with _create(path, source, minimum_active, variance_floor, attributes) as file:
+        writer = _SaeWriter(file, source, features, len(minimum_active))
         yield writer
         writer.finish()
 
 
 @contextlib.contextmanager
-def write_raw_reductions(path, cache, minimum_active, variance_floor, attributes):
+def write_raw_reductions(path, source, minimum_active, variance_floor, attributes):
     """A writer with `add(RawUnit)`; the file appears when the block ends well."""
-    with _create(path, cache, minimum_active, variance_floor, attributes) as file:
-        writer = _RawWriter(file, cache, len(minimum_active))
+    with _create(path, source, minimum_active, variance_floor, attributes) as file:
+        writer = _RawWriter(file, source, len(minimum_active))
         yield writer
         writer.finish()
 
 
 @contextlib.contextmanager
-def _create(path, cache, minimum_active, variance_floor, attributes):
-    if not cache.images:
+def _create(path, source, minimum_active, variance_floor, attributes):
+    if not source.images:
         raise UserError(
-            f"the cache {cache.path} holds no images: check the data set {cache.info.dataset} and "
+            f"{source.path} holds no images: check the data set {source.info.dataset} and "
             "its skipped images, then extract it again"
         )
     with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
         file.attrs["format"] = FORMAT
-        file.attrs["grid"] = np.array(cache.info.grid)
-        file.attrs["tokens"] = cache.tokens
+        file.attrs["grid"] = np.array(source.info.grid)
+        file.attrs["tokens"] = source.tokens
         file.attrs["minimum_active"] = np.array(minimum_active, np.int64)
         file.attrs["variance_floor"] = variance_floor
         file.attrs.update(attributes)
-        file["labels"] = cache.labels
-        file.create_dataset("image_ids", data=np.array(cache.image_ids, object), dtype=STRING)
+        file["labels"] = source.labels
+        file.create_dataset("image_ids", data=np.array(source.image_ids, object), dtype=STRING)
         yield file
         # Last, because a stream knows its content only when all of it has been read.
-        file.attrs["cache_fingerprint"] = cache.fingerprint
+        file.attrs["cache_fingerprint"] = source.fingerprint
 
 
 class _BlockWriter:
@@ -147,14 +148,14 @@ class _BlockWriter:
 
 
 class _SaeWriter:
-    def __init__(self, file, cache, features, minima):
-        images, self._file = cache.images, file
+    def __init__(self, file, source, features, minima):
+        images, self._file = source.images, file
         chunks = (min(CHUNK_FEATURES, features), min(BLOCK_IMAGES, images))
         self._codes = _BlockWriter(
             file.create_dataset("codes_max", (features, images), np.float16, chunks=chunks), 1
         )
         self._reconstructions = _BlockWriter(
-            file.create_dataset("reconstructions_max", (images, cache.info.width), np.float32), 0
+            file.create_dataset("reconstructions_max", (images, source.info.width), np.float32), 0
         )
         self._totals = {
             "firing_count": np.zeros(features, np.int64),
@@ -182,10 +183,10 @@ class _SaeWriter:
 
 
 class _RawWriter:
-    def __init__(self, file, cache, minima):
-        self._file, width = file, cache.info.width
+    def __init__(self, file, source, minima):
+        self._file, width = file, source.info.width
         self._rows = {
-            name: _BlockWriter(file.create_dataset(name, (cache.images, width), np.float32), 0)
+            name: _BlockWriter(file.create_dataset(name, (source.images, width), np.float32), 0)
             for name in ("features_max", "embeddings")
         }
         self._tokens, self._mean, self._squares = 0, np.zeros(width), 0.0
@@ -220,7 +221,7 @@ def half_codes(codes):
     return half
 
 
-class _Reductions:
+class _Reductions(LabelledImages):
     """An open reductions file; UserError when it is missing, damaged or of another kind."""
 
     def __init__(self, path, expected):
@@ -247,16 +248,8 @@ class _Reductions:
         self.moran_sum = self._file["moran_sum"][:]
         self.moran_images = self._file["moran_images"][:]
 
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
+    def close(self):
         self._file.close()
-
-    @property
-    def images(self):
-        """N, the number of images."""
-        return len(self.labels)
 
 
 class SaeReductions(_Reductions):

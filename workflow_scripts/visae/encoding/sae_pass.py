@@ -1,6 +1,9 @@
-"""One pass over an activation cache with all SAEs of a sweep.
+"""One pass over the activations of a split with all SAEs of a sweep.
 
-Everything that a pass leaves behind is computed in units of images (see `visae.encoding.units`).
+Everything that a pass leaves behind is a sum over images, a maximum within an image or a row
+per image. Units of a fixed number of images, counted from the first image of the split, are
+computed each on its own and joined in order; so neither sharding nor chunks nor the number
+of threads changes a bit of the result.
 
 Paper: section 3 (max-pooled image features), sections 4.1 and 4.2.
 """
@@ -11,14 +14,15 @@ import dataclasses
 import numpy as np
 import torch
 
+from visae.activations.normalisation import check_statistics
 from visae.base.errors import UserError
+from visae.base.pools import Threads
 from visae.encoding.encoders import DenseEncoder, SparseEncoder
 from visae.encoding.reductions import write_sae_reductions
-from visae.encoding.units import check_statistics, computed, image_units
 
 
-def encode_cache(
-    cache,
+def encode_activations(
+    activations,
     saes,
     outputs,
     *,
@@ -30,34 +34,36 @@ def encode_cache(
     threads=1,
     attributes=None,
 ):
-    """Write the reductions of every SAE from one pass over `cache`.
+    """Write the reductions of every SAE from one pass over `activations`.
 
-    cache: an open `ActivationCache`. saes, outputs, sae_fingerprints: by name, the
-    `SparseAutoencoder`s, the paths to write and the hashes of the weights. statistics: mean [D] and
-    std of the training cache, in whose units errors and reconstructions are written, as those of
-    the raw activations are; without them in the SAEs' own, which are the same unless the SAEs were
-    trained elsewhere. minimum_active,
-    variance_floor: when a map is evaluable for Moran's I, see `encoding.moran`; no minimum at all
-    leaves Moran's I out. device: `cpu` or `cuda`. threads: for the CPU. attributes: provenance,
-    written to every file.
+    activations: open `Activations` of a split, from a cache or straight from images.
+    saes, outputs, sae_fingerprints: by name, the `SparseAutoencoder`s, the paths to write and the
+        hashes of the weights.
+    statistics: mean [D] and std of the training cache. Errors and reconstructions are written in
+        their units, like raw activations. Default: each SAE's own; these differ only where an SAE
+        was trained elsewhere.
+    minimum_active, variance_floor: which maps are evaluable for Moran's I, see `encoding.moran`;
+        without any minimum it is not computed.
+    device: `cpu` or `cuda`.
+    threads: for the CPU.
+    attributes: provenance, written to every file.
 
-    Raises UserError when an SAE does not fit the cache.
+    Raises UserError when an SAE does not fit the activations.
     """
-    _check_saes(cache, saes)
+    _check_saes(activations, saes)
     encoder_type = SparseEncoder if torch.device(device).type == "cpu" else DenseEncoder
     saes = {name: sae.to(device) for name, sae in saes.items()}
     normalised_by = _shared_statistics(saes)
     conversions = {name: _conversion(sae, statistics) for name, sae in saes.items()}
     encoders = {
-        name: encoder_type(sae, cache.info.grid, minimum_active, variance_floor)
+        name: encoder_type(sae, activations.info.grid, minimum_active, variance_floor)
         for name, sae in saes.items()
     }
 
     def encode(activations_npd):
         activations_npd = torch.from_numpy(activations_npd).to(device)
-        x_npd = {
-            owner: saes[owner].normalise(activations_npd) for owner in set(normalised_by.values())
-        }
+        owners = set(normalised_by.values())
+        x_npd = {owner: saes[owner].normalise(activations_npd) for owner in owners}
         return [
             conversions[name](encoder(x_npd[normalised_by[name]]))
             for name, encoder in encoders.items()
@@ -69,7 +75,7 @@ def encode_cache(
             identity = {"sae": name, "sae_fingerprint": sae_fingerprints[name]}
             writer = write_sae_reductions(
                 outputs[name],
-                cache,
+                activations,
                 sae.features,
                 minimum_active,
                 variance_floor,
@@ -77,10 +83,10 @@ def encode_cache(
             )
             writers.append(stack.enter_context(writer))
         workers = threads if encoder_type is SparseEncoder else 1
-        torch_threads = torch.get_num_threads()
-        stack.callback(torch.set_num_threads, torch_threads)
-        items = image_units(cache, encoder_type.unit_images)
-        for units in computed(encode, items, workers, torch.set_num_threads, 1):
+        stack.callback(torch.set_num_threads, torch.get_num_threads())
+        pool = stack.enter_context(Threads(workers, torch.set_num_threads, 1))
+        images = activations.image_units(encoder_type.unit_images)
+        for units in pool.map(encode, ((unit,) for unit in images)):
             for writer, unit in zip(writers, units, strict=True):
                 writer.add(unit)
 
@@ -119,12 +125,12 @@ def _conversion(sae, statistics):
     return converted
 
 
-def _check_saes(cache, saes):
+def _check_saes(activations, saes):
     for name, sae in saes.items():
-        if sae.width != cache.info.width:
+        if sae.width != activations.info.width:
             raise UserError(
-                f"SAE {name} takes activations of width {sae.width}, but {cache.path} holds "
-                f"activations of width {cache.info.width}: train the SAE on this backbone"
+                f"SAE {name} takes activations of width {sae.width}, but {activations.path} holds "
+                f"activations of width {activations.info.width}: train the SAE on this backbone"
             )
         mean, std = sae.activation_mean.numpy(), float(sae.activation_std)
-        check_statistics(f"SAE {name}", mean, std, cache)
+        check_statistics(f"SAE {name}", mean, std, activations)

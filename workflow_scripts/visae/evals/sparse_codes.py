@@ -5,13 +5,11 @@ active codes only are faster than dense ones (5 times at 5 %); above, and on CUD
 of features are. Either way no dense copy of all codes is made.
 """
 
-import itertools
-from concurrent.futures import ThreadPoolExecutor
-
 import numba
 import numpy as np
 import scipy.sparse
 
+from visae.base.pools import in_pieces
 from visae.probing.rankings import feature_blocks
 
 DENSE_ADVANTAGE = 64
@@ -47,21 +45,14 @@ def _sparse_products(left_fq, right_fn, threads):
     rows_qf = left_fq.T.tocsr()
     # Sums of thousands of terms, one by one, would lose digits in float32.
     products_qn = np.zeros((left_fq.shape[1], right_fn.shape[1]))
-    parts = np.linspace(0, len(products_qn), 4 * threads + 1).astype(np.int64)
-    with ThreadPoolExecutor(threads) as pool:
-        tasks = [
-            pool.submit(
-                _accumulate,
-                start,
-                stop,
-                *(rows_qf.indptr, rows_qf.indices, rows_qf.data),
-                *(right_fn.indptr, right_fn.indices, right_fn.data),
-                products_qn,
-            )
-            for start, stop in itertools.pairwise(parts)
-        ]
-        for task in tasks:
-            task.result()
+    in_pieces(
+        _accumulate,
+        len(products_qn),
+        threads,
+        *(rows_qf.indptr, rows_qf.indices, rows_qf.data),
+        *(right_fn.indptr, right_fn.indices, right_fn.data),
+        products_qn,
+    )
     return products_qn.astype(np.float32)
 
 

@@ -7,7 +7,8 @@ segmentation reads patches, and so activation caches.
 import contextlib
 from dataclasses import dataclass, field
 
-from visae.activations.cache import ActivationCache, check_same_activations
+from visae.activations.cache import ActivationCache
+from visae.activations.format import check_same_activations
 from visae.base.fingerprints import of_file
 from visae.encoding.reductions import RawReductions, SaeReductions
 from visae.evals.classification.compute import (

@@ -32,7 +32,7 @@ def solve(x_nd, targets, max_iter, tolerance, start=None, device="cpu"):
 
     Dense features are centred first. The intercept is free, so the optimum is the same, but
     max-pooled features lie far from 0, and L-BFGS takes three to five times as many iterations
-    where all of them pull at the intercept.
+    where all of them act on the intercept.
     """
     if device != "cpu":
         return _by_torch(x_nd, targets, max_iter, tolerance, start, device)
@@ -46,45 +46,46 @@ def solve(x_nd, targets, max_iter, tolerance, start=None, device="cpu"):
     if start is not None:
         coef[:, : start[0].shape[1]] = start[0]
         intercept[:] = start[1] + coef @ mean
-    axes = _axes(x_nd, rows)
+    basis = _preconditioner(x_nd, rows)
     if rows == 1:
         mean_loss = functools.partial(_binary_loss, targets.astype(bool))
     else:
         mean_loss = functools.partial(_multinomial_loss, targets)
     coef, intercept, converged = _lbfgs(
-        axes, mean_loss, axes.seen(coef), intercept, max_iter, tolerance
+        basis, mean_loss, basis.to_basis(coef), intercept, max_iter, tolerance
     )
-    coef = axes.back(coef)
+    coef = basis.from_basis(coef)
     return coef.astype(x_nd.dtype), (intercept - coef @ mean).astype(x_nd.dtype), converged
 
 
-class _Axes(NamedTuple):
-    """The axes along which the weights are changed: orthonormal, each with a length.
+class Preconditioner(NamedTuple):
+    """A basis in which L-BFGS converges in fewer steps: orthonormal axes, each with a scale.
 
-    Weights are seen as `seen(coef)` = coef · axes / lengths, so that `back` of them is the coef.
+    A weight along an axis is the coefficient along it divided by the axis's scale.
     """
 
     x_nr: np.ndarray
-    """[n, r]: the features along the axes, times the lengths."""
-    lengths: np.ndarray
+    """[n, r]: the features along the axes, times the scales."""
+    scales: np.ndarray
     """[r]; 1 if all are the same."""
-    intercept_length: float
-    seen: object
+    intercept_scale: float
+    to_basis: object
     """coef [C, D] → weights [C, r]."""
-    back: object
+    from_basis: object
     """Weights [C, r] → coef [C, D]."""
-    turned_back: object
-    """Gradients [C, r] along the axes (without lengths) → [C, D]."""
+    gradient_from_basis: object
+    """Gradient [C, r] along the axes (without scales) → gradient [C, D] by the coef."""
     features: int
     """D."""
 
 
-def _axes(x_nd, rows):
-    """The features' own axes, or those in which the loss of several classes is rounder.
+def _preconditioner(x_nd, rows):
+    """Principal axes, scaled so that L-BFGS converges in fewer steps; or the features' own axes.
 
-    The curvature along the principal axis of variance s is about s / C + 1; in units of its root,
-    L-BFGS takes a third to two thirds of the iterations. One class against another takes more, if
-    anything, and keeps its lengths; it is turned only where the images span fewer axes.
+    With several classes the curvature along the principal axis of variance s is about s / C + 1.
+    In units of its root, L-BFGS takes a third to two thirds of the iterations. With two classes it
+    takes more, if anything: there all scales are 1, and the basis is used only where the images
+    span fewer axes than there are features.
     """
     images, features = x_nd.shape
     smaller, larger = sorted(x_nd.shape)
@@ -92,30 +93,30 @@ def _axes(x_nd, rows):
     worth_it = smaller <= _EIGENVECTORS and smaller**2 <= 40 * larger * rows
     several = rows > 1
     if not isinstance(x_nd, np.ndarray) or not worth_it or (not several and images >= features):
-        return _Axes(x_nd, 1.0, 1.0, np.asarray, np.asarray, np.asarray, features)
+        return Preconditioner(x_nd, 1.0, 1.0, np.asarray, np.asarray, np.asarray, features)
     find = _principal_axes if images >= features else _spanned_axes
     squares, x_nr, along, across = find(x_nd)
-    lengths, intercept_length = np.ones(len(squares)), 1.0
+    scales, intercept_scale = np.ones(len(squares)), 1.0
     if several:
-        lengths = 1 / np.sqrt(np.maximum(squares, 0) / rows + 1)
-        intercept_length = 1 / np.sqrt(images / rows)
-        x_nr *= lengths.astype(x_nr.dtype)
-    return _Axes(
+        scales = 1 / np.sqrt(np.maximum(squares, 0) / rows + 1)
+        intercept_scale = 1 / np.sqrt(images / rows)
+        x_nr *= scales.astype(x_nr.dtype)
+    return Preconditioner(
         x_nr,
-        lengths,
-        intercept_length,
-        seen=lambda coef: along(coef) / lengths,
-        back=lambda weights: across(weights * lengths),
-        turned_back=across,
+        scales,
+        intercept_scale,
+        to_basis=lambda coef: along(coef) / scales,
+        from_basis=lambda weights: across(weights * scales),
+        gradient_from_basis=across,
         features=features,
     )
 
 
 def _principal_axes(x_nd):
-    """Squared extents [D], coordinates [n, D], functions that turn weights and turn them back."""
+    """Squared extents [D], coordinates [n, D], functions of coef → along the axes, and back."""
     squares, axes_dr = scipy.linalg.eigh(_gram(x_nd.T), overwrite_a=True)
     x_nr = x_nd @ axes_dr.astype(x_nd.dtype)
-    return squares, x_nr, lambda coef: coef @ axes_dr, lambda turned: turned @ axes_dr.T
+    return squares, x_nr, lambda coef: coef @ axes_dr, lambda along: along @ axes_dr.T
 
 
 def _spanned_axes(x_nd):
@@ -132,8 +133,8 @@ def _spanned_axes(x_nd):
     def along(coef_cd):
         return (x_nd @ coef_cd.T.astype(x_nd.dtype)).T @ combinations_nr
 
-    def across(turned_cr):
-        return (turned_cr @ combinations_nr.T).astype(x_nd.dtype) @ x_nd
+    def across(along_cr):
+        return (along_cr @ combinations_nr.T).astype(x_nd.dtype) @ x_nd
 
     return extents**2, x_nr, along, across
 
@@ -147,40 +148,40 @@ def _gram(x_nd):
     return gram
 
 
-def _lbfgs(axes, mean_loss, weights_cr, intercept_c, max_iter, tolerance):
+def _lbfgs(basis, mean_loss, weights_cr, intercept_c, max_iter, tolerance):
     """(weights, intercept, converged) from a start, with SciPy's L-BFGS-B."""
-    x_nr, lengths, images = axes.x_nr, axes.lengths, axes.x_nr.shape[0]
+    x_nr, scales, images = basis.x_nr, basis.scales, basis.x_nr.shape[0]
     rows, width = weights_cr.shape
     gradient = np.empty((rows, width + 1))
 
     def loss_and_gradient(flat):
         parameters = flat.reshape(rows, width + 1)
-        weights, intercept = parameters[:, :-1], parameters[:, -1] * axes.intercept_length
+        weights, intercept = parameters[:, :-1], parameters[:, -1] * basis.intercept_scale
         logits_nc = x_nr @ weights.T.astype(x_nr.dtype)
         logits_nc += intercept.astype(x_nr.dtype)
-        loss, pulls_nc = mean_loss(logits_nc)
-        penalised = weights * lengths**2
-        gradient[:, :-1] = (x_nr.T @ pulls_nc).T
+        loss, grad_logits_nc = mean_loss(logits_nc)
+        penalised = weights * scales**2
+        gradient[:, :-1] = (x_nr.T @ grad_logits_nc).T
         gradient[:, :-1] += penalised
-        gradient[:, -1] = pulls_nc.sum(axis=0) * axes.intercept_length
+        gradient[:, -1] = grad_logits_nc.sum(axis=0) * basis.intercept_scale
         np.divide(gradient, images, out=gradient)
         return loss + np.vdot(weights, penalised) / (2 * images), gradient.ravel()
 
     def is_optimum():
-        """By the gradient of the features' own weights."""
-        if np.abs(gradient[:, -1]).max() > tolerance * axes.intercept_length:
+        """Whether no entry of the gradient by the coef or the intercept exceeds the tolerance."""
+        if np.abs(gradient[:, -1]).max() > tolerance * basis.intercept_scale:
             return False
-        turned = gradient[:, :-1] / lengths
-        # Turning keeps a row's norm, and the largest of D entries is no less than norm / √D.
-        if np.square(turned).sum(axis=1).max() > axes.features * tolerance**2:
+        along = gradient[:, :-1] / scales
+        # A rotation keeps a row's norm, and the largest of D entries is no less than norm / √D.
+        if np.square(along).sum(axis=1).max() > basis.features * tolerance**2:
             return False
-        return np.abs(axes.turned_back(turned)).max() <= tolerance
+        return np.abs(basis.gradient_from_basis(along)).max() <= tolerance
 
     def stop_at_optimum(intermediate_result):
         if is_optimum():
             raise StopIteration
 
-    start = np.column_stack([weights_cr, intercept_c / axes.intercept_length])
+    start = np.column_stack([weights_cr, intercept_c / basis.intercept_scale])
     loss_and_gradient(start.ravel())
     if is_optimum():
         return weights_cr, intercept_c, True
@@ -195,7 +196,7 @@ def _lbfgs(axes, mean_loss, weights_cr, intercept_c, max_iter, tolerance):
         )
     found = result.x.reshape(rows, width + 1)
     # 99: the callback stopped it.
-    return found[:, :-1], found[:, -1] * axes.intercept_length, result.status in (0, 99)
+    return found[:, :-1], found[:, -1] * basis.intercept_scale, result.status in (0, 99)
 
 
 @functools.cache

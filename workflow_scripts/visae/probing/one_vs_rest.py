@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from visae.base.workers import Workers
+from visae.base.pools import Workers
 from visae.probing.logistic_regression import solve
 
 NEWTON_FEATURES = 32
@@ -41,7 +41,7 @@ def nested_probes(tasks, budgets, max_iter=500, device="cpu", workers=None):
     """For each task yield (decision values float32 [budgets, m], converged bool [budgets]).
 
     tasks: iterable of BinaryTask, consumed as the workers get free, so that memory holds a few
-    batches. budgets: ascending feature counts, none above k. workers: `visae.base.workers.Workers`,
+    batches. budgets: ascending feature counts, none above k. workers: `visae.base.pools.Workers`,
     for the CPU.
     """
     workers = workers if workers is not None and device == "cpu" else Workers()

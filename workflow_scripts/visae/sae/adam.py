@@ -1,7 +1,9 @@
 """Adam and the clipping of gradients, as torch computes them, without `torch.optim.Optimizer`.
 
-Creating one imports torch's compiler, which nothing here uses and which takes longer than many a
-small study trains; and what it does around every step costs a small step more than Adam itself.
+Creating a `torch.optim.Adam` imports torch's compiler, which nothing here uses: 1.0 to 1.5 s, more
+than many a small study trains. A step of a small SAE (F = 512, D = 64) takes 65 µs instead of 100
+to 140. The bits are those of `torch.optim.Adam(fused=True)`; the paper's GPU probe
+(`probing.multinomial`) keeps torch's unfused default, whose bits differ.
 """
 
 import torch

@@ -9,7 +9,7 @@ import safetensors.torch
 import torch
 import yaml
 
-from visae.activations.cache import ACTIVATIONS
+from visae.activations.format import ACTIVATIONS
 from visae.base import fingerprints
 from visae.base.errors import UserError
 from visae.base.files import atomic_path, write_text
@@ -82,7 +82,7 @@ def load_sae(folder):
 def check_fits(saved, info, folder):
     """UserError unless the SAE in `folder` was trained on activations like those of a cache.
 
-    info: the cache's CacheInfo, which has to agree in all of `visae.activations.cache.ACTIVATIONS`.
+    info: the cache's CacheInfo, which has to agree in all of `activations.format.ACTIVATIONS`.
     """
     data = saved.config["data"] | {"width": saved.model.width}
     data["grid"] = tuple(data.get("grid", ()))

@@ -1,6 +1,6 @@
 """What `config.yaml` says of an SAE, trained here or imported (see docs/formats.md)."""
 
-from visae.activations.cache import ACTIVATIONS
+from visae.activations.format import ACTIVATIONS
 from visae.sae.threshold import held_out_images
 
 # A JumpReLU SAE has converged when its L0 is this close to the target (Appendix Q).

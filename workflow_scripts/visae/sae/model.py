@@ -4,6 +4,8 @@ from dataclasses import dataclass, fields
 
 import torch
 
+from visae.activations.normalisation import denormalise, normalise
+
 
 @dataclass
 class SparseAutoencoder:
@@ -37,11 +39,11 @@ class SparseAutoencoder:
 
     def normalise(self, activations):
         """x = (a − mean) / std, float32 [..., D], of activations [..., D] in any float type."""
-        return (activations.float() - self.activation_mean) / self.activation_std
+        return normalise(activations, self.activation_mean, self.activation_std)
 
     def denormalise(self, reconstruction):
         """â = x̂ · std + mean: activations of normalised x̂ [..., D]."""
-        return reconstruction * self.activation_std + self.activation_mean
+        return denormalise(reconstruction, self.activation_mean, self.activation_std)
 
     def encode(self, normalised):
         """Codes [..., F] of normalised activations [..., D].

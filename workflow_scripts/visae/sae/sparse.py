@@ -5,17 +5,15 @@ dictionary row per active code. Codes are kept as compressed sparse rows; every 
 fixed order, so that results do not depend on the number of threads.
 """
 
-import functools
-import itertools
-from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numba
 import numpy as np
 import torch
 
+from visae.base.pools import in_pieces
+
 ROWS_PER_BLOCK = 512
-TASKS_PER_THREAD = 4
 
 # Sums may be reordered for speed, but NaN and infinity keep their meaning.
 _FAST = {"reassoc", "contract", "nsz", "arcp"}
@@ -42,7 +40,7 @@ def collect_codes(normalised_bd, encoder_weight, encoder_bias, lower):
 
     lower: float, or float32 array [F]. The pre-activations exist for some rows at a time only.
     """
-    features = len(encoder_weight)
+    features, threads = len(encoder_weight), torch.get_num_threads()
     block = torch.empty(min(ROWS_PER_BLOCK, len(normalised_bd)), features)
     lower = np.array(np.broadcast_to(lower, features), np.float32)
     parts = []
@@ -51,57 +49,36 @@ def collect_codes(normalised_bd, encoder_weight, encoder_bias, lower):
         torch.addmm(encoder_bias, rows_bd, encoder_weight.T, out=pre_bf)
         pre = pre_bf.numpy()
         counts = np.empty(len(pre), np.int64)
-        _in_threads(_count_rows, len(pre), pre, lower, counts)
+        in_pieces(_count_rows, len(pre), threads, pre, lower, counts)
         ends = np.cumsum(counts)
         found = np.empty(ends[-1], np.int32), np.empty(ends[-1], np.float32)
-        _in_threads(_fill_rows, len(pre), pre, lower, ends - counts, *found)
+        in_pieces(_fill_rows, len(pre), threads, pre, lower, ends - counts, *found)
         parts.append((counts, *found))
     counts, numbers, values = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
     return SparseCodes(np.concatenate([[0], np.cumsum(counts)]), numbers, values)
 
 
-def set_sparse_gradients(normalised_bd, codes, encoder, bias, decoder, pulled):
+def set_sparse_gradients(normalised_bd, codes, encoder, bias, decoder, on_code_gradients):
     """Set `.grad` of the three parameters to those of mean((x̂ − x)²); returns this loss.
 
-    codes: the active codes; others may be among them with value 0. pulled: called with the
-    derivative by each of the codes, (x̂ − x) · dictionary row, unscaled, float32 array; what it
-    leaves there goes on to the encoder.
+    codes: the active codes; others may be among them with value 0. on_code_gradients: called with
+    the derivative by each of the codes, (x̂ − x) · dictionary row, unscaled, float32 array; what
+    it leaves there goes on to the encoder.
     """
     for parameter in (encoder, bias, decoder):
         if parameter.grad is None:
             parameter.grad = torch.empty_like(parameter)
-    x = normalised_bd.numpy()
+    x, threads = normalised_bd.numpy(), torch.get_num_threads()
     scale = np.float32(2 / x.size)
     residual, squares = np.empty_like(x), np.empty(len(x))
-    pulls = np.empty_like(codes.values)
+    grad_codes = np.empty_like(codes.values)
     rows = decoder.detach().numpy()
-    _in_threads(_decode_rows, len(x), x, *codes, rows, residual, squares, pulls)
-    pulled(pulls)
-    columns = _by_feature(*codes, pulls, len(bias))
+    in_pieces(_decode_rows, len(x), threads, x, *codes, rows, residual, squares, grad_codes)
+    on_code_gradients(grad_codes)
+    columns = _by_feature(*codes, grad_codes, len(bias))
     grads = [parameter.grad.numpy() for parameter in (encoder, bias, decoder)]
-    _in_threads(_sum_features, len(bias), x, residual, *columns, scale, *grads)
+    in_pieces(_sum_features, len(bias), threads, x, residual, *columns, scale, *grads)
     return squares.sum() / x.size
-
-
-@functools.cache
-def _pool(threads):
-    return ThreadPoolExecutor(threads)
-
-
-def _in_threads(kernel, length, *arguments):
-    """kernel(start, stop, *arguments) over pieces of range(length), on as many threads as torch."""
-    threads = torch.get_num_threads()
-    if threads == 1:
-        kernel(0, length, *arguments)
-        return
-    pieces = threads * TASKS_PER_THREAD
-    edges = [length * piece // pieces for piece in range(pieces + 1)]
-    tasks = [
-        _pool(threads).submit(kernel, start, stop, *arguments)
-        for start, stop in itertools.pairwise(edges)
-    ]
-    for task in tasks:
-        task.result()
 
 
 @_jit
@@ -149,7 +126,7 @@ def _at_least(row_starts, features, values, threshold):
 
 @_jit
 def _decode_rows(
-    start, stop, x_bd, row_starts, features, values, decoder_fd, residual_bd, squares_b, pulls
+    start, stop, x_bd, row_starts, features, values, decoder_fd, residual_bd, squares_b, grad_codes
 ):
     """Per row: residual = Σ value · dictionary row − x, its squared norm, and its products."""
     width = x_bd.shape[1]
@@ -166,30 +143,30 @@ def _decode_rows(
             squares += residual[d] * residual[d]
         squares_b[row] = squares
         for entry in range(row_starts[row], row_starts[row + 1]):
-            atom, pull = decoder_fd[features[entry]], np.float32(0)
+            atom, grad = decoder_fd[features[entry]], np.float32(0)
             for d in range(width):
-                pull += residual[d] * atom[d]
-            pulls[entry] = pull
+                grad += residual[d] * atom[d]
+            grad_codes[entry] = grad
 
 
 @_jit
-def _by_feature(row_starts, features, values, pulls, count):
-    """The codes ordered by feature, then row: starts [F + 1], rows, values, pulls."""
+def _by_feature(row_starts, features, values, grad_codes, count):
+    """The codes ordered by feature, then row: starts [F + 1], rows, values, grad_codes."""
     starts = np.zeros(count + 1, np.int64)
     for feature in features:
         starts[feature + 1] += 1
     starts = np.cumsum(starts)
     following = starts[:-1].copy()
     rows = np.empty(len(features), np.int32)
-    sorted_values, sorted_pulls = np.empty_like(values), np.empty_like(pulls)
+    sorted_values, sorted_grads = np.empty_like(values), np.empty_like(grad_codes)
     for row in range(len(row_starts) - 1):
         for entry in range(row_starts[row], row_starts[row + 1]):
             position = following[features[entry]]
             following[features[entry]] = position + 1
             rows[position] = row
             sorted_values[position] = values[entry]
-            sorted_pulls[position] = pulls[entry]
-    return starts, rows, sorted_values, sorted_pulls
+            sorted_grads[position] = grad_codes[entry]
+    return starts, rows, sorted_values, sorted_grads
 
 
 @_jit
@@ -201,13 +178,13 @@ def _sum_features(
     feature_starts,
     rows,
     values,
-    pulls,
+    grad_codes,
     scale,
     encoder_grad_fd,
     bias_grad_f,
     decoder_grad_fd,
 ):
-    """Per feature: scale · Σ value · residual, scale · Σ pull · x and scale · Σ pull."""
+    """Per feature: scale · Σ value · residual, scale · Σ grad · x and scale · Σ grad."""
     width = x_bd.shape[1]
     for feature in range(start, stop):
         encoder_grad, decoder_grad = encoder_grad_fd[feature], decoder_grad_fd[feature]
@@ -216,9 +193,9 @@ def _sum_features(
         total = np.float32(0)
         for entry in range(feature_starts[feature], feature_starts[feature + 1]):
             x, residual = x_bd[rows[entry]], residual_bd[rows[entry]]
-            value, pull = values[entry] * scale, pulls[entry] * scale
-            total += pull
+            value, grad = values[entry] * scale, grad_codes[entry] * scale
+            total += grad
             for d in range(width):
-                encoder_grad[d] += pull * x[d]
+                encoder_grad[d] += grad * x[d]
                 decoder_grad[d] += value * residual[d]
         bias_grad_f[feature] = total

@@ -109,8 +109,8 @@ class Trainer:
     def set_sparse_gradients(self, normalised_bd):
         """The gradients by the active codes alone: for the CPU."""
         codes = self.active_codes(normalised_bd)
-        pulled = functools.partial(self.sparse_pulls, codes)
-        loss = set_sparse_gradients(normalised_bd, codes, *self.weights.values(), pulled)
+        on_code_gradients = functools.partial(self.on_sparse_code_gradients, codes)
+        loss = set_sparse_gradients(normalised_bd, codes, *self.weights.values(), on_code_gradients)
         active = torch.from_numpy(codes.features[codes.values != 0]).long()
         fired = torch.zeros(self.features, dtype=torch.bool).index_fill_(0, active, True)
         return StepResult(torch.tensor(loss), torch.tensor(len(active)), fired)
@@ -126,11 +126,11 @@ class Trainer:
         residual_bd = product(codes_bf, decoder, half).sub_(x_bd)
         scale = 2 / x_bd.numel()
         decoder.grad = product(codes_bf.T, residual_bd, half).mul_(scale)
-        pull_bf = product(residual_bd, decoder.T, half)
-        self.dense_pulls(pre_bf, pull_bf)
-        pull_bf.masked_fill_(~keep_bf, 0)
-        encoder.grad = product(pull_bf.T, x_bd, half).mul_(scale)
-        bias.grad = pull_bf.sum(0).mul_(scale)
+        grad_codes_bf = product(residual_bd, decoder.T, half)
+        self.on_dense_code_gradients(pre_bf, grad_codes_bf)
+        grad_codes_bf.masked_fill_(~keep_bf, 0)
+        encoder.grad = product(grad_codes_bf.T, x_bd, half).mul_(scale)
+        bias.grad = grad_codes_bf.sum(0).mul_(scale)
         return StepResult(residual_bd.square().mean(), keep_bf.sum(), keep_bf.any(0))
 
     def keep(self, pre_bf):
@@ -141,10 +141,10 @@ class Trainer:
         """The same codes as by `keep`, as SparseCodes, of normalised activations [B, D]."""
         raise NotImplementedError
 
-    def dense_pulls(self, pre_bf, pull_bf):
+    def on_dense_code_gradients(self, pre_bf, grad_codes_bf):
         """Called with every code's derivative r W_dᵀ [B, F], to use it or add to it in place."""
 
-    def sparse_pulls(self, codes, pulls):
+    def on_sparse_code_gradients(self, codes, grad_codes):
         """The same for SparseCodes and their derivatives, float32 array [active]."""
 
     def encoder(self):

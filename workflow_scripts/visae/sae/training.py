@@ -12,7 +12,8 @@ from pathlib import Path
 
 import torch
 
-from visae.activations.cache import check_same_activations
+from visae.activations.format import check_same_activations
+from visae.activations.normalisation import normalise, statistics_of
 from visae.activations.tokens import TokenStream
 from visae.base import fingerprints
 from visae.base.errors import UserError
@@ -109,7 +110,7 @@ def train(specs, cache, settings, device, resume_path=None, report=logger.info):
     first = step
     with resume.sigterm_flag() as stop:
         for batch in _batches(stream, step, settings.epochs, device):
-            normalised = (batch.float() - mean) / std
+            normalised = normalise(batch, mean, std)
             for trainer, window in zip(trainers, windows, strict=True):
                 window.add(trainer.step(normalised), len(batch))
             step += 1
@@ -197,13 +198,9 @@ def _of_result(settings, family):
 
 def _statistics(cache, device):
     """Mean [D] and std [] of a training cache, float32; UserError when it has none."""
-    if cache.mean is None:
-        raise UserError(
-            f"{cache.path} has no statistics, so it is not a training cache: train on the split "
-            "that the config names as `train`"
-        )
-    mean = torch.from_numpy(cache.mean).float().to(device)
-    return mean, torch.tensor(cache.std, dtype=torch.float32, device=device)
+    mean, std = statistics_of(cache)
+    mean = torch.from_numpy(mean).float().to(device)
+    return mean, torch.tensor(std, dtype=torch.float32, device=device)
 
 
 def _batches(stream, start, epochs, device):

@@ -5,7 +5,7 @@ Paper: section 4.4, Table 2, and Table 7 (threshold sweep).
 
 import numpy as np
 
-from visae.base.workers import Workers
+from visae.base.pools import Workers
 from visae.evals.results import Score
 from visae.probing.one_vs_rest import BinaryTask, nested_probes
 from visae.probing.rankings import gather_ranked

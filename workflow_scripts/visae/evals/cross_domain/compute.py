@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from visae.base.workers import Workers
+from visae.base.pools import Workers
 from visae.evals.results import Score
 from visae.evals.sparse_probing.compute import accuracy_curve, class_areas, eligible_rows
 from visae.probing.multinomial import choose_estimator, fit_probe

@@ -12,7 +12,6 @@ Codes exist for a few images at a time, as sparse rows; those that fit into `mem
 the next epoch, the others are encoded again.
 """
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -23,6 +22,7 @@ from PIL import Image
 
 from visae.backbones.preprocessing import Preprocessing
 from visae.base.errors import UserError
+from visae.base.pools import Threads
 from visae.evals.segmentation.heads import HeadSettings, fit_heads, predictions
 from visae.evals.task_results import Outcome
 from visae.images.decoding import load_mask
@@ -69,8 +69,8 @@ def patch_labels(cache, index, root, threads=1):
         mask_hw = load_mask(Path(root) / masks[image_id], len(index.classes))
         return most_frequent(as_seen(mask_hw, preprocessing), cache.info.grid)
 
-    with ThreadPoolExecutor(threads) as pool:
-        return np.stack(list(pool.map(read, cache.image_ids)))
+    with Threads(threads) as pool:
+        return np.stack(list(pool.map(read, ((image_id,) for image_id in cache.image_ids))))
 
 
 def as_seen(mask_hw, preprocessing):

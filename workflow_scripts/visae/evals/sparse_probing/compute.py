@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from visae.base.workers import Workers
+from visae.base.pools import Workers
 from visae.evals.results import Score
 from visae.probing.auc import average_precision, roc_auc
 from visae.probing.multinomial import fit_probe

@@ -6,7 +6,7 @@ inference threshold by the same pooled quantile as for SAEs that are trained her
 
 import torch
 
-from visae.activations.cache import check_same_activations
+from visae.activations.format import check_same_activations
 from visae.base.errors import UserError
 from visae.sae.checkpoint import save_sae
 from visae.sae.describe import describe_data, describe_held_out, describe_sae

@@ -141,25 +141,25 @@ class JumpReLU(Trainer):
         values = np.where(self._distances.numpy() < 0, np.float32(0), codes.values)
         return SparseCodes(codes.row_starts, codes.features, values)
 
-    def dense_pulls(self, pre_bf, pull_bf):
+    def on_dense_code_gradients(self, pre_bf, grad_codes_bf):
         threshold = self.threshold()
         weight_bf = kernel(pre_bf - threshold, self.bandwidth).masked_fill_(pre_bf <= 0, 0)
-        sums = (weight_bf * pull_bf).sum(0), weight_bf.sum(0)
+        sums = (weight_bf * grad_codes_bf).sum(0), weight_bf.sum(0)
         self._set_threshold_gradient(*sums, pre_bf.shape[0])
 
-    def sparse_pulls(self, codes, pulls):
+    def on_sparse_code_gradients(self, codes, grad_codes):
         weights = kernel(self._distances, self.bandwidth).double()
         features = torch.from_numpy(codes.features)
         sums = torch.zeros(2, self.features, dtype=torch.float64)
-        sums[0].index_add_(0, features, weights * torch.from_numpy(pulls))
+        sums[0].index_add_(0, features, weights * torch.from_numpy(grad_codes))
         sums[1].index_add_(0, features, weights)
         self._set_threshold_gradient(*sums, len(codes.row_starts) - 1)
-        pulls[codes.values == 0] = 0
+        grad_codes[codes.values == 0] = 0
 
-    def _set_threshold_gradient(self, kernel_pulls_f, kernels_f, tokens):
-        """∂loss/∂p = −θ Σ κ · (2 θ pull + λ) / (B·D), of Σ κ · pull and Σ κ over the batch."""
+    def _set_threshold_gradient(self, kernel_grads_f, kernels_f, tokens):
+        """∂loss/∂p = −θ Σ κ · (2 θ grad + λ) / (B·D), of Σ κ · grad and Σ κ over the batch."""
         threshold, coefficient = self.threshold(), self.log_coefficient.exp()
-        total = 2 * threshold * kernel_pulls_f + coefficient * kernels_f
+        total = 2 * threshold * kernel_grads_f + coefficient * kernels_f
         self.log_threshold.grad = (-threshold * total / (tokens * self.width)).float()
 
     def state(self):

@@ -17,8 +17,8 @@ class ReLU(Trainer):
     def keep(self, pre_bf):
         return ~(pre_bf <= 0)
 
-    def dense_pulls(self, pre_bf, pull_bf):
-        pull_bf.add_(self.spec.sparsity / 2)
+    def on_dense_code_gradients(self, pre_bf, grad_codes_bf):
+        grad_codes_bf.add_(self.spec.sparsity / 2)
 
     def threshold(self):
         return torch.zeros(self.features, device=self.device)

@@ -1,0 +1,181 @@
+"""What a file of activations holds: its attributes, its bytes and its checksums.
+
+The format is described in `docs/formats.md`. Chunks of whole images are the unit of
+everything: of storage, of the checksum, of the statistics (so that sharding changes no
+bit of them) and of reading.
+"""
+
+import json
+import zlib
+from dataclasses import dataclass
+
+import h5py
+import numpy as np
+
+from visae.base import fingerprints
+from visae.base.errors import UserError
+from visae.base.files import unreadable
+
+FORMAT = "visae-activations-1"
+STRING = h5py.string_dtype("utf-8")
+
+
+@dataclass(frozen=True)
+class CacheInfo:
+    """What the activations are: equal for all shards of a cache."""
+
+    backbone: str
+    model: str
+    weights_fingerprint: str
+    layer: int
+    dataset: str
+    split: str
+    grid: tuple[int, int]
+    width: int
+    token_order: str
+    preprocessing: dict
+    index_fingerprint: str
+    chunk_images: int = 64
+
+    @property
+    def patches(self):
+        """P, the number of patch tokens per image."""
+        return self.grid[0] * self.grid[1]
+
+    def attributes(self):
+        """The HDF5 root attributes."""
+        return {
+            "format": FORMAT,
+            "backbone": self.backbone,
+            "model": self.model,
+            "weights_fingerprint": self.weights_fingerprint,
+            "layer": self.layer,
+            "dataset": self.dataset,
+            "split": self.split,
+            "grid": np.array(self.grid),
+            "width": self.width,
+            "token_order": self.token_order,
+            "preprocessing": json.dumps(self.preprocessing, sort_keys=True),
+            "index_fingerprint": self.index_fingerprint,
+            "chunk_images": self.chunk_images,
+        }
+
+    @classmethod
+    def from_attributes(cls, attributes, path):
+        """Read the attributes of the file at `path`; UserError when it is not such a file."""
+        if attributes.get("format") != FORMAT:
+            raise UserError(
+                f"{path} is not an activation cache of format {FORMAT} (its format attribute is "
+                f"{attributes.get('format')!r}): remove it and extract the activations again"
+            )
+        return cls(
+            backbone=str(attributes["backbone"]),
+            model=str(attributes["model"]),
+            weights_fingerprint=str(attributes["weights_fingerprint"]),
+            layer=int(attributes["layer"]),
+            dataset=str(attributes["dataset"]),
+            split=str(attributes["split"]),
+            grid=tuple(int(side) for side in attributes["grid"]),
+            width=int(attributes["width"]),
+            token_order=str(attributes["token_order"]),
+            preprocessing=json.loads(attributes["preprocessing"]),
+            index_fingerprint=str(attributes["index_fingerprint"]),
+            chunk_images=int(attributes["chunk_images"]),
+        )
+
+
+ACTIVATIONS = (
+    *("backbone", "model", "weights_fingerprint", "layer"),
+    *("grid", "width", "token_order", "preprocessing"),
+)
+"""The attributes that say of which network and block activations are, and how it saw the images."""
+
+
+def check_same_activations(info, other):
+    """UserError unless two caches hold activations of one block of one network, read in one way."""
+    for name in ACTIVATIONS:
+        if (one := getattr(info, name)) != (two := getattr(other, name)):
+            raise UserError(
+                f"the cache of {info.dataset}/{info.split} holds activations with {name} {one!r}, "
+                f"that of {other.dataset}/{other.split} with {name} {two!r}, so one cannot be used "
+                "with the other: extract again the one that is out of date"
+            )
+
+
+def check_compatible(info, backbone, layer):
+    """UserError unless the cache holds activations of this backbone's layer."""
+    if (info.backbone, info.layer) != (backbone, layer):
+        raise UserError(
+            f"the cache of {info.dataset}/{info.split} holds activations of {info.backbone} at "
+            f"layer {info.layer}, but those of {backbone} at layer {layer} are needed: restore "
+            "that cache, or extract it again"
+        )
+
+
+def open_file(path):
+    """The HDF5 file at `path`, to be read; UserError if it is missing or damaged."""
+    try:
+        return h5py.File(path, "r")
+    except OSError as error:
+        cure = "remove it and run the workflow again to extract it anew"
+        raise unreadable(path, error, "HDF5", cure) from error
+
+
+def chunk_bounds(image_counts, chunk_images):
+    """(start, stop) of every chunk of a cache whose shards hold `image_counts` images."""
+    bounds, offset = [], 0
+    for images in image_counts:
+        edges = range(offset, offset + images, chunk_images)
+        bounds += [(edge, min(edge + chunk_images, offset + images)) for edge in edges]
+        offset += images
+    return bounds
+
+
+def as_stored(activations_npd, info, image_ids):
+    """Activations [n, P, D] as float16; UserError names the first image with a value not finite.
+
+    What is float16 already is returned as it is, not copied.
+    """
+    with np.errstate(over="ignore"):
+        activations_npd = np.asarray(activations_npd).astype(np.float16, copy=False)
+    if not _all_finite(activations_npd):
+        finite = np.isfinite(activations_npd).all(axis=(1, 2))
+        raise UserError(
+            f"backbone {info.backbone} gives NaN or infinite activations (in float16) at "
+            f"layer {info.layer} for image {image_ids[int(np.argmin(finite))]!r} of "
+            f"{info.dataset}/{info.split}: check the weights and the image, or, where "
+            "`extraction.precision` is float16, set it to float32"
+        )
+    return activations_npd
+
+
+def _all_finite(values):
+    """Whether all float16 values are finite: 10 times as fast as `numpy.isfinite`."""
+    # float16 bits from 0x7C00 on are ±inf or NaN: read as int16 this finds the positive ones, as
+    # uint16 (from 0xFC00 on) the negative ones.
+    signed, unsigned = values.view(np.int16), values.view(np.uint16)
+    return signed.max(initial=0) < 0x7C00 and unsigned.max(initial=0) < 0xFC00
+
+
+def checksum(chunk_npd):
+    """CRC-32 of the bytes of a chunk."""
+    return zlib.crc32(np.ascontiguousarray(chunk_npd))
+
+
+def check_chunk(chunk_npd, expected, path, number):
+    """UserError unless chunk `number` of the file at `path` has the checksum `expected`."""
+    if checksum(chunk_npd) != expected:
+        raise UserError(
+            f"chunk {number} of {path} does not match its CRC-32, so its bytes have changed since "
+            "they were written: remove the shard that holds it and run the workflow again"
+        )
+
+
+def content_fingerprint(info, crc, labels, image_ids):
+    """Hash of a cache's attributes, identities and checksums (uint32, one per chunk)."""
+    return fingerprints.of_bytes(
+        json.dumps({k: str(v) for k, v in vars(info).items()}, sort_keys=True).encode(),
+        np.asarray(crc, np.uint32).tobytes(),
+        np.asarray(labels, np.int64).tobytes(),
+        "\n".join(image_ids).encode(),
+    )

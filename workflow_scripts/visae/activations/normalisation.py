@@ -1,0 +1,54 @@
+"""The one normalisation of activations: x = (a − mean) / std, by the training cache's statistics.
+
+SAEs are trained on x, and all that is measured of activations in normalised units is measured of
+x. The same statistics are used for every split and data set.
+"""
+
+import numpy as np
+
+from visae.base.errors import UserError
+
+
+def normalise(activations, mean, std):
+    """x = (a − mean) / std in float32 [..., D].
+
+    activations: NumPy array or torch tensor [..., D] of any float type. mean [D], std []: float32,
+    of the same library (and on the same device). Both libraries give the same bits.
+    """
+    is_array = isinstance(activations, np.ndarray)
+    single = activations.astype(np.float32) if is_array else activations.float()
+    return (single - mean) / std
+
+
+def denormalise(normalised, mean, std):
+    """a = x · std + mean: activations of normalised x [..., D]."""
+    return normalised * std + mean
+
+
+def statistics_of(training):
+    """(mean float64 [D], std) of the open training cache; UserError if it has none."""
+    if training.mean is None:
+        raise UserError(
+            f"{training.path} has no statistics, so it is not a training cache: give the split "
+            "that the config names as `train`"
+        )
+    return training.mean, training.std
+
+
+def check_statistics(owner, mean, std, activations):
+    """UserError unless mean [D] and std of `owner` can normalise the `Activations`."""
+    width = activations.info.width
+    if mean.shape != (width,) or not np.isfinite(mean).all() or not 0 < std < np.inf:
+        raise UserError(
+            f"the activation statistics of {owner} (mean of shape {list(mean.shape)}, std "
+            f"{std}) cannot normalise the activations of width {width} in {activations.path}: "
+            "train on, or extract, this backbone's activations again"
+        )
+    if activations.mean is None:
+        return
+    same_mean = np.allclose(mean, activations.mean, rtol=1e-5, atol=1e-5 * activations.std)
+    if not (same_mean and np.isclose(std, activations.std, rtol=1e-5)):
+        raise UserError(
+            f"the activation statistics of {owner} are not those of the training cache "
+            f"{activations.path}: the SAE was trained on other activations, train it again"
+        )

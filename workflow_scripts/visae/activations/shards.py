@@ -1,0 +1,272 @@
+"""Writing caches: shards, written in any order, and the file that joins them."""
+
+import contextlib
+import itertools
+import os
+from concurrent.futures import Future
+from pathlib import Path
+
+import h5py
+import numba
+import numpy as np
+
+from visae.activations.format import (
+    STRING,
+    CacheInfo,
+    as_stored,
+    check_chunk,
+    checksum,
+    chunk_bounds,
+    open_file,
+)
+from visae.base.errors import UserError
+from visae.base.files import atomic_path
+from visae.base.pools import Threads
+
+SHARD_ARRAYS = ("crc32", "labels", "image_ids", "skipped_ids", "chunk_mean", "chunk_squares")
+
+
+def shard_bounds(images, shards, chunk_images):
+    """Split `images` into `shards` runs of whole chunks: a list of (start, stop).
+
+    Raises UserError when there are fewer chunks than shards.
+    """
+    chunks = -(-images // chunk_images)
+    if chunks < shards:
+        raise UserError(
+            f"{images} images make {chunks} chunks of {chunk_images}, too few for {shards} shards: "
+            f"set `shards` of this split to at most {max(chunks, 1)} in the config"
+        )
+    edges = [min(chunks * shard // shards * chunk_images, images) for shard in range(shards + 1)]
+    return list(itertools.pairwise(edges))
+
+
+class ShardWriter:
+    """Write one shard; it appears under its name only when the `with` block ends well.
+
+    `append` takes activations float [n, P, D] of any n, with their labels and image ids. Full
+    chunks are written by a thread, one at a time, while the next one is filled: two are held in
+    memory. What went wrong there is raised by a later `append`, or at the end of the block.
+    Raises UserError when an activation is NaN, or infinite (also in float16).
+    """
+
+    def __init__(self, path, info, shard, shards, images):
+        self.info, self.images = info, images
+        with contextlib.ExitStack() as stack:
+            temporary = stack.enter_context(atomic_path(path))
+            self._file = stack.enter_context(h5py.File(temporary, "w"))
+            self._file.attrs.update({**info.attributes(), "shard": shard, "shards": shards})
+            self._thread = stack.enter_context(Threads(1))
+            self._stack = stack.pop_all()
+        shape = (images, info.patches, info.width)
+        chunk = (min(info.chunk_images, max(images, 1)), info.patches, info.width)
+        self._activations = self._file.create_dataset(
+            "activations", shape, np.float16, chunks=chunk, maxshape=(images, *shape[1:])
+        )
+        # The one that is being filled, and the one that is being written.
+        self._buffers = [np.empty((info.chunk_images, *shape[1:]), np.float16) for _ in range(2)]
+        self._filled, self._handed_over = 0, 0
+        self._writing = Future()  # of the chunk that the thread was given last
+        self._writing.set_result(None)
+        self._crc, self._means, self._squares = [], [], []
+        self._labels, self._ids, self._skipped = [], [], []
+
+    def append(self, activations_npd, labels, image_ids):
+        """Add whole images; UserError names the first image whose activations are not finite."""
+        if self._writing.done():
+            self._writing.result()
+        activations_npd = as_stored(activations_npd, self.info, image_ids)
+        self._labels.extend(int(label) for label in labels)
+        self._ids.extend(image_ids)
+        start = 0
+        while start < len(activations_npd):
+            buffer = self._buffers[0]
+            take = min(len(activations_npd) - start, len(buffer) - self._filled)
+            buffer[self._filled : self._filled + take] = activations_npd[start : start + take]
+            self._filled += take
+            start += take
+            if self._filled == len(buffer):
+                self._flush()
+
+    def skip(self, image_id):
+        """Record an image that could not be read."""
+        self._skipped.append(image_id)
+
+    def _flush(self):
+        """Hand the buffer over to the thread, once that has written the one before."""
+        self._writing.result()
+        chunk = self._buffers[0][: self._filled]
+        self._writing = self._thread.submit(self._write, self._handed_over, chunk)
+        self._buffers.reverse()
+        self._handed_over += self._filled
+        self._filled = 0
+
+    def _write(self, start, chunk):
+        self._activations[start : start + len(chunk)] = chunk
+        mean, squares = _moments(chunk.view(np.uint16).reshape(-1, self.info.width))
+        self._means.append(mean)
+        self._squares.append(squares)
+        self._crc.append(checksum(chunk))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, trace):
+        if kind is not None:
+            return self._stack.__exit__(kind, error, trace)
+        with self._stack:  # closing writes too, and can fail
+            self._finish()
+
+    def _finish(self):
+        if self._filled:
+            self._flush()
+        self._writing.result()
+        written = self._handed_over
+        if written + len(self._skipped) != self.images:
+            raise RuntimeError(
+                f"{written} images written and {len(self._skipped)} skipped of {self.images}"
+            )
+        if written < self.images:
+            self._activations.resize(written, axis=0)
+        width = self.info.width
+        self._file["crc32"] = np.array(self._crc, np.uint32)
+        self._file["labels"] = np.array(self._labels, np.int64)
+        self._file.create_dataset("image_ids", data=np.array(self._ids, object), dtype=STRING)
+        self._file.create_dataset("skipped_ids", data=np.array(self._skipped, object), dtype=STRING)
+        self._file["chunk_mean"] = np.array(self._means).reshape(-1, width)
+        self._file["chunk_squares"] = np.array(self._squares).reshape(-1, width)
+
+
+@numba.njit(nogil=True, cache=True)
+def _moments(bits_td):
+    """Mean and Σ(a - mean)² of float16 tokens: float64 [D] each.
+
+    bits_td: uint16 [T, D], the tokens' bits, since numba has no float16. Two passes, so that
+    nothing cancels; token after token, so that the sums depend on nothing but the tokens.
+    """
+    tokens, width = bits_td.shape
+    mean, squares = np.zeros(width), np.zeros(width)
+    for t in range(tokens):
+        for d in range(width):
+            mean[d] += _value(bits_td[t, d])
+    mean /= tokens
+    for t in range(tokens):
+        for d in range(width):
+            deviation = _value(bits_td[t, d]) - mean[d]
+            squares[d] += deviation * deviation
+    return mean, squares
+
+
+@numba.njit
+def _value(bits):
+    """The finite float16 number with these bits, as float64."""
+    # Exponent and fraction where float32 has them; the exponents' biases differ by 112.
+    sign = (np.uint32(bits) & np.uint32(0x8000)) * np.uint32(2**16)
+    rest = (np.uint32(bits) & np.uint32(0x7FFF)) * np.uint32(2**13)
+    return np.float64(np.uint32(sign | rest).view(np.float32) * np.float32(2.0**112))
+
+
+def join_shards(shard_paths, path, statistics):
+    """Check all shards of a cache and join them as a virtual data set at `path`.
+
+    shard_paths: in order, below the folder of `path`. statistics: also write
+    `/statistics/mean` [D] and `/statistics/std`. Raises UserError when a shard is damaged,
+    missing, or of another cache.
+    """
+    path = Path(path)
+    shards = [_checked_shard(p, number, len(shard_paths)) for number, p in enumerate(shard_paths)]
+    info = shards[0]["info"]
+    for shard in shards[1:]:
+        _check_same(info, shard["info"], shard["path"])
+    images = [shard["images"] for shard in shards]
+    misaligned = [s["path"] for s in shards[:-1] if s["images"] % info.chunk_images]
+    # Skipped images shorten a shard; chunk boundaries are then kept per shard, see `chunk_bounds`.
+    if misaligned and not any(len(s["skipped_ids"]) for s in shards):
+        raise UserError(
+            f"{misaligned[0]} does not hold whole chunks of {info.chunk_images} images: remove it "
+            "and extract it again"
+        )
+    shape = (sum(images), info.patches, info.width)
+    layout = h5py.VirtualLayout(shape, np.float16)
+    start = 0
+    for shard in shards:
+        relative = os.path.relpath(shard["path"], path.parent)
+        source = h5py.VirtualSource(relative, "activations", (shard["images"], *shape[1:]))
+        layout[start : start + shard["images"]] = source
+        start += shard["images"]
+    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
+        file.attrs.update(info.attributes())
+        file.attrs["shard_images"] = np.array(images)
+        file.attrs.create(
+            "shard_files",
+            [os.path.relpath(shard["path"], path.parent) for shard in shards],
+            dtype=STRING,
+        )
+        file.create_virtual_dataset("activations", layout)
+        for name in ("crc32", "labels", "image_ids", "skipped_ids"):
+            joined = np.concatenate([shard[name] for shard in shards])
+            file.create_dataset(name, data=joined, dtype=STRING if joined.dtype == object else None)
+        if statistics:
+            counts = np.concatenate([shard["chunk_tokens"] for shard in shards])
+            mean, std = _merge_moments(
+                counts,
+                np.concatenate([shard["chunk_mean"] for shard in shards]),
+                np.concatenate([shard["chunk_squares"] for shard in shards]),
+            )
+            if not std > 0:
+                raise UserError(
+                    f"the activations of {info.backbone} at layer {info.layer} on {info.dataset}/"
+                    f"{info.split} do not vary: check the backbone's weights and the images"
+                )
+            file["statistics/mean"] = mean
+            file["statistics/std"] = std
+
+
+def _merge_moments(counts_c, means_cd, squares_cd):
+    """Mean [D] and s = sqrt(mean over d of the variance), chunk by chunk in a fixed order."""
+    total, mean, squares = 0, np.zeros(means_cd.shape[1]), np.zeros(means_cd.shape[1])
+    for count, chunk_mean, chunk_squares in zip(counts_c, means_cd, squares_cd, strict=True):
+        delta = chunk_mean - mean
+        squares += chunk_squares + delta**2 * (total * count / (total + count))
+        mean += delta * (count / (total + count))
+        total += count
+    return mean, np.sqrt((squares / total).mean())
+
+
+def _checked_shard(path, number, total):
+    path = Path(path)
+    with open_file(path) as file:
+        try:
+            info = CacheInfo.from_attributes(file.attrs, path)
+            stated = int(file.attrs["shard"]), int(file.attrs["shards"])
+            shard = {name: file[name][:] for name in SHARD_ARRAYS}
+            activations = file["activations"]
+            images = len(activations)
+            bounds = chunk_bounds([images], info.chunk_images)
+            lengths = {len(shard["labels"]), len(shard["image_ids"]), images}
+            if len(lengths) > 1 or len(bounds) != len(shard["crc32"]):
+                raise KeyError("lengths differ")
+            if activations.shape[1:] != (info.patches, info.width):
+                raise KeyError(f"activations have shape {activations.shape}")
+            for index, (start, stop) in enumerate(bounds):
+                check_chunk(activations[start:stop], shard["crc32"][index], path, index)
+        except (KeyError, OSError) as error:
+            raise UserError(
+                f"{path} is not a whole shard ({error}): remove it and run the workflow again"
+            ) from error
+    if stated != (number, total):
+        raise UserError(
+            f"{path} says that it is shard {stated[0]} of {stated[1]}, but shard {number} of "
+            f"{total} was expected: remove it and run the workflow again"
+        )
+    tokens = [(stop - start) * info.patches for start, stop in bounds]
+    return shard | {"path": path, "info": info, "images": images, "chunk_tokens": tokens}
+
+
+def _check_same(info, other, path):
+    for name, value in vars(info).items():
+        if vars(other)[name] != value:
+            raise UserError(
+                f"{path} does not belong with the other shards: its {name} is "
+                f"{vars(other)[name]!r}, theirs is {value!r}; remove it and run the workflow again"
+            )
