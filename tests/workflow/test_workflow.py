@@ -183,7 +183,7 @@ def test_touched_script_reruns_nothing(repository):
 
 def test_change_of_a_figure_redraws_it_and_computes_nothing(repository):
     module = repository / "workflow_scripts" / "visae" / "figures" / "figure_3.py"
-    module.write_text(module.read_text("utf-8") + "\n# another look\n", "utf-8")
+    module.write_text(module.read_text("utf-8") + "\nANOTHER_LOOK = True\n", "utf-8")
     assert plan(repository) == {"figure_3": 1, "report": 1, "all": 1}
 
 
@@ -195,7 +195,7 @@ def test_change_of_the_reports_look_writes_the_report_only(repository):
 
 def test_change_of_the_style_redraws_figures_only(repository):
     style = repository / "workflow_scripts" / "visae" / "figures" / "style.py"
-    style.write_text(style.read_text() + "\n# another colour\n")
+    style.write_text(style.read_text() + "\nANOTHER_COLOUR = True\n")
     jobs = plan(repository)
     assert jobs
     assert set(jobs) == {"all", "report", *FIGURES}
