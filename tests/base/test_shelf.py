@@ -46,7 +46,9 @@ def test_listing_imports_nothing(shelf):
 
 
 def test_unknown_names_are_refused_with_the_nearest(shelf):
-    with pytest.raises(UserError, match="no thing 'singel'; did you mean 'single'"):
+    with pytest.raises(
+        UserError, match=r"no thing 'singel' \(did you mean 'single'\?\): choose one of"
+    ):
         shelf["singel"]
     with pytest.raises(UserError, match=r"'folder' lacks the module .*train\.py"):
         shelf.module("folder", "train")

@@ -61,11 +61,6 @@ def of_metric(metric):
     return of_modules(SCRIPTS / "visae" / "evals" / metric / "compute.py")
 
 
-def of_loader(loader):
-    """Hash of the module `visae/backbones/loaders/{loader}.py` and of what it imports."""
-    return of_modules(SCRIPTS / "visae" / "backbones" / "loaders" / f"{loader}.py")
-
-
 def of_modules(*paths):
     """Hash of Python files and of the `visae` modules they import, transitively: of what is said.
 

@@ -24,6 +24,7 @@ class Shelf:
         self.package, self.what = package, what
         self._folders = {}
         self._extensions = {}
+        self._entries = {}
 
     def names(self):
         """Names of all entries: those of the package sorted, then those of extensions."""
@@ -37,7 +38,9 @@ class Shelf:
 
     def __getitem__(self, name):
         """The `ENTRY` called `name`; UserError if there is none."""
-        return self.module(name, "entry").ENTRY
+        if name not in self._entries:
+            self._entries[name] = self.module(name, "entry").ENTRY
+        return self._entries[name]
 
     def entries(self):
         """{name: entry}"""
@@ -83,9 +86,9 @@ class Shelf:
         found = self._own() | self._extensions
         if name not in found:
             close = difflib.get_close_matches(str(name), found, n=1)
-            cure = f"did you mean '{close[0]}'? " if close else ""
+            hint = f" (did you mean '{close[0]}'?)" if close else ""
             raise UserError(
-                f"there is no {self.what} '{name}'; {cure}there are {', '.join(self.names())}"
+                f"There is no {self.what} '{name}'{hint}: choose one of {', '.join(self.names())}."
             )
         return found[name]
 
