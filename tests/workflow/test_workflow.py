@@ -8,7 +8,6 @@ import pytest
 from PIL import Image
 from study_fixtures import demo_config
 from workflow_fixtures import (
-    copy_repository,
     plan,
     planned_messages,
     snakemake,
@@ -28,14 +27,6 @@ FIGURES = {
     *("figure_1a", "figure_1b", "figure_2a", "figure_2b", "figure_3", "figure_5", "figure_6"),
     *("figure_7", "figure_8", "training_curves", "evaluators", "pretraining"),
 }
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    """A copy of the repository in which the tiny study has run to its end."""
-    folder = copy_repository(tmp_path_factory.mktemp("workflow"))
-    snakemake(folder, config=tiny_config())
-    return folder
 
 
 @pytest.fixture
@@ -172,12 +163,6 @@ def test_every_job_has_a_log_and_a_benchmark(finished):
 
 
 def test_nothing_is_done_twice(repository):
-    assert plan(repository) == {}
-
-
-def test_touched_script_reruns_nothing(repository):
-    (repository / "workflow_scripts" / "train_saes.py").touch()
-    (repository / "workflow_scripts" / "visae" / "cache.py").touch()
     assert plan(repository) == {}
 
 
