@@ -116,9 +116,7 @@ class TrainingSettings:
 
 def check_recipe(family, recipe, where):
     """UserError, which says `where` it stands, unless `family` can be trained by `recipe`."""
-    known = FAMILIES[family].recipes
-    if recipe not in known:
-        cure = f"write {' or '.join(known)}" if known else "remove it"
-        raise UserError(
-            f"{where} is {recipe!r}, which trains no {FAMILIES[family].label} SAEs: {cure}"
-        )
+    entry = FAMILIES[family]
+    if recipe not in entry.recipes:
+        cure = f"write {' or '.join(entry.recipes)}" if entry.recipes else "remove it"
+        raise UserError(f"{where} is {recipe!r}, which trains no {entry.label} SAEs: {cure}")
