@@ -18,6 +18,9 @@ PARTS = {
     "evals": ("compute", "compute"),
     "products": ("make", "make"),
 }
+# How an entry says what it is.
+WORDS = ("label", "shows", "description", "definition", "source")
+
 HEAVY = {"numpy", "torch", "pandas", "pyarrow", "PIL", "matplotlib", "timm", "transformers"}
 
 
@@ -46,16 +49,14 @@ def test_an_entry_says_what_it_is(shelf, name):
     entry = stand[name]
     assert dataclasses.is_dataclass(entry)
     assert type(entry).__dataclass_params__.frozen
-    assert entry.label.strip()
-    same = [other for other in stand.entries().values() if other.label == entry.label]
-    assert same == [entry]
-    for field in dataclasses.fields(entry):
-        value = getattr(entry, field.name)
-        if field.name in ("description", "definition", "source"):
-            assert value.strip(), field.name
-        if field.name == "description":
-            assert value[0].isupper()
-            assert value.endswith(".")
+    texts = {word: getattr(entry, word) for word in WORDS if hasattr(entry, word)}
+    assert {"label", "shows"} & set(texts)
+    assert all(text.strip() for text in texts.values())
+    for other in set(stand) - {name}:
+        assert getattr(stand[other], "label", "") != texts.get("label"), other
+    if "description" in texts:
+        assert texts["description"][0].isupper()
+        assert texts["description"].endswith(".")
 
 
 @pytest.mark.parametrize("shelf, name", entries())
