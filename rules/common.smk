@@ -11,9 +11,13 @@ from snakemake.exceptions import WorkflowError
 
 sys.path.insert(0, str(Path(workflow.basedir) / "workflow_scripts"))
 
+from visae.backbones.loaders import LOADERS
 from visae.base import fingerprints
 from visae.base.errors import UserError
 from visae.base.paths import RAW, SAE_FILES, Paths, place
+from visae.images.layouts import LAYOUTS
+from visae.pretraining.paradigms import PARADIGMS
+from visae.sae.families import FAMILIES
 from visae.sae.specs import SaeSpec
 from visae.study import jobs, roles
 from visae.study.study import Study
@@ -42,7 +46,7 @@ wildcard_constraints:
 # Hashes of what a rule runs; computed once, since every job of a large plan asks for them.
 code = functools.cache(fingerprints.of_code)
 metric_code = functools.cache(fingerprints.of_metric)
-loader_hash = functools.cache(fingerprints.of_loader)
+entry_code = functools.cache(fingerprints.of_entry)
 
 
 # ---------------------------------------------------------------- paths of several files
@@ -357,7 +361,18 @@ def labels_of(backbones):
 
 def loader_code(wildcards):
     """Hash of the loader that builds a backbone: it is imported by name, unseen by `code`."""
-    return loader_hash(STUDY.backbones[wildcards.backbone]["loader"])
+    return entry_code(LOADERS, STUDY.backbones[wildcards.backbone]["loader"])
+
+
+def paradigm_code(wildcards):
+    """The same of the paradigm by which a backbone is pretrained."""
+    return entry_code(PARADIGMS, STUDY.backbones[wildcards.backbone]["pretraining"]["objective"])
+
+
+def family_code(names):
+    """Hashes of the families of the SAEs called `names`, which are imported by name as well."""
+    families = sorted({SaeSpec.from_name(name).family for name in names})
+    return [entry_code(FAMILIES, family) for family in families]
 
 
 def alternatives(names):

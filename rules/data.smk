@@ -76,6 +76,7 @@ for dataset, entry in STUDY.config["datasets"].items():
             splits=list(entry["splits"]),
             images=[split.get("images") for split in entry["splits"].values()],
             code=code("index_images"),
+            layout_code=entry_code(LAYOUTS, entry["layout"]),
         message:
             f"Listing the images of {dataset}"
         script:

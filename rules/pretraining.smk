@@ -32,6 +32,7 @@ if STUDY.pretrained():
             ],
             code=code("pretrain_backbone"),
             loader_code=loader_code,
+            paradigm_code=paradigm_code,
         message:
             "Pretraining {wildcards.backbone} on the study's own images"
         script:

@@ -63,6 +63,7 @@ for sweep in jobs.sweep_groups(STUDY):
                 # Outside `output`, because Snakemake deletes the outputs of a failed job.
                 resume=STUDY.paths.resume(job),
                 code=code("train_saes"),
+                family_code=family_code(names),
             message:
                 f"Training the SAEs of {job} on {{wildcards.backbone}}, block {{wildcards.layer}}"
             script:
@@ -127,6 +128,7 @@ for sweep in jobs.sweep_groups(STUDY):
                 training=STUDY.training_settings(sweep),
                 threshold_scale=settings("sweeps", sweep.name).get("threshold_scale"),
                 code=code("import_saes"),
+                family_code=family_code(sweep.sae_names()),
             message:
                 f"Importing the published SAEs of {sweep.name} on {{wildcards.backbone}}"
             script:

@@ -10,7 +10,7 @@ from visae.base.files import write_json, write_text
 from visae.base.job import run
 from visae.images.index import read_index
 from visae.pretraining.decoded import decode
-from visae.pretraining.paradigms import pretrain
+from visae.pretraining.pretrain import pretrain
 from visae.pretraining.sanity import assess, report
 from visae.pretraining.training import PretrainingSettings
 

@@ -348,7 +348,7 @@ def test_damaged_missing_and_empty_weights_are_named(tmp_path):
 @pytest.mark.parametrize(
     "spec, message",
     [
-        (BackboneSpec("x", "tim", "m"), "'tim', which does not exist: choose one of timm"),
+        (BackboneSpec("x", "tim", "m"), "'tim', which does not exist: choose one of open_clip"),
         (BackboneSpec("x", "timm", "m", token_order="spiral"), "choose one of raster, permuted"),
         (BackboneSpec("x", "timm", "vit_bse_patch16_224.mae"), "did you mean vit_base_patch16_224"),
         (BackboneSpec("x", "timm", "vit_base_patch16_224.mea"), r"vit_base_patch16_224\.mae"),

@@ -1,66 +1,146 @@
 """Code hashes change exactly when code changes, at any depth of imports."""
 
-import ast
+import shutil
 
 import pytest
 
-from visae.base import fingerprints
+from visae.base import fingerprints, syntax
+from visae.base.shelf import Shelf
+
+CLOSURE = (
+    "draw.py",
+    "visae/__init__.py",
+    "visae/rooms/__init__.py",
+    "visae/rooms/a.py",
+    "visae/b.py",
+)
 
 
 @pytest.fixture
 def scripts(tmp_path, monkeypatch):
-    """A copy of the layout: script → visae.a → visae.b; visae.c unused."""
-    package = tmp_path / "visae"
-    package.mkdir()
-    (package / "__init__.py").write_text("")
-    (tmp_path / "draw.py").write_text("from visae import a\n")
-    (package / "a.py").write_text("def f():\n    from visae.b import g\n    return g\n")
-    (package / "b.py").write_text("g = 1\n")
-    (package / "c.py").write_text("h = 1\n")
-    monkeypatch.setattr(fingerprints, "SCRIPTS", tmp_path)
-    yield tmp_path
+    """A copy of the layout: script → visae.rooms.a → visae.b; visae.c unused."""
+    write_library(tmp_path / "here")
+    monkeypatch.setattr(fingerprints, "SCRIPTS", tmp_path / "here")
+    monkeypatch.setattr(syntax, "CACHE", tmp_path / "none" / "syntax.json")
+    yield tmp_path / "here"
+    forget()
+
+
+def write_library(folder):
+    (folder / "visae" / "rooms").mkdir(parents=True)
+    (folder / "visae" / "__init__.py").write_text("")
+    (folder / "visae" / "rooms" / "__init__.py").write_text("")
+    (folder / "draw.py").write_text("from visae.rooms import a\n")
+    (folder / "visae" / "rooms" / "a.py").write_text(
+        "def f():\n    from visae.b import g\n    return g\n"
+    )
+    (folder / "visae" / "b.py").write_text("g = 1\n")
+    (folder / "visae" / "c.py").write_text("h = 1\n")
+
+
+def forget():
     fingerprints._module.cache_clear()
+    fingerprints._files.cache_clear()
+    syntax._known = None
 
 
 def hash_of_a_new_plan():
     """The hash of `draw` as a new process computes it."""
-    fingerprints._module.cache_clear()
+    forget()
     return fingerprints.of_code("draw")
 
 
-def test_change_in_an_indirect_import_changes_the_hash(scripts):
+@pytest.mark.parametrize("file", CLOSURE)
+def test_a_change_of_code_at_any_depth_changes_the_hash(scripts, file):
     before = hash_of_a_new_plan()
-    (scripts / "visae" / "b.py").write_text("g = 2\n")
+    (scripts / file).write_text((scripts / file).read_text() + "more = 1\n")
     assert hash_of_a_new_plan() != before
 
 
-def test_touch_and_unrelated_changes_do_not(scripts):
+@pytest.mark.parametrize("file", CLOSURE)
+def test_a_touch_a_comment_and_a_docstring_do_not(scripts, file):
     before = hash_of_a_new_plan()
-    (scripts / "draw.py").touch()
-    (scripts / "visae" / "c.py").write_text("h = 2\n")
+    (scripts / file).touch()
+    assert hash_of_a_new_plan() == before
+    text = (scripts / file).read_text()
+    text = text.replace("f():\n", 'f():\n    """Of g."""\n\n    # Why.\n')
+    (scripts / file).write_text(f'"""What it is."""\n\n\n{text}\n# The end.\n"""Of the last."""\n')
     assert hash_of_a_new_plan() == before
 
 
-def test_imports_found_by_pattern_are_those_of_the_parsed_files():
-    def parsed(path):
-        names = set()
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Import):
-                names.update(alias.name for alias in node.names)
-            elif isinstance(node, ast.ImportFrom):
-                names.update({node.module, *(f"{node.module}.{a.name}" for a in node.names)})
-        bases = [
-            fingerprints.SCRIPTS.joinpath(*name.split("."))
-            for name in names
-            if name.startswith("visae")
-        ]
-        places = [place for b in bases for place in (b.with_suffix(".py"), b / "__init__.py")]
-        return {place for place in places if place.is_file()}
+def test_unrelated_changes_and_another_folder_do_not(scripts, tmp_path, monkeypatch):
+    before = hash_of_a_new_plan()
+    (scripts / "visae" / "c.py").write_text("h = 2\n")
+    assert hash_of_a_new_plan() == before
+    write_library(tmp_path / "there")
+    monkeypatch.setattr(fingerprints, "SCRIPTS", tmp_path / "there")
+    assert hash_of_a_new_plan() == before
 
-    paths = list(fingerprints.SCRIPTS.rglob("*.py"))
-    assert len(paths) > 100
-    for path in paths:
-        assert set(fingerprints._module(path)[1]) == parsed(path), path
+
+def test_a_module_of_another_name_changes_the_hash(scripts):
+    before = hash_of_a_new_plan()
+    shutil.move(scripts / "visae" / "b.py", scripts / "visae" / "b2.py")
+    source = scripts / "visae" / "rooms" / "a.py"
+    source.write_text(source.read_text().replace("visae.b ", "visae.b2 "))
+    assert hash_of_a_new_plan() != before
+
+
+# ---------------------------------------------------------------- entries
+
+
+@pytest.fixture
+def extended(scripts, tmp_path):
+    """A shelf with an entry outside of the library, which imports visae.b: its folder, the hash."""
+    entry = tmp_path / "own" / "mine"
+    entry.mkdir(parents=True)
+    (entry / "entry.py").write_text("\nENTRY = 1\n")
+    (entry / "compute.py").write_text("from visae import b\n")
+    (entry / "schema.json").write_text("{}")
+    shelf = Shelf("visae.evals", "metric")
+    shelf._extensions = {"mine": entry}
+
+    def hashed():
+        forget()
+        return fingerprints.of_entry(shelf, "mine")
+
+    return entry, hashed
+
+
+@pytest.mark.parametrize("file", ["entry.py", "compute.py", "schema.json"])
+def test_an_entry_is_all_its_files(extended, file):
+    entry, hashed = extended
+    before = hashed()
+    (entry / file).touch()
+    assert hashed() == before
+    (entry / file).write_text((entry / file).read_text() + "\n1\n")
+    assert hashed() != before
+
+
+def test_an_entry_is_what_it_imports_and_nothing_else(extended, scripts):
+    _, hashed = extended
+    before = hashed()
+    (scripts / "visae" / "c.py").write_text("h = 2\n")
+    assert hashed() == before
+    (scripts / "visae" / "b.py").write_text("g = 2\n")
+    assert hashed() != before
+
+
+def test_no_hash_of_a_script_knows_an_entry_of_a_shelf():
+    """Imported by name in the job, an entry is in no closure: of no script, and of no shelf."""
+    folders = ("sae/families", "backbones/loaders", "images/layouts", "pretraining/paradigms")
+    for script in fingerprints.SCRIPTS.glob("*.py"):
+        seen, waiting = set(), [script]
+        while waiting:
+            path = waiting.pop()
+            if path not in seen:
+                seen.add(path)
+                waiting += fingerprints._module(path)[1]
+        entries = [
+            path for path in seen if "\nENTRY = " in path.read_text() or path.name == "entry.py"
+        ]
+        library = fingerprints.SCRIPTS / "visae"
+        inside = [p for p in entries if str(p.relative_to(library)).startswith(folders)]
+        assert not inside, script
 
 
 def test_every_script_of_the_workflow_has_a_hash():

@@ -52,15 +52,15 @@ def refuses(layout, root, split, *words):
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_a_missing_root_is_named_with_where_to_get_the_data_set(layout, tmp_path):
-    split = (LAYOUTS[layout].SPLITS or ("train",))[0]
-    refuses(layout, tmp_path / "absent", split, tmp_path / "absent", LAYOUTS[layout].SOURCE)
+    split = (LAYOUTS[layout].splits or ("train",))[0]
+    refuses(layout, tmp_path / "absent", split, tmp_path / "absent", LAYOUTS[layout].source)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("last", [False, True])
 def test_an_empty_root_is_refused_for_every_split(layout, last, tmp_path):
-    split = (LAYOUTS[layout].SPLITS or ("train",))[-1 if last else 0]
-    refuses(layout, tmp_path, split, tmp_path, LAYOUTS[layout].SOURCE)
+    split = (LAYOUTS[layout].splits or ("train",))[-1 if last else 0]
+    refuses(layout, tmp_path, split, tmp_path, LAYOUTS[layout].source)
 
 
 def test_unknown_layouts_and_splits_are_named_with_the_choice(tmp_path):

@@ -11,9 +11,9 @@ from sae_fixtures import dictionary, mixture_activations, sparse_mixtures
 
 from visae.activations.cache import ActivationCache
 from visae.sae.checkpoint import load_sae
-from visae.sae.families import TRAINERS
+from visae.sae.families import FAMILIES
 from visae.sae.families.jumprelu import trainer as jumprelu
-from visae.sae.specs import SPARSITY_KEYS, SaeSpec, TrainingSettings
+from visae.sae.specs import SaeSpec, TrainingSettings
 from visae.sae.training import train_and_save
 
 WIDTH, FACTOR = 12, 5
@@ -26,7 +26,8 @@ SPECS = {
 
 
 def trainer(family, **changes):
-    return TRAINERS[family](SPECS[family], WIDTH, TrainingSettings(**changes), "cpu")
+    trainer = FAMILIES.module(family, "trainer").TRAINER
+    return trainer(SPECS[family], WIDTH, TrainingSettings(**changes), "cpu")
 
 
 def batch(seed, size=200):
@@ -106,7 +107,7 @@ def test_topk_keeps_k_codes_of_each_token():
     assert kept.max() == 4 > kept.min()
 
 
-@pytest.mark.parametrize("family", SPARSITY_KEYS)
+@pytest.mark.parametrize("family", FAMILIES)
 def test_a_saved_state_goes_on_to_the_same_bits(family):
     through, first = trained(family, 6), trained(family, 3)
     file = io.BytesIO()
@@ -135,10 +136,10 @@ def test_the_kernel_has_unit_mass_and_the_shape_of_overcompletes(monkeypatch):
 
 def test_recipes_begin_as_they_say():
     x_bd = batch(0, 1000)
-    paper = trainer("jumprelu", jumprelu_recipe="paper")
+    paper = trainer("jumprelu", recipes={"jumprelu": "paper"})
     paper.step(x_bd)
     assert torch.allclose(paper.threshold(), torch.tensor(math.exp(-3)), rtol=2e-3)
-    calibrated = trainer("jumprelu", jumprelu_recipe="calibrated")
+    calibrated = trainer("jumprelu", recipes={"jumprelu": "calibrated"})
     result = calibrated.step(x_bd)
     assert float(result.active) / 1000 == pytest.approx(4, rel=0.05)
     assert float(result.fired.float().mean()) == 1
@@ -146,7 +147,7 @@ def test_recipes_begin_as_they_say():
 
 @pytest.mark.parametrize("recipe", jumprelu.RECIPES)
 def test_the_sparsity_coefficient_answers_to_l0_and_stays_bounded(recipe):
-    sae = trainer("jumprelu", jumprelu_recipe=recipe)
+    sae = trainer("jumprelu", recipes={"jumprelu": recipe})
     sae.step(batch(0))
     before = float(sae.log_coefficient)
     sae.log_threshold.data.fill_(-20.0)  # far too many codes are active
@@ -170,7 +171,9 @@ def test_calibrated_jumprelu_reaches_l0_and_fvu_on_a_known_dictionary():
     rows = [torch.randint(len(train), (512,), generator=generator) for _ in range(800)]
     fvu = {}
     for family in ("batchtopk", "jumprelu"):
-        sae = TRAINERS[family](SaeSpec(family, 4, target), 32, settings, "cpu")
+        sae = FAMILIES.module(family, "trainer").TRAINER(
+            SaeSpec(family, 4, target), 32, settings, "cpu"
+        )
         for chosen in rows:
             sae.step(train[chosen])
         encoder, bias, decoder = sae.finish()
@@ -195,4 +198,10 @@ def test_every_family_is_trained_and_saved(tmp_path):
     assert saved["jumprelu"].config["converged"] == (abs(l0 - 4) <= 2)
     assert saved["topk"].config["held_out"]["l0"] == pytest.approx(4, rel=0.01)
     assert saved["relu"].config["k"] is None
-    assert set(saved) == set(TRAINERS) == set(SPARSITY_KEYS)
+    assert saved["relu"].model.threshold.shape == ()
+    recipes = {family: sae.config["training"].get("recipe") for family, sae in saved.items()}
+    assert recipes == dict.fromkeys(SPECS) | {"jumprelu": "calibrated"}
+    assert set(saved) == set(FAMILIES)
+    for family, sae in saved.items():
+        assert sae.model.threshold.ndim == FAMILIES[family].threshold.per_feature
+        assert ("converged" in sae.config) == FAMILIES[family].steered

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from visae.base.errors import UserError
+from visae.sae.families import FAMILIES
 from visae.sae.specs import SaeSpec, TrainingSettings
 
 
@@ -28,7 +29,9 @@ def test_names_read_back(spec, name):
 
 
 @given(
-    st.sampled_from(["batchtopk", "topk", "jumprelu"]), st.integers(1, 256), st.integers(1, 10**6)
+    st.sampled_from([f for f in FAMILIES if FAMILIES[f].sparsity.counted]),
+    st.integers(1, 256),
+    st.integers(1, 10**6),
 )
 @settings(max_examples=30, deadline=None)
 def test_every_name_reads_back(family, expansion_factor, sparsity):
@@ -47,6 +50,10 @@ def test_every_name_reads_back(family, expansion_factor, sparsity):
         "batchtopk_0x_k64",
         "batchtopk",
         "relu_16x_l1_-",
+        "relu_16x_l1_nan",
+        "relu_16x_l1_inf",
+        "relu_16x_k3",
+        "topk_16x_k1e3",
     ],
 )
 def test_other_names_are_refused(name):
@@ -66,7 +73,8 @@ def test_k_is_none_without_a_target():
         ({"learning_rate": -1.0}, "learning_rate"),
         ({"checkpoint_minutes": -1}, "checkpoint_minutes"),
         ({"precision": "float64"}, "float16"),
-        ({"jumprelu_recipe": "secret"}, "calibrated"),
+        ({"recipes": {"jumprelu": "secret"}}, "calibrated or paper"),
+        ({"recipes": {"topk": "paper"}}, "trains no TopK SAEs: remove it"),
     ],
 )
 def test_settings_are_checked(changes, word):

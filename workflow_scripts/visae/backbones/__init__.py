@@ -1,16 +1,14 @@
 """Backbones: pretrained vision transformers of three libraries behind one interface.
 
-A backbone is an entry in `config.yaml`. Its loader (one module per library, imported only when
-used, since each takes seconds to import) answers with a `Backbone`, whose `patch_tokens` gives
-the output of any transformer block.
+A backbone is an entry in `config.yaml`. Its loader (`visae.backbones.loaders`) answers with a
+`Backbone`, whose `patch_tokens` gives the output of any transformer block.
 """
 
-import importlib
 from dataclasses import dataclass, field, replace
 
+from visae.backbones.loaders import LOADERS
 from visae.base.errors import UserError
 
-LOADERS = ("timm", "open_clip", "transformers")
 TOKEN_ORDERS = ("raster", "permuted")
 
 
@@ -19,9 +17,8 @@ class BackboneSpec:
     """One backbone entry of the config.
 
     name: the study's name for it, e.g. `dinov2`.
-    loader: `timm`, `open_clip` or `transformers`.
-    model: the library's name. timm: `architecture.tag`; open_clip: `architecture:tag`;
-        transformers: a hub id, or a model type such as `vit_mae` (then built from `options`).
+    loader: the library that builds it, an entry of `visae.backbones.loaders`.
+    model: the library's name of architecture and weights, as the loader's entry says.
     weights: `pretrained` (the library's own download or its cache), `random`, or the path of a
         local file or folder.
     image_size: side of the square input in pixels; None for the size of the pretrained weights.
@@ -61,8 +58,7 @@ def build_backbone(spec):
             f"Backbone '{spec.name}' asks for the token order '{spec.token_order}', which does not "
             f"exist: choose one of {', '.join(TOKEN_ORDERS)}."
         )
-    loader = importlib.import_module(f"visae.backbones.loaders.{spec.loader}")
-    backbone = loader.load(spec)
+    backbone = LOADERS.module(spec.loader, "load").load(spec)
     backbone.transform = replace(backbone.transform, **spec.preprocessing)
     if backbone.transform.resize < backbone.transform.crop:
         raise UserError(

@@ -2,16 +2,10 @@
 
 import functools
 import hashlib
-import re
 from pathlib import Path
 
+from visae.base import syntax
 from visae.base.repository import SCRIPTS
-
-_NAME = re.compile(r"[\w.]+")
-_IMPORTS = re.compile(
-    r"^[ \t]*(?:from[ \t]+(visae[\w.]*)[ \t]+import[ \t]+(\([^)]*\)|.*)|import[ \t]+(visae.*))",
-    re.MULTILINE,
-)
 
 
 def of_bytes(*parts):
@@ -47,51 +41,61 @@ def of_code(script):
     return of_modules(SCRIPTS / f"{script}.py")
 
 
+def of_entry(shelf, name):
+    """Hash of the entry `name` of a shelf: its modules with all they import, its JSON files.
+
+    An entry is loaded by name, which no other hash sees: a rule that has one loaded passes this
+    value beside its script's. The entry may lie outside of the repository.
+    """
+    files = shelf.files(name)
+    modules = [path for path in files if path.suffix == ".py"]
+    others = [path for path in files if path.suffix != ".py"]
+    return of_bytes(
+        of_modules(*modules).encode(),
+        *(part for path in others for part in (path.name.encode(), path.read_bytes())),
+    )
+
+
 def of_metric(metric):
-    """Hash of the module `visae/metrics/{metric}.py` and of what it imports."""
+    """Hash of the module `visae/evals/{metric}/compute.py` and of what it imports."""
     return of_modules(SCRIPTS / "visae" / "evals" / metric / "compute.py")
 
 
-def of_loader(loader):
-    """Hash of the module `visae/backbones/{loader}_loader.py` and of what it imports."""
-    return of_modules(SCRIPTS / "visae" / "backbones" / "loaders" / f"{loader}.py")
+def of_modules(*paths):
+    """Hash of Python files and of the `visae` modules they import, transitively: of what is said.
 
-
-def of_modules(path):
-    """Hash of the Python file at `path` and of the `visae` modules it imports, transitively."""
-    seen, waiting = {}, [Path(path).resolve()]
+    Comments, docstrings and blank lines are no part of it (`visae.base.syntax`), nor is the folder
+    in which the library lies.
+    """
+    seen, waiting = {}, [Path(path).resolve() for path in paths]
     while waiting:
-        module = waiting.pop()
-        if module not in seen:
-            seen[module], imported = _module(module)
-            waiting.extend(imported)
-    return of_bytes(*(seen[module] for module in sorted(seen)))
+        path = waiting.pop()
+        if path not in seen:
+            seen[path], imported = _module(path)
+            waiting += imported
+    return of_bytes(*sorted(seen.values()))
 
 
 @functools.cache
 def _module(path):
-    """(name and content of the file at `path`, the files of the `visae` modules that it imports).
+    """(name and digest of a Python file, the files of the `visae` modules that it imports).
 
-    Read once: the scripts of the workflow have most of their modules in common.
+    Asked once: the scripts of the workflow have most of their modules in common.
     """
-    content = path.read_bytes()
-    imported = _imported_modules(content.decode("utf-8"))
-    return str(path.relative_to(SCRIPTS)).encode() + content, imported
+    digest, imported = syntax.read(path)
+    # Of a file outside of the library the name alone: where it lies is no part of what it says.
+    inside = path.is_relative_to(SCRIPTS)
+    name = path.relative_to(SCRIPTS).as_posix() if inside else path.name
+    return f"{name} {digest}\n".encode(), {file for name in imported for file in _files(name)}
 
 
-def _imported_modules(code):
-    """The files of the `visae` modules that `code` imports, at any depth of it.
+@functools.cache
+def _files(name):
+    """The files of the module that a dotted `name` means, and of the packages around it.
 
-    Found by pattern, because every plan asks this of all modules, and parsing them takes several
-    times as long. Whatever looks like an import counts; only files that exist are taken.
+    Python runs those first. A name may be that of a function: only files that exist are taken.
     """
-    names = set()
-    for module, imported, plain in _IMPORTS.findall(code):
-        names.update([module] if module else _NAME.findall(plain))
-        names.update(f"{module}.{name}" for name in _NAME.findall(imported))
-    files = []
-    for name in names:
-        if name.split(".")[0] == "visae":
-            base = SCRIPTS.joinpath(*name.split("."))
-            files += [f for f in (base.with_suffix(".py"), base / "__init__.py") if f.is_file()]
-    return files
+    package, _, _ = name.rpartition(".")
+    base = SCRIPTS.joinpath(*name.split("."))
+    own = [file for file in (base.with_suffix(".py"), base / "__init__.py") if file.is_file()]
+    return own + (_files(package) if package else [])

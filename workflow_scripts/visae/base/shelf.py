@@ -6,9 +6,9 @@ imports them; what computes is imported by name, in the job that needs it. Folde
 package can be added (`extensions` in the config): what lies in them is listed beside its own.
 """
 
+import difflib
 import importlib
 import importlib.util
-import sys
 from pathlib import Path
 
 from visae.base.errors import UserError
@@ -24,6 +24,7 @@ class Shelf:
         self.package, self.what = package, what
         self._folders = {}
         self._extensions = {}
+        self._entries = {}
 
     def names(self):
         """Names of all entries: those of the package sorted, then those of extensions."""
@@ -37,18 +38,25 @@ class Shelf:
 
     def __getitem__(self, name):
         """The `ENTRY` called `name`; UserError if there is none."""
-        return self.module(name, "entry" if self._path(name).is_dir() else None).ENTRY
+        if name not in self._entries:
+            self._entries[name] = self.module(name, "entry").ENTRY
+        return self._entries[name]
 
     def entries(self):
         """{name: entry}"""
         return {name: self[name] for name in self.names()}
 
-    def module(self, name, part=None):
-        """A module of the entry `name`: itself, or `part` of its folder."""
+    def module(self, name, part):
+        """The module `part` of the entry `name`, or the entry's only module if it is one file.
+
+        Raises UserError if there is no such entry or part.
+        """
         path = self._path(name)
-        if name in self._extensions:
-            return _load(self.package, path, part)
-        dotted = f"{self.package}.{name}" + (f".{part}" if part else "")
+        dotted = f"{self.package}.{name}"
+        if path.is_dir():
+            if not (path / f"{part}.py").is_file():
+                raise UserError(f"the {self.what} '{name}' lacks the module {path / part}.py")
+            dotted += f".{part}"
         return importlib.import_module(dotted)
 
     def files(self, name):
@@ -58,7 +66,7 @@ class Shelf:
 
     def extend(self, folder):
         """Add what lies in `folder`; UserError if it is none or holds a name that there is."""
-        folder = Path(folder).expanduser()
+        folder = Path(folder).expanduser().resolve()
         if not folder.is_dir():
             raise UserError(f"config: extensions names {str(folder)!r}, which is no folder")
         found = _listed(folder)
@@ -68,13 +76,19 @@ class Shelf:
                     f"config: the extension {path} has the name of another {self.what}, "
                     f"'{name}'; rename it"
                 )
-            self._extensions[name] = path
+        self._extensions |= found
+        # Its modules are then modules of the package, and may import each other as such.
+        searched = importlib.import_module(self.package).__path__
+        if str(folder) not in searched:
+            searched.append(str(folder))
 
     def _path(self, name):
         found = self._own() | self._extensions
         if name not in found:
+            close = difflib.get_close_matches(str(name), found, n=1)
+            hint = f" (did you mean '{close[0]}'?)" if close else ""
             raise UserError(
-                f"there is no {self.what} '{name}'; there are {', '.join(self.names())}"
+                f"There is no {self.what} '{name}'{hint}: choose one of {', '.join(self.names())}."
             )
         return found[name]
 
@@ -93,18 +107,3 @@ def _listed(folder):
     modules = {p.stem: p for p in folder.glob("*.py") if "\nENTRY = " in p.read_text("utf-8")}
     packages = {p.parent.name: p.parent for p in folder.glob("*/entry.py")}
     return modules | packages
-
-
-def _load(package, path, part):
-    """The module `part` of an entry at `path`, outside of the library."""
-    file = path / f"{part}.py" if path.is_dir() else path
-    parent = f"{package}.extensions_{path.stem}"
-    name = f"{parent}.{part}" if part else parent
-    if name not in sys.modules:
-        if not file.is_file():
-            raise UserError(f"the extension {path} has no {file.name}")
-        spec = importlib.util.spec_from_file_location(name, file)
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[name] = module
-        spec.loader.exec_module(module)
-    return sys.modules[name]

@@ -8,8 +8,6 @@ import csv
 import itertools
 from typing import NamedTuple
 
-import numpy as np
-
 from visae.base.errors import UserError
 from visae.base.files import atomic_path
 from visae.base.fingerprints import of_bytes
@@ -113,6 +111,8 @@ def shuffled(index, seed):
     That of a training cache: a chunk of images that are sorted by their folders holds one class,
     and the window within which training shuffles tokens a dozen of ImageNet's thousand.
     """
+    import numpy as np  # slow to import, and the Snakefile imports layouts
+
     order = np.random.default_rng(seed).permutation(len(index.images))
     return index._replace(images=tuple(index.images[number] for number in order))
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from visae.backbones.geometry import Geometry
 from visae.base import paths
 from visae.base.errors import UserError
+from visae.sae.families import FAMILIES
 from visae.study import jobs
 from visae.study.parts import Split
 
@@ -127,7 +128,7 @@ def _sae_files(study, sae, geometry, counts):
     sweep, width = study.sweeps[sae.sweep], geometry.width
     features = sae.spec.expansion_factor * width
     labels = (sae.backbone, sae.layer, sae.sweep)
-    per_feature = SINGLE if sweep.family == "jumprelu" else 0
+    per_feature = SINGLE if FAMILIES[sae.spec.family].threshold.per_feature else 0
     weights = features * (2 * width * SINGLE + SINGLE + per_feature) + width * SINGLE
     yield Artefact(study.paths.sae(sae.name, place=sae.place), "train", *labels, weights)
     minima = _minima(study)

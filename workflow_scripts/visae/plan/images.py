@@ -4,21 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from visae.base.paths import Paths
-
-PUBLISHED_IMAGES = {
-    "imagenet": {"train": 1_281_167, "val": 50_000},
-    "inaturalist_2021": {"train": 2_686_843, "train_mini": 500_000, "val": 100_000},
-    "cub_200_2011": {"train": 5_994, "test": 5_794},
-    "dtd": {
-        f"{part}{number}": 3_760 if part == "trainval" else 1_880
-        for part in ("train", "val", "test", "trainval")
-        for number in range(1, 11)
-    },
-    "ade20k": {"training": 20_210, "validation": 2_000},
-}
-"""Layout → split → images, as the authors of the data sets state them."""
-
-PUBLISHED_CLASSES = {"imagenet": 1000, "inaturalist_2021": 10_000, "cub_200_2011": 200, "dtd": 47}
+from visae.images.layouts import LAYOUTS
 
 
 @dataclass(frozen=True)
@@ -44,11 +30,11 @@ def _count(paths, dataset, entry, split):
     index, classes = Path(paths.index(f"{dataset}/{split}")), Path(paths.classes(dataset))
     if index.is_file() and classes.is_file():
         return Count(_rows(index), _rows(classes), "index")
-    layout = None if entry["generated"] else entry["layout"]
-    known_classes = PUBLISHED_CLASSES.get(layout, 0)
+    layout = None if entry["generated"] else LAYOUTS[entry["layout"]]
+    known_classes = layout.classes if layout else 0
     if "images" in entry["splits"][split]:
         return Count(entry["splits"][split]["images"], known_classes, "config")
-    images = PUBLISHED_IMAGES.get(layout, {}).get(split)
+    images = layout.images.get(split) if layout else None
     return Count(images or 0, known_classes, "published" if images else "unknown")
 
 

@@ -1,8 +1,8 @@
-"""CLIP and SigLIP: images and captions meet in one space, by a softmax or by single pairs.
+"""What CLIP and SigLIP share: images and captions meet in one space.
 
-Sources: Radford et al. 2021 (Fig. 3) and Zhai et al. 2023 (Algorithm 1). In both a caption fits
-its own image only. Here a batch holds several images of a class, which have one caption, so every
-pair of equal captions counts as fitting; without such pairs the losses are the published ones.
+In both papers a caption fits its own image only. Here a batch holds several images of a class,
+which have one caption, so every pair of equal captions counts as fitting; without such pairs the
+losses are the published ones.
 """
 
 import math
@@ -13,13 +13,13 @@ from torch import nn
 
 from visae.pretraining.captions import TextEncoder, caption, tokenize
 from visae.pretraining.towers import embedding_width, image_embeddings
-from visae.pretraining.training import Paradigm
+from visae.pretraining.training import Objective
 from visae.pretraining.views import random_views
 
 LARGEST_SCALE = 100.0
 
 
-class _Contrast(Paradigm):
+class Contrast(Objective):
     """A backbone, a text encoder and the scale (1 / temperature) of their cosines."""
 
     def __init__(self, backbone, classes, settings, scale):
@@ -41,48 +41,6 @@ class _Contrast(Paradigm):
         return self.log_scale.exp().clamp(max=LARGEST_SCALE)
 
 
-class Clip(_Contrast):
-    """Softmax over the batch, from either side."""
-
-    def __init__(self, backbone, classes, settings):
-        super().__init__(backbone, classes, settings, scale=1 / 0.07)
-
-    def loss(self, images_b3ss, labels_b, generator):
-        scale = self.scale()
-        logits = scale * self.cosines(images_b3ss, labels_b, generator)
-        return softmax_contrast(logits, same(labels_b)), {"scale": scale.detach()}
-
-
-class Siglip(_Contrast):
-    """A sigmoid per pair, with a learned bias."""
-
-    def __init__(self, backbone, classes, settings):
-        super().__init__(backbone, classes, settings, scale=10.0)
-        # The log odds that a pair fits; −10 in SigLIP's own batches of 32k.
-        self.bias = nn.Parameter(torch.tensor(-math.log(max(1, settings.batch_size - 1))))
-
-    def loss(self, images_b3ss, labels_b, generator):
-        scale = self.scale()
-        logits = scale * self.cosines(images_b3ss, labels_b, generator) + self.bias
-        readings = {"scale": scale.detach(), "bias": self.bias.detach()}
-        return sigmoid_contrast(logits, same(labels_b)), readings
-
-
 def same(labels_b):
     """Which pairs of a batch have the same caption: bool [B, B]."""
     return labels_b[:, None] == labels_b
-
-
-def softmax_contrast(logits_bb, fits_bb):
-    """Mean of the cross-entropies of images → captions and captions → images.
-
-    The target of a row is spread evenly over its fitting pairs (fits_bb: bool [B, B], symmetric).
-    """
-    targets = fits_bb / fits_bb.sum(dim=1, keepdim=True)
-    return (F.cross_entropy(logits_bb, targets) + F.cross_entropy(logits_bb.T, targets)) / 2
-
-
-def sigmoid_contrast(logits_bb, fits_bb):
-    """−Σ over all pairs of log σ(±logit), + for fitting pairs, divided by the batch size."""
-    signs = fits_bb.to(logits_bb.dtype) * 2 - 1
-    return -F.logsigmoid(signs * logits_bb).sum() / len(logits_bb)

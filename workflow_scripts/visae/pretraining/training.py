@@ -19,8 +19,8 @@ LOG_INTERVAL = 10  # steps
 class PretrainingSettings:
     """How a backbone is pretrained.
 
-    objective: a key of `visae.pretraining.paradigms.OBJECTIVES`. steps, batch_size: of images, the
-    same for each paradigm in a fair comparison. learning_rate: the largest of the schedule.
+    objective: an entry of `visae.pretraining.paradigms`. steps, batch_size: of images, the same for
+    each paradigm in a fair comparison. learning_rate: the largest of the schedule.
     """
 
     objective: str
@@ -44,7 +44,7 @@ class Learner(nn.Module):
         """What is to be done after the optimiser's step; progress: share of the steps done."""
 
 
-class Paradigm(Learner):
+class Objective(Learner):
     """A backbone together with what its paradigm adds for training.
 
     Subclasses take (backbone, classes, settings); classes: the data set's `ClassRecord`s.

@@ -1,14 +1,15 @@
 """What `config.yaml` says of an SAE, trained here or imported (see docs/formats.md)."""
 
 from visae.activations.format import ACTIVATIONS
+from visae.sae.families import FAMILIES
 from visae.sae.threshold import held_out_images
 
-# A JumpReLU SAE has converged when its L0 is this close to the target (Appendix Q).
+# A steered SAE has converged when its L0 is this close to the target (Appendix Q).
 L0_TOLERANCE = 2
 
 
 def describe_sae(spec, model, threshold):
-    """What the SAE is: family, sizes, threshold; for JumpReLU whether it reached its target."""
+    """Family, sizes and threshold of an SAE; if it is steered, whether it reached its target."""
     described = {
         "name": spec.name,
         "activation": spec.family,
@@ -19,7 +20,7 @@ def describe_sae(spec, model, threshold):
         "hidden_dim": model.features,
         "expansion_factor": spec.expansion_factor,
     }
-    if spec.family == "jumprelu":
+    if FAMILIES[spec.family].steered:
         described["converged"] = abs(threshold.l0 - spec.sparsity) <= L0_TOLERANCE
     return described
 

@@ -1,26 +1,23 @@
 """Which SAE, and how it is trained: names and settings, free of torch for the Snakefile's sake."""
 
+import math
 import re
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 
 from visae.base.errors import UserError
+from visae.sae.families import FAMILIES
 
-# Family → what its sparsity is called in a sweep's grid.
-SPARSITY_KEYS = {"batchtopk": "k", "topk": "k", "jumprelu": "target_l0", "relu": "l1"}
-
-# The same → as it stands in the SAE's name.
-_LABELS = {"k": "k", "target_l0": "l0_", "l1": "l1_"}
-
-JUMPRELU_RECIPES = ("paper", "calibrated")
 PRECISIONS = ("float32", "float16")
+
+_NAME = r"(\w+)_(\d+)x_(.+)"
 
 
 @dataclass(frozen=True)
 class SaeSpec:
     """One cell of a sweep: the family, the expansion factor F / D and the sparsity.
 
-    sparsity: active features per token, K (`batchtopk`, `topk`) or the target L0 (`jumprelu`);
-    for `relu` the coefficient of the L1 penalty.
+    sparsity: active features per token, K or the target L0, or a coefficient: as the family's
+    entry says.
     """
 
     family: str
@@ -28,46 +25,43 @@ class SaeSpec:
     sparsity: float
 
     def __post_init__(self):
-        if self.family not in SPARSITY_KEYS:
-            raise UserError(
-                f"{self.family!r} is not a family of SAEs: write one of "
-                f"{', '.join(SPARSITY_KEYS)} in the sweep"
-            )
+        counted = FAMILIES[self.family].sparsity.counted
         if self.expansion_factor < 1:
             raise UserError(f"expansion factor {self.expansion_factor} is below 1: raise it")
-        if self.sparsity <= 0 or (self.k is not None and self.sparsity != int(self.sparsity)):
+        if not 0 < self.sparsity < math.inf or (counted and self.sparsity != int(self.sparsity)):
             raise UserError(
                 f"sparsity {self.sparsity} of a {self.family} SAE is not a positive "
-                f"{'number' if self.k is None else 'whole number'}: correct it in the sweep"
+                f"{'whole number' if counted else 'number'}: correct it in the sweep"
             )
 
     @property
     def k(self):
         """K or the target L0: how many features per token are meant to be active, or None."""
-        return None if SPARSITY_KEYS[self.family] == "l1" else self.sparsity
+        return self.sparsity if FAMILIES[self.family].sparsity.counted else None
 
     @property
     def name(self):
         """The name of the SAE's folder, such as `batchtopk_16x_k128`."""
-        label = _LABELS[SPARSITY_KEYS[self.family]]
-        return f"{self.family}_{self.expansion_factor}x_{label}{self.sparsity:.12g}"
+        sparsity = f"{FAMILIES[self.family].sparsity.in_name}{self.sparsity:.12g}"
+        return f"{self.family}_{self.expansion_factor}x_{sparsity}"
 
     @classmethod
     def from_name(cls, name):
         """The spec whose `name` this is; UserError when it is the name of none."""
-        labels = "|".join(_LABELS.values())
-        match = re.fullmatch(rf"([a-z]+)_(\d+)x_({labels})([-+.e\d]+)", name)
         try:
-            family, expansion_factor, label, number = match.groups()
-            sparsity = float(number) if label == "l1_" else int(number)
-            spec = cls(family, int(expansion_factor), sparsity)
+            family, expansion_factor, sparsity = re.fullmatch(_NAME, name).groups()
+            kind = FAMILIES[family].sparsity
+            number = sparsity.removeprefix(kind.in_name)
+            spec = cls(
+                family, int(expansion_factor), int(number) if kind.counted else float(number)
+            )
             if spec.name == name:
                 return spec
-        except (AttributeError, ValueError):
+        except (AttributeError, ValueError, UserError):
             pass
         raise UserError(
-            f"{name!r} is not the name of an SAE: write it like batchtopk_16x_k128, topk_16x_k64, "
-            "jumprelu_16x_l0_64 or relu_16x_l1_0.001"
+            f"{name!r} is not the name of an SAE: write its family (one of {', '.join(FAMILIES)}), "
+            "expansion factor and sparsity, like batchtopk_16x_k128"
         )
 
 
@@ -86,7 +80,7 @@ class TrainingSettings:
     checkpoint_minutes: time between two resumable checkpoints; with 0, every step writes one.
     window_images: images whose tokens are held in memory and shuffled together.
     threshold_images: held-out images on which inference thresholds and L0 are measured.
-    jumprelu_recipe: `calibrated`, or the `paper`'s, which does not always reach its target L0.
+    recipes: family → which of its recipes trains it; without one, a family's first.
     """
 
     batch_size: int = 8192
@@ -99,18 +93,30 @@ class TrainingSettings:
     checkpoint_minutes: float = 10
     window_images: int = 1024
     threshold_images: int = 1024
-    jumprelu_recipe: str = "calibrated"
+    recipes: dict = field(default_factory=dict)
 
     def __post_init__(self):
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if isinstance(value, str) or field.name == "seed":
+        for setting in fields(self):
+            value = getattr(self, setting.name)
+            if setting.name in ("precision", "recipes", "seed"):
                 continue
-            if not value >= 0 or (value == 0 and field.name != "checkpoint_minutes"):
-                raise UserError(f"training setting {field.name} is {value}: it must be positive")
-        for name, allowed in (("precision", PRECISIONS), ("jumprelu_recipe", JUMPRELU_RECIPES)):
-            if getattr(self, name) not in allowed:
-                raise UserError(
-                    f"training setting {name} is {getattr(self, name)!r}: "
-                    f"write {' or '.join(allowed)}"
-                )
+            if not value >= 0 or (value == 0 and setting.name != "checkpoint_minutes"):
+                raise UserError(f"training setting {setting.name} is {value}: it must be positive")
+        if self.precision not in PRECISIONS:
+            raise UserError(
+                f"training setting precision is {self.precision!r}: write {' or '.join(PRECISIONS)}"
+            )
+        for family, recipe in self.recipes.items():
+            check_recipe(family, recipe, "training setting recipes")
+
+    def recipe(self, family):
+        """Which of its recipes trains a family, or None where it has none."""
+        return self.recipes.get(family, next(iter(FAMILIES[family].recipes), None))
+
+
+def check_recipe(family, recipe, where):
+    """UserError, which says `where` it stands, unless `family` can be trained by `recipe`."""
+    entry = FAMILIES[family]
+    if recipe not in entry.recipes:
+        cure = f"write {' or '.join(entry.recipes)}" if entry.recipes else "remove it"
+        raise UserError(f"{where} is {recipe!r}, which trains no {entry.label} SAEs: {cure}")

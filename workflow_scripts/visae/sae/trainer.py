@@ -157,7 +157,7 @@ class Trainer:
         return [weight.detach() for weight in self.weights.values()]
 
     def threshold(self):
-        """Thresholds [F] that were trained, or None where they are measured after training."""
+        """Thresholds [F] or [] that training leaves, or None where one is measured afterwards."""
         return None
 
     def state(self):

@@ -20,7 +20,7 @@ from visae.base.errors import UserError
 from visae.sae import resume
 from visae.sae.checkpoint import save_sae
 from visae.sae.describe import describe_data, describe_held_out, describe_sae
-from visae.sae.families import TRAINERS
+from visae.sae.families import FAMILIES
 from visae.sae.model import SparseAutoencoder
 from visae.sae.threshold import measure_thresholds
 
@@ -91,7 +91,10 @@ def train(specs, cache, settings, device, resume_path=None, report=logger.info):
     """
     device = torch.device(device)
     mean, std = _statistics(cache, device)
-    trainers = [TRAINERS[spec.family](spec, cache.info.width, settings, device) for spec in specs]
+    trainers = [
+        FAMILIES.module(spec.family, "trainer").TRAINER(spec, cache.info.width, settings, device)
+        for spec in specs
+    ]
     logs = [[] for _ in trainers]
     stream = TokenStream(cache, settings.batch_size, settings.seed, settings.window_images)
     steps = len(stream) * settings.epochs
@@ -150,10 +153,7 @@ def train_and_save(
     check_same_activations(cache.info, held_out.info)
     trained = train(specs, cache, settings, device, resume_path, report)
     models = [_model(trainer, *_statistics(cache, trainer.device)) for trainer, _ in trained]
-    budgets = [
-        spec.k if trainer.threshold() is None else None
-        for spec, (trainer, _) in zip(specs, trained, strict=True)
-    ]
+    budgets = [spec.k if FAMILIES[spec.family].threshold.measured else None for spec in specs]
     measured = measure_thresholds(models, budgets, held_out, settings.threshold_images)
     for spec, model, (trainer, log), threshold in zip(
         specs, models, trained, measured, strict=True
@@ -179,21 +179,26 @@ def train_and_save(
 
 def run_fingerprint(specs, cache, settings, device):
     """Hash of all that decides a run's result: SAEs, settings, data, device type and code."""
+    families = {spec.family for spec in specs}
     run = {
-        "specs": [spec.name for spec in specs],
-        "settings": _of_result(settings, "jumprelu"),
+        "specs": {spec.name: _of_result(settings, spec.family) for spec in specs},
         "cache": cache.fingerprint,
         "device": torch.device(device).type,
         "torch": torch.__version__,
-        "code": fingerprints.of_modules(__file__),
+        "code": [
+            fingerprints.of_modules(__file__),
+            *(fingerprints.of_entry(FAMILIES, family) for family in sorted(families)),
+        ],
     }
     return fingerprints.of_bytes(json.dumps(run, sort_keys=True).encode())
 
 
 def _of_result(settings, family):
     """The settings that decide what comes out for an SAE of `family`."""
-    others = {"checkpoint_minutes"} | (set() if family == "jumprelu" else {"jumprelu_recipe"})
-    return {name: value for name, value in asdict(settings).items() if name not in others}
+    others = ("checkpoint_minutes", "recipes")
+    chosen = {name: value for name, value in asdict(settings).items() if name not in others}
+    recipe = settings.recipe(family)
+    return chosen if recipe is None else chosen | {"recipe": recipe}
 
 
 def _statistics(cache, device):

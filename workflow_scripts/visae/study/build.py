@@ -6,10 +6,10 @@ Every function takes the config with its defaults and raises UserError (one sent
 from itertools import product
 
 from visae.base.errors import UserError
-from visae.sae.specs import SPARSITY_KEYS, SaeSpec
+from visae.images.layouts import LAYOUTS
+from visae.sae.families import FAMILIES
+from visae.sae.specs import SaeSpec, check_recipe
 from visae.study.parts import Split, Sweep
-
-LAYOUTS_WITH_MASKS = ("ade20k",)
 
 
 def split(config, dataset, name, where):
@@ -57,10 +57,11 @@ def segmentation(config):
     dataset, where = chosen["dataset"], "downstream.segmentation"
     pair = _pair(config, dataset, chosen, where)
     layout = config["datasets"][dataset]["layout"]
-    if layout not in LAYOUTS_WITH_MASKS:
+    if not LAYOUTS[layout].masks:
+        others = [name for name, entry in LAYOUTS.entries().items() if entry.masks]
         raise UserError(
             f"config: {where}.dataset is '{dataset}' of layout {layout}, which has no masks; "
-            f"name a data set of layout {', '.join(LAYOUTS_WITH_MASKS)}"
+            f"name a data set of layout {', '.join(others)}"
         )
     return pair
 
@@ -94,11 +95,8 @@ def _sweep(config, name, metrics):
             )
     for backbone in published:
         _refuse_unknown(backbone, f"{where}.published", config["backbones"], "backbones")
-    if "recipe" in entry and entry["family"] != "jumprelu":
-        raise UserError(
-            f"config: {where}.recipe is for JumpReLU SAEs, but its family is "
-            f"{entry['family']}; remove it"
-        )
+    if "recipe" in entry:
+        check_recipe(entry["family"], entry["recipe"], f"config: {where}.recipe")
     chosen = list(published) or entry.get("backbones", list(config["backbones"]))
     saes = _grid(entry, where)
     return Sweep(
@@ -116,12 +114,7 @@ def _sweep(config, name, metrics):
 def _grid(entry, where):
     """The SaeSpecs of a sweep's grid, expansion factor by expansion factor."""
     family, grid = entry["family"], entry["grid"]
-    if family not in SPARSITY_KEYS:
-        raise UserError(
-            f"config: {where}.family is '{family}', which does not exist; use "
-            f"one of {', '.join(SPARSITY_KEYS)}"
-        )
-    target = SPARSITY_KEYS[family]
+    target = FAMILIES[family].sparsity.key
     if set(grid) != {"expansion_factor", target}:
         raise UserError(
             f"config: {where}.grid has the keys {', '.join(grid)}; a grid of "

@@ -7,6 +7,7 @@ import yaml
 
 from visae.base.errors import UserError
 from visae.base.repository import SCHEMAS
+from visae.study.shelves import SHELVES
 
 SCHEMA = SCHEMAS / "config.schema.yaml"
 
@@ -15,7 +16,17 @@ def load_schema():
     """The config's JSON schema (its descriptions document every key)."""
     # libyaml, where PyYAML has it, is eight times as fast; every plan reads this file.
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    return yaml.load(SCHEMA.read_text(encoding="utf-8"), loader)
+    return _with_shelves(yaml.load(SCHEMA.read_text(encoding="utf-8"), loader))
+
+
+def _with_shelves(schema):
+    """The schema with the names of a shelf's entries as `enum` in the place of its `shelf`."""
+    if isinstance(schema, list):
+        return [_with_shelves(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    filled = {key: _with_shelves(value) for key, value in schema.items() if key != "shelf"}
+    return filled | ({"enum": SHELVES[schema["shelf"]].names()} if "shelf" in schema else {})
 
 
 def checked(config):

@@ -3,6 +3,8 @@
 import math
 from dataclasses import dataclass
 
+from visae.images.layouts import LAYOUTS
+
 PAPER_METRICS = (
     "localization",
     "fvu",
@@ -24,9 +26,6 @@ PAPER_PARADIGMS = {
 """Paradigm in the config → the backbone that stands for it in the paper."""
 
 BACKBONES = tuple(PAPER_PARADIGMS.values())
-
-PAPER_DATASETS = {"cub_200_2011": "cub", "dtd": "dtd", "inaturalist_2021": "inaturalist"}
-"""Layout → the paper's data set in it, by the name in the hypotheses (section 4.5)."""
 
 PAPER_TASKS = {"cub": "cub200", "dtd": "dtd", "inaturalist": "inaturalist"}
 """The paper's data set by its name in `paper_datasets` → its name in the published values."""
@@ -99,9 +98,9 @@ def paper_datasets(study):
     """The paper's data set → the M6 data set of this study in its layout, the first if many."""
     found = {}
     for name in study.cross_domain:
-        layout = study.config["datasets"][name]["layout"]
-        if layout in PAPER_DATASETS:
-            found.setdefault(PAPER_DATASETS[layout], name)
+        in_paper = LAYOUTS[study.config["datasets"][name]["layout"]].paper
+        if in_paper:
+            found.setdefault(in_paper, name)
     return found
 
 

@@ -57,9 +57,9 @@ class Study:
         """
         others = ("dataset", "split", "threshold_split", "checkpoint_minutes")
         entries = {k: v for k, v in self.config["training"].items() if k not in others}
-        origins = (self.config["sweeps"][name] for name in dict.fromkeys(sweep.origins.values()))
-        recipe = next((entry["recipe"] for entry in origins if "recipe" in entry), None)
-        return entries | {"seed": self.seed} | ({"jumprelu_recipe": recipe} if recipe else {})
+        origins = [self.config["sweeps"][name] for name in dict.fromkeys(sweep.origins.values())]
+        recipes = {entry["family"]: entry["recipe"] for entry in origins if "recipe" in entry}
+        return entries | {"seed": self.seed, "recipes": recipes}
 
     # ---------------------------------------------------------------- splits
 

@@ -4,11 +4,9 @@ from visae.evals.absorption import compute as absorption
 from visae.evals.cross_domain import compute as cross_domain
 from visae.evals.preservation import compute as preservation
 from visae.evals.sparse_probing import compute as sparse_probing
+from visae.sae.families import FAMILIES
 from visae.tables.layout import Column, Table
 from visae.tables.scores import METRIC_LABELS
-
-_FAMILIES = {"batchtopk": "BatchTopK", "topk": "TopK", "jumprelu": "JumpReLU", "relu": "ReLU + L1"}
-_SPARSITIES = {"k": "K values", "target_l0": "target L0 values", "l1": "L1 coefficients"}
 
 
 def table_1(config, sweep, widths):
@@ -22,15 +20,16 @@ def table_1(config, sweep, widths):
     layers = [entry.get("layer", config["backbones"][name]["layer"]) for name in backbones]
     expansions = entry["grid"]["expansion_factor"]
     inputs = sorted({widths[name] for name in backbones})
-    (sparsity,) = set(entry["grid"]) - {"expansion_factor"}
+    family = FAMILIES[entry["family"]]
+    held_out = f"{training['dataset']}/{training['threshold_split']}"
     values = {
-        "SAE family": _FAMILIES[entry["family"]],
+        "SAE family": family.label,
         "backbones": ", ".join(config["backbones"][name]["label"] for name in backbones),
         "block, counted from 0": _listed(sorted(set(layers))),
         "input dimension D": _listed(inputs),
         "expansion factors": _listed(expansions),
         "dictionary sizes F": _listed(sorted({f * d for f in expansions for d in inputs})),
-        _SPARSITIES[sparsity]: _listed(entry["grid"][sparsity]),
+        family.sparsity.label: _listed(entry["grid"][family.sparsity.key]),
         **({"recipe": entry["recipe"]} if "recipe" in entry else {}),
         "training activations": (
             f"patch tokens of {training['dataset']}/{training['split']}, shuffled within windows "
@@ -47,7 +46,9 @@ def table_1(config, sweep, widths):
         "epochs": str(training["epochs"]),
         "seed": str(config["seed"]),
         "precision": f"{training['precision']} on CUDA, float32 on CPU",
-        "inference threshold": _threshold(entry["family"], training),
+        "inference threshold": family.threshold.sentence.format(
+            images=training["threshold_images"], split=held_out
+        ),
     }
     return Table(
         f"Table 1: how the SAEs of sweep {sweep} are trained",
@@ -55,13 +56,6 @@ def table_1(config, sweep, widths):
         [{"setting": setting, "value": value} for setting, value in values.items()],
         ("From the config of this run, defaults included.",),
     )
-
-
-def _threshold(family, training):
-    if family in ("batchtopk", "topk"):
-        held_out = f"{training['dataset']}/{training['threshold_split']}"
-        return f"quantile of the codes of {training['threshold_images']} images of {held_out}"
-    return "learned, one per feature" if family == "jumprelu" else "none"
 
 
 def table_2(config):

@@ -1,0 +1,26 @@
+"""Loaders: a shelf of the libraries that build backbones.
+
+Each has an `ENTRY`, a `Loader`, and a function `load(spec)` from a `BackboneSpec` to a
+`visae.backbones.backbone.Backbone`, in `load.py` beside `entry.py` (or in the entry's only module,
+which then imports its library inside of the function: each takes seconds).
+"""
+
+from dataclasses import dataclass
+
+from visae.base.shelf import Shelf
+
+LOADERS = Shelf("visae.backbones.loaders", "loader")
+
+
+@dataclass(frozen=True)
+class Loader:
+    """What there is to say of a loader.
+
+    label: the library's name. description: what it builds, in one sentence. model: how `model` in
+    the config names an architecture and its weights. source: where its models are listed.
+    """
+
+    label: str
+    description: str
+    model: str
+    source: str

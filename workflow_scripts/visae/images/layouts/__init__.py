@@ -1,24 +1,39 @@
-"""Layouts: how each data set lies on disk, as its authors ship it.
+"""Layouts: how each data set lies on disk, as its authors ship it. A shelf of modules.
 
-A layout is a module with `SPLITS` (the names of its splits, None for any), `SOURCE` (where the
-data set is to be had) and `read(root, split)`, which returns the image records of the split and
-the class records of the whole data set. The label of a class is the same in every split.
+A layout has an `ENTRY`, a `Layout`, and a function `read(root, split)`, which returns the image
+records of the split and the class records of the whole data set. The label of a class is the
+same in every split.
 """
 
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from visae.base.errors import UserError
+from visae.base.shelf import Shelf
 from visae.images.index import build_index
-from visae.images.layouts import ade20k, cub_200_2011, dtd, huggingface, imagenet, inaturalist_2021
 
-LAYOUTS = {
-    "imagenet": imagenet,
-    "cub_200_2011": cub_200_2011,
-    "dtd": dtd,
-    "inaturalist_2021": inaturalist_2021,
-    "ade20k": ade20k,
-    "huggingface": huggingface,
-}
+LAYOUTS = Shelf("visae.images.layouts", "layout")
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What there is to say of a layout.
+
+    label: the data set's name. description: what lies where, in one sentence. source: where the
+    data set is to be had. splits: their names; None where each data set has its own. masks:
+    whether an image's truth is a mask instead of a class. images: split → number of images, and
+    classes: their number, as the authors state them (the plan reckons with them until the data set
+    is indexed). paper: the name of the data set in the paper's hypotheses (section 4.5), if any.
+    """
+
+    label: str
+    description: str
+    source: str
+    splits: tuple[str, ...] | None
+    masks: bool = False
+    images: dict[str, int] = field(default_factory=dict)
+    classes: int = 0
+    paper: str | None = None
 
 
 def index_images(layout, root, split):
@@ -31,19 +46,17 @@ def index_images(layout, root, split):
         UserError: unknown layout or split, a missing or half-unpacked folder, an empty class
             folder, lists that contradict the images on disk or each other, overlapping splits.
     """
-    if layout not in LAYOUTS:
-        raise UserError(f"The layout '{layout}' is unknown: choose one of {', '.join(LAYOUTS)}.")
-    module = LAYOUTS[layout]
-    if module.SPLITS is not None and split not in module.SPLITS:
+    entry = LAYOUTS[layout]
+    if entry.splits is not None and split not in entry.splits:
         raise UserError(
             f"The layout '{layout}' has no split '{split}': choose one of "
-            f"{', '.join(module.SPLITS)}."
+            f"{', '.join(entry.splits)}."
         )
     root = Path(root)
     if not root.is_dir():
         raise UserError(
             f"The data set's root {root} is no folder: set `root` to where the data set is "
-            f"unpacked, or get it from {module.SOURCE}."
+            f"unpacked, or get it from {entry.source}."
         )
-    images, classes = module.read(root, split)
+    images, classes = LAYOUTS.module(layout, "read").read(root, split)
     return build_index(images, classes, f"split '{split}' of {root}")

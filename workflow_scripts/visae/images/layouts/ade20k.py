@@ -9,10 +9,20 @@ import csv
 
 from visae.base.errors import UserError
 from visae.images.index import UNLABELLED, ImageRecord
+from visae.images.layouts import Layout
 from visae.images.layouts.folders import image_files_by_stem, number_classes, require
 
 SPLITS = ("training", "validation")
 SOURCE = "http://sceneparsing.csail.mit.edu (ADEChallengeData2016.zip)"
+
+ENTRY = Layout(
+    label="ADE20K (SceneParse150)",
+    description="Images and masks of 150 classes in folders beside each other.",
+    source=SOURCE,
+    splits=SPLITS,
+    images={"training": 20_210, "validation": 2_000},
+    masks=True,
+)
 
 _CLASSES = 150
 

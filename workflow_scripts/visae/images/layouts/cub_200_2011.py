@@ -6,10 +6,21 @@
 
 from visae.base.errors import UserError
 from visae.images.index import ImageRecord, first_duplicate
+from visae.images.layouts import Layout
 from visae.images.layouts.folders import check_listed, number_classes, read_lines, stem
 
 SPLITS = ("train", "test")
 SOURCE = "https://www.vision.caltech.edu/datasets/cub_200_2011/"
+
+ENTRY = Layout(
+    label="CUB-200-2011",
+    description="Images of birds, with text files that number images and species.",
+    source=SOURCE,
+    splits=SPLITS,
+    images={"train": 5_994, "test": 5_794},
+    classes=200,
+    paper="cub",
+)
 
 
 def read(root, split):

@@ -6,6 +6,7 @@ A split's name is that of its list with the partition's number: `train1`, `val1`
 
 from visae.base.errors import UserError
 from visae.images.index import ImageRecord
+from visae.images.layouts import Layout
 from visae.images.layouts.folders import (
     check_listed,
     class_folders,
@@ -17,6 +18,16 @@ from visae.images.layouts.folders import (
 _PARTS = {"train": ("train",), "val": ("val",), "test": ("test",), "trainval": ("train", "val")}
 SPLITS = tuple(f"{name}{number}" for number in range(1, 11) for name in _PARTS)
 SOURCE = "https://www.robots.ox.ac.uk/~vgg/data/dtd/"
+
+ENTRY = Layout(
+    label="Describable Textures (DTD)",
+    description="One folder of images per texture, and lists of ten partitions.",
+    source=SOURCE,
+    splits=SPLITS,
+    images={split: 3_760 if split.startswith("trainval") else 1_880 for split in SPLITS},
+    classes=47,
+    paper="dtd",
+)
 
 
 def read(root, split):

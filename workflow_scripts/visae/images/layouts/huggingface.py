@@ -9,10 +9,17 @@ import json
 from visae.base.errors import UserError
 from visae.images.arrow import read_table, row_path
 from visae.images.index import ImageRecord
+from visae.images.layouts import Layout
 from visae.images.layouts.folders import number_classes, require
 
-SPLITS = None  # each data set has its own
 SOURCE = "https://huggingface.co/datasets, by load_dataset(…).save_to_disk(…)"
+
+ENTRY = Layout(
+    label="Hugging Face data set",
+    description="Saved by `save_to_disk`, with one column of images and one of labels.",
+    source=SOURCE,
+    splits=None,  # each data set has its own
+)
 
 
 def read(root, split):

@@ -16,6 +16,7 @@ import csv
 
 from visae.base.errors import UserError
 from visae.images.index import ImageRecord, first_duplicate
+from visae.images.layouts import Layout
 from visae.images.layouts.folders import (
     check_listed,
     class_folders,
@@ -29,6 +30,15 @@ from visae.images.layouts.folders import (
 
 SPLITS = ("train", "val")
 SOURCE = "https://image-net.org/download-images (ILSVRC 2012, tasks 1 and 2)"
+
+ENTRY = Layout(
+    label="ImageNet (ILSVRC 2012)",
+    description="One folder of images per class; those of `val` may lie flat.",
+    source=SOURCE,
+    splits=SPLITS,
+    images={"train": 1_281_167, "val": 50_000},
+    classes=1000,
+)
 
 _KAGGLE_FOLDER = "ILSVRC/Data/CLS-LOC"
 _KAGGLE_LIST = "LOC_val_solution.csv"

@@ -10,6 +10,7 @@ import json
 
 from visae.base.errors import UserError
 from visae.images.index import ImageRecord
+from visae.images.layouts import Layout
 from visae.images.layouts.folders import (
     check_listed,
     class_folders,
@@ -22,6 +23,16 @@ from visae.images.layouts.folders import (
 
 SPLITS = ("train", "train_mini", "val")
 SOURCE = "https://github.com/visipedia/inat_comp/tree/master/2021"
+
+ENTRY = Layout(
+    label="iNaturalist 2021",
+    description="One folder of images per species, named by its taxonomy.",
+    source=SOURCE,
+    splits=SPLITS,
+    images={"train": 2_686_843, "train_mini": 500_000, "val": 100_000},
+    classes=10_000,
+    paper="inaturalist",
+)
 
 _RANKS = 8  # number, kingdom, phylum, class, order, family, genus, species
 

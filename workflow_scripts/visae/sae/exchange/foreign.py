@@ -28,6 +28,7 @@ import yaml
 from visae.base import fingerprints
 from visae.base.errors import UserError
 from visae.sae.checkpoint import FEATURE_THRESHOLDS, FORMAT, SCALAR_THRESHOLD
+from visae.sae.families import FAMILIES
 from visae.sae.model import SparseAutoencoder
 
 WEIGHT_FILES = ("sae.pt", "model.safetensors", "model.pt")
@@ -260,7 +261,7 @@ def _drop_zero_bias(tensors, path):
 
 def _threshold(tensors, config, spec, scale, overcomplete, path):
     """The threshold [] or thresholds [F] that the folder states, or None; taken from `tensors`."""
-    if spec.family != "jumprelu":
+    if not FAMILIES[spec.family].threshold.per_feature:
         values = [tensors.pop(SCALAR_THRESHOLD, None), config.get("threshold")]
         values = [float(_numbers(v, "the threshold", path)) for v in values if v is not None]
         if len(values) == 2 and not math.isclose(*values, rel_tol=1e-6, abs_tol=1e-12):
@@ -268,7 +269,7 @@ def _threshold(tensors, config, spec, scale, overcomplete, path):
                 f"{path} has {SCALAR_THRESHOLD} {values[0]:.6g}, but the config beside it states "
                 f"threshold {values[1]:.6g}: remove the wrong one"
             )
-        if spec.family == "relu" and not values:
+        if not FAMILIES[spec.family].threshold.measured and not values:
             return torch.zeros(())
         return torch.tensor(values[0]) if values else None
     names = [name for name in (FEATURE_THRESHOLDS, OVERCOMPLETE_THRESHOLDS) if name in tensors]

@@ -48,3 +48,6 @@ class BatchTopK(Trainer):
                 return candidates.at_least(self._last_threshold)
         self._last_threshold = None
         return candidates
+
+
+TRAINER = BatchTopK

@@ -81,7 +81,7 @@ class JumpReLU(Trainer):
         self.log_threshold = nn.Parameter(torch.zeros(features, device=device))
         super().__init__(spec, width, settings, device)
         self.bandwidth = BANDWIDTH
-        self.recipe = RECIPES[settings.jumprelu_recipe]
+        self.recipe = RECIPES[settings.recipe("jumprelu")]
         zero = torch.zeros((), device=self.device)
         self.log_coefficient = zero  # log λ
         self._start = None  # log λ of the first step; None before it
@@ -176,3 +176,6 @@ class JumpReLU(Trainer):
         self._start, self._integral, self.log_coefficient = (
             None if value is None else value.to(self.device) for value in state["control"]
         )
+
+
+TRAINER = JumpReLU

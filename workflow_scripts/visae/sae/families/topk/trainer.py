@@ -22,3 +22,6 @@ class TopK(Trainer):
         starts = np.searchsorted(rows.numpy(), np.arange(len(pre_bf) + 1))
         values = pre_bf[keep_bf].numpy()
         return SparseCodes(starts, features.int().numpy(), values)
+
+
+TRAINER = TopK

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from visae.pretraining.towers import last_tokens, only_patches, take
-from visae.pretraining.training import Paradigm
+from visae.pretraining.training import Objective
 from visae.pretraining.views import random_views
 
 MASKED = 0.75
@@ -20,7 +20,7 @@ DECODER_WIDTH = 64
 DECODER_HEADS = 2
 
 
-class Mae(Paradigm):
+class Mae(Objective):
     """A backbone and a decoder of one transformer block."""
 
     def __init__(self, backbone, classes, settings):
@@ -86,3 +86,6 @@ def sine_positions(grid, width):
     row, column = torch.meshgrid(*(torch.arange(n) for n in grid), indexing="ij")
     angles = [place.reshape(-1, 1) * frequencies for place in (row, column)]
     return torch.cat([f(angle) for angle in angles for f in (torch.sin, torch.cos)], dim=1)
+
+
+OBJECTIVE = Mae

@@ -16,7 +16,7 @@ from torch import nn
 
 from visae.backbones import build_backbone
 from visae.pretraining.towers import embedding_width, image_embeddings, only_patches
-from visae.pretraining.training import Paradigm
+from visae.pretraining.training import Objective
 from visae.pretraining.views import SMALL, random_views
 
 PROTOTYPES = 256
@@ -48,7 +48,7 @@ class Head(nn.Module):
         return unit @ F.normalize(self.prototypes, dim=1).T
 
 
-class Dino(Paradigm):
+class Dino(Objective):
     """A student (the given backbone) and its teacher, each with a head."""
 
     def __init__(self, backbone, classes, settings):
@@ -153,3 +153,6 @@ def koleo(embeddings_be):
 def entropy(p):
     """Entropy in nats of distributions along the last axis."""
     return torch.special.entr(p).sum(dim=-1)
+
+
+OBJECTIVE = Dino

@@ -1,18 +1,13 @@
-"""The paradigms by name, and a backbone pretrained by one of them."""
+"""A backbone, pretrained by one of the paradigms."""
 
 from typing import NamedTuple
 
 from visae.backbones.backbone import Backbone
 from visae.backbones.weights import random_weights
 from visae.base.errors import UserError
-from visae.pretraining.contrast import Clip, Siglip
-from visae.pretraining.masked import Mae
-from visae.pretraining.self_distillation import Dino
-from visae.pretraining.supervised import Deit
+from visae.pretraining.paradigms import PARADIGMS
 from visae.pretraining.towers import make_trainable
 from visae.pretraining.training import fit
-
-OBJECTIVES = {"dino": Dino, "mae": Mae, "clip": Clip, "siglip": Siglip, "deit": Deit}
 
 
 class Pretrained(NamedTuple):
@@ -30,14 +25,15 @@ def pretrain(backbone, split, settings):
     Raises:
         UserError: an unknown objective, classes without words, or a loss that is not finite.
     """
-    if settings.objective not in OBJECTIVES:
+    if settings.objective not in PARADIGMS:
         raise UserError(
             f"Backbone '{backbone.spec.name}' asks for pretraining by '{settings.objective}', "
-            f"which does not exist: choose one of {', '.join(OBJECTIVES)}."
+            f"which does not exist: choose one of {', '.join(PARADIGMS)}."
         )
+    objective = PARADIGMS.module(settings.objective, "objective").OBJECTIVE
     seed = backbone.spec.seed
     with random_weights(seed):
-        learner = OBJECTIVES[settings.objective](backbone, split.classes, settings)
+        learner = objective(backbone, split.classes, settings)
     device = next(backbone.parameters()).device
     learner.to(device)
     split = split.to(device)

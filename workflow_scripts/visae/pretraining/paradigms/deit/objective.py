@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from visae.pretraining.towers import embedding_width, image_embeddings
-from visae.pretraining.training import Learner, Paradigm, fit
+from visae.pretraining.training import Learner, Objective, fit
 from visae.pretraining.views import random_views
 
 TEACHER_WIDTHS = (32, 64, 128)
@@ -39,7 +39,7 @@ class ConvolutionalTeacher(Learner):
         return F.cross_entropy(logits, labels_b), {"accuracy": accuracy(logits, labels_b)}
 
 
-class Deit(Paradigm):
+class Deit(Objective):
     """A backbone with a linear classifier on its image embedding, and its teacher."""
 
     def __init__(self, backbone, classes, settings):
@@ -72,3 +72,6 @@ def hard_distillation(logits_bc, labels_b, taught_b):
 def accuracy(logits_bc, labels_b):
     """Share of rows whose largest logit is the label's, a scalar tensor."""
     return (logits_bc.detach().argmax(dim=1) == labels_b).to(torch.float32).mean()
+
+
+OBJECTIVE = Deit

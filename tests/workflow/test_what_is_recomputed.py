@@ -1,0 +1,124 @@
+"""A change computes again what it is about and nothing else: of a finished study, by its code."""
+
+import shutil
+
+import pytest
+from shelf_fixtures import SCRIPTS, shelves
+from study_fixtures import ROOT
+from workflow_fixtures import plan
+
+# Shelf → the entry that a dummy is made of and what is left out of it, if not any and nothing.
+COPIED = {"evals": ("fvu", "    number=2,\n")}
+
+# Jobs that a dummy adds: a product is made as soon as it stands there.
+ADDED = {"products": {"dummy", "product_dummy", "report", "all"}}
+
+BEFORE_TRAINING = ("write", "index", "split", "pretrain", "extract", "join", "reduce", "fit_raw")
+
+
+@pytest.fixture(scope="module")
+def repository(finished, tmp_path_factory):
+    """The finished study, whose code is changed and put back by every test."""
+    folder = tmp_path_factory.mktemp("changed") / "copy"
+    shutil.copytree(finished, folder, symlinks=True)
+    assert plan(folder) == {}
+    return folder
+
+
+@pytest.fixture
+def scripts(repository):
+    """Its scripts and library, as they were again after the test."""
+    scripts = repository / "workflow_scripts"
+    kept = repository.parent / "kept"
+    shutil.copytree(scripts, kept)
+    yield scripts
+    shutil.rmtree(scripts)
+    shutil.move(kept, scripts)
+
+
+def inside(scripts, path):
+    return scripts / path.relative_to(SCRIPTS)
+
+
+def test_remarks_and_touches_compute_nothing(scripts, repository):
+    for path in scripts.rglob("*.py"):
+        text = path.read_text("utf-8")
+        path.write_text(f'# A remark.\n{text}\n\n# Another.\n"""And one."""\n', "utf-8")
+    assert plan(repository) == {}
+
+
+@pytest.mark.parametrize("name", shelves())
+def test_a_new_entry_computes_nothing_but_itself(scripts, repository, name):
+    shelf = shelves()[name]
+    copied, left_out = COPIED.get(name, (shelf.names()[0], ""))
+    files = [inside(scripts, path) for path in shelf.files(copied)]
+    place = scripts.joinpath(*shelf.package.split("."))
+    if files[0].parent == place:
+        dummy = shutil.copy(files[0], place / "dummy.py")
+    else:
+        dummy = shutil.copytree(place / copied, place / "dummy") / "entry.py"
+    text = dummy.read_text("utf-8")
+    assert left_out in text
+    dummy.write_text(text.replace(left_out, "") if left_out else text, "utf-8")
+    assert set(plan(repository)) <= ADDED.get(name, set())
+
+
+def changed(scripts, path):
+    """Change the code of a file of the library."""
+    file = scripts / "visae" / path
+    file.write_text(file.read_text("utf-8") + "\nCHANGED = True\n", "utf-8")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "sae/families/jumprelu/trainer.py",
+        "sae/families/relu/entry.py",
+        "backbones/loaders/open_clip/load.py",
+        "images/layouts/dtd.py",
+        "pretraining/paradigms/mae/objective.py",
+    ],
+)
+def test_an_entry_that_the_study_lacks_computes_nothing(scripts, repository, path):
+    changed(scripts, path)
+    assert plan(repository) == {}
+
+
+def test_a_family_trains_its_saes_and_what_is_made_of_them(scripts, repository):
+    changed(scripts, "sae/families/batchtopk/trainer.py")
+    jobs = plan(repository)
+    assert jobs["train_main"] == jobs["encode_main_all"] == jobs["rank_main_all"] == 2
+    assert not [rule for rule in jobs if rule.startswith(BEFORE_TRAINING)]
+
+
+def test_a_loader_extracts_its_backbones(scripts, repository):
+    changed(scripts, "backbones/loaders/timm/load.py")
+    jobs = plan(repository)
+    assert jobs["pretrain_backbone"] == jobs["extract_all"] == 2
+    assert not [rule for rule in jobs if rule.startswith(("write", "index", "split"))]
+
+
+def test_a_layout_indexes_its_data_sets(scripts, repository):
+    changed(scripts, "images/layouts/cub_200_2011.py")
+    jobs = plan(repository)
+    assert [rule for rule in jobs if rule.startswith("index")] == ["index_digits"]
+
+
+def test_a_paradigm_pretrains_its_backbone(scripts, repository):
+    changed(scripts, "pretraining/paradigms/dino/objective.py")
+    jobs = plan(repository)
+    assert jobs["pretrain_backbone"] == jobs["extract_all"] == 1
+    assert not [rule for rule in jobs if rule.startswith(("write", "index", "split"))]
+
+
+def test_a_metric_scores_and_trains_nothing(scripts, repository):
+    changed(scripts, "evals/fvu/compute.py")
+    jobs = plan(repository)
+    assert [rule for rule in jobs if rule.startswith(("score", "evaluate"))]
+    others = (*BEFORE_TRAINING, "train", "encode", "rank")
+    assert not [rule for rule in jobs if rule.startswith(others)]
+
+
+def test_the_copy_holds_the_library_that_is_tested(repository):
+    for path in SCRIPTS.rglob("*.py"):
+        assert (repository / path.relative_to(ROOT)).read_bytes() == path.read_bytes()

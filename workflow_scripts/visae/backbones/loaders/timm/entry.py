@@ -1,0 +1,10 @@
+"""timm, PyTorch Image Models."""
+
+from visae.backbones.loaders import Loader
+
+ENTRY = Loader(
+    label="timm",
+    description="Vision transformers with a list of blocks: vit, deit, deit3, beit and eva.",
+    model="architecture.tag",
+    source="https://huggingface.co/timm",
+)
