@@ -44,7 +44,7 @@ def _count(paths, dataset, entry, split):
     index, classes = Path(paths.index(f"{dataset}/{split}")), Path(paths.classes(dataset))
     if index.is_file() and classes.is_file():
         return Count(_rows(index), _rows(classes), "index")
-    layout = None if entry["generated"] else entry["layout"]
+    layout = "" if entry["generated"] else entry["layout"]
     known_classes = PUBLISHED_CLASSES.get(layout, 0)
     if "images" in entry["splits"][split]:
         return Count(entry["splits"][split]["images"], known_classes, "config")

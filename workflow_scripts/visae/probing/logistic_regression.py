@@ -4,13 +4,19 @@
 SciPy's L-BFGS-B walks over the loss written here; on other devices torch's does.
 """
 
+from __future__ import annotations
+
 import functools
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 import scipy.linalg
 import scipy.optimize
+import scipy.sparse
 from threadpoolctl import ThreadpoolController
+
+from visae.base.arrays import Bool, Float, Int
 
 # Most rows of a matrix of squares whose eigenvectors are looked for, for the 32·n² bytes it takes.
 _EIGENVECTORS = 8192
@@ -21,7 +27,14 @@ _BLOCK = 4096
 _RESOLUTION = 64 * np.finfo(np.float64).eps
 
 
-def solve(x_nd, targets, max_iter, tolerance, start=None, device="cpu"):
+def solve(
+    x_nd: Float[np.ndarray, "n D"] | scipy.sparse.sparray | scipy.sparse.spmatrix,
+    targets: Int[np.ndarray, " n"] | Bool[np.ndarray, " n"],
+    max_iter: int,
+    tolerance: float,
+    start: tuple[Float[np.ndarray, "C d"], Float[np.ndarray, " C"]] | None = None,
+    device: str = "cpu",
+) -> tuple[Float[np.ndarray, "C D"], Float[np.ndarray, " C"], bool]:
     """Fit the regression: (coef [C, D], intercept [C], converged); for two classes [1, D], [1].
 
     x_nd: float32 [n, D]; on the CPU also float64, or a sparse matrix. targets: ints 0 … C - 1,
@@ -66,14 +79,14 @@ class _Axes(NamedTuple):
 
     x_nr: np.ndarray
     """[n, r]: the features along the axes, times the lengths."""
-    lengths: np.ndarray
+    lengths: np.ndarray | float
     """[r]; 1 if all are the same."""
     intercept_length: float
-    seen: object
+    seen: Callable[[np.ndarray], np.ndarray]
     """coef [C, D] → weights [C, r]."""
-    back: object
+    back: Callable[[np.ndarray], np.ndarray]
     """Weights [C, r] → coef [C, D]."""
-    turned_back: object
+    turned_back: Callable[[np.ndarray], np.ndarray]
     """Gradients [C, r] along the axes (without lengths) → [C, D]."""
     features: int
     """D."""
@@ -275,7 +288,8 @@ def _by_torch(x_nd, targets, max_iter, tolerance, start, device):
     optimizer.step(closure)
     # It also stops where a line search no longer gets anywhere, which its count does not tell.
     closure()
-    largest = max(float(parameter.grad.abs().max()) for parameter in (coef, intercept))
+    gradients = [parameter.grad for parameter in (coef, intercept) if parameter.grad is not None]
+    largest = max(float(gradient.abs().max()) for gradient in gradients)
     converged = largest <= tolerance
     coef, intercept = coef.detach(), (intercept - coef @ mean).detach()
     return coef.cpu().numpy(), intercept.cpu().numpy(), converged
