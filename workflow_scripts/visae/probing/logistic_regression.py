@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.linalg
 import scipy.optimize
-import scipy.sparse
 from threadpoolctl import ThreadpoolController
 
 from visae.base.arrays import Bool, Float, Int
@@ -28,7 +27,7 @@ _RESOLUTION = 64 * np.finfo(np.float64).eps
 
 
 def solve(
-    x_nd: Float[np.ndarray, "n D"] | scipy.sparse.sparray | scipy.sparse.spmatrix,
+    x_nd: Float[Any, "n D"],
     targets: Int[np.ndarray, " n"] | Bool[np.ndarray, " n"],
     max_iter: int,
     tolerance: float,

@@ -165,7 +165,7 @@ def feature_blocks(
 
 def gather_features(
     codes_fn: Float[np.ndarray, "F N"] | Float[h5py.Dataset, "F N"],
-    features: Int[np.ndarray, " k"],
+    features: Int[np.ndarray, " k"] | Sequence[int],
 ) -> Float[np.ndarray, "k N"]:
     """The rows `features` of `codes_fn` as an array [len(features), N], in that order.
 
