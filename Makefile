@@ -9,12 +9,13 @@ SHELL := /bin/bash
 
 .PHONY: demo miniature demo-slurm plan paper-shapes test lint bench clean
 
-$(READY): requirements.txt requirements-dev.txt
+$(READY): requirements.txt requirements-dev.txt pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	# Compiled here once: where Python may not write bytecode, every job would compile what it imports.
 	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python -r requirements.txt -r requirements-dev.txt
+	$(BIN)/uv pip install --quiet --no-deps --python $(BIN)/python --editable .
 	$(BIN)/python -m compileall -q workflow_scripts
 	OMP_NUM_THREADS=1 PYTHONPATH=workflow_scripts $(BIN)/python envs/compile_kernels.py
 	touch $@
@@ -51,6 +52,7 @@ lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/snakefmt --check Snakefile rules
+	$(BIN)/basedpyright --pythonpath $(BIN)/python
 	PATH="$(abspath $(BIN)):$$PATH" snakemake --lint
 	PATH="$(abspath $(BIN)):$$PATH" snakemake --lint --configfile profiles/demo/study.yaml
 

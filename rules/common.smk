@@ -9,7 +9,10 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
-sys.path.insert(0, str(Path(workflow.basedir) / "workflow_scripts"))
+# This repository's library comes first, here and in the jobs' scripts: another clone's may be installed.
+SCRIPTS = str(Path(workflow.basedir) / "workflow_scripts")
+sys.path.insert(0, SCRIPTS)
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [SCRIPTS, os.environ.get("PYTHONPATH")]))
 
 from visae.backbones.loaders import LOADERS
 from visae.base import fingerprints

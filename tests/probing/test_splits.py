@@ -56,7 +56,7 @@ def test_the_seed_chooses_the_images():
 
 def test_split_file_follows_the_order_of_the_cache(tmp_path):
     ids = ["b", "a", "ü"]
-    write_split(tmp_path / "probe_split.csv", ids, [True, False, True])
+    write_split(tmp_path / "probe_split.csv", ids, np.array([True, False, True]))
     assert (tmp_path / "probe_split.csv").read_text().splitlines()[:2] == [
         "image_id,part",
         "b,test",

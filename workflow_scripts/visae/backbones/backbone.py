@@ -31,6 +31,9 @@ class Backbone(nn.Module):
     output does not hold one token per patch after the stated prefix.
     """
 
+    _mean: torch.Tensor
+    _std: torch.Tensor
+
     def __init__(self, spec, model, blocks, run, patch_size, prefix_tokens, preprocessing):
         super().__init__()
         self.spec, self.model = spec, model.eval().float().requires_grad_(False)

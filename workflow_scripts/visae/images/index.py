@@ -192,8 +192,7 @@ def _read_rows(path, record_type, headers):
         records = []
         for row in reader:
             try:
-                row[at] = int(row[at])
-                records.append(record_type(*row))
+                records.append(record_type(*row[:at], int(row[at]), *row[at + 1 :]))
             except (TypeError, ValueError, IndexError) as error:
                 raise UserError(
                     f"{path}, line {reader.line_num}: '{','.join(map(str, row))}' is no row of an "

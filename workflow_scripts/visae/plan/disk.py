@@ -138,4 +138,4 @@ def _streamable(study, files):
     for file in files:
         if file.stage in ("extract", "join") and file.split.dataset not in needing:
             by_dataset[file.split.dataset] += file.size
-    return max(by_dataset, key=by_dataset.get, default=None)
+    return max(by_dataset, key=lambda dataset: by_dataset[dataset], default=None)

@@ -22,6 +22,8 @@ LARGEST_SCALE = 100.0
 class Contrast(Objective):
     """A backbone, a text encoder and the scale (1 / temperature) of their cosines."""
 
+    tokens_cl: torch.Tensor
+
     def __init__(self, backbone, classes, settings, scale):
         super().__init__(backbone, settings)
         tokens_cl, vocabulary = tokenize([caption(record) for record in classes])

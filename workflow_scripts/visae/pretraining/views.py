@@ -37,7 +37,7 @@ def random_views(images_b3ss, side, generator, area=LARGE):
     theta[:, 1, 1] = height
     theta[:, 0, 2] = uniform(-1, 1) * (1 - width)
     theta[:, 1, 2] = uniform(-1, 1) * (1 - height)
-    grid = F.affine_grid(theta.to(device), (batch, 3, side, side), align_corners=False)
+    grid = F.affine_grid(theta.to(device), [batch, 3, side, side], align_corners=False)
     views = F.grid_sample(images_b3ss.float(), grid, padding_mode="border", align_corners=False)
     strengths = [uniform(1 - JITTER, 1 + JITTER).to(device) for _ in range(3)]
     return _jittered(views, *(strength[:, None, None, None] for strength in strengths))

@@ -4,10 +4,16 @@ Both follow scikit-learn's definitions for ties: midranks for the ROC area (args
 is wrong there), one operating point per distinct score for average precision.
 """
 
+from __future__ import annotations
+
 import numpy as np
 
+from visae.base.arrays import Bool, Float, Num
 
-def roc_auc(scores_mn, positive_n):
+
+def roc_auc(
+    scores_mn: Num[np.ndarray, "*m n"], positive_n: Bool[np.ndarray, " n"]
+) -> Float[np.ndarray, " m"] | float:
     """ROC-AUC of each row of scores: float64 [m] (a float for one row [n]).
 
     scores_mn: [m, n] or [n]; positive_n: bool [n] with both values present.
@@ -15,7 +21,9 @@ def roc_auc(scores_mn, positive_n):
     return _for_each_row(_roc_auc, scores_mn, positive_n)
 
 
-def average_precision(scores_mn, positive_n):
+def average_precision(
+    scores_mn: Num[np.ndarray, "*m n"], positive_n: Bool[np.ndarray, " n"]
+) -> Float[np.ndarray, " m"] | float:
     """Average precision Σ (R_i − R_{i−1}) P_i of each row: float64 [m] (a float for [n])."""
     return _for_each_row(_average_precision, scores_mn, positive_n)
 

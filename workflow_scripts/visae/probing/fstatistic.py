@@ -5,8 +5,12 @@ leaves Σx and Σx² per class and feature gives the F of every class against th
 classes together and of a class against any others (paper: Table 2, section 4.3 and 4.4).
 """
 
+from __future__ import annotations
+
 import numba
 import numpy as np
+
+from visae.base.arrays import Float, Int, Num
 
 NO_VARIANCE = -1.0
 """F of a feature without variance: below every true F, so that it ranks last."""
@@ -16,7 +20,9 @@ NO_VARIANCE = -1.0
 _ROUNDING = 1e-13
 
 
-def class_sums(codes_bn, classes_n, n_classes):
+def class_sums(
+    codes_bn: Float[np.ndarray, "b N"], classes_n: Int[np.ndarray, " N"], n_classes: int
+) -> tuple[Float[np.ndarray, "b C"], Float[np.ndarray, "b C"]]:
     """Σx and Σx² of every feature in every class, in float64.
 
     codes_bn: float16/32/64 [b, N], a block of features (feature-major). classes_n: int [N],
@@ -43,7 +49,13 @@ def _class_sums(codes_bn, classes_n, n_classes):
     return sums, squares
 
 
-def f_two_groups(sum_a, count_a, sum_b, count_b, squares):
+def f_two_groups(
+    sum_a: Num[np.ndarray, "*#s"],
+    count_a: Num[np.ndarray, "*#s"] | np.integer,
+    sum_b: Num[np.ndarray, "*#s"],
+    count_b: Num[np.ndarray, "*#s"] | np.integer,
+    squares: Num[np.ndarray, "*#s"],
+) -> Float[np.ndarray, "*s"]:
     """F-statistic of group a against group b (arrays that broadcast).
 
     sum_a, sum_b: Σx in each group; squares: Σx² over both. Infinite where the groups differ
@@ -56,7 +68,11 @@ def f_two_groups(sum_a, count_a, sum_b, count_b, squares):
     return _f_ratio(between, total, squares, 1, images - 2)
 
 
-def f_one_vs_rest(sums_bc, squares_b, counts_c):
+def f_one_vs_rest(
+    sums_bc: Float[np.ndarray, "b C"],
+    squares_b: Float[np.ndarray, " b"],
+    counts_c: Int[np.ndarray, " C"],
+) -> Float[np.ndarray, "b C"]:
     """F of each class against all other images: float64 [b, C].
 
     sums_bc: [b, C] from `class_sums`; squares_b: Σx² over all classes [b]; counts_c: images of
@@ -67,7 +83,11 @@ def f_one_vs_rest(sums_bc, squares_b, counts_c):
     return f_two_groups(sums_bc, counts_c, rest_sums, rest_counts, squares_b[:, None])
 
 
-def f_all_classes(sums_bc, squares_b, counts_c):
+def f_all_classes(
+    sums_bc: Float[np.ndarray, "b C"],
+    squares_b: Float[np.ndarray, " b"],
+    counts_c: Int[np.ndarray, " C"],
+) -> Float[np.ndarray, " b"]:
     """F over all classes at once (scikit-learn's `f_classif`): float64 [b]."""
     images = counts_c.sum()
     grand_mean = sums_bc.sum(axis=1, keepdims=True) / images

@@ -4,13 +4,18 @@
 SciPy's L-BFGS-B walks over the loss written here; on other devices torch's does.
 """
 
+from __future__ import annotations
+
 import functools
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.linalg
 import scipy.optimize
 from threadpoolctl import ThreadpoolController
+
+from visae.base.arrays import Bool, Float, Int
 
 # Most rows of a matrix of squares whose eigenvectors are looked for, for the 32·n² bytes it takes.
 _EIGENVECTORS = 8192
@@ -21,7 +26,14 @@ _BLOCK = 4096
 _RESOLUTION = 64 * np.finfo(np.float64).eps
 
 
-def solve(x_nd, targets, max_iter, tolerance, start=None, device="cpu"):
+def solve(
+    x_nd: Float[Any, "n D"],
+    targets: Int[np.ndarray, " n"] | Bool[np.ndarray, " n"],
+    max_iter: int,
+    tolerance: float,
+    start: tuple[Float[np.ndarray, "C d"], Float[np.ndarray, " C"]] | None = None,
+    device: str = "cpu",
+) -> tuple[Float[np.ndarray, "C D"], Float[np.ndarray, " C"], bool]:
     """Fit the regression: (coef [C, D], intercept [C], converged); for two classes [1, D], [1].
 
     x_nd: float32 [n, D]; on the CPU also float64, or a sparse matrix. targets: ints 0 … C - 1,
@@ -66,14 +78,14 @@ class Preconditioner(NamedTuple):
 
     x_nr: np.ndarray
     """[n, r]: the features along the axes, times the scales."""
-    scales: np.ndarray
+    scales: np.ndarray | float
     """[r]; 1 if all are the same."""
     intercept_scale: float
-    to_basis: object
+    to_basis: Callable[[np.ndarray], np.ndarray]
     """coef [C, D] → weights [C, r]."""
-    from_basis: object
+    from_basis: Callable[[np.ndarray], np.ndarray]
     """Weights [C, r] → coef [C, D]."""
-    gradient_from_basis: object
+    gradient_from_basis: Callable[[np.ndarray], np.ndarray]
     """Gradient [C, r] along the axes (without scales) → gradient [C, D] by the coef."""
     features: int
     """D."""
@@ -276,7 +288,8 @@ def _by_torch(x_nd, targets, max_iter, tolerance, start, device):
     optimizer.step(closure)
     # It also stops where a line search no longer gets anywhere, which its count does not tell.
     closure()
-    largest = max(float(parameter.grad.abs().max()) for parameter in (coef, intercept))
+    gradients = [parameter.grad for parameter in (coef, intercept) if parameter.grad is not None]
+    largest = max(float(gradient.abs().max()) for gradient in gradients)
     converged = largest <= tolerance
     coef, intercept = coef.detach(), (intercept - coef @ mean).detach()
     return coef.cpu().numpy(), intercept.cpu().numpy(), converged

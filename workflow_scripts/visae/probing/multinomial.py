@@ -5,10 +5,14 @@ free), solved by L-BFGS, and the Adam probe that the paper uses on GPUs, here fo
 which n x C no longer fits. Paper: Table 2, Appendix L.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
+from visae.base.arrays import Float, Int
 from visae.base.errors import UserError
 from visae.base.files import atomic_path
 from visae.probing.logistic_regression import solve
@@ -23,18 +27,18 @@ _ROWS = 4096
 class LinearProbe:
     """A linear classifier: class with the largest x·coefᵀ + intercept."""
 
-    coef: np.ndarray
-    """float32 [C, D]."""
-    intercept: np.ndarray
-    """float32 [C]."""
-    classes: np.ndarray
-    """int64 [C], ascending."""
+    coef: Float[np.ndarray, "C D"]
+    """float32."""
+    intercept: Float[np.ndarray, " C"]
+    """float32."""
+    classes: Int[np.ndarray, " C"]
+    """int64, ascending."""
     estimator: str
     """Which solver ran, with its settings."""
     converged: bool
     """False if the solver stopped for another reason than its tolerance (Adam: always True)."""
 
-    def predict(self, x_nd):
+    def predict(self, x_nd: Float[np.ndarray, "n D"]) -> Int[np.ndarray, " n"]:
         """The classes int64 [n] of the rows of x_nd [n, D]."""
         best_n = np.empty(len(x_nd), dtype=np.int64)
         for start in range(0, len(x_nd), _ROWS):  # never n x C at once
@@ -42,17 +46,25 @@ class LinearProbe:
             best_n[start : start + _ROWS] = np.argmax(x @ self.coef.T + self.intercept, axis=1)
         return self.classes[best_n]
 
-    def accuracy(self, x_nd, labels):
+    def accuracy(self, x_nd: Float[np.ndarray, "n D"], labels: Int[np.ndarray, " n"]) -> float:
         """Share of the rows of x_nd [n, D] whose class is predicted right."""
         return int((self.predict(x_nd) == labels).sum()) / len(x_nd)
 
 
-def choose_estimator(n_classes):
+def choose_estimator(n_classes: int) -> str:
     """`lbfgs`, or `adam` where there are more than `ADAM_ABOVE_CLASSES` classes."""
     return "adam" if n_classes > ADAM_ABOVE_CLASSES else "lbfgs"
 
 
-def fit_probe(x_nd, labels, estimator="lbfgs", max_iter=500, device="cpu", start=None, seed=42):
+def fit_probe(
+    x_nd: Float[np.ndarray, "n D"],
+    labels: Int[np.ndarray, " n"],
+    estimator: str = "lbfgs",
+    max_iter: int = 500,
+    device: str = "cpu",
+    start: LinearProbe | None = None,
+    seed: int = 42,
+) -> LinearProbe:
     """Fit a `LinearProbe` on x_nd [n, D] (float) and int labels [n].
 
     estimator: `lbfgs` or `adam`. start: a LinearProbe of the same classes whose D features are
@@ -93,7 +105,7 @@ def fit_probe(x_nd, labels, estimator="lbfgs", max_iter=500, device="cpu", start
     )
 
 
-def write_probe(path, probe):
+def write_probe(path: str | Path, probe: LinearProbe) -> None:
     """Write `probe` to an `.npz` file (no pickle)."""
     with atomic_path(path) as temporary:
         np.savez(
@@ -106,7 +118,7 @@ def write_probe(path, probe):
         )
 
 
-def read_probe(path):
+def read_probe(path: str | Path) -> LinearProbe:
     """Read what `write_probe` wrote."""
     with np.load(path, allow_pickle=False) as file:
         return LinearProbe(
@@ -118,12 +130,12 @@ def read_probe(path):
         )
 
 
-def lbfgs_name(max_iter, device):
+def lbfgs_name(max_iter: int, device: str) -> str:
     """How results name the solver."""
     return f"{'SciPy' if device == 'cpu' else 'torch'} L-BFGS (C 1, max_iter {max_iter})"
 
 
-def lbfgs_tolerance(n_classes):
+def lbfgs_tolerance(n_classes: int) -> float:
     """Largest entry of the mean loss's gradient at which L-BFGS stops.
 
     A class's share of the images bounds its gradient, so scikit-learn's fixed 1e-4 stops far

@@ -6,12 +6,17 @@ are solved by Newton's method for a batch of tasks at once; larger ones on CPU b
 problem is strictly convex, so the solver changes the time and not the probe.
 """
 
+from __future__ import annotations
+
 import functools
 import itertools
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from visae.base.arrays import Bool, Float
 from visae.base.pools import Workers
 from visae.probing.logistic_regression import solve
 
@@ -29,16 +34,22 @@ _HALVINGS = 30
 class BinaryTask:
     """Tell positive from negative images by features in order of their rank."""
 
-    train_kn: np.ndarray
-    """float [k, n]: codes of the k ranked features on the training images (feature-major)."""
-    positive: np.ndarray
-    """bool [n]."""
-    test_km: np.ndarray
-    """float [k, m]: the same features on the test images."""
+    train_kn: Float[np.ndarray, "k n"]
+    """Codes of the k ranked features on the training images (feature-major)."""
+    positive: Bool[np.ndarray, " n"]
+    """Whether a training image is positive."""
+    test_km: Float[np.ndarray, "k m"]
+    """The same features on the test images."""
 
 
-def nested_probes(tasks, budgets, max_iter=500, device="cpu", workers=None):
-    """For each task yield (decision values float32 [budgets, m], converged bool [budgets]).
+def nested_probes(
+    tasks: Iterable[BinaryTask],
+    budgets: Sequence[int],
+    max_iter: int = 500,
+    device: str = "cpu",
+    workers: Workers | None = None,
+) -> Iterator[tuple[Float[np.ndarray, "K m"], Bool[np.ndarray, " K"]]]:
+    """For each task yield (decision values float32 [K, m], converged bool [K]) of K budgets.
 
     tasks: iterable of BinaryTask, consumed as the workers get free, so that memory holds a few
     batches. budgets: ascending feature counts, none above k. workers: `visae.base.pools.Workers`,
@@ -59,7 +70,9 @@ def _batches(tasks, device):
         yield [task, *itertools.islice(tasks, size - 1)]
 
 
-def fit_batch(tasks, budgets, max_iter, device):
+def fit_batch(
+    tasks: list[BinaryTask], budgets: list[int], max_iter: int, device: str
+) -> list[tuple[Float[np.ndarray, "K m"], Bool[np.ndarray, " K"]]]:
     """What `nested_probes` yields, for a batch of tasks, as a list."""
     newton_budgets = [k for k in budgets if device != "cpu" or k <= NEWTON_FEATURES]
     lbfgs_budgets = budgets[len(newton_budgets) :]
@@ -100,6 +113,7 @@ def _newton_over_budgets(tasks, budgets, device):
     """For each budget yield [(coef, intercept, converged) of each task]."""
     if not budgets:
         return
+    xp: Any
     if device == "cpu":
         xp, on_device, options = np, np.asarray, {"dtype": np.float64}
     else:
@@ -128,7 +142,13 @@ def _newton_over_budgets(tasks, budgets, device):
         yield [(row[1:], row[0], bool(ok)) for row, ok in zip(rows, converged, strict=True)]
 
 
-def newton(xp, x_bnk, y_bn, weights_bn, parameters_bk):
+def newton(
+    xp: Any,
+    x_bnk: Float[Any, "b n k"],
+    y_bn: Float[Any, "b n"],
+    weights_bn: Float[Any, "b n"],
+    parameters_bk: Float[Any, "b k"],
+) -> tuple[Float[Any, "b k"], Bool[Any, " b"]]:
     """Penalised logistic regressions by damped Newton steps, a batch at a time.
 
     xp: numpy or torch, whose arrays the others are. x_bnk: design matrices whose first column is

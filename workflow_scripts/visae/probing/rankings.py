@@ -5,14 +5,20 @@ noise where chance is 0.10. Paper: section 4.3 and Appendix I (per class), Table
 ranking), section 4.4 (a class against its siblings).
 """
 
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import h5py
 import numpy as np
 
+from visae.base.arrays import Bool, Float, Int
 from visae.base.errors import UserError
 from visae.base.files import atomic_path
 from visae.probing.fstatistic import class_sums, f_all_classes, f_one_vs_rest
+from visae.probing.siblings import SiblingGroup
 
 SIBLING_FEATURES = 4
 """Features kept for each class-against-siblings task (M7 needs four)."""
@@ -24,19 +30,25 @@ _BLOCK_BYTES = 256 * 2**20
 class Rankings:
     """Feature indices by descending F, ties by index, features without variance last."""
 
-    per_class: np.ndarray
-    """int32 [C', R]: one class against the rest."""
-    classes: np.ndarray
-    """int64 [C']: the label of each row of `per_class` (labels with training images)."""
-    overall: np.ndarray
-    """int32 [R]: all classes at once (`/global` in the file)."""
-    siblings: np.ndarray
-    """int32 [T, 4]: a class against its siblings."""
-    sibling_tasks: np.ndarray
-    """int64 [T, 2]: label and index of the sibling group of each row of `siblings`."""
+    per_class: Int[np.ndarray, "C R"]
+    """int32: one class against the rest."""
+    classes: Int[np.ndarray, " C"]
+    """int64: the label of each row of `per_class` (labels with training images)."""
+    overall: Int[np.ndarray, " R"]
+    """int32: all classes at once (`/global` in the file)."""
+    siblings: Int[np.ndarray, "T S"]
+    """int32, S = 4: a class against its siblings."""
+    sibling_tasks: Int[np.ndarray, "T 2"]
+    """int64: label and index of the sibling group of each row of `siblings`."""
 
 
-def rank_features(codes_fn, labels, train_mask, sibling_groups=(), size=1024):
+def rank_features(
+    codes_fn: Float[np.ndarray, "F N"] | Float[h5py.Dataset, "F N"],
+    labels: Int[np.ndarray, " N"],
+    train_mask: Bool[np.ndarray, " N"],
+    sibling_groups: Sequence[SiblingGroup] = (),
+    size: int = 1024,
+) -> Rankings:
     """Rank all features for every class, for all classes together and for every sibling task.
 
     codes_fn: [F, N], array or h5py data set, read in blocks of features; memory is bounded by
@@ -136,7 +148,9 @@ class _Best:
         return self._features[0]
 
 
-def feature_blocks(codes_fn, columns=None):
+def feature_blocks(
+    codes_fn: Float[np.ndarray, "F N"] | Float[h5py.Dataset, "F N"], columns: int | None = None
+) -> Iterator[tuple[int, Float[np.ndarray, "b N"]]]:
     """Yield (first feature, block [b, N] in memory) over all features of `codes_fn`.
 
     columns: values of working memory per feature, where they are more than N.
@@ -149,7 +163,10 @@ def feature_blocks(codes_fn, columns=None):
         yield start, np.asarray(codes_fn[start : start + step])
 
 
-def gather_features(codes_fn, features):
+def gather_features(
+    codes_fn: Float[np.ndarray, "F N"] | Float[h5py.Dataset, "F N"],
+    features: Int[np.ndarray, " k"] | Sequence[int],
+) -> Float[np.ndarray, "k N"]:
     """The rows `features` of `codes_fn` as an array [len(features), N], in that order.
 
     An h5py data set is read by whole rows of chunks, only those that hold a feature: its own
@@ -172,27 +189,29 @@ def gather_features(codes_fn, features):
 class GatheredCodes:
     """The features that some rankings name, in memory."""
 
-    features: np.ndarray
-    """int [U], ascending."""
-    codes_un: np.ndarray
-    """float [U, N]."""
+    features: Int[np.ndarray, " U"]
+    """Ascending."""
+    codes_un: Float[np.ndarray, "U N"]
 
-    def rows(self, features):
+    def rows(self, features: Int[np.ndarray, " k"]) -> Float[np.ndarray, "k N"]:
         """Codes [k, N] of `features` [k], in that order."""
         return self.codes_un[np.searchsorted(self.features, features)]
 
-    def of_images(self, mask):
+    def of_images(self, mask: Bool[np.ndarray, " N"]) -> GatheredCodes:
         """The same features on the images of `mask` (bool [N])."""
         return GatheredCodes(self.features, self.codes_un[:, mask])
 
 
-def gather_ranked(codes_fn, *rankings):
+def gather_ranked(
+    codes_fn: Float[np.ndarray, "F N"] | Float[h5py.Dataset, "F N"],
+    *rankings: Int[np.ndarray, "*_"],
+) -> GatheredCodes:
     """`GatheredCodes` of all features in `rankings` (integer arrays of any shape)."""
     features = np.unique(np.concatenate([np.ravel(ranking) for ranking in rankings]))
     return GatheredCodes(features, gather_features(codes_fn, features))
 
 
-def write_rankings(path, rankings):
+def write_rankings(path: str | Path, rankings: Rankings) -> None:
     """Write `rankings/…/{dataset}.h5` (see docs/formats.md)."""
     with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
         file["per_class"] = rankings.per_class
@@ -202,13 +221,13 @@ def write_rankings(path, rankings):
         file["sibling_tasks"] = rankings.sibling_tasks
 
 
-def read_rankings(path):
+def read_rankings(path: str | Path) -> Rankings:
     """Read what `write_rankings` wrote."""
     with h5py.File(path, "r") as file:
         return Rankings(
-            per_class=file["per_class"][...],
-            classes=file["classes"][...],
-            overall=file["global"][...],
-            siblings=file["siblings"][...],
-            sibling_tasks=file["sibling_tasks"][...],
+            per_class=np.asarray(file["per_class"]),
+            classes=np.asarray(file["classes"]),
+            overall=np.asarray(file["global"]),
+            siblings=np.asarray(file["siblings"]),
+            sibling_tasks=np.asarray(file["sibling_tasks"]),
         )

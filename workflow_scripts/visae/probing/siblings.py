@@ -5,10 +5,14 @@ Paper: section 4.4 and Table 2 ("ImageNet hierarchy sibling groups with minimum 
 classes named by their WordNet ids, the shipped table of direct hypernyms.
 """
 
+from __future__ import annotations
+
 import csv
 import re
 from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from visae.base.errors import UserError
 from visae.base.repository import RESOURCES
@@ -27,7 +31,7 @@ class SiblingGroup:
     """Ascending."""
 
 
-def read_sibling_groups(classes_path):
+def read_sibling_groups(classes_path: str | Path) -> list[SiblingGroup]:
     """The sibling groups of the data set whose `classes.csv` lies at `classes_path`.
 
     Without any parent in the table and with class names like n01440764, parents come from
@@ -47,13 +51,15 @@ def read_sibling_groups(classes_path):
     return sibling_groups(label_of, parents)
 
 
-def imagenet_parents():
+def imagenet_parents() -> list[tuple[str, str]]:
     """(class_name, parent) pairs of the 1000 ImageNet classes; both are WordNet ids."""
     with open(IMAGENET_HYPERNYMS, newline="", encoding="utf-8") as lines:
         return [(row["class_name"], row["parent"]) for row in csv.DictReader(lines)]
 
 
-def sibling_groups(label_of, parents):
+def sibling_groups(
+    label_of: Mapping[str, int], parents: Iterable[tuple[str, str]]
+) -> list[SiblingGroup]:
     """Groups of at least three classes with one parent, in order of parent.
 
     label_of: class name -> label. parents: (class name, parent) pairs; names that `label_of`

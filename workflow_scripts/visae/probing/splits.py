@@ -3,17 +3,24 @@
 Paper: Table 2 ("internal stratified 80/20 split, seed = 42").
 """
 
+from __future__ import annotations
+
 import csv
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 import numpy as np
 
+from visae.base.arrays import Bool, Int
 from visae.base.errors import UserError
 from visae.base.files import atomic_path
 
 PARTS = ("train", "test")
 
 
-def stratified_split(labels, test_fraction=0.2, seed=42):
+def stratified_split(
+    labels: Int[np.ndarray, " N"], test_fraction: float = 0.2, seed: int = 42
+) -> Bool[np.ndarray, " N"]:
     """Choose the test images of every class.
 
     labels: int [N], any ids (gaps are fine). Returns bool [N], True for test images.
@@ -56,7 +63,9 @@ def _test_counts(sizes, test_fraction, random):
     return counts
 
 
-def write_split(path, image_ids, test_mask):
+def write_split(
+    path: str | Path, image_ids: Iterable[str], test_mask: Bool[np.ndarray, " N"]
+) -> None:
     """Write `image_id,part` rows (`index/{dataset}/probe_split.csv`)."""
     with atomic_path(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as out:
         writer = csv.writer(out, lineterminator="\n")
@@ -67,7 +76,7 @@ def write_split(path, image_ids, test_mask):
         )
 
 
-def read_split(path, image_ids):
+def read_split(path: str | Path, image_ids: Sequence[str]) -> Bool[np.ndarray, " N"]:
     """The test mask, bool [N], of `image_ids` (in their order) from the split written at `path`."""
     with open(path, newline="", encoding="utf-8") as lines:
         rows = list(csv.DictReader(lines))

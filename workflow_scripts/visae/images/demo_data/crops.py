@@ -32,7 +32,9 @@ class Region(NamedTuple):
 
 def package_file(package, inside):
     """Path of a file inside an installed package, found without importing it."""
-    path = Path(importlib.util.find_spec(package).submodule_search_locations[0], inside)
+    spec = importlib.util.find_spec(package)
+    folders = (spec and spec.submodule_search_locations) or [package]
+    path = Path(folders[0], inside)
     if not path.exists():
         raise UserError(
             f"The demo needs {path}, which this version of {package} does not bring: install the "

@@ -51,6 +51,8 @@ class Head(nn.Module):
 class Dino(Objective):
     """A student (the given backbone) and its teacher, each with a head."""
 
+    centre: torch.Tensor
+
     def __init__(self, backbone, classes, settings):
         super().__init__(backbone, settings)
         self.head = Head(embedding_width(backbone))

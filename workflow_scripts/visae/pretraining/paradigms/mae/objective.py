@@ -23,6 +23,8 @@ DECODER_HEADS = 2
 class Mae(Objective):
     """A backbone and a decoder of one transformer block."""
 
+    positions_pd: torch.Tensor
+
     def __init__(self, backbone, classes, settings):
         super().__init__(backbone, settings)
         rows, columns = backbone.grid
