@@ -9,13 +9,10 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
-# This repository's library comes first, here and in the jobs' scripts: another clone's may be installed.
-SCRIPTS = str(Path(workflow.basedir) / "workflow_scripts")
-sys.path.insert(0, SCRIPTS)
-os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [SCRIPTS, os.environ.get("PYTHONPATH")]))
+sys.path.insert(0, str(Path(workflow.basedir) / "workflow_scripts"))
 
 from visae.backbones.loaders import LOADERS
-from visae.base import fingerprints
+from visae.base import fingerprints, repository
 from visae.base.errors import UserError
 from visae.base.paths import RAW, SAE_FILES, Paths, place
 from visae.images.layouts import LAYOUTS
@@ -24,6 +21,8 @@ from visae.sae.families import FAMILIES
 from visae.sae.specs import SaeSpec
 from visae.study import jobs, roles
 from visae.study.study import Study
+
+repository.come_first_in_jobs()
 
 try:
     STUDY = Study(config)
@@ -324,6 +323,29 @@ def token_order_settings():
 
 
 # ---------------------------------------------------------------- config lookups
+
+
+def image_folder(dataset):
+    """The folder of a data set as an input, if the workflow writes it; else it must be there."""
+    entry = STUDY.config["datasets"][dataset]
+
+    def folder(wildcards):
+        if entry["generated"]:
+            return PATHS.data()
+        if not os.path.isdir(entry["root"]):
+            others = [
+                f"datasets.{name}.root ({other['root']!r})"
+                for name, other in STUDY.config["datasets"].items()
+                if name != dataset and not (other["generated"] or os.path.isdir(other["root"]))
+            ]
+            raise WorkflowError(
+                f"config: datasets.{dataset}.root is {entry['root']!r}, which is not a folder; "
+                f"put the data set there (layout {entry['layout']}, see docs/data.md) or change "
+                "the path" + (f". Nor are {', '.join(others)}" if others else "")
+            )
+        return []
+
+    return folder
 
 
 def local_weights(wildcards):

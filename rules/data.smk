@@ -1,29 +1,5 @@
 # Image data sets → indices: which images a split has, where they lie, what they show.
 
-
-def image_folder(dataset):
-    """The folder of a data set as an input, if the workflow writes it; else it must be there."""
-    entry = STUDY.config["datasets"][dataset]
-
-    def folder(wildcards):
-        if entry["generated"]:
-            return PATHS.data()
-        if not os.path.isdir(entry["root"]):
-            others = [
-                f"datasets.{name}.root ({other['root']!r})"
-                for name, other in STUDY.config["datasets"].items()
-                if name != dataset and not (other["generated"] or os.path.isdir(other["root"]))
-            ]
-            raise WorkflowError(
-                f"config: datasets.{dataset}.root is {entry['root']!r}, which is not a folder; "
-                f"put the data set there (layout {entry['layout']}, see docs/data.md) or change "
-                "the path" + (f". Nor are {', '.join(others)}" if others else "")
-            )
-        return []
-
-    return folder
-
-
 if any(entry["generated"] for entry in STUDY.config["datasets"].values()):
 
     rule write_demo_data:

@@ -79,7 +79,7 @@ assert log[-1]["loss"] < 0.8 * log[0]["loss"], log
 def scripts(tmp_path_factory):
     """A copy of the library with the guide's entries."""
     folder = tmp_path_factory.mktemp("guide")
-    for part in ("workflow_scripts/visae", "rules/schemas"):
+    for part in ("workflow_scripts/visae", "rules/schemas", "resources"):
         shutil.copytree(ROOT / part, folder / part)
     for path, code in CODE.items():
         (folder / path).parent.mkdir(exist_ok=True)

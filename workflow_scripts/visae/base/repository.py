@@ -1,5 +1,6 @@
 """Where the files lie that the repository ships beside the library."""
 
+import os
 from pathlib import Path
 
 from visae.base.errors import UserError
@@ -14,3 +15,12 @@ if not (RESOURCES.is_dir() and SCHEMAS.is_dir()):
         f"visae reads resources/ and rules/schemas/ beside the library, which {ROOT} lacks: "
         "install it from a clone of the repository with `pip install -e .`"
     )
+
+
+def come_first_in_jobs():
+    """Let processes that this one starts import this repository's library first.
+
+    Snakemake puts a script's folder at the end of the path, where an installed clone precedes it.
+    """
+    others = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(SCRIPTS), others]))
