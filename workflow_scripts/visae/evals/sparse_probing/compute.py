@@ -10,21 +10,32 @@ from dataclasses import dataclass
 import numpy as np
 
 from visae.base.pools import Workers
-from visae.evals.results import Score
+from visae.evals.results import Result
+from visae.evals.sparse_probing.entry import BUDGETS, HEADLINE_BUDGET, MAX_ITER
 from visae.probing.auc import average_precision, roc_auc
 from visae.probing.multinomial import fit_probe
 from visae.probing.one_vs_rest import BinaryTask, nested_probes
 from visae.probing.rankings import gather_ranked
 
-BUDGETS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
-HEADLINE_BUDGET = 128
-MAX_ITER = 500
+
+def compute(inputs, settings, job):
+    """M4 of an SAE."""
+    encoded = inputs.encoded()
+    return sparse_probing(
+        encoded.codes,
+        inputs.rankings(),
+        encoded.labels,
+        inputs.held_out(),
+        settings["budgets"],
+        job.device,
+        job.threads,
+    )
 
 
 def sparse_probing(
     codes_fn, rankings, labels, test_mask, budgets=BUDGETS, device="cpu", processes=1
 ):
-    """Score M4 on the test images.
+    """M4 on the test images.
 
     codes_fn: [F, N] max-pooled codes, array or h5py data set. rankings: `probing.rankings.Rankings`
     of the training images. labels: int [N]; test_mask: bool [N]. A class is eligible if it has
@@ -53,15 +64,9 @@ def sparse_probing(
         curve = curve.result()
     at_headline = budgets.index(headline)
     value = areas.mean_auc[at_headline]
-    return Score(
-        metric="sparse_probing",
+    return Result(
         value=value,
         reason=None if value is not None else areas.reason,
-        definition=(
-            f"mean over classes of the one-vs-rest ROC-AUC on test images of logistic regression "
-            f"on the {headline} features of highest F-statistic for the class on training images"
-        ),
-        higher_is_better=True,
         readings={
             **{f"auc_at_{k}": auc for k, auc in zip(budgets, areas.mean_auc, strict=True)},
             **{
