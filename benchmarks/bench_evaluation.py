@@ -30,12 +30,12 @@ from visae.evals.cross_domain.entry import BUDGET
 from visae.evals.entry import defaults
 from visae.evals.inputs import Job, opened
 from visae.evals.shelf import EVALS, paper_metrics
-from visae.evals.sparse_probing.compute import accuracy_curve, class_areas, eligible_rows
 from visae.evals.sparse_probing.entry import BUDGETS
 from visae.probing.auc import average_precision, roc_auc
 from visae.probing.multinomial import write_probe
 from visae.probing.rankings import gather_ranked, rank_features, write_rankings
 from visae.probing.raw_probes import fit_domain_probe, fit_raw_probe
+from visae.probing.readout import accuracy_curve, class_areas, eligible_rows
 from visae.probing.siblings import read_sibling_groups
 from visae.probing.splits import read_split, stratified_split, write_split
 from visae.sae.checkpoint import load_sae, save_sae

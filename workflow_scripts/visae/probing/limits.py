@@ -1,6 +1,8 @@
-"""Iterations of the probes of a backbone's own features, free of NumPy for the Snakefile's sake."""
+"""Most iterations of probes, free of NumPy for the Snakefile's sake."""
 
 MAX_ITER = 1000
-"""Most iterations on the evaluation data set (M3)."""
+"""Of a backbone's own features on the evaluation data set (M3)."""
 DOMAIN_MAX_ITER = 500
-"""Most iterations on another data set (M6)."""
+"""Of a backbone's own features on another data set (M6)."""
+READOUT_MAX_ITER = 500
+"""Of a probe on some features of an SAE (M4, M6)."""

@@ -12,10 +12,10 @@ import numpy as np
 from visae.base.pools import Workers
 from visae.evals.cross_domain.entry import BUDGET
 from visae.evals.results import Result
-from visae.evals.sparse_probing.compute import accuracy_curve, class_areas, eligible_rows
 from visae.probing.multinomial import choose_estimator
 from visae.probing.rankings import gather_ranked
 from visae.probing.raw_probes import fit_domain_probe
+from visae.probing.readout import accuracy_curve, class_areas, eligible_rows
 
 ONE_VS_REST_CLASSES = 1000
 

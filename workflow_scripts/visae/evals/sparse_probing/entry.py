@@ -1,17 +1,17 @@
 """M4."""
 
 from visae.evals.entry import METRIC, SAES, Eval, Needs, listed
+from visae.probing.limits import READOUT_MAX_ITER
 
 BUDGETS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 HEADLINE_BUDGET = 128
-MAX_ITER = 500
 
 
 def _protocol(config, settings):
     return (
         "same split; features ranked by ANOVA F on the training part; "
         f"{listed(settings['budgets'])} features, of which {HEADLINE_BUDGET} are the score; "
-        f"logistic regression (lbfgs, C = 1, at most {MAX_ITER} iterations)"
+        f"logistic regression (lbfgs, C = 1, at most {READOUT_MAX_ITER} iterations)"
     )
 
 
