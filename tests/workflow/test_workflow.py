@@ -307,12 +307,6 @@ def test_layer_that_the_model_lacks_is_told(repository):
 EXAMPLE = ROOT / "docs/examples/evals"
 
 
-def test_an_entry_that_nobody_asks_for_changes_no_job(repository):
-    shelf = repository / "workflow_scripts/visae/evals"
-    shutil.copytree(EXAMPLE / "selectivity", shelf / "selectivity")
-    assert plan(repository) == {}
-
-
 def test_a_metric_from_a_folder_outside_goes_through_the_whole_study(repository):
     results = study_folder(repository)
     claims = (results / "tables/claims.csv").read_bytes()
