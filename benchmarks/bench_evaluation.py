@@ -20,17 +20,22 @@ from synthetic import PlantedImages, floor_product, read_everything, tied_sae, w
 from timing import Timing, clock, peak_megabytes, total
 
 from visae.activations.cache import ActivationCache
+from visae.base.paths import RAW as RAW_SOURCE
+from visae.base.paths import Paths, place
 from visae.base.pools import Workers
 from visae.encoding.raw_pass import reduce_raw
 from visae.encoding.reductions import RawReductions, SaeReductions
 from visae.encoding.sae_pass import encode_activations
-from visae.evals.cross_domain import compute as cross_domain
-from visae.evals.inputs import Source, score_sae
-from visae.evals.preservation import compute as preservation
-from visae.evals.sparse_probing.compute import BUDGETS, accuracy_curve, class_areas, eligible_rows
+from visae.evals.cross_domain.entry import BUDGET
+from visae.evals.entry import defaults
+from visae.evals.inputs import Job, opened
+from visae.evals.shelf import EVALS, paper_metrics
+from visae.evals.sparse_probing.entry import BUDGETS
 from visae.probing.auc import average_precision, roc_auc
 from visae.probing.multinomial import write_probe
 from visae.probing.rankings import gather_ranked, rank_features, write_rankings
+from visae.probing.raw_probes import fit_domain_probe, fit_raw_probe
+from visae.probing.readout import accuracy_curve, class_areas, eligible_rows
 from visae.probing.siblings import read_sibling_groups
 from visae.probing.splits import read_split, stratified_split, write_split
 from visae.sae.checkpoint import load_sae, save_sae
@@ -42,15 +47,8 @@ DOMAIN_IMAGES, DOMAIN_CLASSES = 200, 20
 """Of each split of the out-of-domain data set."""
 
 MINIMUM_ACTIVE = (5, 1, 20)
-SETTINGS = {
-    "localization": {"minimum_active": MINIMUM_ACTIVE, "minimum_images": 50},
-    "fvu": {},
-    "preservation": {},
-    "sparse_probing": {"budgets": list(BUDGETS)},
-    "monosemanticity": {"features": 2048, "top_images": 16, "baseline_groups": 1000},
-    "cross_domain": {"headline": "domain", "one_vs_rest_classes": cross_domain.ONE_VS_REST_CLASSES},
-    "absorption": {"alpha": 0.8, "beta": 0.5},
-}
+SETTINGS = {metric: defaults(EVALS[metric].settings) for metric in paper_metrics()}
+SETTINGS["cross_domain"]["headline"] = "domain"
 """Metric → its settings, those of config.yaml."""
 SEED, SIBLINGS = 42, 4
 
@@ -76,14 +74,28 @@ def parsed_arguments():
 
 
 class Files:
-    """Where the inputs and results of the evaluation lie, below a folder."""
+    """Where the inputs and results of the evaluation lie, below a folder: as in a study."""
+
+    PLACE = place("backbone", 11)
 
     def __init__(self, folder):
-        self.folder, self.sae = folder, folder / "sae"
-        self.split, self.classes = folder / "probe_split.csv", folder / "classes.csv"
+        self.folder, self.sae, self.paths = folder, folder / "sae", Paths(str(folder))
+        self.split = Path(self.paths.probe_split("images"))
+        self.classes = Path(self.paths.classes("images"))
 
-    def __call__(self, kind, split, suffix=".h5"):
-        return self.folder / f"{kind}-{split.replace('/', '-')}{suffix}"
+    def __call__(self, kind, split):
+        dataset = split.split("/")[0]
+        match kind:
+            case "cache":
+                return Path(self.paths.cache(split, self.PLACE))
+            case "raw":
+                return Path(self.paths.reductions(RAW_SOURCE, split, self.PLACE))
+            case "reductions":
+                return Path(self.paths.reductions("sae", split, self.PLACE))
+            case "rankings":
+                return Path(self.paths.rankings("sae", dataset, self.PLACE))
+            case "probe":
+                return Path(self.paths.raw_probe(dataset, self.PLACE))
 
 
 # ---------------------------------------------------------------- inputs
@@ -105,6 +117,7 @@ def write_inputs(files, arguments):
     with ActivationCache(files("cache", EVALUATION)) as cache:
         write_split(files.split, cache.image_ids, stratified_split(cache.labels, seed=SEED))
     rows = [f"{label},c{label},parent{label // SIBLINGS}" for label in range(arguments.classes)]
+    files.classes.parent.mkdir(parents=True, exist_ok=True)
     files.classes.write_text("\n".join(["label,class_name,parent", *rows]) + "\n")
 
 
@@ -153,33 +166,24 @@ def fit_raw(files):
     """The two probes on raw features that are fitted once per backbone."""
     with RawReductions(files("raw", EVALUATION)) as raw:
         test_mask = read_split(files.split, raw.image_ids)
-        probe = preservation.fit_raw_probe(raw.features_max(), raw.labels, test_mask)
-    write_probe(files("probe", EVALUATION, ".npz"), probe)
+        probe = fit_raw_probe(raw.features_max(), raw.labels, test_mask)
+    write_probe(files("probe", EVALUATION), probe)
     with RawReductions(files("raw", TRAIN)) as raw:
-        probe = cross_domain.fit_domain_probe(raw.features_max(), raw.labels)
-    write_probe(files("probe", TRAIN, ".npz"), probe)
+        probe = fit_domain_probe(raw.features_max(), raw.labels)
+    write_probe(files("probe", TRAIN), probe)
 
 
-def source(files):
-    """What the scores are computed from."""
-    return Source(
-        evaluation=EVALUATION,
-        reductions={(split, "sae"): files("reductions", split) for split in SPLITS},
-        raw={split: files("raw", split) for split in SPLITS},
-        raw_probes={
-            "images": files("probe", EVALUATION, ".npz"),
-            "domain": files("probe", TRAIN, ".npz"),
-        },
-        rankings={
-            ("images", "sae"): files("rankings", EVALUATION),
-            ("domain", "sae"): files("rankings", TRAIN),
-        },
-        probe_split=files.split,
-        classes=files.classes,
-        embeddings={"evaluator": files("raw", EVALUATION)},
-        evaluator="evaluator",
-        cross_domain={"domain": (TRAIN, TEST)},
-    )
+def score(metric, files, threads):
+    """The result of a metric, from the files."""
+    data = {"evaluation": EVALUATION, "cross_domain": {"domain": (TRAIN, TEST)}}
+    backbone, _ = files.PLACE.split("/")
+    spaces = {"spaces": {backbone: 11}, "evaluator": backbone}
+    compute = EVALS.module(metric, "compute").compute
+    with (
+        opened(files.folder.rglob("*"), str(files.folder), files.PLACE, data, **spaces) as sources,
+        sources.inputs("sae", metric) as inputs,
+    ):
+        return compute(inputs, SETTINGS[metric], Job(SEED, threads, "cpu"))
 
 
 def evaluate(files, threads):
@@ -197,10 +201,7 @@ def evaluate(files, threads):
     part(RAW, pool_raw, *[(files, split, threads) for split in SPLITS])
     part(RANKINGS, rank, (files, EVALUATION), (files, TRAIN))
     part("raw probes", fit_raw, (files,))
-    given, scores = source(files), {}
-    for metric, settings in SETTINGS.items():
-        arguments = metric, given, "sae", settings, SEED, threads, "cpu"
-        scores[metric] = part(metric, score_sae, arguments)
+    scores = {metric: part(metric, score, (metric, files, threads)) for metric in SETTINGS}
     return timings, scores
 
 
@@ -319,11 +320,11 @@ def straightforward_domain(files):
         labels = np.concatenate([fitted.labels, scored.labels])
         train = np.arange(len(labels)) < fitted.images
     straightforward.accuracy(recon, labels, train, 500)
-    best = straightforward.ranking(x[train], labels[train])[: cross_domain.BUDGET]
+    best = straightforward.ranking(x[train], labels[train])[:BUDGET]
     straightforward.accuracy(x[:, best], labels, train, 500)
     for label in range(DOMAIN_CLASSES):
         order = straightforward.ranking(x[train], labels[train] == label)
-        straightforward.class_areas(x, labels, train, label, order, [cross_domain.BUDGET])
+        straightforward.class_areas(x, labels, train, label, order, [BUDGET])
 
 
 # ---------------------------------------------------------------- kernels

@@ -15,6 +15,7 @@ from visae.backbones.loaders import LOADERS
 from visae.base import fingerprints, repository
 from visae.base.errors import UserError
 from visae.base.paths import RAW, SAE_FILES, Paths, place
+from visae.evals.shelf import EVALS, entry_name
 from visae.images.layouts import LAYOUTS
 from visae.pretraining.paradigms import PARADIGMS
 from visae.sae.families import FAMILIES
@@ -47,7 +48,6 @@ wildcard_constraints:
 
 # Hashes of what a rule runs; computed once, since every job of a large plan asks for them.
 code = functools.cache(fingerprints.of_code)
-metric_code = functools.cache(fingerprints.of_metric)
 entry_code = functools.cache(fingerprints.of_entry)
 
 
@@ -110,156 +110,9 @@ def score_paths(metrics, sweep=None, suffix="json"):
     ]
 
 
-# ---------------------------------------------------------------- inputs of scores
+# ---------------------------------------------------------------- inputs of tables and figures
 
 PROBE_SPLIT = PATHS.probe_split(STUDY.evaluation.dataset)
-
-# Metrics that fit probes: hours of a CPU for ImageNet and iNaturalist, minutes of a GPU.
-PROBED_METRICS = {"preservation", "sparse_probing", "cross_domain", "absorption"}
-
-# Metric → copies of an SAE's reductions that it holds in memory; those of other metrics are small.
-CODES_HELD = {"sparse_probing": 2, "cross_domain": 1}
-
-# Metrics with arrays: a value per feature, class or data set, in `{metric}.npz`.
-METRICS_WITH_ARRAYS = [m for m in STUDY.metrics() if m not in ("preservation", "cross_domain")]
-
-
-def probed(metrics):
-    """Whether any of `metrics` fits probes."""
-    return bool(PROBED_METRICS & set(metrics))
-
-
-def score_splits(metrics):
-    """The splits whose reductions `metrics` read."""
-    on_evaluation = [STUDY.evaluation] if set(metrics) - {"cross_domain"} else []
-    pairs = STUDY.cross_domain.values() if "cross_domain" in metrics else []
-    return on_evaluation + [split for pair in pairs for split in pair]
-
-
-def score_datasets(metrics):
-    """The data sets whose rankings and raw probes `metrics` read."""
-    return list(dict.fromkeys(split.dataset for split in score_splits(metrics)))
-
-
-def score_inputs(names, metrics):
-    """The inputs that `metrics` need for the SAEs called `names`, by kind."""
-
-    def needed_by(*some):
-        return bool(set(metrics) & set(some))
-
-    splits, datasets = score_splits(metrics), score_datasets(metrics)
-    inputs = {"reductions": reduction_paths(names, splits)}
-    if needed_by("fvu", "preservation", "sparse_probing", "cross_domain", "absorption"):
-        inputs["raw"] = raw_paths(splits)
-    if needed_by("preservation", "cross_domain"):
-        inputs["raw_probes"] = raw_probe_paths(datasets)
-    if needed_by("sparse_probing", "cross_domain", "absorption"):
-        inputs["rankings"] = ranking_paths(names, datasets)
-    if needed_by("preservation", "sparse_probing", "absorption"):
-        inputs["split"] = PROBE_SPLIT
-    if needed_by("absorption"):
-        inputs["classes"] = PATHS.classes(STUDY.evaluation.dataset)
-    if needed_by("monosemanticity"):
-        inputs["embeddings"] = evaluator_embeddings
-    return inputs
-
-
-def embeddings_of(backbone):
-    """The raw reductions that hold a backbone's image embeddings, at its own layer."""
-    own = place(backbone, STUDY.backbones[backbone]["layer"])
-    return PATHS.reductions(RAW, STUDY.evaluation.name, own)
-
-
-def evaluator_embeddings(wildcards):
-    """The embeddings of the backbone in whose space M5 is scored."""
-    return [embeddings_of(evaluator(wildcards))]
-
-
-def evaluator(wildcards):
-    """The name of that backbone."""
-    return STUDY.backbones[wildcards.backbone]["evaluator"]
-
-
-def m5_spaces(wildcards):
-    """M5's embedding spaces: one, the evaluator's."""
-    return [evaluator(wildcards)]
-
-
-# ---------------------------------------------------------------- inputs of downstream tasks
-
-
-def classified_datasets(tasks):
-    """The data sets of M6 that `tasks` classify, with their (training, test) splits."""
-    pairs = STUDY.cross_domain.items()
-    return {d: pair for d, pair in pairs if f"classification_{d}" in tasks}
-
-
-def raw_task_splits(tasks):
-    """The splits whose raw reductions `tasks` read: classification has its probes already."""
-    tested = [test for _, test in classified_datasets(tasks).values()]
-    return [STUDY.evaluation] * ("retrieval" in tasks) + tested
-
-
-def sae_task_splits(tasks):
-    """The splits whose reductions by SAEs `tasks` read."""
-    pairs = classified_datasets(tasks).values()
-    return [STUDY.evaluation] * ("retrieval" in tasks) + [split for pair in pairs for split in pair]
-
-
-def segmentation_splits(tasks):
-    """The splits whose patches `tasks` read."""
-    return list(STUDY.segmentation) if "segmentation" in tasks else []
-
-
-def task_inputs(tasks):
-    """The inputs that raw features and SAEs need alike for `tasks`."""
-    splits = segmentation_splits(tasks)
-    return {
-        "split": PROBE_SPLIT if "retrieval" in tasks else [],
-        "caches": cache_paths(splits),
-        "indices": index_paths(splits),
-        "classes": PATHS.classes(splits[0].dataset) if splits else [],
-    }
-
-
-def raw_task_inputs(tasks):
-    """The inputs that `tasks` need for a backbone's own features."""
-    return task_inputs(tasks) | {
-        "raw": raw_paths(raw_task_splits(tasks)),
-        "raw_probes": raw_probe_paths(classified_datasets(tasks)),
-        "training": cache_path(STUDY.training) if segmentation_splits(tasks) else [],
-    }
-
-
-def sae_task_inputs(names, tasks):
-    """The inputs that `tasks` need for the SAEs called `names`."""
-    classified = names if classified_datasets(tasks) else []
-    saes = names if segmentation_splits(tasks) else []
-    return task_inputs(tasks) | {
-        "reductions": reduction_paths(names, sae_task_splits(tasks)),
-        "scores": [PATHS.metric(name, "cross_domain") for name in classified],
-        "saes": sae_weights(saes),
-    }
-
-
-def raw_task_paths(tasks):
-    """What `tasks` leave behind for a backbone's own features."""
-    return [PATHS.task(RAW, task) for task in tasks]
-
-
-def task_settings(tasks):
-    """The params that raw features and SAEs need alike for `tasks`."""
-    splits = segmentation_splits(tasks)
-    return {
-        "evaluation": STUDY.evaluation.name,
-        "cross_domain": {
-            dataset: [split.name for split in pair]
-            for dataset, pair in classified_datasets(tasks).items()
-        },
-        "root": settings("datasets", splits[0].dataset, "root") if splits else None,
-        "head": settings("downstream", "segmentation", "head") if splits else None,
-        "seed": STUDY.seed,
-    }
 
 
 def downstream_paths():
@@ -273,15 +126,7 @@ def downstream_paths():
     return [PATHS.task(name, task, place) for place, name in sources for task in STUDY.tasks()]
 
 
-# ---------------------------------------------------------------- inputs of tables and figures
-
 EVALUATOR_OF = {name: STUDY.backbones[name]["evaluator"] for name in roles.main(STUDY).backbones}
-# The spaces in which M5 of the main sweep is scored: its backbones' own, and its evaluators'.
-SPACES = list(
-    dict.fromkeys(
-        [*roles.main(STUDY).backbones, *(EVALUATOR_OF[b] for b in roles.main(STUDY).backbones)]
-    )
-)
 BY_EVALUATOR = [
     PATHS.metric(sae.name, "monosemanticity", place=sae.place, variant="in_every_space/")
     for sae in STUDY.saes(roles.main(STUDY))
@@ -421,9 +266,9 @@ def memory(megabytes, saes=(), raw=0, codes=0):
         held = raw * megabytes_of(input.get("raw", [])) if raw else 0
         if codes:
             by_sae = {}
-            for path in input.reductions:
+            for path in input.get("reductions", []):
                 by_sae.setdefault(PATHS.sae_of(path), []).append(path)
-            held += codes * max(map(megabytes_of, by_sae.values()))
+            held += codes * max(map(megabytes_of, by_sae.values()), default=0)
         return int((megabytes + 20 * expansions(saes) + held) * 1.5 ** (attempt - 1))
 
     return mem_mb
@@ -439,7 +284,7 @@ def minutes(number, saes=(), per_gigabyte=0):
     total = number + expansions(saes)
 
     def runtime(wildcards, input, attempt):
-        read = megabytes_of(input.reductions) / 1000 if per_gigabyte else 0
+        read = megabytes_of(input.get("reductions", [])) / 1000 if per_gigabyte else 0
         return int((total + per_gigabyte * read) * 2 ** (attempt - 1))
 
     return runtime

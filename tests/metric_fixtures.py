@@ -9,6 +9,7 @@ SAE = {
     "name": "batchtopk_16x_k128",
     "family": "batchtopk",
     "expansion_factor": 16,
+    "sparsity": 128,
     "k": 128,
     "sweep": "main",
 }

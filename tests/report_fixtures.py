@@ -13,7 +13,7 @@ from visae.base.files import write_json, write_text
 from visae.encoding.reductions import SaeUnit, half_codes, write_sae_reductions
 from visae.evals.localization.compute import localization
 from visae.evals.provenance import provenance
-from visae.evals.results import write_score
+from visae.evals.results import described, write_result
 from visae.images.index import ClassRecord, ImageRecord, build_index, write_classes, write_images
 from visae.report.page import Sources, build
 from visae.study.study import Study
@@ -52,11 +52,7 @@ def write_study(folder):
     files = {"localization": [], "monosemanticity": [], "fvu": [], "reductions": [], "logs": []}
     for number, sae in enumerate(study.saes()):
         place = folder / f"{sae.backbone}" / sae.spec.name
-        about = {
-            **{"backbone": sae.backbone, "layer": sae.layer, "name": sae.spec.name},
-            **{"family": sae.spec.family, "expansion_factor": sae.spec.expansion_factor},
-            **{"k": sae.spec.k, "sweep": sae.sweep},
-        }
+        about = described(sae.backbone, sae.layer, sae.spec.name, sae.sweep)
         files["localization"].append(_localization(place, about, number))
         files["monosemanticity"].append(_monosemanticity(place, number))
         files["fvu"].append(_fvu(place, about, undefined=number == 0))
@@ -109,7 +105,8 @@ def _localization(place, about, number):
         np.broadcast_to(moran, (2, 1, FEATURES)), np.full((1, FEATURES), 100), [5], (8, 8)
     )
     inputs = {"sae": f"{number:016d}", "activations of photographs/val": "0123456789abcdef"}
-    write_score(place / "localization.json", score, about, provenance("c0de", inputs, {}))
+    origin = provenance("c0de", inputs, {})
+    write_result(place / "localization.json", "localization", score, about, origin)
     return place / "localization.json"
 
 
@@ -123,7 +120,7 @@ def _monosemanticity(place, number):
 def _fvu(place, about, undefined):
     found = {"value": None, "reason": UNDEFINED} if undefined else {"value": 0.25, "reason": None}
     content = {
-        **{"metric": "fvu", "definition": "share of variance left over", "sae": about},
+        **{"format": 2, "metric": "fvu", "definition": "share of variance left over", "sae": about},
         **{"higher_is_better": False, "readings": {"l0": 8.0, "dead": None}},
     }
     write_json(place / "fvu.json", content | found)

@@ -1,9 +1,9 @@
 """Draw what stays and what changes when the backbones are pretrained again with other seeds."""
 
 from visae.base.job import run
+from visae.evals.shelf import labels
 from visae.figures import across_seeds, style
 from visae.tables.replicates import read_studies, replicate_means, replicates
-from visae.tables.scores import METRIC_LABELS
 
 
 def body(snakemake):
@@ -12,7 +12,7 @@ def body(snakemake):
     shares = replicates(studies, params.sweep).rows
     means = replicate_means(studies, dict.fromkeys(sweep for sweep, _ in params.arms)).rows
     figure = across_seeds.draw(
-        shares, means, METRIC_LABELS, style.backbone_styles(params.labels), params.arms
+        shares, means, labels(), style.backbone_styles(params.labels), params.arms
     )
     style.save(figure, snakemake.output.pdf, snakemake.output.png)
 

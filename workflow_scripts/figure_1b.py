@@ -1,7 +1,7 @@
 """Figure 1b: Moran's I of every feature of the main sweep, by backbone, against the null."""
 
 from visae.base.job import run
-from visae.evals.results import read_arrays, read_score
+from visae.evals.results import read_arrays, read_result
 from visae.figures import figure_1b, style
 
 
@@ -9,7 +9,7 @@ def body(snakemake):
     params = snakemake.params
     values, nulls = {backbone: [] for backbone in params.backbones}, {}
     for path in snakemake.input.scores:
-        score = read_score(path)
+        score = read_result(path)
         backbone = score["sae"]["backbone"]
         values[backbone].append(read_arrays(path)["moran"])
         nulls[backbone] = score["readings"]["null"]

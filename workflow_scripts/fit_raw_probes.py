@@ -3,9 +3,8 @@
 from visae.base.devices import take_device
 from visae.base.job import run
 from visae.encoding.reductions import RawReductions
-from visae.evals.cross_domain import compute as cross_domain
-from visae.evals.preservation import compute as preservation
 from visae.probing.multinomial import write_probe
+from visae.probing.raw_probes import fit_domain_probe, fit_raw_probe
 from visae.probing.splits import read_split
 
 
@@ -18,9 +17,9 @@ def body(snakemake):
             features_nd, labels = raw.features_max(), raw.labels
             if split_here:
                 test_mask = read_split(snakemake.input.split, raw.image_ids)
-                probe = preservation.fit_raw_probe(features_nd, labels, test_mask, device)
+                probe = fit_raw_probe(features_nd, labels, test_mask, device)
             else:
-                probe = cross_domain.fit_domain_probe(features_nd, labels, device)
+                probe = fit_domain_probe(features_nd, labels, device)
         write_probe(output, probe)
 
 

@@ -15,7 +15,7 @@ def training_run(path):
     return {
         "backbone": path.parents[2].name,
         "expansion_factor": spec.expansion_factor,
-        "k": spec.sparsity,
+        "sparsity": spec.sparsity,
         "records": [json.loads(line) for line in path.read_text("utf-8").splitlines()],
     }
 

@@ -18,7 +18,8 @@ def body(snakemake):
     sys.stdout.write("half a line, ")
     {last}
 
-run(body, SimpleNamespace(rule="draw", wildcards=["clip", 3], log=[{log!r}], threads=1))
+of = {{"rule": "draw", "wildcards": ["clip", 3], "log": [{log!r}], "threads": 1, "config": {{}}}}
+run(body, SimpleNamespace(**of))
 print("never")
 """
 

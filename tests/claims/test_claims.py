@@ -28,6 +28,7 @@ from visae.claims.verdicts import (
     read_claims,
     verdict_table,
 )
+from visae.evals.shelf import labels as metric_labels
 from visae.report.claims import read_verdicts
 from visae.study import config as configs
 from visae.study.roles import BACKBONES, Roles
@@ -35,7 +36,6 @@ from visae.study.study import Study
 from visae.tables import layout, statistics
 from visae.tables.published import rank_order, read_published
 from visae.tables.published_vs_run import published_vs_run
-from visae.tables.scores import METRIC_LABELS
 
 ROOT = Path(__file__).parents[2]
 CLAIMS = ROOT / "resources" / "claims.yaml"
@@ -254,7 +254,7 @@ def test_the_findings_page_states_the_rebuilt_heatmap():
     published = read_published(PUBLISHED)
     ranks = {
         metric: {b: i for i, b in enumerate(rank_order(published, metric, "batchtopk"))}
-        for metric in METRIC_LABELS
+        for metric in metric_labels()
     }
     orders = {
         "retrieval": ["deit", "dinov2", "siglip", "clip", "mae"],
@@ -269,7 +269,7 @@ def test_the_findings_page_states_the_rebuilt_heatmap():
         for task in tasks
     }
     text = (ROOT / "docs" / "findings.md").read_text(encoding="utf-8")
-    for metric, label in METRIC_LABELS.items():
+    for metric, label in metric_labels().items():
         (line,) = [row for row in text.splitlines() if row.startswith(f"| {label} |")]
         told = [float(n.replace("−", "-")) for n in re.findall(r"[−\d.]+(?=\*? \|)", line)]
         own = [cells[metric, t] for t in
@@ -362,7 +362,7 @@ NULL = -1 / 63
 
 RANKS = {
     metric: " ".join(rank_order(read_published(PUBLISHED), metric, "batchtopk"))
-    for metric in METRIC_LABELS
+    for metric in metric_labels()
 }
 """The paper's order of the backbones by each metric, best first."""
 
@@ -506,7 +506,7 @@ def score_row(sweep, backbone, sae, metric, reading, value):
     expansion_factor, k = SAES[sae]
     higher = metric not in LOWER_IS_BETTER if reading == "headline" else None
     return {"backbone": NAMES[backbone], "layer": 3, "sae": f"sae_{sae}", "sweep": name,
-            "family": family, "expansion_factor": expansion_factor, "k": k, "metric": metric,
+            "family": family, "expansion_factor": expansion_factor, "sparsity": k, "metric": metric,
             "reading": reading, "value": value, "reason": None, "definition": "d",
             "higher_is_better": higher}  # fmt: skip
 
@@ -553,7 +553,7 @@ def families_at(*rhos):
 
 
 def of_second(order):
-    return {f"second:{metric}": order for metric in METRIC_LABELS}
+    return {f"second:{metric}": order for metric in metric_labels()}
 
 
 def lowest_in(settings, backbone, number):
@@ -614,9 +614,9 @@ CASES = {
     "deit_best_preservation": ({"preservation": "deit dinov2 mae siglip clip"}, {}),
     "mae_last": ({"cross_domain": "siglip dinov2 clip deit mae"}, {}),
     "no_backbone_wins": (
-        dict.fromkeys(list(METRIC_LABELS)[1:], "dinov2 deit clip siglip mae")
+        dict.fromkeys(list(metric_labels())[1:], "dinov2 deit clip siglip mae")
         | {"localization": "deit dinov2 clip siglip mae"},
-        dict.fromkeys(METRIC_LABELS, "dinov2 deit clip siglip mae"),
+        dict.fromkeys(metric_labels(), "dinov2 deit clip siglip mae"),
     ),
     # ---------------------------------------------------------------- M1
     "moran_order": ({}, {"localization": "dinov2 clip deit siglip mae"}),
@@ -866,7 +866,7 @@ CASES = {
     ),
     "overall_first_family": (
         of_second("clip mae deit siglip dinov2"),
-        dict.fromkeys(METRIC_LABELS, "clip dinov2 deit siglip mae"),
+        dict.fromkeys(metric_labels(), "clip dinov2 deit siglip mae"),
     ),
     "overall_second_family": (
         {},
@@ -1022,7 +1022,7 @@ def test_without_raw_channels_or_a_second_family_their_claims_are_not_judged(cla
 
 def test_evidence_is_read_from_the_files_of_a_run(tmp_path):
     numbers, files = Numbers(), []
-    more = dict.fromkeys(("family", "expansion_factor", "k", "reason", "definition"))
+    more = dict.fromkeys(("family", "expansion_factor", "sparsity", "reason", "definition"))
     for name, rows in (
         ("scores", list(numbers.score_rows())),
         ("downstream", [more | row for row in numbers.downstream_rows()]),

@@ -4,7 +4,7 @@ from metric_fixtures import SAE, make_codes, tight_probe
 from sklearn.metrics import f1_score as sklearn_f1
 
 from visae.evals.absorption.compute import absorbed_share, absorption, f1_score
-from visae.evals.results import write_score
+from visae.evals.results import write_result
 from visae.probing.rankings import rank_features
 from visae.probing.siblings import SiblingGroup
 from visae.probing.splits import stratified_split
@@ -43,7 +43,7 @@ def test_a_class_that_needs_four_features_counts_and_one_that_needs_one_does_not
     assert score.value == absorbed_share(one, four, 0.8, 0.5) == np.mean((one < 0.8) & (four > 0.5))
     assert 1 / 6 <= score.value < 1
     assert score.data == {"groups": 1, "tasks": 6, "eligible_tasks": 6, "fits": 12}
-    write_score(tmp_path / "absorption.json", score, SAE, {})
+    write_result(tmp_path / "absorption.json", "absorption", score, SAE, {})
 
 
 def test_f1_is_that_of_tight_probes_on_held_out_images(problem):
@@ -76,13 +76,13 @@ def test_no_group_and_no_eligible_task_are_null_not_zero(problem, tmp_path):
     score = absorption(codes_fn, without, [], labels, test_mask)
     assert score.value is None
     assert "no sibling group" in score.reason
-    write_score(tmp_path / "absorption.json", score, SAE, {})
+    write_result(tmp_path / "absorption.json", "absorption", score, SAE, {})
     groups = [SiblingGroup("x", (0, 50, 51))]
     absent = rank_features(codes_fn, labels, ~test_mask, groups)
     score = absorption(codes_fn, absent, groups, labels, test_mask)
     assert score.value is None
     assert score.data == {"groups": 1, "tasks": 3, "eligible_tasks": 0, "fits": 0}
-    write_score(tmp_path / "absorption.json", score, SAE, {})
+    write_result(tmp_path / "absorption.json", "absorption", score, SAE, {})
 
 
 def test_tasks_without_held_out_images_are_not_eligible(problem):

@@ -2,15 +2,11 @@ import numpy as np
 import pytest
 from metric_fixtures import SAE, make_codes, tight_probe
 
-from visae.evals.cross_domain.compute import (
-    cross_domain,
-    domain_reading,
-    fit_domain_probe,
-    raw_reading,
-)
-from visae.evals.results import write_score
+from visae.evals.cross_domain.compute import cross_domain, domain_reading, raw_reading
+from visae.evals.results import write_result
 from visae.probing.auc import roc_auc
 from visae.probing.rankings import rank_features
+from visae.probing.raw_probes import fit_domain_probe
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +53,7 @@ def test_each_representation_has_its_own_probe(problem, tmp_path):
     assert score.value == readings["cub_accuracy_reconstructed"] / readings["cub_accuracy_raw"]
     assert score.value < 1
     assert score.details["estimators"]["cub"]["codes"].startswith("SciPy L-BFGS")
-    write_score(tmp_path / "cross_domain.json", score, SAE, {})
+    write_result(tmp_path / "cross_domain.json", "cross_domain", score, SAE, {})
 
 
 def test_areas_of_a_sample_of_classes_are_those_of_these_classes(problem):
@@ -89,5 +85,7 @@ def test_an_absent_headline_is_null_and_the_others_are_read(problem, tmp_path):
     assert score.value is None
     assert "inaturalist" in score.reason
     assert score.readings["dtd_preservation"] == reading.preservation
-    write_score(tmp_path / "cross_domain.json", score, SAE, {})
-    write_score(tmp_path / "cross_domain.json", cross_domain({}, "inaturalist"), SAE, {})
+    write_result(tmp_path / "cross_domain.json", "cross_domain", score, SAE, {})
+    write_result(
+        tmp_path / "cross_domain.json", "cross_domain", cross_domain({}, "inaturalist"), SAE, {}
+    )

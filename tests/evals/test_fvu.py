@@ -3,7 +3,7 @@ import pytest
 from metric_fixtures import SAE
 
 from visae.evals.fvu.compute import fvu
-from visae.evals.results import write_score
+from visae.evals.results import write_result
 
 
 def test_ratio_and_counts():
@@ -22,4 +22,4 @@ def test_ratio_and_counts():
 def test_no_variance_is_null(total_squares, tokens, tmp_path):
     score = fvu(0.0, total_squares, np.zeros(3, int), tokens, 0)
     assert score.value is None
-    write_score(tmp_path / "fvu.json", score, SAE, {})
+    write_result(tmp_path / "fvu.json", "fvu", score, SAE, {})

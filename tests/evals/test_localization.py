@@ -3,7 +3,7 @@ import pytest
 from metric_fixtures import SAE
 
 from visae.evals.localization.compute import localization
-from visae.evals.results import read_score, write_score
+from visae.evals.results import read_result, write_result
 
 
 @pytest.fixture
@@ -25,8 +25,8 @@ def test_only_features_with_enough_images_count(sums, tmp_path):
     # Appendix F, with the sample standard deviation of 0.3 and 0.5.
     assert score.readings["z"] == pytest.approx((0.4 + 1 / 195) / (np.sqrt(0.02) / np.sqrt(2)))
     np.testing.assert_allclose(score.arrays["moran"], [0.3, 0.5, np.nan])
-    write_score(tmp_path / "localization.json", score, SAE, {})
-    assert read_score(tmp_path / "localization.json")["data"] == {
+    write_result(tmp_path / "localization.json", "localization", score, SAE, {})
+    assert read_result(tmp_path / "localization.json")["data"] == {
         "features": 3,
         "evaluable_features": 2,
     }
@@ -37,7 +37,7 @@ def test_no_evaluable_feature_is_null_with_the_reason(sums, tmp_path):
     assert score.value is None
     assert "60" in score.reason
     assert score.readings["queen_minimum_1"] == pytest.approx(0.1)
-    write_score(tmp_path / "localization.json", score, SAE, {})
+    write_result(tmp_path / "localization.json", "localization", score, SAE, {})
 
 
 def test_one_evaluable_feature_has_no_z(sums):

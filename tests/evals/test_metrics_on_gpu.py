@@ -11,10 +11,11 @@ import torch
 from metric_fixtures import make_codes
 
 from visae.evals.absorption.compute import absorption
-from visae.evals.cross_domain.compute import domain_reading, fit_domain_probe, raw_reading
+from visae.evals.cross_domain.compute import domain_reading, raw_reading
 from visae.evals.preservation.compute import preservation
 from visae.evals.sparse_probing.compute import sparse_probing
 from visae.probing.rankings import rank_features
+from visae.probing.raw_probes import fit_domain_probe
 from visae.probing.siblings import SiblingGroup
 from visae.probing.splits import stratified_split
 

@@ -6,7 +6,7 @@ from metric_fixtures import SAE
 
 from visae.base.errors import UserError
 from visae.evals.monosemanticity.compute import monosemanticity, top_images
-from visae.evals.results import write_score
+from visae.evals.results import write_result
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +68,7 @@ def test_equal_to_the_slow_explicit_one(problem, tmp_path):
     }  # fmt: skip
     swapped = monosemanticity(codes_fn, live, spaces, "dinov2", labels)
     assert score.readings["normalised_in_dinov2"] == swapped.value
-    write_score(tmp_path / "monosemanticity.json", score, SAE, {})
+    write_result(tmp_path / "monosemanticity.json", "monosemanticity", score, SAE, {})
 
 
 def test_the_decomposition_is_exact_and_class_pure_features_are_all_within(problem):
@@ -103,7 +103,7 @@ def test_identical_embeddings_and_dead_features_are_null(problem, tmp_path):
     none = monosemanticity(codes_fn, live & False, {"x": embeddings}, "x", labels)
     for score in (alike, dead, none):
         assert score.value is None
-        write_score(tmp_path / "monosemanticity.json", score, SAE, {})
+        write_result(tmp_path / "monosemanticity.json", "monosemanticity", score, SAE, {})
     assert alike.readings["raw"] == pytest.approx(1)
 
 

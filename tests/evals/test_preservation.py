@@ -3,8 +3,9 @@ import pytest
 from metric_fixtures import SAE
 from sklearn.linear_model import LogisticRegression
 
-from visae.evals.preservation.compute import fit_raw_probe, preservation
-from visae.evals.results import write_score
+from visae.evals.preservation.compute import preservation
+from visae.evals.results import write_result
+from visae.probing.raw_probes import fit_raw_probe
 from visae.probing.splits import stratified_split
 
 
@@ -26,7 +27,7 @@ def test_a_perfect_reconstruction_keeps_everything(features, tmp_path):
     assert score.readings["accuracy_raw"] > 0.95
     assert score.data == {"images": 400, "test_images": 80, "classes": 4, "tested_classes": 4}
     assert preservation(raw, raw, labels, test_mask) == score  # the probe is the same
-    write_score(tmp_path / "preservation.json", score, SAE, {})
+    write_result(tmp_path / "preservation.json", "preservation", score, SAE, {})
 
 
 def test_low_fvu_does_not_save_a_lost_class_direction(features):
@@ -63,7 +64,7 @@ def test_nothing_held_out_is_null(tmp_path):
     score = preservation(raw, raw, labels, stratified_split(labels))
     assert score.value is None
     assert score.data["test_images"] == 0
-    write_score(tmp_path / "preservation.json", score, SAE, {})
+    write_result(tmp_path / "preservation.json", "preservation", score, SAE, {})
 
 
 def test_a_raw_probe_that_knows_nothing_gives_null(tmp_path):
@@ -74,4 +75,4 @@ def test_a_raw_probe_that_knows_nothing_gives_null(tmp_path):
     assert score.value is None
     assert score.readings["retrained"] is None
     assert score.readings["accuracy_raw"] == 0
-    write_score(tmp_path / "preservation.json", score, SAE, {})
+    write_result(tmp_path / "preservation.json", "preservation", score, SAE, {})

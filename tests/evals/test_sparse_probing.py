@@ -6,7 +6,7 @@ import pytest
 from metric_fixtures import SAE, make_codes, tight_probe
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from visae.evals.results import write_score
+from visae.evals.results import read_result, write_result
 from visae.evals.sparse_probing.compute import area_over_log_budget, sparse_probing
 from visae.probing.rankings import rank_features
 from visae.probing.splits import stratified_split
@@ -44,11 +44,12 @@ def test_equal_to_tight_probes_one_by_one(problem, tmp_path):
         assert score.readings[f"accuracy_at_{k}"] == pytest.approx(expected, abs=0.021)
         assert score.readings[f"auc_at_{k}"] == score.arrays["auc"][:, j].mean()
     assert score.value == score.readings["auc_at_60"]
-    assert "60 features" in score.definition  # 128 do not exist
     assert score.data["classes"] == 7
     assert score.data["eligible_classes"] == 6
     assert score.value > 0.85
-    write_score(tmp_path / "sparse_probing.json", score, SAE, {})
+    write_result(tmp_path / "sparse_probing.json", "sparse_probing", score, SAE, {})
+    written = read_result(tmp_path / "sparse_probing.json")
+    assert "60 features" in written["definition"]  # 128 do not exist
 
 
 def test_noise_labels_are_at_chance(problem):
@@ -87,7 +88,7 @@ def test_without_test_images_the_value_is_null(tmp_path):
         score = sparse_probing(codes_fn, rankings, labels, test_mask)
     assert score.value is None
     assert score.data["eligible_classes"] == 0
-    write_score(tmp_path / "sparse_probing.json", score, SAE, {})
+    write_result(tmp_path / "sparse_probing.json", "sparse_probing", score, SAE, {})
 
 
 def test_area_is_a_mean_over_doublings():

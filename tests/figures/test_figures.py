@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.colors import to_rgb
 
+from visae.evals.shelf import labels as metric_labels
 from visae.figures import (
     figure_1a,
     figure_1b,
@@ -23,7 +24,7 @@ from visae.figures import (
     training_curves,
 )
 from visae.tables import paper, summaries
-from visae.tables.scores import METRIC_LABELS, headlines
+from visae.tables.scores import headlines
 
 PAPER = list(LABELS)
 
@@ -40,14 +41,14 @@ def headline_rows(backbones=PAPER, expansions=(8, 16, 32), targets=(64, 128), sw
             "sweep": sweep,
             "family": "batchtopk",
             "expansion_factor": expansion,
-            "k": k,
+            "sparsity": k,
             "reading": "headline",
             "value": None if (metric, backbone) in missing else float(rng.uniform(0.2, 0.9)),
             "reason": None,
             "definition": "mean one-vs-rest ROC-AUC at k = 128",
             "higher_is_better": metric not in ("fvu", "absorption"),
         }
-        for metric in METRIC_LABELS
+        for metric in metric_labels()
         for backbone in backbones
         for expansion in expansions
         for k in targets
@@ -59,7 +60,7 @@ def training_runs(backbones=PAPER, expansions=(8, 16), targets=(4, 8)):
         {
             "backbone": backbone,
             "expansion_factor": expansion,
-            "k": k,
+            "sparsity": k,
             "records": [
                 {"step": step, "tokens": 1000 * step, "loss": 1 / step + 0.01 * k, "l0": float(k),
                  "dead_fraction": 0.1 * step / expansion}
@@ -111,11 +112,11 @@ def all_figures(hard):
     means = summaries.backbone_means(rows, "main").rows
     probing = headlines(rows, "sparse_probing", "main")
     return {
-        "figure_1a": figure_1a.draw(means, METRIC_LABELS, styles),
+        "figure_1a": figure_1a.draw(means, metric_labels(), styles),
         "figure_1b": figure_1b.draw(values, nulls(backbones), styles),
         "figure_2a": figure_2a.draw(pairs, styles),
-        "figure_3": figure_3.draw(paper.table_3(rows, "main").rows, METRIC_LABELS, published),
-        "figure_4": figure_4.draw(compared, METRIC_LABELS, (3, 11), styles),
+        "figure_3": figure_3.draw(paper.table_3(rows, "main").rows, metric_labels(), published),
+        "figure_4": figure_4.draw(compared, metric_labels(), (3, 11), styles),
         "figure_6": figure_6.draw(probing, styles),
         "training_curves": training_curves.draw(runs, styles),
     }
@@ -144,7 +145,7 @@ from figures.test_figures import *
 rows = paper.table_3(headline_rows(), "main").rows
 figures = {
     "figure_1b": figure_1b.draw(coherence(), nulls(), STYLES),
-    "figure_3": figure_3.draw(rows, METRIC_LABELS, PUBLISHED),
+    "figure_3": figure_3.draw(rows, metric_labels(), PUBLISHED),
 }
 for name, figure in figures.items():
     style.save(figure, Path(sys.argv[1], name + ".pdf"), Path(sys.argv[1], name + ".png"))
@@ -251,7 +252,7 @@ def test_figure_1b_counts_every_feature_in_its_ridge():
 
 def test_figure_3_draws_the_shares_and_the_published_value():
     rows = paper.table_3(headline_rows(missing=[("absorption", b) for b in PAPER]), "main").rows
-    figure = figure_3.draw(rows, METRIC_LABELS, PUBLISHED)
+    figure = figure_3.draw(rows, metric_labels(), PUBLISHED)
     axes = figure.axes[0]
     widths = [patch.get_width() for patch in axes.patches]
     shares = [
@@ -265,7 +266,7 @@ def test_figure_3_draws_the_shares_and_the_published_value():
     assert marks == set(PUBLISHED.values())
     assert any("not computable: needs values" in text for text in texts(figure))
     names = [text.get_text() for text in axes.get_yticklabels()]
-    assert names == [METRIC_LABELS[row["metric"]] for row in rows]
+    assert names == [metric_labels()[row["metric"]] for row in rows]
 
 
 def test_training_curves_hold_every_record():
@@ -283,7 +284,7 @@ def test_training_curves_hold_every_record():
 
 def test_figure_2a_states_the_rank_correlation_of_the_means():
     rows = [
-        {"backbone": backbone, "sae": "s", "expansion_factor": 8, "k": 64, "fvu": fvu,
+        {"backbone": backbone, "sae": "s", "expansion_factor": 8, "sparsity": 64, "fvu": fvu,
          "preservation": kept}
         for backbone, fvu, kept in zip(PAPER, (1, 2, 3, 4, 5), (5, 4, 3, 1, 2), strict=True)
     ]  # fmt: skip
@@ -303,7 +304,7 @@ def test_gaps_are_drawn_as_gaps_and_counted():
     assert len(figure.axes[0].lines) == 4
     assert "n = 8, 2 missing" in texts(figure)
     means = summaries.backbone_means(rows, "main").rows
-    figure = figure_1a.draw(means, METRIC_LABELS, STYLES)
-    clip = figure.axes[0].lines[len(METRIC_LABELS) + 1].get_ydata()
+    figure = figure_1a.draw(means, metric_labels(), STYLES)
+    clip = figure.axes[0].lines[len(metric_labels()) + 1].get_ydata()
     assert np.flatnonzero(np.isnan(clip)).tolist() == [3]
     assert any("6 scores missing" in text for text in texts(figure))

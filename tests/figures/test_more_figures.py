@@ -7,9 +7,9 @@ from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 
 from visae.audit.choice import KINDS
+from visae.evals.shelf import labels as metric_labels
 from visae.figures import evaluators, figure_2b, figure_5, figure_7, figure_8, style, token_order
 from visae.tables.correlations import correlation_table
-from visae.tables.scores import METRIC_LABELS
 from visae.tables.selection import backbone_selection, turned
 from visae.tables.token_order import token_order_table
 
@@ -33,7 +33,7 @@ def metric_ranks(without=()):
             b: None if metric in without else int(rank)
             for b, rank in zip(BACKBONES, rng.permutation(5) + 1, strict=True)
         }
-        for metric in METRIC_LABELS
+        for metric in metric_labels()
     }
 
 
@@ -89,10 +89,10 @@ def all_figures(hard):
     selection = backbone_selection(cells, tasks, {} if hard else tasks).rows
     spaces = BACKBONES if hard else ["dinov2", "clip"]
     return {
-        "figure_2b": figure_2b.draw(cells, METRIC_LABELS, names, HYPOTHESES),
+        "figure_2b": figure_2b.draw(cells, metric_labels(), names, HYPOTHESES),
         "figure_5": figure_5.draw(examples([("mae", KINDS[1])] if hard else ()), styles, *AUDITED),
-        "figure_7": figure_7.draw(cells, METRIC_LABELS, names),
-        "figure_8": figure_8.draw(selection, METRIC_LABELS, names, styles),
+        "figure_7": figure_7.draw(cells, metric_labels(), names),
+        "figure_8": figure_8.draw(selection, metric_labels(), names, styles),
         "evaluators": evaluators.draw(m5_rows(spaces, ("mae",) if hard else ()), styles),
         "token_order": token_order.draw(arms(hard), styles),
     }
@@ -116,7 +116,7 @@ def test_every_figure_fits_a_page_and_tells_how_many(figures):
 def test_equal_inputs_give_equal_files(tmp_path):
     """The two that differ most from the figures that test_figures saves: images and cells."""
     for turn in "ab":
-        cells = figure_2b.draw(cell_table(0.5), METRIC_LABELS, {"dtd": "DTD"}, {})
+        cells = figure_2b.draw(cell_table(0.5), metric_labels(), {"dtd": "DTD"}, {})
         for name, figure in (("5", figure_5.draw(examples(), STYLES, *AUDITED)), ("2b", cells)):
             style.save(figure, tmp_path / turn / f"{name}.pdf", tmp_path / turn / f"{name}.png")
     paths = list((tmp_path / "a").iterdir())
@@ -135,7 +135,7 @@ def cell_table(rho, p=0.083):
 
 def test_figure_2b_shows_rho_exact_p_and_frames_hypotheses():
     tasks = {"dtd": "DTD", "segmentation": "Segmentation"}
-    figure = figure_2b.draw(cell_table(-0.9), METRIC_LABELS, tasks, HYPOTHESES)
+    figure = figure_2b.draw(cell_table(-0.9), metric_labels(), tasks, HYPOTHESES)
     words = texts(figure)
     assert {"−0.90", "p 0.083", "–"} <= set(words)
     frames = [p for p in figure.axes[0].patches if isinstance(p, Rectangle) and not p.get_fill()]
@@ -149,7 +149,7 @@ def test_figure_7_draws_each_rho_and_marks_the_highest():
         for metric, rho, p in (("fvu", -0.3, 0.6), ("preservation", 1.0, 0.017),
                                ("absorption", None, None))
     ]  # fmt: skip
-    figure = figure_7.draw(rows, METRIC_LABELS, {"dtd": "DTD"})
+    figure = figure_7.draw(rows, metric_labels(), {"dtd": "DTD"})
     assert [bar.get_width() for bar in figure.axes[0].patches] == pytest.approx([-0.3, 1.0])
     weights = {t.get_text(): t.get_fontweight() for t in figure.findobj(Text) if t.get_text()}
     assert (weights["1.00"], weights["−0.30"]) == ("bold", "normal")
@@ -165,7 +165,7 @@ def test_figure_8_says_what_the_run_found_and_what_it_lacks():
         {"task": "segmentation", "best_raw": None, "raw": None, "best_codes": None,
          "codes": None, "metric": None, "rho": None, "p_exact": None, "n": None},
     ]  # fmt: skip
-    words = texts(figure_8.draw(rows, METRIC_LABELS, TASKS, STYLES))
+    words = texts(figure_8.draw(rows, metric_labels(), TASKS, STYLES))
     assert "raw: SigLIP (0.836)\ncodes: DINOv2 (0.850)" in words
     assert "M4 Sparse probing\nρ = 1.00, p = 0.017" in words
     assert "not computed\nin this run" in words

@@ -15,7 +15,7 @@ def test_coarse_and_fine_cut_the_same_work():
         (jobs.encoding(fine), jobs.encoding(coarse)),
         (jobs.probing(fine), jobs.probing(coarse)),
         (jobs.ranking(fine, roles.main(fine)), jobs.ranking(coarse, roles.main(coarse))),
-        (jobs.scoring(fine, roles.main(fine)), jobs.scoring(coarse, roles.main(coarse))),
+        tuple(jobs.evaluation(s, roles.main(s).metrics, "metrics") for s in (fine, coarse)),
     ]
     for of_fine, of_coarse in pairs:
         items = [[item for _, part in batches for item in part] for batches in (of_fine, of_coarse)]

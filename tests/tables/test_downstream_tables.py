@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from visae.evals.task_results import Outcome, source, write_result
+from visae.evals.results import Result, described, write_result
+from visae.evals.shelf import labels as metric_labels
+from visae.evals.shelf import lower_is_better
 from visae.tables import layout, scores
 from visae.tables.correlations import (
-    LOWER_IS_BETTER,
     correlation_table,
     hypotheses_table,
     metric_values,
@@ -32,8 +33,7 @@ CONFIGURATIONS = [(8, 64), (8, 128), (16, 64)]
 
 
 def sae_source(backbone, expansion, k, sweep="main", layer=11):
-    name = f"batchtopk_{expansion}x_k{k}"
-    return source(backbone, layer, name, "batchtopk", expansion, k, sweep)
+    return described(backbone, layer, f"batchtopk_{expansion}x_k{k}", sweep)
 
 
 @pytest.fixture
@@ -51,14 +51,16 @@ def planted(tmp_path):
     for b, backbone in enumerate(BACKBONES):
         for t, task in enumerate(TASKS):
             readings = {"recall_at_5": 0.95, "recall_at_10": None} if t == 0 else {}
-            write(task, {"raw": Outcome(float(raw[b, t]), readings=readings)}, source(backbone, 11))
+            write(
+                task, {"raw": Result(float(raw[b, t]), readings=readings)}, described(backbone, 11)
+            )
             # Another layer and another sweep, which the main sweep's tables must not see.
-            write(task, {"raw": Outcome(0.01)}, source(backbone, 3))
-            write(task, {"codes": Outcome(0.02)}, sae_source(backbone, 8, 64, "layer_3", 3))
+            write(task, {"raw": Result(0.01)}, described(backbone, 3))
+            write(task, {"codes": Result(0.02)}, sae_source(backbone, 8, 64, "layer_3", 3))
             for s, configuration in enumerate(CONFIGURATIONS):
                 outcomes = {
-                    "reconstructed": Outcome(float(recon[b, t, s])),
-                    "codes": Outcome(float(min(codes[b, t, s], 1))),
+                    "reconstructed": Result(float(recon[b, t, s])),
+                    "codes": Result(float(min(codes[b, t, s], 1))),
                 }
                 write(task, outcomes, sae_source(backbone, *configuration))
     return paths, raw, recon, np.minimum(codes, 1)
@@ -117,13 +119,13 @@ def test_table_8_correlates_raw_values_with_lifts(planted):
 def test_what_is_missing_stays_missing(tmp_path):
     """A null, a raw value of 0 and a backbone without SAEs; nothing becomes 0."""
     content = [
-        (source("clip", 11), {"raw": Outcome(0.5)}),
-        (sae_source("clip", 8, 64), {"codes": Outcome(0.4), "reconstructed": Outcome(0.3)}),
-        (sae_source("clip", 8, 128), {"codes": Outcome(None, "diverged in training"),
-                                      "reconstructed": Outcome(None, "diverged in training")}),
-        (source("mae", 11), {"raw": Outcome(0.0)}),
-        (sae_source("mae", 8, 64), {"codes": Outcome(0.4), "reconstructed": Outcome(0.3)}),
-        (source("deit", 11), {"raw": Outcome(0.6)}),
+        (described("clip", 11), {"raw": Result(0.5)}),
+        (sae_source("clip", 8, 64), {"codes": Result(0.4), "reconstructed": Result(0.3)}),
+        (sae_source("clip", 8, 128), {"codes": Result(None, "diverged in training"),
+                                      "reconstructed": Result(None, "diverged in training")}),
+        (described("mae", 11), {"raw": Result(0.0)}),
+        (sae_source("mae", 8, 64), {"codes": Result(0.4), "reconstructed": Result(0.3)}),
+        (described("deit", 11), {"raw": Result(0.6)}),
     ]  # fmt: skip
     for number, (of, outcomes) in enumerate(content):
         write_result(tmp_path / f"{number}.json", "classification_cub", outcomes, of, {})
@@ -142,8 +144,8 @@ def test_what_is_missing_stays_missing(tmp_path):
 def score_row(backbone, metric, reading, value, k=64, sweep="main"):
     return {
         "backbone": backbone, "layer": 11, "sae": f"s{k}", "sweep": sweep, "family": "batchtopk",
-        "expansion_factor": 8, "k": k, "metric": metric, "reading": reading, "value": value,
-        "reason": None, "definition": "", "higher_is_better": metric not in LOWER_IS_BETTER,
+        "expansion_factor": 8, "sparsity": k, "metric": metric, "reading": reading, "value": value,
+        "reason": None, "definition": "", "higher_is_better": not lower_is_better(metric),
     }  # fmt: skip
 
 
@@ -188,9 +190,9 @@ def printed():
     """
     entries = read_published(PUBLISHED)
     metrics = {}
-    for metric in scores.METRIC_LABELS:
+    for metric in metric_labels():
         order = rank_order(entries, metric, "batchtopk")
-        sign = 1 if metric in LOWER_IS_BETTER else -1
+        sign = 1 if lower_is_better(metric) else -1
         metrics[metric] = {backbone: sign * rank for rank, backbone in enumerate(order)}
     orders = {
         "retrieval": ["deit", "dinov2", "siglip", "clip", "mae"],

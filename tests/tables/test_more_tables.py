@@ -28,7 +28,7 @@ def row(backbone, metric, value, reading="headline", sweep="main", family="batch
         "sweep": sweep,
         "family": family,
         "expansion_factor": expansion,
-        "k": k,
+        "sparsity": k,
         "metric": metric,
         "reading": reading,
         "value": value,
@@ -203,7 +203,7 @@ def test_table_9_ranks_with_and_without_the_missing_configurations():
     # Without its better configuration a falls behind b where only b's is left.
     rows = family_rows([("a", 128)])
     for one in rows:
-        if (one["metric"], one["reading"]) == ("fvu", "headline") and one["k"] == 128:
+        if (one["metric"], one["reading"]) == ("fvu", "headline") and one["sparsity"] == 128:
             one["value"] -= 0.25
     (line,) = family.table_9(rows, "main", "jumprelu").rows
     assert line["ranking_second"] == "b, a, c"

@@ -10,11 +10,11 @@ from statsmodels.formula.api import ols
 from statsmodels.stats.anova import anova_lm
 
 from visae.base.errors import UserError
+from visae.evals.shelf import labels as metric_labels
 from visae.figures import across_seeds, style
 from visae.study.config import checked, replicated
 from visae.tables import statistics
 from visae.tables.replicates import replicate_means, replicates
-from visae.tables.scores import METRIC_LABELS
 
 MINIATURE = Path(__file__).parents[2] / "profiles" / "miniature" / "study.yaml"
 
@@ -87,7 +87,7 @@ def studies(values_sbc, metric="localization"):
            "family": "batchtopk"}  # fmt: skip
     return {
         f"study_{s}": [
-            row | {"backbone": f"b{b}", "expansion_factor": 4, "k": c, "value": float(value)}
+            row | {"backbone": f"b{b}", "expansion_factor": 4, "sparsity": c, "value": float(value)}
             for (b, c), value in np.ndenumerate(values_bc)
         ]
         for s, values_bc in enumerate(values_sbc)
@@ -110,7 +110,7 @@ def test_the_table_sets_seeds_beside_each_other():
 
 
 def test_saes_that_missed_their_target_are_left_out_of_the_means():
-    row = {"sweep": "jumprelu", "family": "jumprelu", "backbone": "b", "k": 64, "layer": 3,
+    row = {"sweep": "jumprelu", "family": "jumprelu", "backbone": "b", "sparsity": 64, "layer": 3,
            "expansion_factor": 4, "metric": "fvu"}  # fmt: skip
     rows = [
         row | {"sae": sae, "reading": reading, "value": value}
@@ -137,7 +137,7 @@ def test_the_figure_is_drawn_also_where_a_metric_has_no_shares(tmp_path):
     files = []
     for attempt in "ab":
         figure = across_seeds.draw(
-            [*shares, nothing], means, METRIC_LABELS, style.backbone_styles(labels), arms
+            [*shares, nothing], means, metric_labels(), style.backbone_styles(labels), arms
         )
         paths = [tmp_path / f"{attempt}.{view}" for view in ("pdf", "png")]
         style.save(figure, *paths)

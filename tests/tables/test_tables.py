@@ -16,8 +16,10 @@ CONFIGURATIONS = [(expansion, k) for expansion in (8, 16) for k in (64, 128)]
 
 def score(backbone, expansion, k, metric="fvu", value=0.1, **extra):
     return {
+        "format": 2,
         "metric": metric,
         "value": value,
+        "reason": None,
         "definition": "equation_4",
         "higher_is_better": False,
         "readings": {"l0": float(k), "l0_missing": None},
@@ -28,6 +30,7 @@ def score(backbone, expansion, k, metric="fvu", value=0.1, **extra):
             "name": f"batchtopk_{expansion}x_k{k}",
             "family": "batchtopk",
             "expansion_factor": expansion,
+            "sparsity": k,
             "k": k,
             "sweep": "main",
         },
@@ -72,7 +75,7 @@ def test_scores_table_has_one_row_per_sae_and_reading(tmp_path):
         ],
     )
     table = scores.scores_table(paths)
-    assert [(r["backbone"], r["k"], r["metric"], r["reading"]) for r in table.rows] == [
+    assert [(r["backbone"], r["sparsity"], r["metric"], r["reading"]) for r in table.rows] == [
         (backbone, k, metric, reading)
         for backbone, k, metric in [
             ("clip", 64, "localization"),
@@ -95,8 +98,8 @@ def test_scores_of_every_family_come_back_as_written(tmp_path, sparsity):
     layout.write(table, tmp_path / "scores.csv")
     rows = scores.read_scores(tmp_path / "scores.csv")
     assert rows == table.rows
-    assert {row["k"] for row in rows} == {sparsity}
-    assert all(type(row["k"]) is type(sparsity) for row in rows)
+    assert {row["sparsity"] for row in rows} == {sparsity}
+    assert all(type(row["sparsity"]) is type(sparsity) for row in rows)
 
 
 def test_scores_come_back_as_written(tmp_path):
@@ -110,7 +113,7 @@ def test_scores_come_back_as_written(tmp_path):
     text = (tmp_path / "scores.csv").read_text(encoding="utf-8")
     assert "0.30000000000000004," in text
     assert text.splitlines()[0] == (
-        "backbone,layer,sae,sweep,family,expansion_factor,k,metric,reading,value,reason,"
+        "backbone,layer,sae,sweep,family,expansion_factor,sparsity,k,metric,reading,value,reason,"
         "definition,higher_is_better"
     )
 
@@ -139,7 +142,9 @@ def test_tables_of_sweeps_join_to_the_table_of_all_scores(tmp_path):
 
 def test_an_unknown_metric_is_named(tmp_path):
     paths = write_scores(tmp_path, [score("clip", 8, 64, metric="sharpness")])
-    with pytest.raises(UserError, match=r"0\.json holds the metric 'sharpness'.*known are"):
+    with pytest.raises(
+        UserError, match=r"0\.json: there is no metric or task 'sharpness'.*there are"
+    ):
         scores.scores_table(paths)
 
 
@@ -276,7 +281,7 @@ def headline(backbone, value, sae="s", metric="fvu", sweep="main", higher=False)
         "value": value,
         "higher_is_better": higher,
         "expansion_factor": 8,
-        "k": 64,
+        "sparsity": 64,
     }
 
 

@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 from PIL import Image
-from study_fixtures import demo_config
+from study_fixtures import ROOT, demo_config
 from workflow_fixtures import (
     plan,
     planned_messages,
@@ -16,8 +16,7 @@ from workflow_fixtures import (
 )
 
 from visae.backbones import geometry
-from visae.evals.results import read_score
-from visae.evals.task_results import read_result
+from visae.evals.results import read_result
 from visae.plan import disk
 from visae.plan.files import artefacts
 from visae.plan.images import count_images
@@ -42,7 +41,7 @@ def test_every_score_is_there_and_valid(finished):
     paths = list((study_folder(finished) / "metrics").glob("*/*/*/*.json"))
     assert len(paths) == 2 * 2 * 7
     for path in paths:
-        score = read_score(path)
+        score = read_result(path)
         assert score["value"] is not None or score["reason"]
         assert score["provenance"]["inputs"]["sae"]
 
@@ -136,7 +135,7 @@ def test_classification_downstream_is_that_of_m6(finished):
     results = study_folder(finished)
     for path in (results / "downstream").rglob("batchtopk_*/classification_digits.json"):
         place = path.parent.relative_to(results / "downstream")
-        m6 = read_score(results / "metrics" / place / "cross_domain.json")["readings"]
+        m6 = read_result(results / "metrics" / place / "cross_domain.json")["readings"]
         raw = read_result(path.parents[1] / "raw" / path.name)["representations"]["raw"]
         reconstructed = read_result(path)["representations"]["reconstructed"]
         assert raw["value"] == m6["digits_accuracy_raw"]
@@ -147,8 +146,9 @@ def test_change_of_the_head_evaluates_again_and_scores_nothing(repository):
     config = tiny_config()
     config["downstream"]["segmentation"]["head"] = {"epochs": 3}
     jobs = plan(repository, config=config)
-    assert jobs["evaluate_raw_all"] == jobs["evaluate_saes_main_all"] == 2
-    assert not [rule for rule in jobs if rule.startswith(("score", "encode", "extract", "train"))]
+    assert jobs["evaluate_raw_tasks"] == jobs["evaluate_main_tasks"] == 2
+    assert "evaluate_main_metrics" not in jobs
+    assert not [rule for rule in jobs if rule.startswith(("encode", "extract", "train"))]
 
 
 def test_every_job_has_a_log_and_a_benchmark(finished):
@@ -190,7 +190,7 @@ def test_change_of_a_metric_retrains_nothing(repository):
     config = tiny_config()
     config["metrics"]["localization"]["minimum_images"] = 10
     jobs = plan(repository, config=config)
-    assert jobs["score_main_all"] == 2
+    assert jobs["evaluate_main_metrics"] == 2
     assert not [rule for rule in jobs if rule.startswith(("train", "encode", "extract", "rank"))]
 
 
@@ -213,16 +213,16 @@ def test_further_backbone_adds_its_own_jobs_only(repository):
     assert any("Training" in message and "mae_small" in message for message in messages)
     # M5 in every backbone's space is a table over all pairs, so it has a new column for each.
     others = [m for m in messages if "dino_small" in m or "deit_small" in m]
-    assert all("in every backbone's space" in message for message in others)
+    assert all("in_every_space" in message for message in others)
     jobs = plan(repository, config=config)
-    assert jobs["train_main"] == jobs["encode_main_all"] == jobs["score_main_all"] == 1
+    assert jobs["train_main"] == jobs["encode_main_all"] == jobs["evaluate_main_metrics"] == 1
 
 
 def test_jobs_cut_finely_give_the_same_scores(repository):
     results, place = study_folder(repository), "dino_small/layer3/batchtopk_2x_k8"
     paths = sorted((results / "metrics" / place).glob("*.json"))
     assert len(paths) == 7
-    before = [read_score(path) for path in paths]
+    before = [read_result(path) for path in paths]
     for kind in ("activations", "saes", "reductions", "rankings", "probes", "metrics"):
         shutil.rmtree(results / kind)
     targets = [str(path.relative_to(repository)) for path in paths]
@@ -234,13 +234,12 @@ def test_jobs_cut_finely_give_the_same_scores(repository):
     assert jobs["rank_main_photographs"] == jobs["rank_main_cross_domain"] == 1
     snakemake(repository, *targets, config=fine)
     for path, score in zip(paths, before, strict=True):
-        # A job of all metrics reads more than that of one.
-        assert read_score(path) | {"provenance": None} == score | {"provenance": None}
+        assert read_result(path) == score
 
 
 def test_lost_score_is_computed_again_from_the_reductions(repository):
     (study_folder(repository) / "metrics/dino_small/layer3/batchtopk_2x_k8/fvu.json").unlink()
-    assert plan(repository, "metrics") == {"score_main_all": 1, "metrics": 1}
+    assert plan(repository, "metrics") == {"evaluate_main_metrics": 1, "metrics": 1}
     # Its tables and figures are there, and were made of it.
     assert plan(repository) == {}
 
@@ -274,7 +273,7 @@ def test_m5_is_scored_where_the_evaluator_is_outside_the_main_sweep(repository):
     folder = "results/tiny/metrics/dino_small/layer3/batchtopk_2x_k8/in_every_space"
     (repository / folder / "monosemanticity.json").unlink()
     snakemake(repository, f"{folder}/monosemanticity.json", config=config)
-    score = read_score(repository / folder / "monosemanticity.json")
+    score = read_result(repository / folder / "monosemanticity.json")
     assert score["details"]["evaluator"] == "deit_small"
     assert "raw_in_dino_small" in score["readings"]
 
@@ -300,3 +299,57 @@ def test_layer_that_the_model_lacks_is_told(repository):
     )  # fmt: skip
     assert run.returncode != 0
     assert "4 blocks, numbered 0 to 3" in run.stdout
+
+
+# ---------------------------------------------------------------- a metric of one's own
+
+
+EXAMPLE = ROOT / "docs/examples/evals"
+
+
+def test_a_metric_from_a_folder_outside_goes_through_the_whole_study(repository):
+    results = study_folder(repository)
+    claims = (results / "tables/claims.csv").read_bytes()
+    before = (results / "tables/scores.csv").read_text().splitlines()
+    shutil.copytree(EXAMPLE, repository / "my_evals")
+    config = tiny_config(extensions=["my_evals"])
+    config["metrics"]["selectivity"] = {"classes": 2}
+    snakemake(repository, config=config)
+    paths = sorted((results / "metrics").rglob("selectivity.json"))
+    assert len(paths) == 4
+    document = json.loads(paths[0].read_text())
+    assert document["definition"].endswith("lies on its 2 strongest classes")
+    assert len(document["provenance"]["code"]) == 2
+    assert paths[0].with_suffix(".npz").exists()
+    after = (results / "tables/scores.csv").read_text().splitlines()
+    own = [line for line in after if ",selectivity," in line]
+    assert len(own) == 4 * 2
+    assert [line for line in after if line not in own] == before
+    assert (
+        "| Class selectivity | share of the codes on 2 classes |"
+        in (results / "tables/table_2.md").read_text()
+    )
+    assert "Class selectivity" in (results / "report/index.html").read_text()
+    assert (results / "tables/claims.csv").read_bytes() == claims
+    assert "score" in snakemake(repository, "--", "plan").stdout
+
+
+def test_settings_of_a_metric_from_outside_are_checked(repository):
+    shutil.copytree(EXAMPLE, repository / "my_evals")
+    config = tiny_config(extensions=["my_evals"])
+    config["metrics"]["selectivity"] = {"classses": 2}
+    run = snakemake(repository, "--dry-run", config=config, check=False)
+    assert "metrics.selectivity has the unknown key 'classses'; did you mean 'classes'?" in (
+        run.stdout
+    )
+
+
+def test_what_an_entry_does_not_name_is_not_read(repository):
+    """A metric that reads more than it says is refused, and told what to do."""
+    shutil.copytree(EXAMPLE, repository / "my_evals")
+    compute = repository / "my_evals/selectivity/compute.py"
+    compute.write_text(compute.read_text().replace("encoded = ", "inputs.rankings(); encoded = "))
+    path = "results/tiny/metrics/dino_small/layer3/batchtopk_2x_k8/selectivity.json"
+    config = tiny_config(extensions=["my_evals"], granularity="fine")
+    run = snakemake(repository, path, config=config, check=False)
+    assert "is not among the inputs of this job: say in the entry what is read" in run.stdout

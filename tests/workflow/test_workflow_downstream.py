@@ -1,5 +1,7 @@
 """Downstream tasks in the workflow: what the config asks for is planned, and nothing else."""
 
+import re
+
 import pytest
 from study_fixtures import change, demo_config, paper_config
 from workflow_fixtures import copy_repository, plan
@@ -22,6 +24,12 @@ def repository(tmp_path_factory):
     return folder
 
 
+def evaluations(jobs):
+    """Those of `jobs` that do downstream tasks: rule → number."""
+    done = re.compile("evaluate_.*_(tasks|retrieval|segmentation|classification_.*)")
+    return {rule: number for rule, number in jobs.items() if done.fullmatch(rule)}
+
+
 def test_paper_does_every_task_once_per_backbone(repository):
     config = paper_config()
     jobs = plan(repository, config=config)
@@ -29,9 +37,8 @@ def test_paper_does_every_task_once_per_backbone(repository):
     tasks += [f"classification_{name}" for name in config["metrics"]["cross_domain"]["datasets"]]
     for task in tasks:
         assert jobs[f"evaluate_raw_{task}"] == 5
-        assert jobs[f"evaluate_saes_main_{task}"] == 5
-    evaluations = {rule for rule in jobs if rule.startswith("evaluate_")}
-    assert len(evaluations) == 2 * len(tasks)
+        assert jobs[f"evaluate_main_{task}"] == 5
+    assert len(evaluations(jobs)) == 2 * len(tasks)
     # Patches with masks are read at the main sweep's block only.
     assert jobs["extract_ade20k"] == jobs["join_ade20k"] == 5
     assert not [rule for rule in jobs if rule.startswith("encode") and "ade20k" in rule]
@@ -40,8 +47,7 @@ def test_paper_does_every_task_once_per_backbone(repository):
 
 def test_small_data_does_all_tasks_in_one_job_per_backbone(repository):
     jobs = plan(repository, config=demo_config())
-    evaluations = {rule: jobs[rule] for rule in jobs if rule.startswith("evaluate_")}
-    assert evaluations == {"evaluate_raw_all": 5, "evaluate_saes_main_all": 5}
+    assert evaluations(jobs) == {"evaluate_raw_tasks": 5, "evaluate_main_tasks": 5}
 
 
 def test_without_the_section_nothing_downstream_is_planned(repository):
@@ -49,7 +55,8 @@ def test_without_the_section_nothing_downstream_is_planned(repository):
     del config["downstream"]
     jobs = plan(repository, config=config)
     assert jobs["table_3"] == 1
-    assert not [rule for rule in jobs if rule.startswith("evaluate_") or "ade20k" in rule]
+    assert not evaluations(jobs)
+    assert not [rule for rule in jobs if "ade20k" in rule]
     assert not (TABLES | FIGURES | {"collect_downstream"}) & set(jobs)
 
 
@@ -57,11 +64,10 @@ def test_tasks_that_are_switched_off_are_left_out(repository):
     config = paper_config()
     config["downstream"] = {"classification": False, "sweeps": ["layer_3"]}
     jobs = plan(repository, config=config)
-    evaluations = {rule: jobs[rule] for rule in jobs if rule.startswith("evaluate_")}
-    assert evaluations == {
+    assert evaluations(jobs) == {
         "evaluate_raw_retrieval": 5 + 3,
-        "evaluate_saes_main_retrieval": 5,
-        "evaluate_saes_layer_3_retrieval": 3,
+        "evaluate_main_retrieval": 5,
+        "evaluate_layer_3_retrieval": 3,
     }
     assert not [rule for rule in jobs if "ade20k" in rule]
 
@@ -70,7 +76,8 @@ def test_one_result_needs_its_own_files_only(repository):
     path = "results/paper/downstream/mae/layer11/raw/retrieval.json"
     jobs = plan(repository, path, config=paper_config())
     assert jobs["evaluate_raw_retrieval"] == jobs["split_images"] == 1
-    assert not [rule for rule in jobs if rule.startswith(("train", "encode", "score", "fit"))]
+    assert len([rule for rule in jobs if rule.startswith("evaluate_")]) == 1
+    assert not [rule for rule in jobs if rule.startswith(("train", "encode", "fit"))]
 
 
 @pytest.mark.parametrize(

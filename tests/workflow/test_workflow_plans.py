@@ -30,11 +30,11 @@ def test_whole_paper_is_planned(repository):
     # Both splits of a small data set are one job.
     assert jobs["extract_cub"] == jobs["reduce_raw_cub"] == 8
     assert jobs["join_imagenet_train"] == 10
-    assert jobs["score_token_order_localization"] == 2
-    assert "score_token_order_absorption" not in jobs
+    assert jobs["evaluate_token_order_localization"] == 2
+    assert "evaluate_token_order_absorption" not in jobs
     assert jobs["encode_main_imagenet_val"] == 5
     for metric in ("localization", "fvu", "cross_domain", "absorption"):
-        assert jobs[f"score_main_{metric}"] == 5
+        assert jobs[f"evaluate_main_{metric}"] == 5
     assert jobs["figure_3"] == jobs["table_3"] == jobs["collect_scores"] == 1
 
 
@@ -53,7 +53,7 @@ def test_one_sae_needs_its_backbone_only(repository):
 def test_one_score_needs_no_other_data_set(repository):
     path = "results/paper/metrics/mae/layer11/batchtopk_8x_k64/fvu.json"
     jobs = plan(repository, path)
-    assert jobs["score_main_fvu"] == 1
+    assert jobs["evaluate_main_fvu"] == 1
     assert not [rule for rule in jobs if "inaturalist" in rule or "cub" in rule or "dtd" in rule]
     assert not [rule for rule in jobs if rule.startswith(("rank", "fit_raw"))]
 
@@ -81,7 +81,7 @@ def test_the_readme_asks_for_things_by_name():
 def test_figure_1b_needs_the_main_sweep_only(repository):
     jobs = plan(repository, "figure_1b")
     assert jobs["figure_1b"] == 1
-    assert jobs["score_main_localization"] == 5
+    assert jobs["evaluate_main_localization"] == 5
     assert not [rule for rule in jobs if "jumprelu" in rule or "layer_3" in rule]
 
 
@@ -112,12 +112,12 @@ def test_figure_5_needs_one_metric_of_the_main_sweep_and_a_look_at_its_images(re
     assert set(jobs) == {
         *("index_imagenet", "extract_imagenet_train", "extract_imagenet_val"),
         *("join_imagenet_train", "join_imagenet_val", "train_main", "encode_main_imagenet_val"),
-        *("score_main_localization", "figure_5"),
+        *("evaluate_main_localization", "figure_5"),
         *audits,
     }
     assert all(jobs[audit] == 1 for audit in audits)
     one = plan(repository, "results/paper/examples/clip/layer11/batchtopk_16x_k192.h5")
-    assert one["audit_clip"] == one["train_main"] == one["score_main_localization"] == 1
+    assert one["audit_clip"] == one["train_main"] == one["evaluate_main_localization"] == 1
     assert "audit_mae" not in one
 
 
@@ -125,7 +125,7 @@ def test_targets_by_kind(repository):
     assert "figure_3" not in plan(repository, "saes")
     assert plan(repository, "saes")["train_layer_3"] == 3
     metrics = plan(repository, "metrics")
-    assert metrics["score_layer_3_monosemanticity"] == 3
+    assert metrics["evaluate_layer_3_monosemanticity"] == 3
     assert "collect_scores" not in metrics
     assert plan(repository, "tables")["table_4"] == 1
     assert plan(repository, "figures")["training_curves"] == 1

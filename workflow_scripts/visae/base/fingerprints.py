@@ -56,11 +56,6 @@ def of_entry(shelf, name):
     )
 
 
-def of_metric(metric):
-    """Hash of the module `visae/evals/{metric}/compute.py` and of what it imports."""
-    return of_modules(SCRIPTS / "visae" / "evals" / metric / "compute.py")
-
-
 def of_modules(*paths):
     """Hash of Python files and of the `visae` modules they import, transitively: of what is said.
 

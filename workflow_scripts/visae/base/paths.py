@@ -114,9 +114,9 @@ class Paths:
         """A metric of an SAE, or its arrays (`npz`). variant: a subfolder, `in_every_space/`."""
         return f"{self.results}/metrics/{place}/{sae}/{variant}{metric}.{suffix}"
 
-    def task(self, sae, task, place=PLACE):
-        """A downstream task done with an SAE, or with `RAW` features."""
-        return f"{self.results}/downstream/{place}/{sae}/{task}.json"
+    def task(self, sae, task, place=PLACE, suffix="json"):
+        """A downstream task done with an SAE, or with `RAW` features; or its arrays (`npz`)."""
+        return f"{self.results}/downstream/{place}/{sae}/{task}.{suffix}"
 
     def examples(self, sae, place=PLACE):
         """The images to which an SAE's audited features respond most."""

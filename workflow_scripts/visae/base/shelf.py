@@ -82,6 +82,10 @@ class Shelf:
         if str(folder) not in searched:
             searched.append(str(folder))
 
+    def is_extension(self, name):
+        """Whether the entry `name` lies outside of the package."""
+        return name in self._extensions
+
     def _path(self, name):
         found = self._own() | self._extensions
         if name not in found:

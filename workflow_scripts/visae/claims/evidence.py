@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from visae.claims.numbers import run_numbers
-from visae.study.roles import Roles
+from visae.study.roles import PAPER_METRICS, Roles
 from visae.study.study import Study
 from visae.tables.coherence import raw_coherence
 from visae.tables.downstream import read_downstream
@@ -78,6 +78,7 @@ def from_run(rows, roles, raw_coherence=None, downstream=None, seed=42):
     `rows` are those of `scores.csv`, `roles` say who stands for whom. `raw_coherence` is as for
     `table_4`, `downstream` are the rows of `downstream_table`; both may be absent.
     """
+    rows = [row for row in rows if row["metric"] in PAPER_METRICS]
     own = {"raw_coherence": raw_coherence or {}, "downstream": downstream or [], "seed": seed}
     there = {(row["metric"], row["reading"]) for row in rows}
     return Evidence(

@@ -1,216 +1,212 @@
-"""From the files of a study to the arrays of a metric: what each metric reads.
+"""What an eval reads, opened when it is first asked for; and the fingerprints of what was read."""
 
-The metrics themselves (`visae.metrics`) know arrays only. Here the files of one backbone are
-opened once, and shared by all its SAEs.
-"""
-
-import functools
-import importlib
+import contextlib
 from dataclasses import dataclass
+from pathlib import Path
 
+from visae.base.errors import UserError
 from visae.base.fingerprints import of_file
+from visae.base.paths import RAW, Paths, place
 from visae.encoding.reductions import RawReductions, SaeReductions
+from visae.evals import results
+from visae.evals.reads import READS, Data, dataset_in
+from visae.evals.shelf import dataset_of
 from visae.probing.multinomial import read_probe
 from visae.probing.rankings import read_rankings
 from visae.probing.siblings import read_sibling_groups
 from visae.probing.splits import read_split
 
 
-@dataclass(frozen=True, eq=False)  # hashed by identity, for the cache
-class Source:
-    """The files that scores of one backbone's SAEs are computed from; absent ones are empty.
+@dataclass(frozen=True)
+class Job:
+    """How a job computes: the study's seed, threads or processes, `cpu` or `cuda:<i>`."""
 
-    reductions: (split, SAE) → path. raw: split → path. raw_probes: data set → path.
-    rankings: (data set, SAE) → path. probe_split, classes: of the evaluation data set.
-    embeddings: space of M5 → its raw reductions. evaluation: name of the evaluation split.
-    cross_domain: data set → (training split, test split).
+    seed: int
+    threads: int
+    device: str
+
+
+class Files:
+    """The files that a job was given, by path."""
+
+    def __init__(self, given):
+        self._given = set(map(str, given))
+
+    def __getitem__(self, path):
+        """`path`, if the job was given it; else UserError."""
+        if path not in self._given:
+            raise UserError(
+                f"{path} is read, but is not among the inputs of this job: say in the entry what "
+                f"is read (`reads`: {', '.join(READS)}; `after`: the results of other evals)"
+            )
+        return path
+
+
+class Sources:
+    """What the evals of a job read: one backbone's features, and those of its SAEs.
+
+    files: the `Files`. paths: their `Paths`. place: of the backbone. data: a `Data`. spaces:
+    backbone → layer of the embeddings, evaluator: the one that gives the headline. What all SAEs
+    share is opened once. A context manager, which closes it.
     """
 
-    evaluation: str
-    reductions: dict
-    raw: dict
-    raw_probes: dict
-    rankings: dict
-    probe_split: str | None
-    classes: str | None
-    embeddings: dict
-    evaluator: str | None
-    cross_domain: dict
+    def __init__(self, files, paths, place, data, spaces=None, evaluator=None):
+        self.files, self.paths, self.place, self.data = files, paths, place, data
+        self.spaces, self.evaluator = spaces or {}, evaluator
+        self._shared, self._stack = {}, contextlib.ExitStack()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        self._stack.close()
+
+    def inputs(self, sae, name):
+        """The `Inputs` of the eval `name` for an SAE, or for `RAW` features."""
+        return Inputs(self, sae, name)
+
+    def shared(self, key, build):
+        """`build()`, once for the whole job; a context manager is entered until its end."""
+        if key not in self._shared:
+            value = build()
+            managed = hasattr(value, "__exit__")
+            self._shared[key] = self._stack.enter_context(value) if managed else value
+        return self._shared[key]
+
+
+class Inputs:
+    """What one eval reads of one source; a context manager, which closes it.
+
+    Without a split or a data set, those of the evaluation are meant. sae: the SAE's name, or
+    `RAW`. dataset: the eval's, where there is one eval for each; else None. seen: name →
+    fingerprint of what was read so far.
+    """
+
+    def __init__(self, sources, sae, name):
+        self._sources, self.sae = sources, sae
+        self.data, self.evaluator = sources.data, sources.evaluator
+        self.dataset = dataset_of(name)
+        self.seen = {}
+        self._open, self._stack = {}, contextlib.ExitStack()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        self._stack.close()
 
     @property
-    def dataset(self):
-        """The evaluation data set."""
-        return self.evaluation.split("/")[0]
+    def of_raw(self):
+        """Whether the source is a backbone's own features."""
+        return self.sae == RAW
 
-    @functools.cached_property
-    def test_mask(self):
+    # ---- what is open while this eval is computed
+
+    def encoded(self, split=None):
+        """The open `SaeReductions` of the SAE on a split."""
+        split = split or self.data.evaluation
+        opened = self._opened(SaeReductions, self.sae, split)
+        self.seen |= {"sae": opened.sae_fingerprint}
+        return opened
+
+    def raw(self, split=None):
+        """The open `RawReductions` of the backbone's own features on a split."""
+        return self._opened(RawReductions, RAW, split or self.data.evaluation)
+
+    def _opened(self, kind, source, split):
+        path = self._file(self._paths.reductions(source, split, self._place))
+        if path not in self._open:
+            self._open[path] = self._stack.enter_context(kind(path))
+        opened = self._open[path]
+        self.seen |= {f"activations of {split}": opened.cache_fingerprint}
+        return opened
+
+    # ---- what the SAEs of a job share
+
+    def features_max(self, split=None):
+        """Max-pooled features of the backbone itself, float [N, D]."""
+        raw = self.raw(split)
+        return self.shared(("features_max", split), raw.features_max)
+
+    def held_out(self):
         """bool [N]: the evaluation images held out from every probe."""
-        with RawReductions(self.raw[self.evaluation]) as raw:
-            return read_split(self.probe_split, raw.image_ids)
+        path = self._file(self._paths.probe_split(self.data.dataset))
+        reductions = self.raw() if self.of_raw else self.encoded()
+        self.seen |= {"the probe split": self.shared(("hash", path), lambda: of_file(path))}
+        return self.shared(path, lambda: read_split(path, reductions.image_ids))
 
-    @functools.cached_property
     def sibling_groups(self):
         """The evaluation data set's sibling groups."""
-        return read_sibling_groups(self.classes)
+        path = self._file(self._paths.classes(self.data.dataset))
+        self.seen |= {"the classes": self.shared(("hash", path), lambda: of_file(path))}
+        return self.shared(path, lambda: read_sibling_groups(path))
 
-    @functools.cache  # noqa: B019 (a Source lives as long as the job)
-    def features_max(self, split):
-        """Max-pooled raw features [N, D] of a split."""
-        with RawReductions(self.raw[split]) as raw:
-            return raw.features_max()
+    def embeddings(self):
+        """{backbone: embeddings of the evaluation images in its space, float [N, D']}."""
+        return {backbone: self._embedded(backbone) for backbone in self._sources.spaces}
 
-    @functools.cache  # noqa: B019 (a Source lives as long as the job)
-    def embedded(self, space):
-        """The evaluation images' embeddings [N, D] in the space of a backbone."""
-        with RawReductions(self.embeddings[space]) as raw:
-            return raw.embeddings()
+    def _embedded(self, backbone):
+        where = place(backbone, self._sources.spaces[backbone])
+        path = self._file(self._paths.reductions(RAW, self.data.evaluation, where))
 
-    @functools.cached_property
-    def shared_fingerprints(self):
-        """What identifies the inputs that all SAEs of the backbone share."""
-        files = {"the probe split": self.probe_split, "the classes": self.classes}
-        found = {name: of_file(path) for name, path in files.items() if path}
-        for space, path in self.embeddings.items():
+        def read():
             with RawReductions(path) as raw:
-                found[f"the embeddings by {space}"] = raw.cache_fingerprint
-        return found
+                return raw.embeddings(), raw.cache_fingerprint
 
-    def fingerprints(self, sae):
-        """What identifies the inputs of an SAE's scores: its weights, the caches it encoded, …"""
-        found = dict(self.shared_fingerprints)
-        for (split, name), _ in self.reductions.items():
-            if name == sae:
-                with self.open(sae, split) as encoded:
-                    found["sae"] = encoded.sae_fingerprint
-                    found[f"activations of {split}"] = encoded.cache_fingerprint
-        return found
+        embeddings, fingerprint = self.shared(("embeddings", backbone), read)
+        self.seen |= {f"the embeddings by {backbone}": fingerprint}
+        return embeddings
 
-    def open(self, sae, split):
-        """The open reductions of an SAE on a split."""
-        return SaeReductions(self.reductions[split, sae])
+    def raw_probe(self, dataset=None):
+        """The `LinearProbe` of the backbone's own features on a data set."""
+        path = self._file(self._paths.raw_probe(dataset or self.data.dataset, self._place))
+        return self.shared(path, lambda: read_probe(path))
 
+    # ---- files of the SAE
 
-def score_sae(metric, source, sae, settings, seed, processes, device):
-    """The Score of an SAE (its name) on `metric`."""
-    return _SCORERS[metric](source, sae, settings, seed, processes, device)
+    def rankings(self, dataset=None):
+        """The `Rankings` of the SAE's features on a data set."""
+        dataset = dataset or self.data.dataset
+        return read_rankings(self._file(self._paths.rankings(self.sae, dataset, self._place)))
 
+    def result(self, name):
+        """The document of another metric of this SAE."""
+        path = self._paths.metric(self.sae, name, place=self._place)
+        return results.read_result(self._file(path))
 
-def _metric(name):
-    """The function of the metric `name`, imported only when it is used."""
-    return getattr(importlib.import_module(f"visae.evals.{name}.compute"), name)
+    def sae_folder(self):
+        """The folder of the SAE, for `load_sae`."""
+        return Path(self._file(self._paths.sae(self.sae, place=self._place))).parent
 
+    # ---- files of patches
 
-def _localization(source, sae, settings, *_):
-    with source.open(sae, source.evaluation) as encoded:
-        return _metric("localization")(
-            encoded.moran_sum,
-            encoded.moran_images,
-            encoded.minimum_active,
-            encoded.grid,
-            headline_minimum=settings["minimum_active"][0],
-            minimum_images=settings["minimum_images"],
-        )
+    def cache(self, split):
+        """The path of a split's activation cache."""
+        return self._file(self._paths.cache(split, self._place))
 
+    def index(self, split):
+        """The paths of a split's index and of its data set's classes."""
+        classes = self._paths.classes(dataset_in(split))
+        return self._file(self._paths.index(split)), self._file(classes)
 
-def _fvu(source, sae, *_):
-    with (
-        source.open(sae, source.evaluation) as encoded,
-        RawReductions(source.raw[source.evaluation]) as raw,
-    ):
-        return _metric("fvu")(
-            encoded.squared_error,
-            raw.total_squares,
-            encoded.firing_count,
-            encoded.tokens,
-            encoded.l0_sum,
-        )
+    # ---- both
 
+    def shared(self, key, build):
+        """As `Sources.shared`."""
+        return self._sources.shared(key, build)
 
-def _preservation(source, sae, settings, seed, processes, device):
-    with source.open(sae, source.evaluation) as encoded:
-        return _metric("preservation")(
-            source.features_max(source.evaluation),
-            encoded.reconstructions_max(),
-            encoded.labels,
-            source.test_mask,
-            read_probe(source.raw_probes[source.dataset]),
-            device,
-        )
+    @property
+    def _paths(self):
+        return self._sources.paths
+
+    @property
+    def _place(self):
+        return self._sources.place
+
+    def _file(self, path):
+        return self._sources.files[path]
 
 
-def _sparse_probing(source, sae, settings, seed, processes, device):
-    with source.open(sae, source.evaluation) as encoded:
-        return _metric("sparse_probing")(
-            encoded.codes,
-            read_rankings(source.rankings[source.dataset, sae]),
-            encoded.labels,
-            source.test_mask,
-            settings["budgets"],
-            device,
-            processes,
-        )
-
-
-def _monosemanticity(source, sae, settings, seed, *_):
-    with source.open(sae, source.evaluation) as encoded:
-        return _metric("monosemanticity")(
-            encoded.codes,
-            encoded.firing_max > 0,
-            {space: source.embedded(space) for space in source.embeddings},
-            source.evaluator,
-            encoded.labels,
-            seed,
-            max_features=settings["features"],
-            top=settings["top_images"],
-            baseline_groups=settings["baseline_groups"],
-        )
-
-
-def _cross_domain(source, sae, settings, seed, processes, device):
-    from visae.evals.cross_domain.compute import cross_domain, domain_reading, raw_reading
-
-    readings = {}
-    for dataset, (train, test) in source.cross_domain.items():
-        raw_probe = read_probe(source.raw_probes[dataset])
-        with source.open(sae, train) as fitted, source.open(sae, test) as scored:
-            readings[dataset] = domain_reading(
-                raw_reading(raw_probe, source.features_max(test), scored.labels),
-                fitted.reconstructions_max(),
-                scored.reconstructions_max(),
-                fitted.codes,
-                scored.codes,
-                read_rankings(source.rankings[dataset, sae]),
-                fitted.labels,
-                scored.labels,
-                device,
-                processes,
-                seed,
-                settings["one_vs_rest_classes"],
-            )
-    return cross_domain(readings, settings["headline"])
-
-
-def _absorption(source, sae, settings, seed, processes, device):
-    with source.open(sae, source.evaluation) as encoded:
-        return _metric("absorption")(
-            encoded.codes,
-            read_rankings(source.rankings[source.dataset, sae]),
-            source.sibling_groups,
-            encoded.labels,
-            source.test_mask,
-            settings["alpha"],
-            settings["beta"],
-            device,
-            processes,
-        )
-
-
-_SCORERS = {
-    "localization": _localization,
-    "fvu": _fvu,
-    "preservation": _preservation,
-    "sparse_probing": _sparse_probing,
-    "monosemanticity": _monosemanticity,
-    "cross_domain": _cross_domain,
-    "absorption": _absorption,
-}
+def opened(given, results_folder, where, data, **spaces):
+    """The `Sources` of a job that was given some files below `results_folder`."""
+    return Sources(Files(given), Paths(results_folder), where, Data(**data), **spaces)

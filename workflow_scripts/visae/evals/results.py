@@ -1,8 +1,12 @@
-"""A metric's result as a JSON document that says which definition it follows.
+"""What an eval leaves behind: one JSON document per source of features, arrays beside it.
 
-The value is a number, or null with a reason: "could not be computed" is never 0. Each document
-is checked against its JSON schema (rules/schemas/metrics/) before it is written. Arrays too
-long for JSON go to an `.npz` file beside it.
+A metric's is `metrics/{place}/{sae}/{metric}.json`, with one `Result` at the top. A task's is
+`downstream/{place}/{sae or raw}/{task}.json`, with one for each representation: `raw` of a
+backbone's own features, `reconstructed` and `codes` of an SAE.
+
+A value is a number, or null with a reason: "could not be computed" is never 0. A document is
+checked against its schema, the entry's `schema.json` upon `metric.schema.json` or
+`task.schema.json`, when it is written and when it is read.
 """
 
 import functools
@@ -13,24 +17,27 @@ from pathlib import Path
 
 import numpy as np
 
-from visae.base import repository
 from visae.base.errors import UserError
 from visae.base.files import atomic_path, read_json, write_json
+from visae.base.paths import RAW
+from visae.evals.entry import METRIC
+from visae.evals.shelf import EVALS, entry_name
+from visae.sae.specs import SaeSpec
 
-SCHEMAS = repository.SCHEMAS / "metrics"
+FORMAT = 2
+
+REPRESENTATIONS = ("raw", "reconstructed", "codes")
+
+SCHEMAS = Path(__file__).parent
+_SHARED = ("result.schema.json", "metric.schema.json", "task.schema.json")
 
 
 @dataclass(frozen=True)
-class Score:
-    """One metric of one SAE."""
+class Result:
+    """A metric of one SAE, or a task done with one representation."""
 
-    metric: str
-    """File name of the metric: localization, fvu, preservation, ..."""
     value: float | None
     """The headline; None if it could not be computed."""
-    definition: str
-    """One sentence: what the value is."""
-    higher_is_better: bool
     reason: str | None = None
     """Why `value` is None; None otherwise."""
     readings: dict = field(default_factory=dict)
@@ -45,82 +52,150 @@ class Score:
     def __post_init__(self):
         if (self.value is None) != bool(self.reason):
             raise UserError(
-                f"score {self.metric}: a value of None needs a reason, and only that "
-                f"(value {self.value}, reason {self.reason!r})"
+                f"a value of None needs a reason, and only that (value {self.value}, reason "
+                f"{self.reason!r})"
             )
 
+    def document(self):
+        """As it stands in the JSON document."""
+        names = ("value", "reason", "readings", "details", "data")
+        return {name: getattr(self, name) for name in names}
 
-def write_score(path, score, sae, provenance):
-    """Check `score` against its schema and write it to `path` (and its arrays to `.npz`).
 
-    sae: dict (backbone, layer, name, family, expansion_factor, k, sweep). provenance: dict.
-    Raises UserError for NaN, infinity or a document that the schema refuses.
+def described(backbone, layer, name=RAW, sweep=None):
+    """Whose features: those of the SAE `name` of a sweep, or a backbone's own (`RAW`).
+
+    `sparsity` is the number in the SAE's name, `k` how many features per token are meant to be
+    active (null where the family has no such number).
     """
-    path = Path(path)
-    document = {
-        "metric": score.metric,
-        "value": score.value,
-        "reason": score.reason,
-        "definition": score.definition,
-        "higher_is_better": score.higher_is_better,
-        "readings": score.readings,
-        "details": score.details,
-        "sae": sae,
-        "data": score.data,
-        "provenance": provenance,
+    about = {"backbone": backbone, "layer": layer, "name": name}
+    if name == RAW:
+        return about | dict.fromkeys(("family", "expansion_factor", "sparsity", "k", "sweep"))
+    spec = SaeSpec.from_name(name)
+    return about | {
+        "family": spec.family,
+        "expansion_factor": spec.expansion_factor,
+        "sparsity": spec.sparsity,
+        "k": spec.k,
+        "sweep": sweep,
     }
-    document = _plain(document, f"score {score.metric}")
-    validate(document)
-    if score.arrays:
+
+
+def write_result(path, name, result, source, provenance):
+    """Check the result of the eval `name` and write it to `path`, its arrays beside it.
+
+    result: of a metric a `Result`, of a task representation → `Result`. source: from `described`.
+    provenance: from `evals.provenance`. Raises UserError for NaN, infinity or a document that the
+    schema refuses.
+    """
+    entry = EVALS[entry_name(name)]
+    said = {"definition": _definition(entry, result), "higher_is_better": entry.higher_is_better}
+    if entry.kind == METRIC:
+        document = {"metric": name, **said, **result.document(), "sae": source}
+        arrays = result.arrays
+    else:
+        outcomes = {kind: outcome.document() for kind, outcome in result.items()}
+        document = {"task": name, **said, "source": source, "representations": outcomes}
+        arrays = {f"{kind}_{key}": a for kind, r in result.items() for key, a in r.arrays.items()}
+    document = _plain({"format": FORMAT, **document, "provenance": provenance}, name)
+    validate(document, path)
+    if bool(arrays) != entry.arrays:
+        raise UserError(
+            f"{path}: {name} {'has' if arrays else 'lacks'} arrays, but `arrays` of its entry says "
+            f"{entry.arrays}; change one of them"
+        )
+    if arrays:
         with atomic_path(arrays_path(path)) as temporary:
-            np.savez(temporary, **score.arrays)
+            np.savez(temporary, **arrays)
     write_json(path, document)
 
 
-def read_score(path):
+def read_result(path):
     """The document (dict) at `path`, checked against its schema."""
+    document = load(path)
+    validate(document, path)
+    return document
+
+
+def load(path):
+    """The document at `path` as it is, which was checked when it was written.
+
+    Raises UserError for a document of another format, or of an eval that there is none of.
+    """
     document = read_json(path)
-    validate(document, where=path)
+    if document.get("format") != FORMAT:
+        raise UserError(
+            f"{path} has format {document.get('format')}, this version reads {FORMAT}: remove it, "
+            "so that it is computed again"
+        )
+    _entry_of(document, path)
     return document
 
 
 def read_arrays(path):
-    """The arrays (name -> ndarray) that belong to the score at `path`."""
+    """The arrays (name -> ndarray) that belong to the result at `path`."""
     with np.load(arrays_path(path), allow_pickle=False) as file:
         return {name: file[name] for name in file.files}
 
 
 def arrays_path(path):
-    """Where the arrays of the score at `path` lie."""
+    """Where the arrays of the result at `path` lie."""
     return Path(path).with_suffix(".npz")
 
 
-def validate(document, where=None):
-    """Raise UserError if `document` does not follow the schema of its metric."""
-    metric = document.get("metric")
-    where = where or f"score {metric}"
-    errors = sorted(_validator(metric).iter_errors(document), key=lambda e: list(e.absolute_path))
+def name_of(document):
+    """The eval of a document."""
+    return document.get("metric") or document.get("task")
+
+
+def results_of(document):
+    """{representation: `Result` as a dict} of a document; None stands for a metric's only one."""
+    return document["representations"] if "task" in document else {None: document}
+
+
+def validate(document, where):
+    """Raise UserError if `document` does not follow its schema; `where` names it."""
+    entry = _entry_of(document, where)
+    errors = sorted(_validator(entry).iter_errors(document), key=lambda e: list(e.absolute_path))
     if errors:
         place = "/".join(str(part) for part in errors[0].absolute_path) or "top level"
-        raise UserError(
-            f"{where}: {errors[0].message} (at {place}); see rules/schemas/metrics/{metric}"
-            ".schema.json"
-        )
+        raise UserError(f"{where}: {errors[0].message} (at {place}); see {_schema_path(entry)}")
+
+
+def _entry_of(document, where):
+    try:
+        return entry_name(str(name_of(document)))
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from None
 
 
 @functools.cache
-def _validator(metric):
+def _validator(entry):
     import jsonschema
-    import referencing
+    from referencing import Registry
+    from referencing import jsonschema as dialects
 
-    path = SCHEMAS / f"{metric}.schema.json"
-    if not path.is_file():
-        raise UserError(f"metric {metric!r} has no schema; add {path.name} to {path.parent}")
-    shared = json.loads((SCHEMAS / "score.schema.json").read_text(encoding="utf-8"))
-    resource = referencing.Resource.from_contents(shared)
-    registry = referencing.Registry().with_resource("score.schema.json", resource)
-    schema = json.loads(path.read_text(encoding="utf-8"))
+    files = {name: SCHEMAS / name for name in _SHARED} | {"entry": _schema_path(entry)}
+    registry = Registry().with_resources(
+        (name, dialects.DRAFT202012.create_resource(json.loads(file.read_text(encoding="utf-8"))))
+        for name, file in files.items()
+    )
+    direction = {"const": EVALS[entry].higher_is_better}
+    schema = {"$ref": "entry", "properties": {"higher_is_better": direction}}
     return jsonschema.Draft202012Validator(schema, registry=registry)
+
+
+def _schema_path(entry):
+    """The entry's `schema.json`; UserError if it has none."""
+    found = [path for path in EVALS.files(entry) if path.name == "schema.json"]
+    if not found:
+        raise UserError(f"{EVALS.what} {entry!r} has no schema; add schema.json to its folder")
+    return found[0]
+
+
+def _definition(entry, result):
+    details = result.details if isinstance(result, Result) else {}
+    return entry.definition.format(**details)
 
 
 def _plain(value, where):

@@ -14,7 +14,7 @@ def draw(rows, styles):
     Darker points have a larger K; the large mark is the backbone's mean. ρ is Spearman's over
     the backbones' means. FVU is lower-is-better, so agreement of the metrics is a negative ρ.
     """
-    targets = sorted({row["k"] for row in rows})
+    targets = sorted({row["sparsity"] for row in rows})
     known = [row for row in rows if row["fvu"] is not None and row["preservation"] is not None]
     figure = style.new_figure(style.COLUMN_WIDTH, 2.6)
     axes = figure.subplots()
@@ -23,7 +23,7 @@ def draw(rows, styles):
         own = [row for row in known if row["backbone"] == backbone]
         if not own:
             continue
-        shade = [0.35 + 0.5 * (targets.index(row["k"]) + 1) / len(targets) for row in own]
+        shade = [0.35 + 0.5 * (targets.index(row["sparsity"]) + 1) / len(targets) for row in own]
         axes.scatter(
             [row["fvu"] for row in own], [row["preservation"] for row in own],
             color=[style.tint(look.color, share) for share in shade], marker=look.marker, s=11,

@@ -13,7 +13,7 @@ def draw(rows, styles):
     line and is counted above its panel. What M4 is stands below, as the scores define it.
     """
     expansions = sorted({row["expansion_factor"] for row in rows})
-    targets = sorted({row["k"] for row in rows})
+    targets = sorted({row["sparsity"] for row in rows})
     width = min(style.PAGE_WIDTH, 1.5 + 1.75 * len(expansions))
     figure = style.new_figure(width, 2.4)
     grid = figure.subplots(1, len(expansions), sharey=True, squeeze=False)[0]
@@ -38,7 +38,7 @@ def draw(rows, styles):
 
 def _panel(axes, rows, targets, styles):
     """Draw the lines of one expansion factor; returns the last known point of each."""
-    values = {(row["backbone"], row["k"]): row["value"] for row in rows}
+    values = {(row["backbone"], row["sparsity"]): row["value"] for row in rows}
     ends = {}
     for backbone, look in styles.items():
         points = [values.get((backbone, k)) for k in targets]

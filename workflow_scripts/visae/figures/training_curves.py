@@ -25,7 +25,7 @@ def draw(runs, styles):
     """
     columns = [backbone for backbone in styles if any(r["backbone"] == backbone for r in runs)]
     expansions = sorted({run["expansion_factor"] for run in runs})
-    targets = sorted({run["k"] for run in runs})
+    targets = sorted({run["sparsity"] for run in runs})
     last = max((record["tokens"] for run in runs for record in run["records"]), default=1)
     divisor, unit = next((d, u) for d, u in _UNITS if last >= d)
 
@@ -41,7 +41,7 @@ def draw(runs, styles):
                 axes.plot(
                     [record["tokens"] / divisor for record in run["records"]],
                     [_shown(record, quantity) for record in run["records"]],
-                    color=style.tint(look.color, _strength(run["k"], targets)),
+                    color=style.tint(look.color, _strength(run["sparsity"], targets)),
                     linestyle=_DASHES[expansions.index(run["expansion_factor"]) % len(_DASHES)],
                     linewidth=0.9,
                 )  # fmt: skip

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from visae.backbones.geometry import Geometry
 from visae.base import paths
 from visae.base.errors import UserError
+from visae.evals.entry import SAES
+from visae.evals.shelf import reads
 from visae.sae.families import FAMILIES
 from visae.study import jobs
 from visae.study.parts import Split
@@ -16,8 +18,6 @@ FILE_BYTES = 6_000
 """Of an HDF5 file around its arrays: headers, attributes, index."""
 ADAM_STATES = 3
 """A resumable checkpoint holds the weights and Adam's two moments."""
-
-METRICS_OF_RANKINGS = {"sparse_probing", "cross_domain", "absorption"}
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def places(study, geometries):
         for backbone, layer in sweep.layers.items():
             splits = [study.training, study.held_out, *encoded, *masks]
             need(backbone, layer, splits, encoded)
-            if "monosemanticity" in sweep.metrics:
+            if reads(sweep.metrics, SAES, "embeddings"):
                 evaluator = study.backbones[backbone]["evaluator"]
                 own = study.backbones[evaluator]["layer"]
                 need(evaluator, own, [study.training, study.evaluation], [study.evaluation])
@@ -142,7 +142,7 @@ def _sae_files(study, sae, geometry, counts):
         stage = "encode" if split.cached else "stream"
         path = study.paths.reductions(sae.name, split.name, sae.place)
         yield Artefact(path, stage, *labels, size, split)
-    ranked = METRICS_OF_RANKINGS & set(sweep.metrics)
+    ranked = reads(sweep.metrics, SAES, "rankings")
     for dataset in study.probe_datasets(sweep) if ranked else []:
         classes = counts[study.probe_splits(dataset)[0].name].classes
         size = (classes + 1) * min(1024, features) * SINGLE + FILE_BYTES

@@ -5,7 +5,8 @@ Adam, the Hessian (2·n·k²) for each step of Newton's method. How many evaluat
 takes is known only afterwards; here they are assumed.
 """
 
-from visae.evals.cross_domain.compute import BUDGET
+from visae.evals.sections import settings_of
+from visae.evals.shelf import EVALS
 from visae.probing.multinomial import EPOCHS, choose_estimator
 from visae.probing.one_vs_rest import NEWTON_FEATURES
 
@@ -35,24 +36,42 @@ def of_raw_features(study, dataset, counts, width):
     return multinomial(images, width, classes)
 
 
+class Probes:
+    """The probes of one SAE, counted: an entry's `work` says which there are.
+
+    width: D. features: F. gpu, cpu: FLOPs so far, on CUDA and on the CPU.
+    """
+
+    def __init__(self, study, counts, width, features):
+        self._study, self._counts = study, counts
+        self.width, self.features = width, features
+        self.gpu = self.cpu = 0
+
+    def training_set(self, dataset=None):
+        """(images, classes) on which probes are fitted; by default of the evaluation data set."""
+        dataset = dataset or self._study.evaluation.dataset
+        return training_set(self._study, dataset, self._counts)
+
+    def multinomial(self, images, features, classes):
+        """Count one probe of all classes."""
+        self._add(*[multinomial(images, features, classes)] * 2)
+
+    def one_vs_rest(self, images, budgets, classes):
+        """Count one probe per class and budget."""
+        self._add(*one_vs_rest(images, budgets, classes))
+
+    def _add(self, gpu, cpu):
+        self.gpu += gpu
+        self.cpu += cpu
+
+
 def of_sae(study, metrics, counts, width, features):
-    """On CUDA and on the CPU, of one SAE's probes for `metrics` (M7's are too small to count)."""
-    both, gpu, cpu = 0, 0, 0
-    images, classes = training_set(study, study.evaluation.dataset, counts)
-    if "preservation" in metrics:
-        both += multinomial(images, width, classes)
-    if "sparse_probing" in metrics:
-        budgets = [k for k in study.config["metrics"]["sparse_probing"]["budgets"] if k <= features]
-        both += sum(multinomial(images, k, classes) for k in budgets)
-        of_classes = one_vs_rest(images, budgets, classes)
-        gpu, cpu = gpu + of_classes[0], cpu + of_classes[1]
-    for dataset in study.cross_domain if "cross_domain" in metrics else ():
-        images, classes = training_set(study, dataset, counts)
-        both += multinomial(images, width, classes) + multinomial(images, BUDGET, classes)
-        sampled = min(classes, study.config["metrics"]["cross_domain"]["one_vs_rest_classes"])
-        of_classes = one_vs_rest(images, [BUDGET], sampled)
-        gpu, cpu = gpu + of_classes[0], cpu + of_classes[1]
-    return both + gpu, both + cpu
+    """On CUDA and on the CPU, of one SAE's probes for `metrics`."""
+    probes = Probes(study, counts, width, features)
+    for metric in metrics:
+        if EVALS[metric].work is not None:
+            EVALS[metric].work(probes, settings_of(metric, study.config))
+    return probes.gpu, probes.cpu
 
 
 def training_set(study, dataset, counts):

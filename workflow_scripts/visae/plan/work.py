@@ -6,7 +6,10 @@ the heads of downstream tasks.
 """
 
 from dataclasses import dataclass
+from itertools import product
 
+from visae.evals.entry import SAES
+from visae.evals.shelf import reads
 from visae.plan import probes
 from visae.plan.files import HALF, artefacts, places
 
@@ -51,7 +54,7 @@ def stages(study, geometries, counts):
         *_encoding(study, geometries, counts, files),
         *_ranking(study, files),
         *_probing(study, geometries, counts),
-        *_segmentation(study, geometries, counts),
+        *_tasks_on_patches(study, geometries, counts),
     ]
 
 
@@ -173,14 +176,15 @@ def _probing(study, geometries, counts):
             yield Stage("score", backbone, layer, sweep.name, 0, 0, 0, gpu, cpu, "float32")
 
 
-def _segmentation(study, geometries, counts):
-    """Segmentation reads both caches once for every SAE, and encodes them without decoding."""
-    for sweep in study.downstream_sweeps if study.segmentation else []:
+def _tasks_on_patches(study, geometries, counts):
+    """Tasks that read caches: both splits once for every SAE, encoded without decoding."""
+    of_patches = [task for task in study.tasks() if reads([task], SAES, "patches")]
+    for task, sweep in product(of_patches, study.downstream_sweeps):
         for backbone, layer in sweep.layers.items():
             geometry = geometries[backbone]
             images = sum(counts[split.name].images for split in study.segmentation)
             gpu, cpu = _products(sweep.saes, geometry.width, passes=0)
             tokens = images * geometry.patches
             read = len(sweep.saes) * _cache_bytes(geometry, images)
-            key = ("segment", backbone, layer, sweep.name)
+            key = (task, backbone, layer, sweep.name)
             yield Stage(*key, 0, 0, read, tokens * gpu, tokens * cpu, "float32")

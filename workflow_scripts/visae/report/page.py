@@ -6,6 +6,7 @@ from pathlib import Path
 import jinja2
 from markupsafe import Markup
 
+from visae.evals.shelf import labels
 from visae.images.index import read_index
 from visae.report.cells import gap, number, title_of
 from visae.report.claims import read_contradictions, read_verdicts
@@ -17,7 +18,7 @@ from visae.report.summary import counted_figures, summarise
 from visae.report.tables import read_rows, read_tables
 from visae.report.thumbnails import SIDE, draw_sheet
 from visae.tables.published import read_published
-from visae.tables.scores import METRIC_LABELS, read_scores
+from visae.tables.scores import read_scores
 
 HERE = Path(__file__).parent
 
@@ -70,7 +71,7 @@ def build(study, sources, shows, settings):
         claims=read_verdicts(paths["claims"], sources.claims),
         contradictions=read_contradictions(sources.contradictions),
         saes=views,
-        metrics=METRIC_LABELS,
+        metrics=labels(study.metrics()),
         lower_is_better=_lower_is_better(scores),
         unscored=gap("its sweep is not scored on this metric"),
         images={record.image_id: record for record in pictures},

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import yaml
 
 from visae.base.fingerprints import SCRIPTS
-from visae.evals.results import read_score
+from visae.evals.results import read_result
 from visae.report.cells import Cell, gap, number
 from visae.report.tables import Column
 
@@ -44,7 +44,7 @@ class Provenance(NamedTuple):
 def read_provenance(config, scores, sae_configs, benchmarks):
     """config: the study's, with defaults. scores: paths of scores. sae_configs: paths of one
     SAE's `config.yaml` per sweep and backbone. benchmarks: folder of the jobs' records."""
-    documents = [read_score(path) for path in scores]
+    documents = [read_result(path) for path in scores]
     jobs = _jobs(Path(benchmarks))
     total = sum(job.seconds or 0 for job in jobs)
     return Provenance(

@@ -2,11 +2,12 @@
 
 from typing import NamedTuple
 
+from visae.evals.shelf import labels
 from visae.report.cells import Cell, gap, number
 from visae.report.curves import read_curves
 from visae.report.features import METRICS, example_features
 from visae.study import roles
-from visae.tables.scores import HEADLINE, METRIC_LABELS
+from visae.tables.scores import HEADLINE
 
 
 class ScoreView(NamedTuple):
@@ -93,7 +94,7 @@ def _ranges(rows):
 
 def _scores(rows, ranges):
     views = []
-    for metric, label in METRIC_LABELS.items():
+    for metric, label in labels().items():
         of_metric = [row for row in rows if row["metric"] == metric]
         for row in of_metric:
             if row["reading"] == HEADLINE:

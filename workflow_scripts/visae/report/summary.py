@@ -2,9 +2,9 @@
 
 from typing import NamedTuple
 
+from visae.evals.shelf import EVALS
 from visae.report.cells import gap, parsed
 from visae.study import roles
-from visae.tables.scores import METRIC_LABELS
 
 LARGE_SHARE = 0.6
 """The share of variance that the paper's abstract counts ("over 60 %")."""
@@ -105,7 +105,7 @@ def _bar(row, published):
     known = None not in dict(shares).values()
     entry = published.get(f"table_3/{metric}/eta2_backbone")
     return VarianceBar(
-        metric=METRIC_LABELS[metric],
+        metric=EVALS[metric].title,
         parts=[(name, share, f"{share:.2f}") for name, share in shares] if known else [],
         reason=None if known else gap(row["reason"]).reason,
         published=None if entry is None else entry.value,

@@ -6,6 +6,8 @@ Every function takes the config with its defaults and raises UserError (one sent
 from itertools import product
 
 from visae.base.errors import UserError
+from visae.evals import sections
+from visae.evals.shelf import EVALS
 from visae.images.layouts import LAYOUTS
 from visae.sae.families import FAMILIES
 from visae.sae.specs import SaeSpec, check_recipe
@@ -32,6 +34,29 @@ def split(config, dataset, name, where):
 def sweeps(config, metrics):
     """{name: Sweep} of the config; metrics: those that the config can compute."""
     return {name: _sweep(config, name, metrics) for name in config["sweeps"]}
+
+
+def metrics(config, cross_domain):
+    """Metrics that the config can compute.
+
+    cross_domain: the data sets of M6; without them nothing that reads them is computed.
+    """
+    return [m for m in sections.computed(config) if _has_data(m, cross_domain)]
+
+
+def tasks(config, cross_domain):
+    """{task: its name in figures} that the config asks for; cross_domain: as for `metrics`."""
+    found = {}
+    for name in sections.tasks_asked(config):
+        if EVALS[name].each:
+            found |= {f"{name}_{dataset}": dataset for dataset in cross_domain}
+        elif _has_data(name, cross_domain):
+            found[name] = EVALS[name].title
+    return found
+
+
+def _has_data(name, cross_domain):
+    return EVALS[name].data != "cross_domain" or bool(cross_domain)
 
 
 def cross_domain(config):
@@ -105,7 +130,7 @@ def _sweep(config, name, metrics):
         {b: entry.get("layer", config["backbones"][b]["layer"]) for b in chosen},
         saes,
         entry["batches"],
-        tuple(m for m in metrics if m in entry.get("metrics", metrics)),
+        tuple(m for m in metrics if m in entry.get("metrics", sections.asked(config))),
         published,
         {spec.name: name for spec in saes},
     )

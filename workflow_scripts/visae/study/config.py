@@ -7,16 +7,18 @@ import yaml
 
 from visae.base.errors import UserError
 from visae.base.repository import SCHEMAS
+from visae.evals.sections import with_evals
+from visae.evals.shelf import EVALS
 from visae.study.shelves import SHELVES
 
 SCHEMA = SCHEMAS / "config.schema.yaml"
 
 
 def load_schema():
-    """The config's JSON schema (its descriptions document every key)."""
+    """The config's JSON schema (its descriptions document every key), with those of all evals."""
     # libyaml, where PyYAML has it, is eight times as fast; every plan reads this file.
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    return _with_shelves(yaml.load(SCHEMA.read_text(encoding="utf-8"), loader))
+    return with_evals(_with_shelves(yaml.load(SCHEMA.read_text(encoding="utf-8"), loader)))
 
 
 def _with_shelves(schema):
@@ -31,6 +33,8 @@ def _with_shelves(schema):
 
 def checked(config):
     """The config with defaults filled in. Raises UserError naming the key, the value, the cure."""
+    for folder in config.get("extensions", []):
+        EVALS.extend(folder)
     schema = load_schema()
     config = _with_defaults(config, schema, schema)
     errors = list(jsonschema.Draft202012Validator(schema).iter_errors(config))

@@ -93,19 +93,11 @@ def ranking(study, sweep):
     return [(own, [own])] + ([("cross_domain", others)] if others else [])
 
 
-def scoring(study, sweep):
-    """The metrics on which a sweep's SAEs are scored together."""
+def evaluation(study, evals, together):
+    """The metrics, or the downstream tasks, that are computed together; `together` names them."""
     if _coarse(study):
-        return [("all", sweep.metrics)]
-    return [(metric, (metric,)) for metric in sweep.metrics]
-
-
-def tasks(study):
-    """The downstream tasks that are done together."""
-    names = list(study.tasks())
-    if _coarse(study):
-        return [("all", names)] if names else []
-    return [(task, [task]) for task in names]
+        return [(together, tuple(evals))] if evals else []
+    return [(name, (name,)) for name in evals]
 
 
 def auditing(study):

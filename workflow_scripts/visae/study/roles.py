@@ -3,17 +3,10 @@
 import math
 from dataclasses import dataclass
 
+from visae.evals.shelf import paper_metrics
 from visae.images.layouts import LAYOUTS
 
-PAPER_METRICS = (
-    "localization",
-    "fvu",
-    "preservation",
-    "sparse_probing",
-    "monosemanticity",
-    "cross_domain",
-    "absorption",
-)
+PAPER_METRICS = tuple(paper_metrics())
 """M1 to M7. A study may have others; the paper's claims are about these."""
 
 PAPER_PARADIGMS = {

@@ -8,7 +8,6 @@ from visae.base.paths import Paths
 from visae.study import build, checks
 from visae.study import config as configs
 from visae.study.parts import Sae
-from visae.study.roles import PAPER_METRICS
 
 
 class Study:
@@ -94,19 +93,11 @@ class Study:
 
     def metrics(self):
         """The metrics that this config can compute."""
-        return [m for m in PAPER_METRICS if m != "cross_domain" or self.cross_domain]
+        return build.metrics(self.config, self.cross_domain)
 
     def tasks(self):
         """Downstream task → its name in figures; empty without the section `downstream`."""
-        chosen = self.config["downstream"]
-        if chosen is None:
-            return {}
-        tasks = {"retrieval": "Retrieval"} if chosen["retrieval"] else {}
-        if self.segmentation:
-            tasks["segmentation"] = "Segmentation"
-        if chosen["classification"]:
-            tasks |= {f"classification_{name}": name for name in self.cross_domain}
-        return tasks
+        return build.tasks(self.config, self.cross_domain)
 
     # ---------------------------------------------------------------- backbones
 

@@ -4,7 +4,7 @@ import numpy as np
 
 from visae.encoding.reductions import RawReductions
 from visae.evals.localization.compute import localization
-from visae.evals.results import read_arrays, read_score
+from visae.evals.results import read_arrays, read_result
 from visae.tables.published import read_published
 
 
@@ -35,7 +35,7 @@ def measured_arm(arm, score_path, raw_path, settings):
 
     arm: {`arm`, `backbone`, `token_order`}. score_path: M1 of an SAE of the arm.
     """
-    score, arrays = read_score(score_path), read_arrays(score_path)
+    score, arrays = read_result(score_path), read_arrays(score_path)
     raw = raw_coherence(raw_path, settings)
     with RawReductions(raw_path) as reductions:
         grid = reductions.grid

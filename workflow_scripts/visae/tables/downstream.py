@@ -1,95 +1,22 @@
 """Downstream tasks: the tidy table, Table 6, and what codes gain over raw features."""
 
-import csv
-
-from visae.evals.task_results import (
-    CLASSIFICATION,
-    REPRESENTATIONS,
-    RETRIEVAL,
-    SEGMENTATION,
-    read_result,
-)
-from visae.tables.layout import Column, Table, read_sparsity
-from visae.tables.scores import HEADLINE
+from visae.evals.shelf import dataset_of, entry_name, tasks
+from visae.tables import tidy
+from visae.tables.layout import Column, Table
 from visae.tables.summaries import summarised
+from visae.tables.tidy import HEADLINE
 
-_COLUMNS = (
-    Column("backbone", "Backbone"),
-    Column("layer", "Layer"),
-    Column("sae", "SAE"),
-    Column("sweep", "Sweep"),
-    Column("family", "Family"),
-    Column("expansion_factor", "Expansion"),
-    Column("k", "K"),
-    Column("task", "Task"),
-    Column("representation", "Representation"),
-    Column("reading", "Reading"),
-    Column("value", "Value", digits=4),
-    Column("reason", "Reason"),
-    Column("definition", "Definition"),
-)
-
-
-# ---------------------------------------------------------------- the tidy table
+CLASSIFICATION = "classification"
 
 
 def downstream_table(result_files):
-    """The tidy table of downstream documents: one row per source, representation and reading.
-
-    `sae` is "raw" for a backbone's own features (`sweep`, `family` … are then None).
-    """
-    rows = [row for path in result_files for row in _rows(read_result(path))]
-    rows.sort(
-        key=lambda row: (
-            row["backbone"],
-            row["layer"],
-            row["sae"] != "raw",
-            row["sae"],
-            row["task"],
-            REPRESENTATIONS.index(row["representation"]),
-            row["reading"] != HEADLINE,
-            row["reading"],
-        )
-    )
-    return Table("Downstream tasks", _COLUMNS, rows)
-
-
-def _rows(document):
-    source = document["source"]
-    about = {
-        **{key: source[key] for key in ("backbone", "layer", "sweep", "family", "k")},
-        "sae": source["name"],
-        "expansion_factor": source["expansion_factor"],
-        "task": document["task"],
-    }
-    for name, outcome in document["representations"].items():
-        readings = {HEADLINE: outcome["value"], **outcome["readings"]}
-        for reading, value in readings.items():
-            headline = reading == HEADLINE
-            yield {
-                **about,
-                "representation": name,
-                "reading": reading,
-                "value": None if value is None else float(value),
-                "reason": outcome["reason"] if headline else None,
-                "definition": document["definition"] if headline else reading,
-            }
+    """The tidy table of downstream results."""
+    return tidy.downstream_table(tidy.rows_of(result_files))
 
 
 def read_downstream(path):
     """The rows of a written `downstream_table`, equal to those that were written."""
-    with open(path, newline="", encoding="utf-8") as handle:
-        return [_typed(row) for row in csv.DictReader(handle)]
-
-
-def _typed(row):
-    row = {key: text if text else None for key, text in row.items()}
-    readers = {"expansion_factor": int, "k": read_sparsity}
-    number = {
-        key: None if row[key] is None else reader(row[key]) for key, reader in readers.items()
-    }
-    value = None if row["value"] is None else float(row["value"])
-    return {**row, **number, "layer": int(row["layer"]), "value": value}
+    return tidy.read_rows(path)
 
 
 def _values(rows, sweep):
@@ -110,9 +37,11 @@ def _raw(values, task, backbone):
 
 
 def _tasks(values):
-    """The tasks in the order retrieval, segmentation, classification by name."""
-    order = {RETRIEVAL: 0, SEGMENTATION: 1}
-    return sorted({task for task, *_ in values}, key=lambda task: (order.get(task, 2), task))
+    """The tasks in the order of the shelf, those of one entry by name."""
+    order = tasks()
+    return sorted(
+        {task for task, *_ in values}, key=lambda task: (order.index(entry_name(task)), task)
+    )
 
 
 def _backbones(values):
@@ -129,15 +58,15 @@ def table_6(rows, sweep):
     `sweep`; the ratio (preservation) is taken for each SAE before it is averaged.
     """
     values = _values(rows, sweep)
-    tasks = [task for task in _tasks(values) if task.startswith(CLASSIFICATION)]
+    classified = [task for task in _tasks(values) if entry_name(task) == CLASSIFICATION]
     lines = [
         {
             "backbone": backbone,
-            "dataset": task.removeprefix(CLASSIFICATION),
+            "dataset": dataset_of(task),
             **_against_raw(values, task, backbone, "reconstructed", "recon", "preservation"),
         }
         for backbone in _backbones(values)
-        for task in tasks
+        for task in classified
     ]
     return Table(
         f"Table 6: accuracy on other data sets, sweep {sweep}",

@@ -7,9 +7,10 @@ configurations; a second correlation keeps to those that converged on every back
 
 import statistics
 
+from visae.evals.shelf import labels
 from visae.tables import statistics as tests
 from visae.tables.layout import Column, Table
-from visae.tables.scores import HEADLINE, METRIC_LABELS, headlines
+from visae.tables.scores import HEADLINE, headlines
 
 L0_TOLERANCE = 2.0
 _STEERED = "jumprelu"
@@ -22,14 +23,14 @@ def not_converged(rows, sweeps):
             "sweep": row["sweep"],
             "backbone": row["backbone"],
             "sae": row["sae"],
-            "target_l0": row["k"],
+            "target_l0": row["sparsity"],
             "mean_l0": row["value"],
         }
         for row in rows
         if (row["metric"], row["reading"]) == ("fvu", "mean_l0")
         and row["sweep"] in sweeps
         and row["family"] == _STEERED
-        and not (row["value"] is not None and abs(row["value"] - row["k"]) <= L0_TOLERANCE)
+        and not (row["value"] is not None and abs(row["value"] - row["sparsity"]) <= L0_TOLERANCE)
     ]
     steered = sum(
         row["family"] == _STEERED and row["sweep"] in sweeps
@@ -61,7 +62,7 @@ def table_9(rows, first, second):
     backbones from best to worst.
     """
     lines = []
-    for metric in METRIC_LABELS:
+    for metric, label in labels().items():
         sides = [_values(rows, metric, sweep, (first, second)) for sweep in (first, second)]
         if not all(sides):
             continue
@@ -74,7 +75,7 @@ def table_9(rows, first, second):
         higher = next(row["higher_is_better"] for row in headlines(rows, metric, first))
         lines.append(
             {
-                "metric": METRIC_LABELS[metric],
+                "metric": label,
                 "ranking_first": _ranking(means[0], higher),
                 "ranking_second": _ranking(means[1], higher),
                 "rho": own.rho,
@@ -159,7 +160,7 @@ def _values(rows, metric, sweep, sweeps, reading=HEADLINE):
     missed = {(line["sweep"], line["backbone"], line["sae"]) for line in
               not_converged(rows, sweeps).rows}  # fmt: skip
     return {
-        (row["backbone"], (row["expansion_factor"], row["k"])): row["value"]
+        (row["backbone"], (row["expansion_factor"], row["sparsity"])): row["value"]
         for row in rows
         if (row["metric"], row["sweep"], row["reading"]) == (metric, sweep, reading)
         and row["value"] is not None

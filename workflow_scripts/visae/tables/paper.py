@@ -3,9 +3,10 @@
 import numpy as np
 
 from visae.base.errors import UserError
+from visae.evals.shelf import metrics
 from visae.tables import statistics
 from visae.tables.layout import Column, Table
-from visae.tables.scores import METRIC_LABELS, headlines
+from visae.tables.scores import headlines
 
 # |z| below which the paper calls a mean Moran's I indistinguishable from the null (App. G), and
 # the distance from the null below which a rejection is "near-null in effect size": with hundreds
@@ -25,7 +26,7 @@ def table_3(rows, sweep, without=(), seed=42):
     """
     lines = [
         _variance_line(metric, scores, seed)
-        for metric in METRIC_LABELS
+        for metric in metrics()
         if (scores := headlines(rows, metric, sweep, without))
     ]
     lines.sort(
@@ -112,7 +113,7 @@ def _chance(levels, cells):
 
 
 def _configuration(score):
-    return score["expansion_factor"], score["k"]
+    return score["expansion_factor"], score["sparsity"]
 
 
 def table_4(raw_coherence):

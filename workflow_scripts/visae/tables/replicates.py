@@ -11,10 +11,11 @@ import statistics as basic
 import numpy as np
 
 from visae.base.errors import UserError
+from visae.evals.shelf import metrics
 from visae.tables.family import not_converged
 from visae.tables.layout import Column, Table
 from visae.tables.paper import variance_cells
-from visae.tables.scores import METRIC_LABELS, headlines, read_scores
+from visae.tables.scores import headlines, read_scores
 from visae.tables.statistics import eta_squared, nested_shares, spearman
 from visae.tables.summaries import summarised
 
@@ -33,7 +34,7 @@ def replicates(studies, sweep):
     (Spearman's ρ, mean over pairs of seeds).
     """
     lines = []
-    for metric in METRIC_LABELS:
+    for metric in metrics():
         scores = {study: headlines(rows, metric, sweep) for study, rows in studies.items()}
         if any(scores.values()):
             lines.append({"metric": metric, **_line(_same_grid(metric, scores))})
@@ -106,7 +107,7 @@ def replicate_means(studies, sweeps):
         for study, rows in studies.items()
         for line in not_converged(rows, sweeps).rows
     }
-    for sweep, metric in itertools.product(sweeps, METRIC_LABELS):
+    for sweep, metric in itertools.product(sweeps, metrics()):
         for study, rows in studies.items():
             scores = headlines(rows, metric, sweep)
             for backbone in dict.fromkeys(score["backbone"] for score in scores):

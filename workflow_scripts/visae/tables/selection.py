@@ -1,6 +1,6 @@
 """Which metric foresees which task, and so which backbone to take (Appendices J and P)."""
 
-from visae.tables.correlations import LOWER_IS_BETTER
+from visae.evals.shelf import lower_is_better
 from visae.tables.layout import Column, Table
 
 _SUPPORT = ("metric", "rho", "p_exact", "n")
@@ -13,7 +13,7 @@ def turned(correlations):
     """
     return [
         row | {"rho": -row["rho"]}
-        if row["metric"] in LOWER_IS_BETTER and row["rho"] is not None
+        if lower_is_better(row["metric"]) and row["rho"] is not None
         else row
         for row in correlations
     ]

@@ -3,8 +3,9 @@
 import statistics
 from typing import NamedTuple
 
+from visae.evals.shelf import labels, metrics
 from visae.tables.layout import Column, Table
-from visae.tables.scores import METRIC_LABELS, headlines
+from visae.tables.scores import headlines
 
 
 class Summary(NamedTuple):
@@ -39,7 +40,7 @@ def backbone_means(rows, sweep):
     for the best; None where all are equal). Ties share the better rank.
     """
     lines = []
-    for metric in METRIC_LABELS:
+    for metric in metrics():
         scores = headlines(rows, metric, sweep)
         of_metric = [
             _mean_line(metric, backbone, [s for s in scores if s["backbone"] == backbone])
@@ -97,7 +98,7 @@ def layer_comparison(rows, early, late):
     with a value in both) and `missing` (pairs that lack one).
     """
     lines = []
-    for metric in METRIC_LABELS:
+    for metric in metrics():
         late_values = {_identity(row): row["value"] for row in headlines(rows, metric, late)}
         early_scores = headlines(rows, metric, early)
         for backbone in sorted({score["backbone"] for score in early_scores}):
@@ -138,27 +139,28 @@ def _identity(score):
 
 def paired_scores(rows, sweep, first, second):
     """Two metrics of each SAE side by side, with None where a score has no value."""
+    names = labels((first, second))
     values = {_identity(row): row["value"] for row in headlines(rows, second, sweep)}
     lines = [
         {
             "backbone": row["backbone"],
             "sae": row["sae"],
             "expansion_factor": row["expansion_factor"],
-            "k": row["k"],
+            "sparsity": row["sparsity"],
             first: row["value"],
             second: values.get(_identity(row)),
         }
         for row in headlines(rows, first, sweep)
     ]
     return Table(
-        f"{METRIC_LABELS[first]} and {METRIC_LABELS[second]}, sweep {sweep}",
+        f"{names[first]} and {names[second]}, sweep {sweep}",
         (
             Column("backbone", "Backbone"),
             Column("sae", "SAE"),
             Column("expansion_factor", "Expansion"),
-            Column("k", "K"),
-            Column(first, METRIC_LABELS[first], digits=4),
-            Column(second, METRIC_LABELS[second], digits=4),
+            Column("sparsity", "Sparsity"),
+            Column(first, names[first], digits=4),
+            Column(second, names[second], digits=4),
         ),
         lines,
     )

@@ -2,7 +2,7 @@
 
 import statistics
 
-from visae.evals.absorption.compute import ALPHAS, BETAS
+from visae.evals.absorption.entry import ALPHAS, BETAS
 from visae.tables.layout import Column, Table
 
 

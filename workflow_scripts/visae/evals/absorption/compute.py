@@ -6,13 +6,28 @@ Paper: section 4.4, Table 2, and Table 7 (threshold sweep).
 import numpy as np
 
 from visae.base.pools import Workers
-from visae.evals.results import Score
+from visae.evals.absorption.entry import ALPHAS, BETAS
+from visae.evals.results import Result
 from visae.probing.one_vs_rest import BinaryTask, nested_probes
 from visae.probing.rankings import gather_ranked
 
-ALPHAS = (0.7, 0.8, 0.9)
-BETAS = (0.3, 0.5, 0.7)
 MAX_ITER = 500
+
+
+def compute(inputs, settings, job):
+    """M7 of an SAE."""
+    encoded = inputs.encoded()
+    return absorption(
+        encoded.codes,
+        inputs.rankings(),
+        inputs.sibling_groups(),
+        encoded.labels,
+        inputs.held_out(),
+        settings["alpha"],
+        settings["beta"],
+        job.device,
+        job.threads,
+    )
 
 
 def absorption(
@@ -26,7 +41,7 @@ def absorption(
     device="cpu",
     processes=1,
 ):
-    """Score M7: F1 of one- and four-feature probes on the held-out images of sibling groups.
+    """M7: F1 of one- and four-feature probes on the held-out images of sibling groups.
 
     codes_fn: [F, N] max-pooled codes, array or h5py data set. rankings: `probing.rankings.Rankings`
     made with `sibling_groups`. A task (class against its siblings) is eligible if both sides
@@ -74,16 +89,9 @@ def absorption(
             f"none of the {tasks_defined} class-against-siblings tasks has training and test "
             "images on both sides"
         )
-    return Score(
-        metric="absorption",
+    return Result(
         value=value,
         reason=reason,
-        definition=(
-            f"share of class-against-siblings tasks with held-out F1 < {alpha} from the best "
-            f"feature and > {beta} from the best {budgets[-1]} (logistic regression, features "
-            "ranked by F-statistic on the task's training images)"
-        ),
-        higher_is_better=False,
         readings={
             "mean_f1_one": float(one.mean()) if one.size else None,
             "mean_f1_four": float(four.mean()) if four.size else None,
@@ -97,6 +105,7 @@ def absorption(
             "alpha": alpha,
             "beta": beta,
             "budgets": budgets,
+            "most_features": budgets[-1],
             "not_converged": not_converged,
         },
         data={

@@ -11,14 +11,18 @@ import numpy as np
 import scipy.sparse
 
 from visae.base.errors import UserError
-from visae.evals.cross_domain.compute import MAX_ITER
+from visae.evals.results import Result
 from visae.evals.segmentation.heads import HeadSettings, fit_heads, predictions
 from visae.evals.sparse_codes import read_codes
-from visae.evals.task_results import Outcome
+from visae.probing.limits import DOMAIN_MAX_ITER
 from visae.probing.logistic_regression import solve
 from visae.probing.multinomial import choose_estimator, lbfgs_name, lbfgs_tolerance
 
 ADAM = HeadSettings(epochs=50)
+
+MOST_CLASSES = 1000
+"""Largest number of classes on which all codes are probed: beyond, F·C weights per SAE cost more
+than the rest of the study."""
 
 DENSE_BYTES = 2**31
 """Codes for L-BFGS that would take more memory stay sparse. Dense ones take fewer iterations: they
@@ -27,10 +31,34 @@ can be centred, and fitted along better axes (`visae.probing.logistic_regression
 _BLOCK_IMAGES = 1024
 
 
+def compute(inputs, settings, job):
+    """Results of raw features, or of an SAE's reconstructions and codes, on the eval's data set."""
+    dataset = inputs.dataset
+    train_split, test_split = inputs.data.cross_domain[dataset]
+    if inputs.of_raw:
+        labels = inputs.raw(test_split).labels
+        probe = inputs.raw_probe(dataset)
+        return {"raw": classify_raw(probe, inputs.features_max(test_split), labels)}
+    train, test = inputs.encoded(train_split), inputs.encoded(test_split)
+    return {
+        "reconstructed": reconstructed_from_m6(inputs.result("cross_domain"), dataset),
+        "codes": _codes(train, test, job),
+    }
+
+
+def _codes(train, test, job):
+    classes = len(set(train.labels.tolist()))
+    if classes > MOST_CLASSES:
+        reason = f"all codes are probed on up to {MOST_CLASSES} classes, here are {classes}"
+        return Result(None, reason)
+    arrays = train.codes, test.codes, train.labels, test.labels
+    return classify_by_codes(*arrays, job.device, job.seed)
+
+
 def classify_by_codes(
     codes_train_fn, codes_test_fm, train_labels, test_labels, device="cpu", seed=42
 ):
-    """Outcome of a probe on all max-pooled codes [F, n] and [F, m] (arrays or h5py data sets).
+    """Result of a probe on all max-pooled codes [F, n] and [F, m] (arrays or h5py data sets).
 
     Memory for lbfgs: 8·n·F bytes, or beyond `DENSE_BYTES` 8 bytes per active code (on CUDA 4·n·F
     bytes), and some 300·min(n, F)·C bytes, most of them its history in float64; for Adam 16·F·C
@@ -46,7 +74,7 @@ def classify_by_codes(
         "features": codes_train_fn.shape[0],
     }
     if not test_labels.size:
-        return Outcome(None, "the data set has no test images", data=data)
+        return Result(None, "the data set has no test images", data=data)
     if classes.size < 2:
         raise UserError(
             f"a probe needs two classes with training images, there are {classes.size}; check the "
@@ -55,20 +83,20 @@ def classify_by_codes(
     fit = _lbfgs if choose_estimator(classes.size) == "lbfgs" else _adam
     predicted, details = fit(codes_train_fn, codes_test_fm, targets, classes.size, device, seed)
     accuracy = float(np.mean(classes[predicted] == test_labels))
-    return Outcome(accuracy, details=details, data=data)
+    return Result(accuracy, details=details, data=data)
 
 
 def classify_raw(probe, test_md, test_labels):
-    """Outcome of M6's probe of raw features (a `LinearProbe`) on test features [m, D]."""
+    """Result of M6's probe of raw features (a `LinearProbe`) on test features [m, D]."""
     data = {"test_images": len(test_labels), "classes": probe.classes.size}
     if not len(test_labels):
-        return Outcome(None, "the data set has no test images", data=data)
+        return Result(None, "the data set has no test images", data=data)
     details = {"estimator": probe.estimator, "converged": probe.converged}
-    return Outcome(probe.accuracy(test_md, test_labels), details=details, data=data)
+    return Result(probe.accuracy(test_md, test_labels), details=details, data=data)
 
 
 def reconstructed_from_m6(score, dataset):
-    """Outcome of reconstructions on `dataset`, out of an SAE's M6 score (the JSON document)."""
+    """Result of reconstructions on `dataset`, out of an SAE's M6 score (the JSON document)."""
     key = f"{dataset}_accuracy_reconstructed"
     if key not in score["readings"]:
         raise UserError(
@@ -76,7 +104,7 @@ def reconstructed_from_m6(score, dataset):
             f"no reading {key}: add {dataset} to metrics.cross_domain.datasets in the config"
         )
     details = {"estimator": score["details"]["estimators"][dataset]["reconstructed"]}
-    return Outcome(score["readings"][key], details=details, data=score["data"][dataset])
+    return Result(score["readings"][key], details=details, data=score["data"][dataset])
 
 
 def _lbfgs(train_fn, test_fm, targets, classes, device, seed):
@@ -85,12 +113,12 @@ def _lbfgs(train_fn, test_fm, targets, classes, device, seed):
     if device != "cpu" or 4 * np.prod(rows_nf.shape) <= DENSE_BYTES:
         rows_nf = rows_nf.toarray()
     coef, intercept, converged = solve(
-        rows_nf, targets, MAX_ITER, lbfgs_tolerance(classes), device=device
+        rows_nf, targets, DOMAIN_MAX_ITER, lbfgs_tolerance(classes), device=device
     )
     logits_mc = read_codes(test_fm).T @ coef.T + intercept
     if classes == 2:  # one regression of the second class against the first
         logits_mc = np.hstack([np.zeros_like(logits_mc), logits_mc])
-    details = {"estimator": lbfgs_name(MAX_ITER, device), "converged": converged}
+    details = {"estimator": lbfgs_name(DOMAIN_MAX_ITER, device), "converged": converged}
     return logits_mc.argmax(axis=1), details
 
 

@@ -10,14 +10,36 @@ from dataclasses import dataclass
 import numpy as np
 
 from visae.base.pools import Workers
-from visae.evals.results import Score
-from visae.evals.sparse_probing.compute import accuracy_curve, class_areas, eligible_rows
-from visae.probing.multinomial import choose_estimator, fit_probe
+from visae.evals.cross_domain.entry import BUDGET
+from visae.evals.results import Result
+from visae.probing.multinomial import choose_estimator
 from visae.probing.rankings import gather_ranked
+from visae.probing.raw_probes import fit_domain_probe
+from visae.probing.readout import accuracy_curve, class_areas, eligible_rows
 
-BUDGET = 128
-MAX_ITER = 500
 ONE_VS_REST_CLASSES = 1000
+
+
+def compute(inputs, settings, job):
+    """M6 of an SAE."""
+    readings = {}
+    for dataset, (train, test) in inputs.data.cross_domain.items():
+        fitted, scored = inputs.encoded(train), inputs.encoded(test)
+        readings[dataset] = domain_reading(
+            raw_reading(inputs.raw_probe(dataset), inputs.features_max(test), scored.labels),
+            fitted.reconstructions_max(),
+            scored.reconstructions_max(),
+            fitted.codes,
+            scored.codes,
+            inputs.rankings(dataset),
+            fitted.labels,
+            scored.labels,
+            job.device,
+            job.threads,
+            job.seed,
+            settings["one_vs_rest_classes"],
+        )
+    return cross_domain(readings, settings["headline"])
 
 
 @dataclass(frozen=True)
@@ -53,7 +75,7 @@ class DomainReading:
 
 
 def raw_reading(probe, test_md, test_labels):
-    """Read the raw features' probe (`fit_domain_probe`) on raw test features [m, D]."""
+    """Read the raw features' probe (`raw_probes.fit_domain_probe`) on raw test features [m, D]."""
     return RawReading(probe.accuracy(test_md, test_labels), probe.estimator, probe.converged)
 
 
@@ -108,14 +130,8 @@ def domain_reading(
     )
 
 
-def fit_domain_probe(x_nd, labels, device="cpu"):
-    """A probe of features [n, D]; of raw ones fitted once per backbone and data set."""
-    estimator = choose_estimator(np.unique(labels).size)
-    return fit_probe(x_nd, labels, estimator, MAX_ITER, device)
-
-
 def cross_domain(readings, headline):
-    """Score M6.
+    """M6.
 
     readings: data set name -> DomainReading, for the data sets that were computed. headline: the
     name whose preservation is the value; null if it is not among them.
@@ -140,15 +156,9 @@ def cross_domain(readings, headline):
             f"{name}_accuracy_codes_at_{reading.budget}": reading.accuracy_codes,
             f"{name}_auc_codes_at_{reading.budget}": reading.auc_codes,
         }
-    return Score(
-        metric="cross_domain",
+    return Result(
         value=value,
         reason=reason,
-        definition=(
-            f"accuracy on {headline}'s test images of a probe trained on its reconstructed "
-            "features / of one trained on its raw features (max over patches)"
-        ),
-        higher_is_better=True,
         readings=numbers,
         details={
             "headline": headline,

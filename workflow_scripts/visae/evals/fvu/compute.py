@@ -5,14 +5,26 @@ Paper: section 4.2, Eq. 4; Table 2 (mean L0, dead features).
 
 import numpy as np
 
-from visae.evals.results import Score
+from visae.evals.results import Result
 
 DENSE_SHARE = 0.01
 """A feature that is active on more than this share of the tokens is dense."""
 
 
+def compute(inputs, settings, job):
+    """M2 of an SAE."""
+    encoded, raw = inputs.encoded(), inputs.raw()
+    return fvu(
+        encoded.squared_error,
+        raw.total_squares,
+        encoded.firing_count,
+        encoded.tokens,
+        encoded.l0_sum,
+    )
+
+
 def fvu(squared_error, total_squares, firing_count, tokens, l0_sum):
-    """Score M2 from sums over all tokens.
+    """M2 from sums over all tokens.
 
     squared_error: Σ‖x − x̂‖² of the SAE; total_squares: Σ‖x − x̄‖² of the backbone (the mean is
     the mean vector), both in normalised units, in which the ratio is that of Eq. 4.
@@ -29,14 +41,9 @@ def fvu(squared_error, total_squares, firing_count, tokens, l0_sum):
         reason = "there are no tokens"
     elif not total_squares > 0:
         reason = f"the activations do not vary (Σ‖x − x̄‖² is {float(total_squares)})"
-    return Score(
-        metric="fvu",
+    return Result(
         value=None if reason else float(squared_error) / float(total_squares),
         reason=reason,
-        definition=(
-            "Σ‖x − x̂‖² / Σ‖x − x̄‖² over all patch tokens of the evaluation set, x̄ the mean vector"
-        ),
-        higher_is_better=False,
         readings={
             "mean_l0": float(l0_sum) / tokens if tokens else None,
             "dead_features": dead,

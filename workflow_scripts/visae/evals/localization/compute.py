@@ -5,16 +5,29 @@ Paper: section 4.1 (Eq. 2 and 3), Appendix F (z), Appendix G (raw channels, sens
 
 import numpy as np
 
-from visae.evals.results import Score
+from visae.evals.results import Result
 
 CONTIGUITIES = ("queen", "rook")
 """First axis of `moran_sum`."""
 
 
+def compute(inputs, settings, job):
+    """M1 of an SAE."""
+    encoded = inputs.encoded()
+    return localization(
+        encoded.moran_sum,
+        encoded.moran_images,
+        encoded.minimum_active,
+        encoded.grid,
+        headline_minimum=settings["minimum_active"][0],
+        minimum_images=settings["minimum_images"],
+    )
+
+
 def localization(
     moran_sum, moran_images, minimum_active, grid, headline_minimum=5, minimum_images=50
 ):
-    """Score M1 from the sums of one pass; for SAE features and raw channels alike.
+    """M1 from the sums of one pass; for SAE features and raw channels alike.
 
     moran_sum: float64 [2, M, F], Σ of Moran's I over evaluable images (queen, rook).
     moran_images: int64 [M, F], evaluable images. minimum_active: the M minimum numbers of
@@ -46,22 +59,16 @@ def localization(
         readings[f"{contiguity}_minimum_{minimum}"] = _mean(means[~np.isnan(means)])
     value = _mean(evaluable)
     headline_images = np.asarray(moran_images)[minimum_active.index(headline_minimum)]
-    return Score(
-        metric="localization",
+    return Result(
         value=value,
         reason=None
         if value is not None
         else f"no feature has {minimum_images} images with {headline_minimum} active patches; "
         f"the most that any has is {headline_images.max(initial=0)}",
-        definition=(
-            "mean over evaluable features of their mean Moran's I over images (binary queen "
-            f"weights, all {patches} patches, at least {headline_minimum} active patches per "
-            f"image and {minimum_images} images per feature)"
-        ),
-        higher_is_better=True,
         readings=readings,
         details={
             "grid": list(grid),
+            "patches": patches,
             "minimum_active": headline_minimum,
             "minimum_images": minimum_images,
             "lower_quartile": quartiles[0],

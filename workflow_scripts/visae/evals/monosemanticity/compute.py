@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from visae.base.errors import UserError
-from visae.evals.results import Score
+from visae.evals.results import Result
 from visae.probing.rankings import gather_features
 
 TOP = 16
@@ -20,6 +20,22 @@ _BLOCK = 256
 
 _ROUNDING = 1e-5
 """Of cosines in float32: a baseline this close to 1 leaves no headroom to normalise by."""
+
+
+def compute(inputs, settings, job):
+    """M5 of an SAE."""
+    encoded = inputs.encoded()
+    return monosemanticity(
+        encoded.codes,
+        encoded.firing_max > 0,
+        inputs.embeddings(),
+        inputs.evaluator,
+        encoded.labels,
+        job.seed,
+        max_features=settings["features"],
+        top=settings["top_images"],
+        baseline_groups=settings["baseline_groups"],
+    )
 
 
 def monosemanticity(
@@ -33,7 +49,7 @@ def monosemanticity(
     top=TOP,
     baseline_groups=BASELINE_GROUPS,
 ):
-    """Score M5.
+    """M5.
 
     codes_fn: [F, N] max-pooled codes, array or h5py data set. live: bool [F], features whose
     largest code is positive. embeddings: evaluator name -> float [N, D'] (patch tokens
@@ -63,16 +79,9 @@ def monosemanticity(
         for reading, number in (("normalised", space.normalised), ("raw", space.raw))
     }
     scored = headline.scored
-    return Score(
-        metric="monosemanticity",
+    return Result(
         value=headline.normalised,
         reason=headline.reason(data),
-        definition=(
-            f"(s - s_random) / (1 - s_random), s the mean over features of the weighted mean "
-            f"pairwise cosine of their top {selection.images.shape[1]} images in the evaluator's "
-            "mean-pooled patch embeddings, s_random that of random groups"
-        ),
-        higher_is_better=True,
         readings={
             "raw": headline.raw,
             "baseline": headline.baseline,

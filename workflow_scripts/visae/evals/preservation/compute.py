@@ -7,23 +7,27 @@ on the reconstructions: the reading `retrained`.
 
 import numpy as np
 
-from visae.evals.results import Score
+from visae.evals.results import Result
+from visae.probing.limits import MAX_ITER
 from visae.probing.multinomial import fit_probe
+from visae.probing.raw_probes import fit_raw_probe
 
-MAX_ITER = 1000
 
-
-def fit_raw_probe(raw_nd, labels, test_mask, device="cpu"):
-    """The multinomial probe on raw features, once per backbone (see `multinomial.write_probe`).
-
-    raw_nd: float [N, D], max over patches. labels: int [N]. test_mask: bool [N].
-    """
-    train_mask = ~np.asarray(test_mask)
-    return fit_probe(raw_nd[train_mask], labels[train_mask], max_iter=MAX_ITER, device=device)
+def compute(inputs, settings, job):
+    """M3 of an SAE."""
+    encoded = inputs.encoded()
+    return preservation(
+        inputs.features_max(),
+        encoded.reconstructions_max(),
+        encoded.labels,
+        inputs.held_out(),
+        inputs.raw_probe(),
+        job.device,
+    )
 
 
 def preservation(raw_nd, recon_nd, labels, test_mask, raw_probe=None, device="cpu"):
-    """Score M3 on the test images.
+    """M3 on the test images.
 
     raw_nd, recon_nd: float [N, D], max over patches of the normalised activations and of their
     reconstructions. raw_probe: from `fit_raw_probe`; fitted here if absent.
@@ -55,15 +59,9 @@ def preservation(raw_nd, recon_nd, labels, test_mask, raw_probe=None, device="cp
         reason = "no image is held out: every class has a single image"
     elif raw == 0:
         reason = f"the probe is right on none of the {data['test_images']} raw test images"
-    return Score(
-        metric="preservation",
+    return Result(
         value=None if reason else recon / raw,
         reason=reason,
-        definition=(
-            "accuracy on reconstructed / accuracy on raw test features (max over patches) of one "
-            "multinomial logistic regression trained on raw training features"
-        ),
-        higher_is_better=True,
         readings={
             "accuracy_raw": raw,
             "accuracy_reconstructed": recon,

@@ -14,8 +14,8 @@ import numpy as np
 import scipy.sparse
 
 from visae.base.errors import UserError
+from visae.evals.results import Result
 from visae.evals.sparse_codes import inner_products, read_codes
-from visae.evals.task_results import Outcome
 
 CUTOFFS = (1, 5, 10)
 TIE = 1e-6
@@ -24,8 +24,25 @@ TIE = 1e-6
 _BLOCK_BYTES = 64 * 2**20
 
 
+def compute(inputs, settings, job):
+    """Results of raw features, or of an SAE's reconstructions and codes."""
+    held_out = inputs.held_out()
+    if inputs.of_raw:
+        labels = inputs.raw().labels[held_out]
+        return {"raw": retrieve(inputs.features_max()[held_out], labels, job.device)}
+    encoded = inputs.encoded()
+    return {
+        "reconstructed": retrieve(
+            encoded.reconstructions_max()[held_out], encoded.labels[held_out], job.device
+        ),
+        "codes": retrieve_by_codes(
+            encoded.codes, encoded.labels, held_out, job.device, job.threads
+        ),
+    }
+
+
 def retrieve(features_nd, labels, device="cpu"):
-    """Outcome of retrieval with dense features [n, D] (raw or reconstructed) and int labels [n].
+    """Result of retrieval with dense features [n, D] (raw or reconstructed) and int labels [n].
 
     All n images are queries and gallery; select the held-out ones before.
     Raises UserError for features that are not finite and images without a label.
@@ -40,7 +57,7 @@ def retrieve(features_nd, labels, device="cpu"):
 
 
 def retrieve_by_codes(codes_fn, labels, images=None, device="cpu", threads=1):
-    """Outcome of retrieval with max-pooled codes.
+    """Result of retrieval with max-pooled codes.
 
     codes_fn: [F, N], array or h5py data set. labels: int [N]. images: bool [N], those to use
     (the held-out ones; None: all). Memory: 8 bytes per active code of these images.
@@ -62,7 +79,7 @@ def retrieve_by_codes(codes_fn, labels, images=None, device="cpu", threads=1):
 
 
 def _outcome(similarities, norms, labels, device):
-    """The Outcome, given similarities(queries) → tensor [q, n] for an index array `queries`."""
+    """The Result, given similarities(queries) → tensor [q, n] for an index array `queries`."""
     labels = np.asarray(labels)
     _, class_of_image, sizes = np.unique(labels, return_inverse=True, return_counts=True)
     eligible = np.flatnonzero(sizes[class_of_image] > 1)
@@ -79,7 +96,7 @@ def _outcome(similarities, norms, labels, device):
         recalls = {k: float(np.mean(ahead < k)) for k in CUTOFFS}
     else:
         reason = f"none of the {labels.size} held-out images shares its class with another"
-    return Outcome(
+    return Result(
         value=recalls[1],
         reason=reason,
         readings={f"recall_at_{k}": recall for k, recall in recalls.items()},

@@ -12,6 +12,7 @@ Codes exist for a few images at a time, as sparse rows; those that fit into `mem
 the next epoch, the others are encoded again.
 """
 
+import contextlib
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -20,13 +21,16 @@ import scipy.sparse
 import torch
 from PIL import Image
 
+from visae.activations.cache import ActivationCache
+from visae.activations.format import check_same_activations
 from visae.backbones.preprocessing import Preprocessing
 from visae.base.errors import UserError
 from visae.base.pools import Threads
+from visae.evals.results import Result
 from visae.evals.segmentation.heads import HeadSettings, fit_heads, predictions
-from visae.evals.task_results import Outcome
 from visae.images.decoding import load_mask
-from visae.images.index import UNLABELLED
+from visae.images.index import UNLABELLED, read_index
+from visae.sae.checkpoint import check_fits, load_sae
 from visae.sae.sparse import collect_codes
 
 HEAD = HeadSettings()
@@ -35,6 +39,49 @@ KEPT_BYTES = 4 * 2**30
 """Codes kept in memory between epochs: ADE20K's 20,210 training images at K = 128 take 4 GB."""
 
 _TOKENS = 4096
+
+
+def compute(inputs, settings, job):
+    """Results of raw features, or of an SAE's reconstructions and codes."""
+    root = inputs.data.root
+    patches = inputs.shared("patches", lambda: _patches(inputs, root, job.threads))
+    caches = [part.cache for part in (patches.train, patches.test)]
+    for cache in caches:
+        inputs.seen[f"activations of {cache.info.dataset}/{cache.info.split}"] = cache.fingerprint
+    head = HeadSettings(**settings["head"])
+    parts = patches.train, patches.test, patches.class_names
+    if not inputs.of_raw:
+        folder = inputs.sae_folder()
+        saved = load_sae(folder)
+        check_fits(saved, caches[0].info, folder)
+        inputs.seen["sae"] = saved.fingerprint
+        return segment_sae(*parts, saved.model, head, job.seed, job.device)
+    with ActivationCache(inputs.cache(inputs.data.training)) as training:
+        check_same_activations(training.info, caches[0].info)
+        mean, std = training.mean, training.std
+        return {"raw": segment_raw(*parts, mean, std, head, job.seed, job.device)}
+
+
+@dataclass(frozen=True)
+class Patches:
+    """What all SAEs of a job are segmented with."""
+
+    train: object
+    """`LabelledPatches`."""
+    test: object
+    """`LabelledPatches`."""
+    class_names: list
+
+
+@contextlib.contextmanager
+def _patches(inputs, root, threads):
+    with contextlib.ExitStack() as stack:
+        labelled = []
+        for split in inputs.data.segmentation:
+            cache = stack.enter_context(ActivationCache(inputs.cache(split)))
+            index = read_index(*inputs.index(split))
+            labelled.append(LabelledPatches(cache, patch_labels(cache, index, root, threads)))
+        yield Patches(*labelled, [record.class_name for record in index.classes])
 
 
 @dataclass(frozen=True)
@@ -112,7 +159,7 @@ def class_iou(confusion_cc):
 
 
 def segment_raw(train, test, class_names, mean, std, settings=HEAD, seed=42, device="cpu"):
-    """Outcome of a head on normalised activations.
+    """Result of a head on normalised activations.
 
     train, test: `LabelledPatches`. class_names: list of C. mean [D], std: the training cache's
     statistics. Raises UserError if no training patch is labelled.
@@ -137,7 +184,7 @@ def segment_sae(
     device="cpu",
     memory=KEPT_BYTES,
 ):
-    """Outcomes {`reconstructed`, `codes`} of one head each, fitted to the same batches.
+    """Results {`reconstructed`, `codes`} of one head each, fitted to the same batches.
 
     sae: `SparseAutoencoder`. memory: bytes of codes kept between epochs. The other arguments are
     those of `segment_raw`.
@@ -208,7 +255,7 @@ def _outcomes(blocks, views, class_names, settings, seed, device):
     data = _counts(train, "training") | _counts(test, "test") | {"classes": classes}
     if not data["test_patches"]:
         reason = "no test patch is labelled"
-        return {name: Outcome(None, reason, data=data) for name in views}
+        return {name: Result(None, reason, data=data) for name in views}
     heads = fit_heads(train, views, classes, settings, seed, device)
     matrices = {name: np.zeros((classes, classes), np.int64) for name in views}
     for targets, predicted in predictions(test, heads, views, device=device):
@@ -222,7 +269,7 @@ def _outcomes(blocks, views, class_names, settings, seed, device):
 def _outcome(confusion_cc, class_names, settings, data):
     iou = class_iou(confusion_cc)
     tested = confusion_cc.sum(axis=1) > 0
-    return Outcome(
+    return Result(
         value=float(np.nanmean(iou)),
         readings={
             "patch_accuracy": float(np.trace(confusion_cc) / confusion_cc.sum()),

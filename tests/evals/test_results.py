@@ -1,0 +1,170 @@
+"""The document of a result: what is written comes back, and what is wrong is refused."""
+
+import dataclasses
+import json
+
+import jsonschema
+import numpy as np
+import pytest
+from metric_fixtures import SAE
+
+from visae.base.errors import UserError
+from visae.evals.fvu.compute import fvu
+from visae.evals.results import (
+    SCHEMAS,
+    Result,
+    described,
+    load,
+    read_arrays,
+    read_result,
+    validate,
+    write_result,
+)
+from visae.evals.shelf import EVALS
+
+RAW = described("clip", 11)
+
+
+@pytest.fixture
+def score():
+    return fvu(2.0, 10.0, np.array([0, 3, 5]), tokens=10, l0_sum=8)
+
+
+# ---------------------------------------------------------------- metrics
+
+
+def test_what_is_written_is_read(tmp_path, score):
+    path = tmp_path / "fvu.json"
+    write_result(path, "fvu", score, SAE, {"code": "0123"})
+    document = read_result(path)
+    assert document["value"] == 0.2
+    assert document["reason"] is None
+    assert document["sae"] == SAE
+    assert document["readings"]["dead_features"] == 1
+    assert document["higher_is_better"] is False
+    assert document["definition"] == EVALS["fvu"].definition
+    assert document["format"] == 2
+    np.testing.assert_array_equal(read_arrays(path)["firing_share"], [0, 0.3, 0.5])
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["fvu.json", "fvu.npz"]
+
+
+def test_equal_scores_give_equal_bytes(tmp_path, score):
+    for name in ("a", "b"):
+        write_result(tmp_path / name / "fvu.json", "fvu", score, SAE, {})
+    for suffix in (".json", ".npz"):
+        assert (tmp_path / f"a/fvu{suffix}").read_bytes() == (
+            tmp_path / f"b/fvu{suffix}"
+        ).read_bytes()
+
+
+def test_null_needs_a_reason_and_only_null_has_one():
+    with pytest.raises(UserError, match="needs a reason"):
+        Result(None)
+    with pytest.raises(UserError, match="needs a reason"):
+        Result(1.0, reason="none")
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, np.float32("nan")])
+def test_not_a_number_is_refused(tmp_path, score, bad):
+    readings = {**score.readings, "mean_l0": bad}
+    changed = dataclasses.replace(score, readings=readings)
+    with pytest.raises(UserError, match="mean_l0"):
+        write_result(tmp_path / "x.json", "fvu", changed, SAE, {})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_arrays_that_the_entry_does_not_announce_are_refused(tmp_path, score):
+    """The rule would not wait for their file, or would wait for one that never comes."""
+    with pytest.raises(UserError, match="lacks arrays"):
+        write_result(tmp_path / "x.json", "fvu", dataclasses.replace(score, arrays={}), SAE, {})
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"higher_is_better": True},
+        {"readings": {}},
+        {"value": "0.2"},
+        {"value": None},
+        {"metric": "accuracy"},
+        {"extra": 1},
+        {"sae": {}},
+        {"sae": SAE | {"sparsity": None}},
+        {"format": 1},
+    ],
+)
+def test_documents_that_break_the_schema_are_refused(tmp_path, score, change):
+    write_result(tmp_path / "fvu.json", "fvu", score, SAE, {})
+    document = {**json.loads((tmp_path / "fvu.json").read_text()), **change}
+    with pytest.raises(UserError, match=r"fvu|accuracy"):
+        validate(document, tmp_path / "fvu.json")
+
+
+def test_documents_of_another_format_are_named(tmp_path):
+    (tmp_path / "fvu.json").write_text('{"metric": "fvu", "value": 0.5}')
+    with pytest.raises(UserError, match=r"fvu.json has format None, this version reads 2: remove"):
+        load(tmp_path / "fvu.json")
+
+
+@pytest.mark.parametrize(
+    ("name", "sparsity", "k"),
+    [
+        ("batchtopk_16x_k128", 128, 128),
+        ("jumprelu_16x_l0_64", 64, 64),
+        ("relu_16x_l1_0.001", 0.001, None),
+    ],
+)
+def test_k_is_null_where_the_family_has_none(name, sparsity, k):
+    source = described("clip", 11, name, "main")
+    assert (source["sparsity"], source["k"]) == (sparsity, k)
+    assert source["expansion_factor"] == 16
+
+
+# ---------------------------------------------------------------- tasks
+
+
+def test_a_task_comes_back_as_written(tmp_path):
+    outcomes = {
+        "reconstructed": Result(0.5, readings={"recall_at_5": 0.75}, data={"images": 3}),
+        "codes": Result(None, "no two images of a class"),
+    }
+    write_result(tmp_path / "retrieval.json", "retrieval", outcomes, SAE, {"code": "x"})
+    document = read_result(tmp_path / "retrieval.json")
+    assert document["representations"]["reconstructed"]["value"] == 0.5
+    assert document["representations"]["codes"]["reason"] == "no two images of a class"
+    assert document["source"]["k"] == 128
+
+
+@pytest.mark.parametrize(
+    ("task", "outcomes", "of", "message"),
+    [
+        ("retrieval", {"raw": Result(1.5)}, RAW, "1.5 is greater than"),
+        ("retrieval", {"codes": Result(0.5)}, RAW, "representations"),
+        ("retrieval", {"raw": Result(0.5)}, SAE, "representations"),
+        ("retrieval", {}, SAE, "representations"),
+        ("retrieval", {"codes": Result(0.5, readings={"recall": 1.0})}, SAE, "recall"),
+        ("sorting", {"raw": Result(0.5)}, RAW, "no metric or task 'sorting'"),
+        ("segmentation", {"raw": Result(0.5, data={"n": -1})}, RAW, "data/n"),
+    ],
+)
+def test_a_wrong_result_is_not_written(tmp_path, task, outcomes, of, message):
+    with pytest.raises(UserError, match=message):
+        write_result(tmp_path / "it.json", task, outcomes, of, {})
+    assert not (tmp_path / "it.json").exists()
+
+
+def test_a_task_of_each_data_set_has_one_schema(tmp_path):
+    path = tmp_path / "classification_cub.json"
+    write_result(path, "classification_cub", {"raw": Result(0.5)}, RAW, {})
+    assert read_result(path)["task"] == "classification_cub"
+
+
+# ---------------------------------------------------------------- schemas
+
+
+def test_every_schema_is_a_valid_schema():
+    paths = sorted(SCHEMAS.rglob("*schema.json"))
+    assert len(paths) == 3 + len(EVALS.names())
+    for path in paths:
+        jsonschema.Draft202012Validator.check_schema(json.loads(path.read_text()))

@@ -1,0 +1,42 @@
+"""Compute metrics or do tasks, with a backbone's own features or with all SAEs of a sweep.
+
+One JSON document per eval and source. What computes is imported by name: `visae.evals`.
+"""
+
+from visae.base import paths
+from visae.base.devices import take_device
+from visae.base.job import run
+from visae.evals import results
+from visae.evals.inputs import Job, opened
+from visae.evals.provenance import provenance
+from visae.evals.reads import result
+from visae.evals.shelf import EVALS, entry_name
+
+
+def body(snakemake):
+    params, wildcards = snakemake.params, snakemake.wildcards
+    place = paths.place(wildcards.backbone, wildcards.layer)
+    # Evals without probes do not ask for a GPU.
+    device = take_device() if snakemake.resources.gpu else "cpu"
+    job = Job(params.seed, snakemake.threads, device)
+    script, *entries = params.code
+    code = dict(zip(params.evals, entries, strict=True))
+    spaces = {"spaces": params.spaces, "evaluator": params.evaluator}
+    with opened(snakemake.input, params.results, place, params.data, **spaces) as sources:
+        for name, sweep in params.sources.items():
+            source = results.described(wildcards.backbone, int(wildcards.layer), name, sweep)
+            for chosen in params.evals:
+                settings, compute = (
+                    params.settings[chosen],
+                    EVALS.module(entry_name(chosen), "compute"),
+                )
+                with sources.inputs(name, chosen) as inputs:
+                    found = compute.compute(inputs, settings, job)
+                origin = provenance(
+                    [script, code[chosen]], inputs.seen, {"seed": params.seed, **settings}
+                )
+                path = result(sources.paths, name, chosen, place, params.variant)
+                results.write_result(path, chosen, found, source, origin)
+
+
+run(body, snakemake)  # noqa: F821

@@ -1,0 +1,48 @@
+"""M7. Its probes are too small for the plan to count."""
+
+from visae.evals.entry import METRIC, SAES, Eval, Needs, listed
+
+ALPHAS = (0.7, 0.8, 0.9)
+BETAS = (0.3, 0.5, 0.7)
+"""The thresholds of Table 7."""
+
+
+def _protocol(config, settings):
+    return (
+        "class against siblings, at least 3 classes per group; F1 on held-out images below "
+        f"{settings['alpha']:g} with 1 feature and above {settings['beta']:g} with 4; sweep over "
+        f"{listed(ALPHAS)} × {listed(BETAS)}"
+    )
+
+
+ENTRY = Eval(
+    kind=METRIC,
+    number=7,
+    label="Absorption",
+    paper="section 4.4, Tables 2 and 7",
+    definition=(
+        "share of class-against-siblings tasks with held-out F1 < {alpha} from the best feature "
+        "and > {beta} from the best {most_features} (logistic regression, features ranked by "
+        "F-statistic on the task's training images)"
+    ),
+    higher_is_better=False,
+    of={
+        SAES: Needs(
+            reads=("codes", "rankings", "probe_split", "sibling_groups"), gpu=True, megabytes=7000
+        )
+    },
+    settings={
+        "alpha": {
+            "description": "A distinction is absorbed when F1 with one feature is below this …",
+            "type": "number",
+            "default": 0.8,
+        },
+        "beta": {
+            "description": "… and F1 with four features above this",
+            "type": "number",
+            "default": 0.5,
+        },
+    },
+    protocol=_protocol,
+    arrays=True,
+)

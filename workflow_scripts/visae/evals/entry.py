@@ -1,0 +1,95 @@
+"""What an entry says of a metric or a downstream task: all that others need to know of it.
+
+An entry is a folder of `evals/`, or of a folder that the config names in `extensions`:
+
+- `entry.py` has `ENTRY`, an `Eval`. It is light: rules, config checks, plan, tables and report
+  read it;
+- `compute.py` has `compute(inputs, settings, job)`, which the job calls;
+- `schema.json` says what its result holds (`visae.evals.results`).
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+METRIC, TASK = "metric", "task"
+SAES, RAW = "saes", "raw"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Needs:
+    """What an eval reads of one kind of source, and what the job takes.
+
+    reads: names in `visae.evals.reads.READS`. after: evals whose results it reads. gpu: whether it
+    asks for one. megabytes: memory, besides the reductions. raw_held: how many times the raw
+    reductions among its inputs are held. codes_held: how many times one SAE's reductions are.
+    minutes: run time, to which come `minutes_per_gigabyte` of reductions.
+    """
+
+    reads: tuple[str, ...]
+    after: tuple[str, ...] = ()
+    gpu: bool = False
+    megabytes: int = 6000
+    raw_held: int = 3
+    codes_held: int = 0
+    minutes: int = 120
+    minutes_per_gigabyte: int = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Eval:
+    """A metric, or a downstream task."""
+
+    kind: str
+    """`METRIC` or `TASK`."""
+    label: str
+    """Its name in tables and figures."""
+    definition: str
+    """What the value is, in one sentence; names in braces are filled in from the details."""
+    of: Mapping[str, Needs]
+    """What it reads of `SAES`, and a task of a backbone's `RAW` features."""
+    number: int | None = None
+    """Of one of the paper's metrics (7: M7); of one of its tasks, the place in tables."""
+    paper: str = ""
+    """Where the paper describes it."""
+    higher_is_better: bool = True
+    data: str = "evaluation"
+    """The splits that it reads: a name in `visae.evals.reads.DATA`."""
+    each: bool = False
+    """Whether every data set of `data` is an eval of its own, `{name}_{data set}`."""
+    by_default: bool = False
+    """Whether a task is done unless the config says otherwise; the paper's metrics always are."""
+    settings: Mapping[str, dict] = field(default_factory=dict)
+    """Setting → JSON schema with description and, unless it must be given, default."""
+    protocol: Callable[[dict, dict], str] = lambda config, settings: ""
+    """How it is computed, for Table 2: a function of the checked config and of the settings."""
+    arrays: bool = False
+    """Whether it writes arrays beside the result."""
+    work: Callable | None = None
+    """Its probes of one SAE, for the plan: called with `visae.plan.probes.Probes` and settings."""
+    variants: Mapping[str, Needs] = field(default_factory=dict)
+    """Computed once more for the main sweep: subfolder of the result → what that reads."""
+
+    @property
+    def in_paper(self):
+        """Whether it is one of the paper's."""
+        return self.number is not None
+
+    @property
+    def title(self):
+        """The label, with its number if it is one of the paper's metrics."""
+        return f"M{self.number} {self.label}" if self.kind == METRIC and self.number else self.label
+
+    @property
+    def required(self):
+        """The settings without a default."""
+        return [name for name, schema in self.settings.items() if "default" not in schema]
+
+
+def defaults(settings):
+    """{setting: default} of those that have one."""
+    return {name: schema["default"] for name, schema in settings.items() if "default" in schema}
+
+
+def listed(values):
+    """Numbers, for a protocol."""
+    return ", ".join(f"{value:g}" for value in values)

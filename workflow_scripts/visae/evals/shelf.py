@@ -1,0 +1,62 @@
+"""The metrics and downstream tasks that there are: `EVALS`, and small questions to all of them."""
+
+from visae.base.errors import UserError
+from visae.base.shelf import Shelf
+from visae.evals.entry import METRIC, TASK
+
+EVALS = Shelf("visae.evals", "metric or task")
+
+
+def metrics():
+    """Names of all metrics, in the order of their numbers (M1 … M7), then by name."""
+    return _of_kind(METRIC)
+
+
+def tasks():
+    """Names of all tasks, the paper's first."""
+    return _of_kind(TASK)
+
+
+def paper_metrics():
+    """Names of the paper's seven metrics."""
+    return [name for name in metrics() if EVALS[name].in_paper]
+
+
+def labels(names=None):
+    """{metric: label} of some metrics, of all if none are named."""
+    return {name: EVALS[name].title for name in (metrics() if names is None else names)}
+
+
+def lower_is_better(metric):
+    """Whether low values of `metric` are good."""
+    return not EVALS[metric].higher_is_better
+
+
+def entry_name(name):
+    """The entry of an eval: `classification` of `classification_cub`; UserError if there is none.
+
+    Its data set is what follows, see `dataset_of`.
+    """
+    if name in EVALS:
+        return name
+    for entry in sorted(EVALS, key=len, reverse=True):
+        if name.startswith(f"{entry}_") and EVALS[entry].each:
+            return entry
+    known = [f"{entry}_<data set>" if EVALS[entry].each else entry for entry in EVALS]
+    raise UserError(f"there is no {EVALS.what} {name!r}; there are {', '.join(known)}")
+
+
+def dataset_of(name):
+    """The data set in the name of an eval that there is one of for each; else None."""
+    return name.removeprefix(f"{entry_name(name)}_") if name not in EVALS else None
+
+
+def reads(names, kind, what):
+    """Whether any of some evals reads `what` (`visae.evals.reads.READS`) of a kind of source."""
+    return any(what in EVALS[entry_name(name)].of[kind].reads for name in names)
+
+
+def _of_kind(kind):
+    entries = {name: EVALS[name] for name in EVALS if EVALS[name].kind == kind}
+    return sorted(entries, key=lambda name: (not entries[name].in_paper, entries[name].number or 0,
+                                             name))  # fmt: skip

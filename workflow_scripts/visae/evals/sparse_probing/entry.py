@@ -1,0 +1,55 @@
+"""M4."""
+
+from visae.evals.entry import METRIC, SAES, Eval, Needs, listed
+from visae.probing.limits import READOUT_MAX_ITER
+
+BUDGETS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
+HEADLINE_BUDGET = 128
+
+
+def _protocol(config, settings):
+    return (
+        "same split; features ranked by ANOVA F on the training part; "
+        f"{listed(settings['budgets'])} features, of which {HEADLINE_BUDGET} are the score; "
+        f"logistic regression (lbfgs, C = 1, at most {READOUT_MAX_ITER} iterations)"
+    )
+
+
+def _work(probes, settings):
+    images, classes = probes.training_set()
+    budgets = [k for k in settings["budgets"] if k <= probes.features]
+    for k in budgets:
+        probes.multinomial(images, k, classes)
+    probes.one_vs_rest(images, budgets, classes)
+
+
+ENTRY = Eval(
+    kind=METRIC,
+    number=4,
+    label="Sparse probing",
+    paper="section 4.3, Appendix I, Table 2",
+    definition=(
+        "mean over classes of the one-vs-rest ROC-AUC on test images of logistic regression on the "
+        "{headline_budget} features of highest F-statistic for the class on training images"
+    ),
+    of={
+        SAES: Needs(
+            reads=("codes", "rankings", "probe_split"), gpu=True, megabytes=7000, codes_held=2
+        )
+    },
+    settings={
+        "budgets": {
+            "description": (
+                "Numbers of top-ranked features given to the probes; "
+                f"{HEADLINE_BUDGET} is the score"
+            ),
+            "type": "array",
+            "items": {"type": "integer", "minimum": 1, "maximum": max(BUDGETS)},
+            "minItems": 1,
+            "default": list(BUDGETS),
+        }
+    },
+    protocol=_protocol,
+    arrays=True,
+    work=_work,
+)

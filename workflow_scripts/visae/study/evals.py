@@ -1,0 +1,103 @@
+"""How metrics and tasks are cut into jobs, and what of the study each job depends on."""
+
+from dataclasses import dataclass
+
+from visae.base.paths import RAW as RAW_SOURCE
+from visae.evals import sections
+from visae.evals.entry import RAW, SAES
+from visae.evals.reads import FROM_SPACES
+from visae.evals.shelf import EVALS, dataset_of, entry_name
+from visae.study import jobs, roles
+
+
+@dataclass(frozen=True)
+class EvalJob:
+    """Evals that one job computes, at every place of a source of features.
+
+    source, batch: names of both, for the rule. sources: SAE → its sweep; `RAW_SOURCE` → None for a
+    backbone's own features. layers: block by backbone; None: wherever there are raw features.
+    evals: names. variant: of a metric, or "".
+    """
+
+    source: str
+    batch: str
+    sources: dict
+    layers: dict | None
+    evals: tuple
+    variant: str = ""
+
+    @property
+    def needs(self):
+        """{eval: its `Needs`}"""
+        kind = RAW if RAW_SOURCE in self.sources else SAES
+        entries = {name: EVALS[entry_name(name)] for name in self.evals}
+        if self.variant:
+            return {name: entry.variants[self.variant] for name, entry in entries.items()}
+        return {name: entry.of[kind] for name, entry in entries.items()}
+
+    @property
+    def reads(self):
+        """All that its evals read."""
+        return {read for needs in self.needs.values() for read in needs.reads}
+
+
+def eval_jobs(study):
+    """Every `EvalJob` of a study: metrics, tasks, then the variants of metrics."""
+    for group in jobs.sweep_groups(study):
+        for batch, metrics in jobs.evaluation(study, group.metrics, "metrics"):
+            yield EvalJob(group.name, batch, group.origins, group.layers, metrics)
+    for batch, tasks in jobs.evaluation(study, study.tasks(), "tasks"):
+        yield EvalJob(RAW_SOURCE, batch, {RAW_SOURCE: None}, None, tasks)
+        for sweep in study.downstream_sweeps:
+            yield EvalJob(sweep.name, batch, sweep.origins, sweep.layers, tasks)
+    main = roles.main(study)
+    for metric in study.metrics():
+        for variant in EVALS[metric].variants:
+            batch = f"{metric}_{variant}"
+            yield EvalJob(main.name, batch, main.origins, main.layers, (metric,), variant)
+
+
+def data_of(study, job):
+    """The keyword arguments of `evals.reads.Data` for a job: what it reads, and nothing else."""
+    pairs = {
+        dataset: [split.name for split in pair]
+        for name in job.evals
+        if EVALS[entry_name(name)].data == "cross_domain"
+        for dataset, pair in study.cross_domain.items()
+        if dataset_of(name) in (None, dataset)
+    }
+    data = {"evaluation": study.evaluation.name, "cross_domain": pairs}
+    if "training_statistics" in job.reads:
+        data["training"] = study.training.name
+    if "patches" in job.reads:
+        dataset = study.segmentation[0].dataset
+        data["segmentation"] = [split.name for split in study.segmentation]
+        data["root"] = study.config["datasets"][dataset]["root"]
+    return data
+
+
+def spaces_of(study, job, backbone):
+    """{backbone: layer} of the embeddings that a job reads for the SAEs of `backbone`."""
+    names = []
+    if "every_embedding" in job.reads:
+        names = every_space(study)
+    elif job.reads & set(FROM_SPACES):
+        names = [study.backbones[backbone]["evaluator"]]
+    return {name: study.backbones[name]["layer"] for name in names}
+
+
+def evaluator_of(study, job, backbone):
+    """The backbone whose space gives the headline, if a job reads embeddings; else None."""
+    return study.backbones[backbone]["evaluator"] if job.reads & set(FROM_SPACES) else None
+
+
+def every_space(study):
+    """The backbones of the main sweep and their evaluators."""
+    main = roles.main(study).backbones
+    evaluators = (study.backbones[name]["evaluator"] for name in main)
+    return list(dict.fromkeys([*main, *evaluators]))
+
+
+def settings_of(study, job):
+    """{eval: its settings}"""
+    return {name: sections.settings_of(name, study.config) for name in job.evals}

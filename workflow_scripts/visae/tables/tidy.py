@@ -1,0 +1,136 @@
+"""The tidy tables of all results: one row per source of features and reading.
+
+`tables/scores.csv` has the metrics, `tables/downstream.csv` the downstream tasks. Every table and
+figure starts from these rows and from nothing else, so that what is printed can be traced to one
+line of one file. `sparsity` is the number in an SAE's name, `k` how many features per token are
+meant to be active, where the family has such a number.
+"""
+
+import os
+
+import pandas
+
+from visae.base.paths import RAW
+from visae.evals.results import REPRESENTATIONS, load, name_of, results_of
+from visae.evals.shelf import metrics
+from visae.tables.layout import Column, Table, read_sparsity
+
+HEADLINE = "headline"
+
+_SOURCE = (
+    Column("backbone", "Backbone"),
+    Column("layer", "Layer"),
+    Column("sae", "SAE"),
+    Column("sweep", "Sweep"),
+    Column("family", "Family"),
+    Column("expansion_factor", "Expansion"),
+    Column("sparsity", "Sparsity"),
+    Column("k", "K"),
+)
+_READING = (
+    Column("reading", "Reading"),
+    Column("value", "Value", digits=4),
+    Column("reason", "Reason"),
+    Column("definition", "Definition"),
+)
+_OF_METRICS = (
+    *_SOURCE,
+    Column("metric", "Metric"),
+    *_READING,
+    Column("higher_is_better", "Higher is better"),
+)
+_OF_TASKS = (
+    *_SOURCE,
+    Column("task", "Task"),
+    Column("representation", "Representation"),
+    *_READING,
+)
+
+
+def scores_table(rows):
+    """The tidy table of metrics, in an order of its own."""
+    number = {metric: i for i, metric in enumerate(metrics())}
+
+    def order(row):
+        sae = [row[key] for key in ("family", "expansion_factor", "sparsity", "sae")]
+        return row["backbone"], row["layer"], *sae, number[row["metric"]], *_of_reading(row)
+
+    return Table("Scores", _OF_METRICS, sorted(rows, key=order))
+
+
+def downstream_table(rows):
+    """The tidy table of downstream tasks; `sae` is `raw` for a backbone's own features."""
+
+    def order(row):
+        sae = row["sae"] != RAW, row["sae"]
+        representation = REPRESENTATIONS.index(row["representation"])
+        place = row["backbone"], row["layer"]
+        return *place, *sae, row["task"], representation, *_of_reading(row)
+
+    return Table("Downstream tasks", _OF_TASKS, sorted(rows, key=order))
+
+
+def rows_of(paths):
+    """The rows of results, files as in docs/formats.md.
+
+    `reading` is "headline" for a value itself, and the reading's name for the others. A reading
+    may be a count or a spread, so only headlines say whether higher is better; `reason` is given
+    where the headline is null.
+    """
+    return [row for path in paths for row in _rows(load(path))]
+
+
+def _rows(document):
+    kind = "metric" if "metric" in document else "task"
+    source = document["sae" if kind == "metric" else "source"]
+    about = {column.key: source[column.key] for column in _SOURCE if column.key != "sae"}
+    about |= {"sae": source["name"], kind: name_of(document)}
+    for representation, result in results_of(document).items():
+        for reading, value in {HEADLINE: result["value"], **result["readings"]}.items():
+            headline = reading == HEADLINE
+            row = about | {
+                "representation": representation,
+                "reading": reading,
+                "value": None if value is None else float(value),
+                "reason": result["reason"] if headline else None,
+                "definition": document["definition"] if headline else reading,
+                "higher_is_better": document["higher_is_better"] if headline else None,
+            }
+            shown = _OF_METRICS if kind == "metric" else _OF_TASKS
+            yield {column.key: row[column.key] for column in shown}
+
+
+def read_rows(paths):
+    """The rows of one or of several tidy tables, equal to what was written."""
+    paths = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
+    frame = pandas.concat(
+        [
+            pandas.read_csv(
+                path,
+                dtype=_TYPES,
+                converters={name: _sparsity for name in ("sparsity", "k")},
+                keep_default_na=False,  # a reading is called `null`
+                na_values=[""],
+                float_precision="round_trip",
+            )
+            for path in paths
+        ]
+    )
+    return frame.astype(object).where(frame.notna(), None).to_dict("records")
+
+
+_TYPES = {column.key: "object" for column in (*_OF_METRICS, *_OF_TASKS)} | {
+    "layer": "int64",
+    "expansion_factor": "Int64",
+    "value": "float64",
+    "higher_is_better": "boolean",
+}
+del _TYPES["sparsity"], _TYPES["k"]  # whole numbers or fractions
+
+
+def _sparsity(text):
+    return read_sparsity(text) if text else None
+
+
+def _of_reading(row):
+    return row["reading"] != HEADLINE, row["reading"]
