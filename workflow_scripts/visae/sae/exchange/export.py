@@ -11,9 +11,10 @@ from pathlib import Path
 import safetensors.torch
 import torch
 
+from visae.base.errors import UserError
 from visae.base.files import atomic_path, write_json
 from visae.sae.checkpoint import FEATURE_THRESHOLDS, WEIGHTS, load_sae
-from visae.sae.exchange.foreign import FAMILY
+from visae.sae.exchange.libraries.visaebench import FAMILY
 
 
 def export_sae(folder, destination):
@@ -23,10 +24,16 @@ def export_sae(folder, destination):
     with ours to float32 rounding. The package's `batchtopk` is any SAE with one fixed threshold,
     which every family but JumpReLU has here (its `topk` would keep K per token instead).
 
-    Raises UserError when `folder` is not an SAE of this workflow.
+    Raises UserError when `folder` is not an SAE of this workflow, or one whose rule the layout
+    cannot say (K per token with negative codes, tokens that are normalised one by one).
     """
     saved = load_sae(folder)
     model, config = saved.model, saved.config
+    if model.inference:
+        raise UserError(
+            f"the SAE in {folder} computes codes by {model.inference}, which the layout of "
+            "visaebench cannot say: share the folder that it was imported from"
+        )
     destination = Path(destination) / saved.spec.name
     tensors = safetensors.torch.load_file(Path(folder) / WEIGHTS)
     described = {

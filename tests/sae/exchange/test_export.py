@@ -112,5 +112,5 @@ def test_an_export_is_imported_unchanged(tmp_path, spec):
     write_ours(tmp_path / "ours", spec, model)
     again = read_foreign(export_sae(tmp_path / "ours", tmp_path / "out"), spec)
     assert again.has_threshold
-    for name, tensor in vars(load_sae(tmp_path / "ours").model).items():
+    for name, tensor in load_sae(tmp_path / "ours").model.tensors().items():
         assert torch.equal(getattr(again.model, name), tensor), name

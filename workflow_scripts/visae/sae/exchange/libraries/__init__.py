@@ -1,0 +1,1 @@
+"""Libraries whose checkpoints can be read: a shelf with one module each."""
