@@ -135,6 +135,7 @@ def scores(folder):
 def test_nothing_is_trained(imported):
     _, jobs, _ = imported
     assert jobs["import_main"] == jobs["import_jumprelu"] == 2
+    assert jobs["inspect_main"] == jobs["inspect_jumprelu"] == 2
     others = ("train_", "extract", "join", "pretrain", "fetch", "export", "fit_raw", "reduce")
     assert not [rule for rule in jobs if rule.startswith(others)]
     assert {"collect_scores", "training_curves"} < set(jobs)
@@ -167,7 +168,7 @@ def test_what_a_folder_leaves_open_is_settled_here(studies, imported):
         )
         for name in (f"dino_small/layer3/{sae}" for sae in (FIRST, SECOND, JUMP))
     }
-    settled = {"threshold": "measured", "statistics": "training cache", "names": "overcomplete"}
+    settled = {"threshold": "measured", "input": "training_cache", "library": "overcomplete"}
     for name, (ours, theirs) in saes.items():
         source = theirs.config["source"]
         assert "training" not in theirs.config
@@ -176,7 +177,7 @@ def test_what_a_folder_leaves_open_is_settled_here(studies, imported):
         if name.endswith(SECOND):
             assert settled.items() <= source.items()
         if name.endswith(FIRST):
-            assert source["threshold"] == source["statistics"] == "folder"
+            assert source["threshold"] == source["input"] == "folder"
     log = study_folder(imported[0]) / "saes" / "dino_small/layer3" / FIRST / "training.jsonl"
     assert log.read_text() == ""
 

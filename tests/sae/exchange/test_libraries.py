@@ -27,8 +27,9 @@ from visae.activations.cache import ActivationCache
 from visae.base.errors import UserError
 from visae.encoding.encoders import DenseEncoder, SparseEncoder, Targets
 from visae.sae.checkpoint import load_sae, save_sae
-from visae.sae.exchange.foreign import LIBRARIES, inspect, read_foreign
+from visae.sae.exchange.foreign import inspect, read_foreign
 from visae.sae.exchange.importing import import_sae
+from visae.sae.exchange.libraries import LIBRARIES
 from visae.sae.specs import SaeSpec, TrainingSettings
 from visae.sae.threshold import LargestValues
 

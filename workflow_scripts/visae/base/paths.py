@@ -81,6 +81,10 @@ class Paths:
         """The folder into which published SAEs are fetched."""
         return f"{self.results}/published/{sweep}/{backbone}"
 
+    def inspected(self, sweep, place="{backbone}-layer{layer}"):
+        """What published SAEs are, read before any activation is extracted."""
+        return f"{self.results}/published/{sweep}/{place}.json"
+
     def export(self, sae, file, place=PLACE):
         """A file of an SAE in the layout of the published checkpoints."""
         return f"{self.results}/export/{place}/{sae}/{file}"

@@ -108,8 +108,8 @@ def _check(sae, folder):
             continue
         if name in shapes and tuple(tensor.shape) != shapes[name]:
             raise UserError(
-                f"{called} of the SAE in {folder} has shape {list(tensor.shape)}, which does not fit "
-                f"its encoder [{features}, {width}]: fetch its files again"
+                f"{called} of the SAE in {folder} has shape {list(tensor.shape)}, which does not "
+                f"fit its encoder [{features}, {width}]: fetch its files again"
             )
         if not tensor.isfinite().all():
             raise UserError(

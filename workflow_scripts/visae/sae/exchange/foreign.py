@@ -13,15 +13,13 @@ import torch
 
 from visae.base import fingerprints
 from visae.base.errors import UserError
-from visae.base.shelf import Shelf
 from visae.sae.exchange.fold import fold
 from visae.sae.exchange.folder import Folder, read_named
 from visae.sae.exchange.form import INPUTS
+from visae.sae.exchange.libraries import LIBRARIES
 from visae.sae.exchange.libraries.visaebench import STATISTICS, numbers
 from visae.sae.families import FAMILIES
 from visae.sae.model import SparseAutoencoder
-
-LIBRARIES = Shelf("visae.sae.exchange.libraries", "library of SAEs")
 
 BLOCK_OUTPUTS = ("resid_post", "hook_resid_post", "resid")
 """What libraries call a block's output, which is what this workflow extracts."""
@@ -84,14 +82,18 @@ def read_foreign(folder, reading, statistics=None, layer=None):
 
 
 def inspect(folder, reading, layer):
-    """Read the folder as `read_foreign` does, before any activation is there; the source's dict.
+    """Read the folder as `read_foreign` does, before any activation is there: a dict of its source.
 
-    Raises all of its errors but for those that need the activations (their width).
+    `code` in it is the hash of the library's module, which the shelf imports by name. Raises the
+    errors of `read_foreign`, but for those that need the activations (their width).
     """
     found = read_foreign(folder, reading, _STAND_IN, layer)
     model = found.model
     return {
         **found.source,
+        "code": [
+            fingerprints.of_modules(file) for file in LIBRARIES.files(found.source["library"])
+        ],
         "features": model.features,
         "width": model.width,
         "inference": model.inference or {"activation": "threshold"},
