@@ -2,6 +2,7 @@
 # were trained elsewhere are imported into the same format.
 
 from visae.sae.exchange.hub import on_hub
+from visae.sae.exchange.libraries import LIBRARIES
 
 
 def sae_files(names):
@@ -30,6 +31,11 @@ def published_folder(sweep):
         return source
 
     return folder
+
+
+def library_code():
+    """Hashes of all libraries' modules: which one reads a folder is known when it is read."""
+    return [fingerprints.of_modules(file) for name in LIBRARIES for file in LIBRARIES.files(name)]
 
 
 for sweep in jobs.sweep_groups(STUDY):

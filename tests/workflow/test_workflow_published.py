@@ -63,6 +63,32 @@ def other_units(tensors):
     return {name: tensor * factors.get(name, 1) for name, tensor in tensors.items()}
 
 
+def rewrite_as_dictionary_learning(folder):
+    """The same SAE as dictionary-learning saves a BatchTopKSAE, which takes raw activations."""
+    tensors = load_file(folder / "model.safetensors")
+    config = json.loads((folder / "config.json").read_text())
+    shutil.rmtree(folder)
+    folder.mkdir()
+    mean, std = tensors["activation_mean"], tensors["activation_std"]
+    threshold = torch.tensor(config["threshold"])
+    state = {
+        "encoder.weight": tensors["encoder.weight"] / std,
+        "encoder.bias": tensors["encoder.bias"],
+        "decoder.weight": (tensors["decoder.weight"] * std).T.contiguous(),
+        "b_dec": mean,
+        "k": torch.tensor(config["k"]),
+        "threshold": threshold.nextafter(torch.tensor(-1.0)),
+    }
+    torch.save(state, folder / "ae.pt")
+    trainer = {
+        "dict_class": "BatchTopKSAE",
+        "activation_dim": config["input_dim"],
+        "dict_size": config["hidden_dim"],
+        "k": config["k"],
+    }
+    (folder / "config.json").write_text(json.dumps({"trainer": trainer}))
+
+
 def rewrite(folder, rename=dict, weights="model.safetensors", config_name="config.json", drop=()):
     """Change an exported SAE's folder to another variant of the published layout."""
     tensors = rename(load_file(folder / "model.safetensors"))
@@ -100,7 +126,7 @@ def studies(tmp_path_factory):
     )  # fmt: skip
     rewrite(released / "dino_small" / JUMP, overcomplete_names, drop=["activation", "family"])
     rewrite(released / "deit_small" / FIRST, other_units)
-    rewrite(released / "deit_small" / SECOND, overcomplete_names, config_name="config.yaml")
+    rewrite_as_dictionary_learning(released / "deit_small" / SECOND)
     folders = {backbone: f"data/released/{backbone}" for backbone in ("dino_small", "deit_small")}
     return trained, folder, study({"main": folders, "jumprelu": folders})
 
