@@ -18,7 +18,7 @@ from visae.activations.normalisation import check_statistics
 from visae.base.errors import UserError
 from visae.base.pools import Threads
 from visae.encoding.encoders import DenseEncoder, SparseEncoder, Targets
-from visae.encoding.reductions import write_sae_reductions
+from visae.encoding.reductions import SIGNED, write_sae_reductions
 
 
 def encode_activations(
@@ -74,6 +74,8 @@ def encode_activations(
         writers = []
         for name, sae in saes.items():
             identity = {"sae": name, "sae_fingerprint": sae_fingerprints[name]}
+            if sae.signed:
+                identity[SIGNED] = True
             writer = write_sae_reductions(
                 outputs[name],
                 activations,

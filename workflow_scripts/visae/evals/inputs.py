@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from visae.base.fingerprints import of_file
 from visae.encoding.reductions import RawReductions, SaeReductions
+from visae.evals.signed import OF_RECONSTRUCTIONS, without_value
 from visae.probing.multinomial import read_probe
 from visae.probing.rankings import read_rankings
 from visae.probing.siblings import read_sibling_groups
@@ -85,6 +86,12 @@ class Source:
                     found[f"activations of {split}"] = encoded.cache_fingerprint
         return found
 
+    def signed(self, sae):
+        """Whether codes of an SAE may be negative."""
+        split = next(split for split, name in self.reductions if name == sae)
+        with self.open(sae, split) as encoded:
+            return encoded.signed
+
     def open(self, sae, split):
         """The open reductions of an SAE on a split."""
         return SaeReductions(self.reductions[split, sae])
@@ -92,7 +99,10 @@ class Source:
 
 def score_sae(metric, source, sae, settings, seed, processes, device):
     """The Score of an SAE (its name) on `metric`."""
-    return _SCORERS[metric](source, sae, settings, seed, processes, device)
+    score = _SCORERS[metric](source, sae, settings, seed, processes, device)
+    if metric not in OF_RECONSTRUCTIONS and source.signed(sae):
+        return without_value(score)
+    return score
 
 
 def _metric(name):
