@@ -19,7 +19,7 @@ from visae.sae.specs import TrainingSettings
 
 @pytest.fixture(scope="module")
 def encoded(tmp_path_factory):
-    """(activations [T, D], {checkpoint: (SavedSae, path of its reductions)}, path of the raw ones)."""
+    """(activations [T, D], {checkpoint: (SavedSae, its reductions)}, the raw reductions)."""
     folder = tmp_path_factory.mktemp("scored")
     generator = np.random.default_rng(0)
     parts = {}

@@ -14,7 +14,11 @@ RAW = "raw"
 
 SAE_FILES = ("model.safetensors", "config.yaml", "training.jsonl")
 WEIGHTS = SAE_FILES[0]
-EXPORT_FILES = ("model.safetensors", "config.json")
+EXPORT_FILES = (
+    *("model.safetensors", "config.json"),
+    *("sae_lens/sae_weights.safetensors", "sae_lens/cfg.json"),
+    *("dictionary_learning/ae.pt", "dictionary_learning/config.json"),
+)
 TABLE_VIEWS = ("csv", "md", "tex", "json")
 FIGURE_VIEWS = ("pdf", "png")
 
