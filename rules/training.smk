@@ -35,7 +35,7 @@ def published_folder(sweep):
 
 def library_code():
     """Hashes of all libraries' modules: which one reads a folder is known when it is read."""
-    return [fingerprints.of_modules(file) for name in LIBRARIES for file in LIBRARIES.files(name)]
+    return [entry_code(LIBRARIES, name) for name in LIBRARIES]
 
 
 for sweep in jobs.sweep_groups(STUDY):

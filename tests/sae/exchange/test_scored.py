@@ -9,7 +9,7 @@ from checkpoint_fixtures import CHECKPOINTS, READ, UNMEASURED, reading
 from visae.activations.cache import ActivationCache, read_statistics
 from visae.encoding.raw_pass import reduce_raw
 from visae.encoding.reductions import RawReductions, SaeReductions
-from visae.encoding.sae_pass import encode_cache
+from visae.encoding.sae_pass import encode_activations
 from visae.evals.results import Score
 from visae.evals.signed import REASON, without_value
 from visae.sae.checkpoint import load_sae
@@ -41,7 +41,7 @@ def encoded(tmp_path_factory):
     paths = {name: folder / f"{name.replace('/', '-')}.h5" for name in READ}
     with ActivationCache(parts["test"][1]) as cache:
         reduce_raw(cache, *statistics, folder / "raw.h5")
-        encode_cache(
+        encode_activations(
             cache,
             {name: sae.model for name, sae in saes.items()},
             paths,

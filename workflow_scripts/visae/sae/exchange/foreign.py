@@ -17,7 +17,7 @@ from visae.sae.exchange.fold import fold
 from visae.sae.exchange.folder import Folder, read_named
 from visae.sae.exchange.form import INPUTS
 from visae.sae.exchange.libraries import LIBRARIES
-from visae.sae.exchange.libraries.visaebench import STATISTICS, numbers
+from visae.sae.exchange.libraries.visaebench.read import STATISTICS, numbers
 from visae.sae.families import FAMILIES
 from visae.sae.model import SparseAutoencoder
 
@@ -91,9 +91,7 @@ def inspect(folder, reading, layer):
     model = found.model
     return {
         **found.source,
-        "code": [
-            fingerprints.of_modules(file) for file in LIBRARIES.files(found.source["library"])
-        ],
+        "code": fingerprints.of_entry(LIBRARIES, found.source["library"]),
         "features": model.features,
         "width": model.width,
         "inference": model.inference or {"activation": "threshold"},
@@ -113,7 +111,8 @@ def _read(folder, reading):
         )
     classes = [name for entry in entries.values() for name in entry.config_classes]
     opened = Folder(folder, classes)
-    found = [name for name, entry in entries.items() if entry.recognises(opened)]
+    readers = {name: LIBRARIES.module(name, "read") for name in entries}
+    found = [name for name, reader in readers.items() if reader.recognises(opened)]
     if reading.library is not None:
         found = [reading.library]
     if len(found) != 1:
@@ -123,7 +122,7 @@ def _read(folder, reading):
             f"reading.library in the sweep, one of {', '.join(entries)}"
         )
     try:
-        sae = entries[found[0]].read(opened, reading)
+        sae = readers[found[0]].read(opened, reading)
     except RuntimeError as error:  # torch's, for shapes
         opened.refuse(f"has tensors that do not fit each other ({error})", "fetch its files again")
     opened.refuse_rest()

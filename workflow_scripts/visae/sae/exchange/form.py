@@ -1,6 +1,5 @@
 """What a checkpoint says, in one form for every library, and what a sweep says of it."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -103,22 +102,6 @@ class ForeignSae:
     width: int | None = None
     site: Site = field(default_factory=Site)
     notes: list = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class Library:
-    """An entry of the shelf `libraries`: who writes such folders, and how they are read.
-
-    label, versions: for people. recognises(folder): whether config and tensor names are this
-    library's. read(folder, reading): the ForeignSae. config_classes: dotted names of classes
-    whose objects lie in its pickles beside the tensors, which are read as plain attributes.
-    """
-
-    label: str
-    versions: str
-    recognises: Callable
-    read: Callable
-    config_classes: tuple = ()
 
 
 def whole(value, what, path: Path):

@@ -6,7 +6,7 @@ topk and batchtopk. batchtopk has no threshold: its codes depend on the batch.
 
 import torch
 
-from visae.sae.exchange.form import ForeignSae, Library, Site, whole
+from visae.sae.exchange.form import ForeignSae, Site, whole
 
 
 def recognises(folder):
@@ -41,6 +41,3 @@ def read(folder, reading):
         width=config.get("act_size"),
         site=Site(layer if isinstance(layer, int) else None, config.get("site")),
     )
-
-
-ENTRY = Library("BatchTopK", "commit b9aab1c", recognises, read)

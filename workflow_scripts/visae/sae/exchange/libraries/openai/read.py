@@ -3,7 +3,7 @@
 Layer norm per token is on iff the activation is TopK; no file says so.
 """
 
-from visae.sae.exchange.form import ForeignSae, Library, whole
+from visae.sae.exchange.form import ForeignSae, whole
 
 
 def recognises(folder):
@@ -40,5 +40,3 @@ def read(folder, reading):
 
 
 _SELECTIONS = {"ReLU": "topk", "Identity": "signed_topk"}
-
-ENTRY = Library("openai/sparse_autoencoder", "commit 4965b94", recognises, read)

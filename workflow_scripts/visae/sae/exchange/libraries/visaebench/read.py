@@ -11,7 +11,7 @@ import torch
 
 from visae.base.errors import UserError
 from visae.sae.checkpoint import FEATURE_THRESHOLDS, FORMAT, SCALAR_THRESHOLD
-from visae.sae.exchange.form import THRESHOLD_SCALES, ForeignSae, Library
+from visae.sae.exchange.form import THRESHOLD_SCALES, ForeignSae
 
 STATISTICS = ("activation_mean", "activation_std")
 
@@ -121,7 +121,7 @@ def _rule(folder, reading, family):
             "k": k,
             "threshold": scalar_threshold(folder) if per_feature is None else per_feature,
         }
-    if family == "jumprelu":
+    if family == "jumprelu" or FEATURE_THRESHOLDS in folder.tensors:
         return feature_thresholds(folder, reading)
     threshold = scalar_threshold(folder)
     if family == "relu":
@@ -151,6 +151,3 @@ def feature_thresholds(folder, reading):
         return {"threshold": values.exp()}
     # The package keeps codes above their threshold, this workflow those at it as well.
     return {"threshold": values, "strict": True}
-
-
-ENTRY = Library("visaebench, and this workflow", "0.1.0", recognises, read)

@@ -1,7 +1,5 @@
 """WolodjaZ/MSAE (c0bf439): recognised, and refused, since its codes pass 30·tanh(code / 30)."""
 
-from visae.sae.exchange.form import Library
-
 
 def recognises(folder):
     return folder.holds("model/encoder", "model/latent_bias", "model/pre_bias")
@@ -12,6 +10,3 @@ def read(folder, reading):
         "is of MSAE, whose codes pass a tanh (30·tanh(code / 30) by default)",
         "no linear encoder with a threshold expresses that; name another SAE",
     )
-
-
-ENTRY = Library("MSAE", "commit c0bf439", recognises, read)

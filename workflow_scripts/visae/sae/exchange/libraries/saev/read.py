@@ -4,7 +4,7 @@ A header without `schema` is that of 0.1.0, which wrote the published CLIP, DINO
 SAEs: b_dec is subtracted. With `schema` (3d73f1f) it is not, and TopK keeps negative codes.
 """
 
-from visae.sae.exchange.form import ForeignSae, Library, whole
+from visae.sae.exchange.form import ForeignSae, whole
 
 
 def recognises(folder):
@@ -53,6 +53,3 @@ def _rule(folder, name, params):
             "measured": measured,
         }
     folder.refuse(f"has the activation {name!r}", "only Relu, TopK and BatchTopK can be read")
-
-
-ENTRY = Library("saev", "0.1.0 and commit 3d73f1f", recognises, read)

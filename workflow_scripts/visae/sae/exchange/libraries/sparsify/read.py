@@ -3,7 +3,7 @@
 b_dec is subtracted; ReLU, then the K largest of each token, or one winner of each of K groups.
 """
 
-from visae.sae.exchange.form import ForeignSae, Library, whole
+from visae.sae.exchange.form import ForeignSae, whole
 
 _SELECTIONS = {"topk": "topk", "groupmax": "group_max"}
 
@@ -42,6 +42,3 @@ def read(folder, reading):
         features=features,
         width=width,
     )
-
-
-ENTRY = Library("eai-sparsify", "1.3.3", recognises, read)

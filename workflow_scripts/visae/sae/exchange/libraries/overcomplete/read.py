@@ -4,8 +4,8 @@ Codes are those after `load_state_dict` and `eval()`, which fuses the dictionary
 thresholds are logarithms. K and the running threshold are in no file.
 """
 
-from visae.sae.exchange.form import ForeignSae, Library
-from visae.sae.exchange.libraries.visaebench import (
+from visae.sae.exchange.form import ForeignSae
+from visae.sae.exchange.libraries.visaebench.read import (
     SCALAR_THRESHOLD,
     feature_thresholds,
     scalar_threshold,
@@ -73,6 +73,3 @@ def _rule(folder, reading, family):
     if family == "relu":
         return {"threshold": threshold}
     return {"k": reading.spec.k, "threshold": threshold, "measured": threshold is None}
-
-
-ENTRY = Library("overcomplete", "0.3.0", recognises, read)

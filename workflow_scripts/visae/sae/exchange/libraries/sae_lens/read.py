@@ -5,7 +5,7 @@ are saved as `jumprelu` with equal thresholds; their true name is in `metadata`.
 """
 
 from visae.sae.exchange import fold
-from visae.sae.exchange.form import ForeignSae, Library, site_of_hook, whole
+from visae.sae.exchange.form import ForeignSae, site_of_hook, whole
 
 # `normalize_activations` → (per-token normalisation, whether raw activations go in). The library
 # does nothing at inference for the last two: their factor is in no file of the SAE.
@@ -97,5 +97,3 @@ def _rule(folder, architecture, encoder, decoder):
 
 
 _SELECTION = {"topk": "topk", "abstopk": "abs_topk"}
-
-ENTRY = Library("sae-lens", "6.54.12", recognises, read)

@@ -3,8 +3,8 @@
 Weights lie below `checkpoints/`, as `ae_STEP.pt`.
 """
 
-from visae.sae.exchange.form import ForeignSae, Library
-from visae.sae.exchange.libraries.dictionary_learning import matryoshka
+from visae.sae.exchange.form import ForeignSae
+from visae.sae.exchange.libraries.dictionary_learning.read import matryoshka
 
 _CLASS = "MatroyshkaBatchTopKSAE"
 
@@ -21,6 +21,3 @@ def read(folder, reading):
         features=trainer.get("dict_size"),
         width=trainer.get("activation_dim"),
     )
-
-
-ENTRY = Library("sae-for-vlm", "commit 69e211d", recognises, read)

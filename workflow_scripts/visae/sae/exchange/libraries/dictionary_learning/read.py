@@ -7,7 +7,7 @@ AutoEncoder in the config, and told by its tensor `decoder.bias`.
 import torch
 
 from visae.sae.exchange import fold
-from visae.sae.exchange.form import ForeignSae, Library, Site, whole
+from visae.sae.exchange.form import ForeignSae, Site, whole
 
 
 def recognises(folder):
@@ -142,5 +142,3 @@ _READERS = {
 }
 
 matryoshka = _READERS["MatryoshkaBatchTopKSAE"]
-
-ENTRY = Library("dictionary-learning", "0.1.0", recognises, read)

@@ -4,9 +4,9 @@ Layer norm per token is the default where `normalize_activations` is missing.
 """
 
 from visae.sae.exchange import fold
-from visae.sae.exchange.form import ForeignSae, Library, Site, whole
+from visae.sae.exchange.form import ForeignSae, Site, whole
+from visae.sae.exchange.libraries.vit_prisma.entry import ENTRY
 
-_CONFIG = "vit_prisma.sae.config.VisionModelSAERunnerConfig"
 _NORMALISATIONS = {
     None: "none",
     "none": "none",
@@ -17,7 +17,9 @@ _NORMALISATIONS = {
 
 def recognises(folder):
     named = folder.holds("W_enc", "W_dec", "b_dec")
-    return named and ("hook_point_layer" in folder.config or folder.config_class == _CONFIG)
+    return named and (
+        "hook_point_layer" in folder.config or folder.config_class == ENTRY.config_classes[0]
+    )
 
 
 def read(folder, reading):
@@ -74,6 +76,3 @@ def _rule(folder, encoder, path):
         "activation": "topk",
         "k": whole(k, "activation_fn_kwargs.k", path),
     }
-
-
-ENTRY = Library("ViT-Prisma", "commit aa5ff6a", recognises, read, (_CONFIG,))

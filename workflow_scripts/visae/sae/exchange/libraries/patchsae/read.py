@@ -1,12 +1,13 @@
 """PatchSAE (763eceb): a pickle of {"cfg", "state_dict"}, and no config file; ReLU."""
 
-from visae.sae.exchange.form import ForeignSae, Library, Site
-
-_CONFIG = "src.sae_training.config.ViTSAERunnerConfig"
+from visae.sae.exchange.form import ForeignSae, Site
+from visae.sae.exchange.libraries.patchsae.entry import ENTRY
 
 
 def recognises(folder):
-    return folder.config_class == _CONFIG and folder.holds("W_enc", "b_enc", "W_dec", "b_dec")
+    return folder.config_class == ENTRY.config_classes[0] and folder.holds(
+        "W_enc", "b_enc", "W_dec", "b_dec"
+    )
 
 
 def read(folder, reading):
@@ -28,6 +29,3 @@ def read(folder, reading):
             "all" if config.get("class_token", True) else "patches",
         ),
     )
-
-
-ENTRY = Library("PatchSAE", "commit 763eceb", recognises, read, (_CONFIG,))
