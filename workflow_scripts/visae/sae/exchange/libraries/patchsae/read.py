@@ -5,9 +5,8 @@ from visae.sae.exchange.libraries.patchsae.entry import ENTRY
 
 
 def recognises(folder):
-    return folder.config_class == ENTRY.config_classes[0] and folder.holds(
-        "W_enc", "b_enc", "W_dec", "b_dec"
-    )
+    named = folder.holds("W_enc", "b_enc", "W_dec", "b_dec")
+    return named and folder.config_class in ENTRY.config_classes
 
 
 def read(folder, reading):

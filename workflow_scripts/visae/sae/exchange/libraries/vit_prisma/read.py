@@ -17,9 +17,8 @@ _NORMALISATIONS = {
 
 def recognises(folder):
     named = folder.holds("W_enc", "W_dec", "b_dec")
-    return named and (
-        "hook_point_layer" in folder.config or folder.config_class == ENTRY.config_classes[0]
-    )
+    own = folder.config_class in ENTRY.config_classes
+    return named and (own or "hook_point_layer" in folder.config)
 
 
 def read(folder, reading):
