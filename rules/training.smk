@@ -2,6 +2,7 @@
 # were trained elsewhere are imported into the same format.
 
 from visae.sae.exchange.hub import on_hub
+from visae.sae.exchange.libraries import LIBRARIES
 
 
 def sae_files(names):
@@ -24,12 +25,17 @@ def published_folder(sweep):
         if not os.path.isdir(source):
             raise WorkflowError(
                 f"config: sweeps.{sweep.name}.published.{wildcards.backbone} is {source!r}, which is "
-                "not a folder; put the SAEs there, one subfolder each (see docs/extending.md), or "
+                "not a folder; put the SAEs there, one subfolder each (see docs/published_saes.md), or "
                 "change the path"
             )
         return source
 
     return folder
+
+
+def library_code():
+    """Hashes of all libraries' modules: which one reads a folder is known when it is read."""
+    return [entry_code(LIBRARIES, name) for name in LIBRARIES]
 
 
 for sweep in jobs.sweep_groups(STUDY):
@@ -101,11 +107,44 @@ for sweep in jobs.sweep_groups(STUDY):
 
     if sweep.published:
 
+        # Files that cannot be read are told before activations are extracted for them.
+        rule:
+            name:
+                f"inspect_{sweep.name}"
+            input:
+                published=published_folder(sweep),
+            output:
+                inspected=PATHS.inspected(sweep.name),
+            log:
+                f"<logs>/inspect/{sweep.name}-{{backbone}}-layer{{layer}}.log",
+            benchmark:
+                f"<benchmarks>/inspect/{sweep.name}-{{backbone}}-layer{{layer}}.tsv"
+            wildcard_constraints:
+                backbone=alternatives(sweep.backbones),
+                layer=alternatives(set(sweep.layers.values())),
+            priority: 100
+            localrule: True
+            conda:
+                "../envs/torch.yaml"
+            threads: 1
+            resources:
+                mem_mb=memory(4000),
+                runtime=minutes(20),
+            params:
+                saes=sweep.sae_names(),
+                reading=settings("sweeps", sweep.name).get("reading", {}),
+                code=[code("inspect_saes"), *library_code()],
+            message:
+                f"Reading the published SAEs of {sweep.name} on {{wildcards.backbone}}"
+            script:
+                "../workflow_scripts/inspect_saes.py"
+
         rule:
             name:
                 f"import_{sweep.name}"
             input:
                 published=published_folder(sweep),
+                inspected=PATHS.inspected(sweep.name),
                 cache=cache_path(STUDY.training),
                 held_out=cache_path(STUDY.held_out),
             output:
@@ -126,7 +165,7 @@ for sweep in jobs.sweep_groups(STUDY):
             params:
                 saes=sweep.sae_names(),
                 training=STUDY.training_settings(sweep),
-                threshold_scale=settings("sweeps", sweep.name).get("threshold_scale"),
+                reading=settings("sweeps", sweep.name).get("reading", {}),
                 code=code("import_saes"),
                 family_code=family_code(sweep.sae_names()),
             message:

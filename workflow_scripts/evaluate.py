@@ -11,6 +11,7 @@ from visae.evals.inputs import Job, opened
 from visae.evals.provenance import provenance
 from visae.evals.reads import result
 from visae.evals.shelf import EVALS, entry_name
+from visae.evals.signed import only_defined
 
 
 def body(snakemake):
@@ -32,6 +33,8 @@ def body(snakemake):
                 )
                 with sources.inputs(name, chosen) as inputs:
                     found = compute.compute(inputs, settings, job)
+                    if inputs.signed:
+                        found = only_defined(found, EVALS[entry_name(chosen)])
                 origin = provenance(
                     [script, code[chosen]], inputs.seen, {"seed": params.seed, **settings}
                 )

@@ -5,6 +5,7 @@ from pathlib import Path
 from visae.activations.cache import ActivationCache
 from visae.activations.format import check_compatible
 from visae.base.job import run
+from visae.sae.exchange.form import Reading
 from visae.sae.exchange.importing import import_sae
 from visae.sae.specs import SaeSpec, TrainingSettings
 
@@ -18,11 +19,10 @@ def body(snakemake):
             import_sae(
                 Path(files.published) / name,
                 destination / name,
-                SaeSpec.from_name(name),
+                Reading.of_sweep(SaeSpec.from_name(name), params.reading),
                 cache,
                 held_out,
                 TrainingSettings(**params.training),
-                params.threshold_scale,
             )
 
 

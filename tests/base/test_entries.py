@@ -15,6 +15,7 @@ PARTS = {
     "loaders": ("load", "load"),
     "layouts": ("read", "read"),
     "paradigms": ("objective", "OBJECTIVE"),
+    "libraries": ("read", "read"),
     "evals": ("compute", "compute"),
     "products": ("make", "make"),
 }

@@ -260,7 +260,7 @@ def test_an_sae_with_statistics_of_its_own_is_measured_in_the_units_of_the_raw_a
             statistics=(mean, std),
         )
     tokens = torch.from_numpy(activations).double()
-    double = SparseAutoencoder(*(tensor.double() for tensor in vars(sae).values()))
+    double = SparseAutoencoder(*(tensor.double() for tensor in sae.tensors().values()))
     reconstructed = double.denormalise(double.decode(sae.encode(sae.normalise(tokens)).double()))
     flat = tokens.flatten(0, 1)
     fvu = (tokens - reconstructed).square().sum() / (flat - flat.mean(0)).square().sum()

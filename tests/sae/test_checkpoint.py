@@ -43,7 +43,7 @@ def saved_folder(folder, threshold=0.25, width=5, features=15):
 def test_what_is_saved_is_read_back(tmp_path, threshold):
     model = saved_folder(tmp_path / "sae", threshold)
     saved = load_sae(tmp_path / "sae")
-    for name, tensor in vars(model).items():
+    for name, tensor in model.tensors().items():
         assert torch.equal(getattr(saved.model, name), tensor), name
     assert saved.spec.name == "batchtopk_3x_k3"
     assert saved.config["format"] == "visae-sae-1"

@@ -63,6 +63,32 @@ def other_units(tensors):
     return {name: tensor * factors.get(name, 1) for name, tensor in tensors.items()}
 
 
+def rewrite_as_dictionary_learning(folder):
+    """The same SAE as dictionary-learning saves a BatchTopKSAE, which takes raw activations."""
+    tensors = load_file(folder / "model.safetensors")
+    config = json.loads((folder / "config.json").read_text())
+    shutil.rmtree(folder)
+    folder.mkdir()
+    mean, std = tensors["activation_mean"], tensors["activation_std"]
+    threshold = torch.tensor(config["threshold"])
+    state = {
+        "encoder.weight": tensors["encoder.weight"] / std,
+        "encoder.bias": tensors["encoder.bias"],
+        "decoder.weight": (tensors["decoder.weight"] * std).T.contiguous(),
+        "b_dec": mean,
+        "k": torch.tensor(config["k"]),
+        "threshold": threshold.nextafter(torch.tensor(-1.0)),
+    }
+    torch.save(state, folder / "ae.pt")
+    trainer = {
+        "dict_class": "BatchTopKSAE",
+        "activation_dim": config["input_dim"],
+        "dict_size": config["hidden_dim"],
+        "k": config["k"],
+    }
+    (folder / "config.json").write_text(json.dumps({"trainer": trainer}))
+
+
 def rewrite(folder, rename=dict, weights="model.safetensors", config_name="config.json", drop=()):
     """Change an exported SAE's folder to another variant of the published layout."""
     tensors = rename(load_file(folder / "model.safetensors"))
@@ -100,7 +126,7 @@ def studies(tmp_path_factory):
     )  # fmt: skip
     rewrite(released / "dino_small" / JUMP, overcomplete_names, drop=["activation", "family"])
     rewrite(released / "deit_small" / FIRST, other_units)
-    rewrite(released / "deit_small" / SECOND, overcomplete_names, config_name="config.yaml")
+    rewrite_as_dictionary_learning(released / "deit_small" / SECOND)
     folders = {backbone: f"data/released/{backbone}" for backbone in ("dino_small", "deit_small")}
     return trained, folder, study({"main": folders, "jumprelu": folders})
 
@@ -135,6 +161,7 @@ def scores(folder):
 def test_nothing_is_trained(imported):
     _, jobs, _ = imported
     assert jobs["import_main"] == jobs["import_jumprelu"] == 2
+    assert jobs["inspect_main"] == jobs["inspect_jumprelu"] == 2
     others = ("train_", "extract", "join", "pretrain", "fetch", "export", "fit_raw", "reduce")
     assert not [rule for rule in jobs if rule.startswith(others)]
     assert {"collect_scores", "training_curves"} < set(jobs)
@@ -167,7 +194,7 @@ def test_what_a_folder_leaves_open_is_settled_here(studies, imported):
         )
         for name in (f"dino_small/layer3/{sae}" for sae in (FIRST, SECOND, JUMP))
     }
-    settled = {"threshold": "measured", "statistics": "training cache", "names": "overcomplete"}
+    settled = {"threshold": "measured", "input": "training_cache", "library": "overcomplete"}
     for name, (ours, theirs) in saes.items():
         source = theirs.config["source"]
         assert "training" not in theirs.config
@@ -176,7 +203,7 @@ def test_what_a_folder_leaves_open_is_settled_here(studies, imported):
         if name.endswith(SECOND):
             assert settled.items() <= source.items()
         if name.endswith(FIRST):
-            assert source["threshold"] == source["statistics"] == "folder"
+            assert source["threshold"] == source["input"] == "folder"
     log = study_folder(imported[0]) / "saes" / "dino_small/layer3" / FIRST / "training.jsonl"
     assert log.read_text() == ""
 

@@ -63,16 +63,19 @@ def patch_maps(sae, feature, cache, numbers):
 
     sae: the `SparseAutoencoder`; its inference rule holds, threshold included.
     """
-    row = slice(feature, feature + 1)
-    single = replace(
-        sae,
-        encoder_weight=sae.encoder_weight[row],
-        encoder_bias=sae.encoder_bias[row],
-        decoder_weight=sae.decoder_weight[row],
-        threshold=sae.threshold.expand(sae.features)[row],
-    )
     activations_npd = torch.from_numpy(read_images(cache, numbers))
-    codes_np1 = single.encode(single.normalise(activations_npd))
+    if sae.activation == "threshold":
+        row = slice(feature, feature + 1)
+        single = replace(
+            sae,
+            encoder_weight=sae.encoder_weight[row],
+            encoder_bias=sae.encoder_bias[row],
+            decoder_weight=sae.decoder_weight[row],
+            threshold=sae.threshold.expand(sae.features)[row],
+        )
+        codes_np1 = single.encode(single.normalise(activations_npd))
+    else:  # features compete with each other
+        codes_np1 = sae.encode(sae.normalise(activations_npd))[..., feature]
     return codes_np1.numpy().reshape(len(numbers), *cache.info.grid)
 
 

@@ -14,7 +14,11 @@ RAW = "raw"
 
 SAE_FILES = ("model.safetensors", "config.yaml", "training.jsonl")
 WEIGHTS = SAE_FILES[0]
-EXPORT_FILES = ("model.safetensors", "config.json")
+EXPORT_FILES = (
+    *("model.safetensors", "config.json"),
+    *("sae_lens/sae_weights.safetensors", "sae_lens/cfg.json"),
+    *("dictionary_learning/ae.pt", "dictionary_learning/config.json"),
+)
 TABLE_VIEWS = ("csv", "md", "tex", "json")
 FIGURE_VIEWS = ("pdf", "png")
 
@@ -80,6 +84,10 @@ class Paths:
     def published(self, sweep, backbone="{backbone}"):
         """The folder into which published SAEs are fetched."""
         return f"{self.results}/published/{sweep}/{backbone}"
+
+    def inspected(self, sweep, place="{backbone}-layer{layer}"):
+        """What published SAEs are, read before any activation is extracted."""
+        return f"{self.results}/published/{sweep}/{place}.json"
 
     def export(self, sae, file, place=PLACE):
         """A file of an SAE in the layout of the published checkpoints."""

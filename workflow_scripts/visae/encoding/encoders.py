@@ -4,15 +4,39 @@ Two encoders give the same numbers up to rounding. On the CPU the encoder produc
 dense step: each block of features is thresholded while it is in the cache, and firing
 counts, maxima, Moran's I and the reconstruction visit only the active codes. On CUDA dense
 products are faster than sparse ones.
+
+Codes that may be negative are reduced by their magnitude; the reconstruction has their sign.
 """
 
+from collections.abc import Callable
+from typing import NamedTuple
+
 import numpy as np
+import scipy.sparse
 import torch
 
 from visae.encoding.dense_moran import dense_moran, sum_evaluable
 from visae.encoding.kernels import ActiveCodes, decode, reduce_block, sliced
 from visae.encoding.moran import Neighbours
 from visae.encoding.reductions import SaeUnit, half_codes
+
+
+class Targets(NamedTuple):
+    """What reconstructions of an SAE with per-token normalisation are compared with.
+
+    The SAE's units differ from token to token; those of results are the same for all.
+    """
+
+    activations: torch.Tensor
+    """The activations of the tokens, [n, P, D], in the units of results."""
+    restored: Callable
+    """From the SAE's reconstructions x̂ [n, P, D] to the units of results."""
+
+    def compared(self, reconstruction_npd):
+        """(Σ‖a − â‖², the maxima of â over patches [n, D] as an array)."""
+        restored = self.restored(reconstruction_npd)
+        error = float(((self.activations.double() - restored) ** 2).sum())
+        return error, restored.amax(dim=1).cpu().numpy()
 
 
 class SparseEncoder:
@@ -31,15 +55,21 @@ class SparseEncoder:
     feature_block = 256
 
     def __init__(self, sae, grid, minimum_active, variance_floor):
+        self._sae = sae
         self._weight, self._bias = sae.encoder_weight, sae.encoder_bias.numpy()
         self._threshold = sae.threshold.expand(sae.features).contiguous().numpy()
+        if sae.activation != "threshold":  # the kernel is given codes, and adds and cuts nothing
+            self._bias = self._threshold = np.zeros(sae.features, np.float32)
         self._decoder = sliced(sae.decoder_weight.numpy())
         self._neighbours = Neighbours.of_grid(grid)
         self._minimum_active = np.array(minimum_active, np.int64)
         self._variance_floor = variance_floor
 
-    def __call__(self, x_npd):
-        """The `SaeUnit` of normalised activations: a float32 tensor [n, P, D]."""
+    def __call__(self, x_npd, targets=None):
+        """The `SaeUnit` of normalised activations: a float32 tensor [n, P, D].
+
+        targets: the `Targets` of these tokens, for an SAE with per-token normalisation.
+        """
         images, patches, width = x_npd.shape
         features = len(self._weight)
         codes = ActiveCodes(images, patches, features)
@@ -56,9 +86,14 @@ class SparseEncoder:
         tokens_dt = x_npd.flatten(0, 1).T
         product = torch.empty(min(self.feature_block, features), images * patches)
         padded = self._neighbours.padded_map()
+        selected_ft = self._selected(tokens_dt) if self._sae.activation != "threshold" else None
         for start in range(0, features, self.feature_block):
             weight = self._weight[start : start + self.feature_block]
-            block = torch.mm(weight, tokens_dt, out=product[: len(weight)])
+            block = product[: len(weight)]
+            if selected_ft is None:
+                torch.mm(weight, tokens_dt, out=block)
+            else:
+                torch.abs(selected_ft[start : start + self.feature_block], out=block)
             reduce_block(
                 block.numpy().reshape(len(weight), images, patches),
                 start,
@@ -76,17 +111,46 @@ class SparseEncoder:
                 self._neighbours,
                 self._variance_floor,
             )
-        unit.squared_error = decode(
-            x_npd.numpy(),
-            self._decoder,
-            codes.patch,
-            codes.value,
-            codes.end,
-            unit.reconstructions_max,
-        )
+        if self._sae.signed:
+            _restore_signs(codes, selected_ft.unflatten(1, (images, patches)).numpy())
+        if targets is None:
+            unit.squared_error = decode(
+                x_npd.numpy(),
+                self._decoder,
+                codes.patch,
+                codes.value,
+                codes.end,
+                unit.reconstructions_max,
+            )
+        else:
+            reconstruction = self._decoded(codes, patches)
+            unit.squared_error, unit.reconstructions_max = targets.compared(reconstruction)
         codes_max.max(axis=0, out=unit.firing_max)
         unit.codes_max = half_codes(codes_max)
         return unit
+
+    def _selected(self, tokens_dt):
+        """Codes [F, tokens] of an SAE whose features compete with each other."""
+        pre_tf = torch.addmm(self._sae.encoder_bias, tokens_dt.T, self._weight.T)
+        return self._sae.activate(pre_tf).T.contiguous()
+
+    def _decoded(self, codes, patches):
+        """Normalised reconstructions [n, P, D] of `ActiveCodes`."""
+        decoder_fd = self._sae.decoder_weight.numpy()
+        images = []
+        for patch, value, end in zip(codes.patch, codes.value, codes.end, strict=True):
+            shape = patches, len(decoder_fd)
+            codes_pf = scipy.sparse.csc_matrix((value[: end[-1]], patch[: end[-1]], end), shape)
+            images.append(torch.from_numpy(codes_pf @ decoder_fd))
+        return torch.stack(images)
+
+
+def _restore_signs(codes, signed_fnp):
+    """Give `ActiveCodes` of magnitudes the signs of `signed_fnp`."""
+    for image, end in enumerate(codes.end):
+        features = np.repeat(np.arange(len(end) - 1), np.diff(end))
+        active = codes.value[image, : end[-1]]
+        active *= np.sign(signed_fnp[features, image, codes.patch[image, : end[-1]]])
 
 
 class DenseEncoder:
@@ -102,28 +166,41 @@ class DenseEncoder:
         self._sae, self._grid = sae, grid
         self._minimum_active, self._variance_floor = list(minimum_active), variance_floor
 
-    def __call__(self, x_npd):
-        """The `SaeUnit` of normalised activations: a float32 tensor [n, P, D] on the device."""
+    def __call__(self, x_npd, targets=None):
+        """The `SaeUnit` of normalised activations: a float32 tensor [n, P, D] on the device.
+
+        targets: see `SparseEncoder`.
+        """
         sae, shape = self._sae, x_npd.shape
         tokens_td = x_npd.flatten(0, 1)
         reconstruction = torch.zeros_like(tokens_td)
         threshold = sae.threshold.expand(sae.features)
+        selected_tf = sae.encode(tokens_td) if sae.activation != "threshold" else None
         blocks = []
         for start in range(0, sae.features, self.feature_block):
             block = slice(start, start + self.feature_block)
-            codes = torch.addmm(sae.encoder_bias[block], tokens_td, sae.encoder_weight[block].T)
-            codes.relu_().masked_fill_(codes < threshold[block], 0)
+            if selected_tf is None:
+                codes = torch.addmm(sae.encoder_bias[block], tokens_td, sae.encoder_weight[block].T)
+                codes.relu_().masked_fill_(codes < threshold[block], 0)
+            else:
+                codes = selected_tf[:, block]
             reconstruction.addmm_(codes, sae.decoder_weight[block])
-            blocks.append(self._reduce(codes.unflatten(0, shape[:2])))
+            magnitudes = codes.abs() if sae.signed else codes
+            blocks.append(self._reduce(magnitudes.unflatten(0, shape[:2])))
+        if targets is None:
+            squared_error = float(((tokens_td.double() - reconstruction) ** 2).sum())
+            reconstructions_max = reconstruction.view(shape).amax(dim=1).cpu().numpy()
+        else:
+            squared_error, reconstructions_max = targets.compared(reconstruction.view(shape))
         codes_max, firing_max, firing_count, moran_sum, moran_images = (
             torch.cat(parts, dim=-1).cpu().numpy() for parts in zip(*blocks, strict=True)
         )
         return SaeUnit(
             codes_max=codes_max,
             firing_max=firing_max,
-            reconstructions_max=reconstruction.view(shape).amax(dim=1).cpu().numpy(),
+            reconstructions_max=reconstructions_max,
             firing_count=firing_count,
-            squared_error=float(((tokens_td.double() - reconstruction) ** 2).sum()),
+            squared_error=squared_error,
             moran_sum=moran_sum,
             moran_images=moran_images,
         )

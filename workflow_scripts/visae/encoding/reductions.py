@@ -17,6 +17,8 @@ from visae.base.errors import UserError
 from visae.base.files import atomic_path, unreadable
 
 FORMAT = "visae-reductions-1"
+SIGNED = "signed"
+"""Attribute of reductions of an SAE whose codes may be negative: they hold magnitudes."""
 STRING = h5py.string_dtype("utf-8")
 BLOCK_IMAGES = 1024
 """Images per write: 2 kB of memory per feature of every SAE in the pass."""
@@ -258,7 +260,8 @@ class SaeReductions(_Reductions):
     Attributes: `sae`, `sae_fingerprint`, `cache_fingerprint`, `features` (F), `images` (N),
     `grid`, `tokens`, `minimum_active`, `variance_floor`, `l0_sum`, `labels` int64 [N],
     `image_ids`, `firing_count` int64 [F], `firing_max` float32 [F], `squared_error`,
-    `moran_sum` float64 [2, M, F], `moran_images` int64 [M, F].
+    `moran_sum` float64 [2, M, F], `moran_images` int64 [M, F], `signed` (codes may be negative,
+    and their magnitudes are what is here).
     """
 
     def __init__(self, path):
@@ -266,6 +269,7 @@ class SaeReductions(_Reductions):
         attributes = self._file.attrs
         self.sae = str(attributes["sae"])
         self.sae_fingerprint = str(attributes["sae_fingerprint"])
+        self.signed = bool(attributes.get(SIGNED, False))
         self.l0_sum = int(attributes["l0_sum"])
         self.features = self._file["codes_max"].shape[0]
         self.firing_count = self._file["firing_count"][:]

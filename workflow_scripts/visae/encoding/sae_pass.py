@@ -17,8 +17,8 @@ import torch
 from visae.activations.normalisation import check_statistics
 from visae.base.errors import UserError
 from visae.base.pools import Threads
-from visae.encoding.encoders import DenseEncoder, SparseEncoder
-from visae.encoding.reductions import write_sae_reductions
+from visae.encoding.encoders import DenseEncoder, SparseEncoder, Targets
+from visae.encoding.reductions import SIGNED, write_sae_reductions
 
 
 def encode_activations(
@@ -55,6 +55,7 @@ def encode_activations(
     saes = {name: sae.to(device) for name, sae in saes.items()}
     normalised_by = _shared_statistics(saes)
     conversions = {name: _conversion(sae, statistics) for name, sae in saes.items()}
+    targets = {name: _targets(sae, statistics) for name, sae in saes.items()}
     encoders = {
         name: encoder_type(sae, activations.info.grid, minimum_active, variance_floor)
         for name, sae in saes.items()
@@ -65,7 +66,7 @@ def encode_activations(
         owners = set(normalised_by.values())
         x_npd = {owner: saes[owner].normalise(activations_npd) for owner in owners}
         return [
-            conversions[name](encoder(x_npd[normalised_by[name]]))
+            conversions[name](encoder(x_npd[normalised_by[name]], targets[name](activations_npd)))
             for name, encoder in encoders.items()
         ]
 
@@ -73,6 +74,8 @@ def encode_activations(
         writers = []
         for name, sae in saes.items():
             identity = {"sae": name, "sae_fingerprint": sae_fingerprints[name]}
+            if sae.signed:
+                identity[SIGNED] = True
             writer = write_sae_reductions(
                 outputs[name],
                 activations,
@@ -95,11 +98,12 @@ def _shared_statistics(saes):
     """SAE → the first one with the same statistics, so that each normalisation is done once."""
     owners = {}
     for name, sae in saes.items():
-        own = sae.activation_mean, sae.activation_std
         same = (
             other
             for other in dict.fromkeys(owners.values())
-            if all(map(torch.equal, own, (saes[other].activation_mean, saes[other].activation_std)))
+            if sae.input_normalisation == saes[other].input_normalisation
+            and torch.equal(sae.activation_mean, saes[other].activation_mean)
+            and torch.equal(sae.activation_std, saes[other].activation_std)
         )
         owners[name] = next(same, name)
     return owners
@@ -107,7 +111,7 @@ def _shared_statistics(saes):
 
 def _conversion(sae, statistics):
     """A function that takes an SaeUnit from the SAE's normalised units to those of `statistics`."""
-    if statistics is None:
+    if statistics is None or sae.input_normalisation != "none":
         return lambda unit: unit
     # In float32, as SAEs carry them and `reduce_raw` uses them: equal ones change nothing at all.
     mean, std = (np.asarray(value, np.float32).astype(np.float64) for value in statistics)
@@ -123,6 +127,28 @@ def _conversion(sae, statistics):
         )
 
     return converted
+
+
+def _targets(sae, statistics):
+    """A function from activations to the `Targets` of an SAE with per-token normalisation, or None.
+
+    Results are in the units of `statistics`, or in those of the activations.
+    """
+    if sae.input_normalisation == "none":
+        return lambda activations_npd: None
+    mean, std = statistics or (np.zeros(sae.width), 1.0)
+    device = sae.activation_mean.device
+    mean, std = torch.as_tensor(mean, device=device).float(), float(np.float32(std))
+
+    def targets(activations_npd):
+        activations_npd = activations_npd.float()
+
+        def restored(reconstruction_npd):
+            return (sae.denormalise(reconstruction_npd, activations_npd) - mean) / std
+
+        return Targets((activations_npd - mean) / std, restored)
+
+    return targets
 
 
 def _check_saes(activations, saes):

@@ -60,6 +60,8 @@ class Eval:
     """Whether a task is done unless the config says otherwise; the paper's metrics always are."""
     settings: Mapping[str, dict] = field(default_factory=dict)
     """Setting → JSON schema with description and, unless it must be given, default."""
+    signed_codes: bool = False
+    """Whether a metric is defined where codes may be negative (`visae.evals.signed`)."""
     protocol: Callable[[dict, dict], str] = lambda config, settings: ""
     """How it is computed, for Table 2: a function of the checked config and of the settings."""
     arrays: bool = False

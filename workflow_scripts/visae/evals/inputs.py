@@ -100,6 +100,12 @@ class Inputs:
         """Whether the source is a backbone's own features."""
         return self.sae == RAW
 
+    @property
+    def signed(self):
+        """Whether codes of the SAE may be negative, of those that were read."""
+        encoded = [file for file in self._open.values() if isinstance(file, SaeReductions)]
+        return any(file.signed for file in encoded)
+
     # ---- what is open while this eval is computed
 
     def encoded(self, split=None):

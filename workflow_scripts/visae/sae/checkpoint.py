@@ -13,7 +13,7 @@ from visae.activations.format import ACTIVATIONS
 from visae.base import fingerprints
 from visae.base.errors import UserError
 from visae.base.files import atomic_path, write_text
-from visae.sae.model import SparseAutoencoder
+from visae.sae.model import ACTIVATION_RULES, INPUT_NORMALISATIONS, SparseAutoencoder
 from visae.sae.specs import SaeSpec
 
 FORMAT = "visae-sae-1"
@@ -55,6 +55,8 @@ def save_sae(folder, model, config, log):
     tensors = {name: tensor.float().cpu().contiguous() for name, tensor in tensors.items()}
     write_text(folder / LOG, "".join(json.dumps(line, allow_nan=False) + "\n" for line in log))
     described = {"format": FORMAT, **config}
+    if model.inference:
+        described["inference"] = model.inference
     write_text(folder / CONFIG, yaml.safe_dump(described, sort_keys=False, allow_unicode=True))
     with atomic_path(folder / WEIGHTS) as temporary:
         safetensors.torch.save_file(tensors, temporary)
@@ -69,6 +71,7 @@ def load_sae(folder):
     folder = Path(folder)
     tensors, config = _read_tensors(folder / WEIGHTS), _read_config(folder / CONFIG)
     model = _model(tensors, folder / WEIGHTS)
+    _set_inference(model, config.get("inference", {}), folder / CONFIG)
     stated = config.get("hidden_dim"), config.get("input_dim")
     if stated != (model.features, model.width):
         raise UserError(
@@ -76,7 +79,7 @@ def load_sae(folder):
             f"{CONFIG} beside it says {stated[0]} of width {stated[1]}: the two files are of "
             "different SAEs; train this SAE again"
         )
-    return SavedSae(model, config, fingerprints.of_tensors(tensors.items()))
+    return SavedSae(model, config, _fingerprint(tensors, model))
 
 
 def check_fits(saved, info, folder):
@@ -94,6 +97,33 @@ def check_fits(saved, info, folder):
                 f"cache of {info.dataset}/{info.split} has {name} {found!r}: train the SAE on this "
                 "backbone's activations, or extract the cache again"
             )
+
+
+def _fingerprint(tensors, model):
+    """Hash of the weights, and of the rule where it is not that of SAEs trained here."""
+    weights = fingerprints.of_tensors(tensors.items())
+    if not model.inference:
+        return weights
+    rule = json.dumps(model.inference, sort_keys=True)
+    return fingerprints.of_bytes(f"{weights} {rule}".encode())
+
+
+def _set_inference(model, stated, path):
+    """Give `model` the rule that `config.yaml` states; UserError if it is none."""
+    model.activation = stated.get("activation", "threshold")
+    model.k = stated.get("k")
+    model.input_normalisation = stated.get("input_normalisation", "none")
+    selects = model.activation != "threshold"
+    if (
+        model.activation not in ACTIVATION_RULES
+        or model.input_normalisation not in INPUT_NORMALISATIONS
+        or (selects and not (isinstance(model.k, int) and 0 < model.k <= model.features))
+        or (model.activation == "group_max" and model.features % model.k)
+    ):
+        raise UserError(
+            f"{path} states the inference {stated}, which no SAE of {model.features} features has: "
+            "remove its folder and import this SAE again"
+        )
 
 
 def _read_tensors(path):

@@ -58,14 +58,14 @@ class LargestValues:
 
 
 class ActiveCodes:
-    """Counts positive codes: for SAEs whose threshold is trained."""
+    """Counts active codes: for SAEs whose threshold is trained."""
 
     def __init__(self):
         self._active = 0
 
     def add(self, codes):
         """Take the codes of a batch into account."""
-        self._active += int((codes > 0).sum())
+        self._active += int(codes.count_nonzero())
 
     def threshold(self, tokens):
         """A Threshold without a value, of `tokens` tokens."""

@@ -12,6 +12,7 @@ ENTRY = Eval(
     ),
     higher_is_better=False,
     of={SAES: Needs(reads=("errors", "raw"))},
+    signed_codes=True,
     protocol=lambda config, settings: (
         "over all patch tokens; with mean L0, dead and dense features"
     ),

@@ -28,6 +28,7 @@ ENTRY = Eval(
         "multinomial logistic regression trained on raw training features"
     ),
     of={SAES: Needs(reads=("reconstructions", "raw", "raw_probe", "probe_split"), gpu=True)},
+    signed_codes=True,
     protocol=_protocol,
     work=_work,
 )

@@ -200,13 +200,17 @@ def segment_sae(
         return sparse_codes(sae, torch.from_numpy(activations_td).to(device))
 
     blocks = [_PatchBlocks(train, encoded, memory), _PatchBlocks(test, encoded, 0)]
-    return _outcomes(blocks, views, class_names, settings, seed, device)
+    found = _outcomes(blocks, views, class_names, settings, seed, device)
+    if sae.input_normalisation != "none":
+        reason = "the SAE normalises each token, so that its reconstructions have no common units"
+        found["reconstructed"] = replace(found["reconstructed"], value=None, reason=reason)
+    return found
 
 
 def sparse_codes(sae, activations_td):
     """The codes of activations [T, D] (a tensor on the SAE's device) as float32 CSR [T, F]."""
     shape = len(activations_td), sae.features
-    if activations_td.device.type == "cpu":
+    if activations_td.device.type == "cpu" and sae.activation == "threshold":
         codes = collect_codes(
             sae.normalise(activations_td),
             sae.encoder_weight,

@@ -14,15 +14,14 @@ from visae.sae.exchange.foreign import read_foreign
 from visae.sae.threshold import measure_thresholds
 
 
-def import_sae(source, destination, spec, cache, held_out, settings, threshold_scale=None):
+def import_sae(source, destination, reading, cache, held_out, settings):
     """Read the SAE in the folder `source` and write it to `destination` in this workflow's format.
 
-    spec: the SaeSpec that it is to be; a folder that states another is refused. cache: open
-    training ActivationCache of the SAE's backbone and layer, whose statistics are used where the
-    folder has none. held_out: open ActivationCache on which L0 is measured, and the threshold
-    where the folder states none (always so for a published TopK SAE, whose rule is K per token,
-    as for those that are trained here). settings: TrainingSettings, of which `threshold_images`
-    is used. threshold_scale: see `read_foreign`, whose errors are raised.
+    reading: the sweep's `Reading`; a folder that states another SAE than its spec is refused.
+    cache: open training ActivationCache of the SAE's backbone and layer, whose statistics are used
+    where that is how the SAE's input is normalised. held_out: open ActivationCache on which L0 is
+    measured, and the threshold where the folder states none. settings: TrainingSettings, of which
+    `threshold_images` is used. Errors are those of `read_foreign`.
     """
     if cache.mean is None:
         raise UserError(
@@ -31,16 +30,17 @@ def import_sae(source, destination, spec, cache, held_out, settings, threshold_s
         )
     check_same_activations(cache.info, held_out.info)
     statistics = (torch.from_numpy(cache.mean), torch.tensor(cache.std))
-    foreign = read_foreign(source, spec, statistics, threshold_scale)
-    model = foreign.model
+    foreign = read_foreign(source, reading, statistics, cache.info.layer)
+    model, spec = foreign.model, reading.spec
+    for note in foreign.source.get("notes", []):
+        print(f"{source}: {note}")
     if model.width != cache.info.width:
         raise UserError(
             f"the SAE in {source} is for activations of width {model.width}, but those of "
             f"{cache.info.backbone} in {cache.path} have width {cache.info.width}: name the "
             "backbone that the SAE was trained on"
         )
-    budget = None if foreign.has_threshold else spec.k
-    [threshold] = measure_thresholds([model], [budget], held_out, settings.threshold_images)
+    [threshold] = measure_thresholds([model], [foreign.budget], held_out, settings.threshold_images)
     if threshold.value is not None:
         model.threshold = torch.tensor(threshold.value)
     config = {

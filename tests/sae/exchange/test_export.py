@@ -7,9 +7,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from visae.base.errors import UserError
 from visae.sae.checkpoint import load_sae, save_sae
 from visae.sae.exchange.export import export_sae
 from visae.sae.exchange.foreign import read_foreign
+from visae.sae.exchange.form import Reading
 from visae.sae.model import SparseAutoencoder
 from visae.sae.specs import SaeSpec
 
@@ -110,7 +112,79 @@ def test_codes_at_and_just_below_the_threshold_agree(tmp_path, spec, load):
 def test_an_export_is_imported_unchanged(tmp_path, spec):
     model = random_model(spec)
     write_ours(tmp_path / "ours", spec, model)
-    again = read_foreign(export_sae(tmp_path / "ours", tmp_path / "out"), spec)
-    assert again.has_threshold
-    for name, tensor in vars(load_sae(tmp_path / "ours").model).items():
+    again = read_foreign(export_sae(tmp_path / "ours", tmp_path / "out"), Reading(spec))
+    assert again.budget is None
+    for name, tensor in load_sae(tmp_path / "ours").model.tensors().items():
         assert torch.equal(getattr(again.model, name), tensor), name
+
+
+# ---------------------------------------------------------------- sae-lens, dictionary-learning
+
+
+def by_sae_lens(folder):
+    """The rule of its JumpReLUSAE: b_dec subtracted, codes above their threshold."""
+    tensors = load_file(folder / "sae_lens/sae_weights.safetensors")
+    config = json.loads((folder / "sae_lens/cfg.json").read_text())
+    assert (config["architecture"], config["apply_b_dec_to_input"]) == ("jumprelu", True)
+    assert config["normalize_activations"] == "none"
+    assert tensors["W_enc"].shape == (config["d_in"], config["d_sae"])
+
+    def encode(a):
+        pre = (a - tensors["b_dec"]) @ tensors["W_enc"] + tensors["b_enc"]
+        return torch.relu(pre) * (pre > tensors["threshold"])
+
+    return encode, lambda codes: codes @ tensors["W_dec"] + tensors["b_dec"]
+
+
+def by_dictionary_learning(folder):
+    """The rule of its JumpReluAutoEncoder: b_dec added, not subtracted."""
+    tensors = torch.load(folder / "dictionary_learning/ae.pt", weights_only=True)
+    trainer = json.loads((folder / "dictionary_learning/config.json").read_text())["trainer"]
+    assert trainer["dict_class"] == "JumpReluAutoEncoder"
+    assert tensors["W_enc"].shape == (trainer["activation_dim"], trainer["dict_size"])
+
+    def encode(a):
+        codes = torch.relu(a @ tensors["W_enc"] + tensors["b_enc"])
+        return codes * (codes > tensors["threshold"])
+
+    return encode, lambda codes: codes @ tensors["W_dec"] + tensors["b_dec"]
+
+
+@pytest.mark.parametrize("rule", [by_sae_lens, by_dictionary_learning])
+@pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.family)
+def test_other_layouts_take_raw_activations(tmp_path, spec, rule):
+    model = random_model(spec)
+    write_ours(tmp_path / "ours", spec, model)
+    encode, decode = rule(export_sae(tmp_path / "ours", tmp_path / "out"))
+    activations = 3 * torch.randn(500, WIDTH, generator=torch.Generator().manual_seed(1))
+    codes = model.encode(model.normalise(activations))
+    assert 0 < (codes > 0).float().mean() < 1
+    assert torch.equal(encode(activations) > 0, codes > 0)
+    torch.testing.assert_close(encode(activations), codes, rtol=1e-5, atol=1e-5)
+    expected = model.denormalise(model.decode(codes))
+    torch.testing.assert_close(decode(encode(activations)), expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("layout", ["sae_lens", "dictionary_learning"])
+@pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.family)
+def test_other_layouts_come_back(tmp_path, spec, layout):
+    model = random_model(spec)
+    write_ours(tmp_path / "ours", spec, model)
+    folder = export_sae(tmp_path / "ours", tmp_path / "out") / layout
+    said = Reading(SaeSpec("jumprelu", 3, 4))
+    found = read_foreign(folder, said, layer=3)
+    assert found.source["library"] == layout
+    activations = 3 * torch.randn(500, WIDTH, generator=torch.Generator().manual_seed(1))
+    codes = model.encode(model.normalise(activations))
+    again = found.model.encode(found.model.normalise(activations))
+    torch.testing.assert_close(again, codes, rtol=1e-5, atol=1e-5)
+    with pytest.raises(UserError, match=r"block 3.*block 4"):
+        read_foreign(folder, said, layer=4)
+
+
+def test_rules_that_are_no_threshold_are_not_exported(tmp_path):
+    model = random_model(SPECS[1])
+    model.activation, model.k = "topk", 4
+    write_ours(tmp_path / "ours", SPECS[1], model)
+    with pytest.raises(UserError, match=r"topk.*imported from"):
+        export_sae(tmp_path / "ours", tmp_path / "out")

@@ -18,6 +18,7 @@ from visae.activations.cache import ActivationCache
 from visae.base.errors import UserError
 from visae.sae.checkpoint import check_fits, load_sae, save_sae
 from visae.sae.exchange.foreign import read_foreign
+from visae.sae.exchange.form import Reading
 from visae.sae.exchange.importing import import_sae
 from visae.sae.specs import SaeSpec, TrainingSettings
 from visae.sae.threshold import measure_thresholds
@@ -65,8 +66,8 @@ def overcomplete(monkeypatch):
 def test_the_published_layout_is_read(tmp_path, weights, config_name):
     tensors = plain_tensors()
     write_folder(tmp_path, tensors, CONFIG, weights, config_name)
-    sae = read_foreign(tmp_path, SPEC, STATISTICS)
-    assert sae.has_threshold
+    sae = read_foreign(tmp_path, Reading(SPEC), STATISTICS)
+    assert sae.budget is None
     assert sae.source["weights"] == weights
     x = tokens()
     pre = torch.relu(x @ tensors["encoder.weight"].T + tensors["encoder.bias"])
@@ -99,7 +100,7 @@ def test_codes_and_reconstructions_are_those_of_overcomplete(tmp_path, overcompl
     sae.eval()
     with torch.no_grad():
         _, codes, reconstructed = sae(x := tokens(seed=9))
-    model = read_foreign(tmp_path, SPEC, STATISTICS).model
+    model = read_foreign(tmp_path, Reading(SPEC), STATISTICS).model
     assert torch.equal(model.encode(x) > 0, codes > 0)
     torch.testing.assert_close(model.encode(x), codes)
     torch.testing.assert_close(model.decode(codes), reconstructed)
@@ -114,7 +115,7 @@ def test_thresholds_of_overcomplete_are_logarithms(tmp_path, overcomplete):
     sae.eval()
     with torch.no_grad():
         pre, codes, reconstructed = sae(x := tokens(seed=9))
-    model = read_foreign(tmp_path, JUMP, STATISTICS).model
+    model = read_foreign(tmp_path, Reading(JUMP), STATISTICS).model
     assert 0 < (codes > 0).sum() < (pre > 0).sum()
     assert torch.equal(model.encode(x) > 0, codes > 0)
     torch.testing.assert_close(model.decode(model.encode(x)), reconstructed)
@@ -136,7 +137,7 @@ def test_codes_and_reconstructions_are_those_of_visaebench(tmp_path, names, spec
         tensors["jump_thresholds"] = torch.linspace(0, 1, FEATURES)
     write_folder(tmp_path, tensors, CONFIG | {"activation": spec.family})
     theirs = hub.load_sae(str(tmp_path), device="cpu")
-    model = read_foreign(tmp_path, spec, STATISTICS).model
+    model = read_foreign(tmp_path, Reading(spec), STATISTICS).model
     codes = theirs.encode(x := tokens())
     assert torch.equal(model.encode(x) > 0, codes > 0)
     torch.testing.assert_close(model.encode(x), codes)
@@ -151,7 +152,7 @@ def test_plain_thresholds_are_thresholds_and_strict(tmp_path):
     above = torch.tensor(2.0).nextafter(torch.tensor(3.0))
     x = torch.tensor([1.0, 2.0, 0.0, -5.0, 3.0, 0.0, 0.0, 2.5]) + torch.zeros(1, WIDTH)
     x[0, 2] = above
-    codes = read_foreign(tmp_path, JUMP, STATISTICS).model.encode(x)
+    codes = read_foreign(tmp_path, Reading(JUMP), STATISTICS).model.encode(x)
     expected = torch.tensor([0, 0, float(above), 0, 3.0, 0, 0, 2.5]).repeat(3)
     assert torch.equal(codes[0], expected)
 
@@ -168,27 +169,29 @@ def test_thresholds_that_may_be_logarithms_have_to_be_named(tmp_path, name, valu
     thresholds = torch.tensor(values).repeat(FEATURES // 2)
     write_folder(tmp_path, plain_tensors() | {name: thresholds}, {"activation": "jumprelu"})
     with pytest.raises(UserError, match=rf"{name}.*logarithms.*threshold_scale"):
-        read_foreign(tmp_path, JUMP, STATISTICS)
-    model = read_foreign(tmp_path, JUMP, STATISTICS, "log" if log else "linear").model
+        read_foreign(tmp_path, Reading(JUMP), STATISTICS)
+    model = read_foreign(
+        tmp_path, Reading(JUMP, threshold_scale="log" if log else "linear"), STATISTICS
+    ).model
     torch.testing.assert_close(model.threshold, thresholds.exp() if log else thresholds)
 
 
 def test_an_unknown_scale_of_thresholds_is_refused(tmp_path):
     write_folder(tmp_path, plain_tensors(), CONFIG)
     with pytest.raises(UserError, match=r"'log10'.*linear or log"):
-        read_foreign(tmp_path, SPEC, STATISTICS, "log10")
+        read_foreign(tmp_path, Reading(SPEC, threshold_scale="log10"), STATISTICS)
 
 
 def test_jumprelu_without_thresholds_is_refused(tmp_path):
     write_folder(tmp_path, plain_tensors(), {"activation": "jumprelu"})
     with pytest.raises(UserError, match="neither of jump_thresholds and thresholds"):
-        read_foreign(tmp_path, JUMP, STATISTICS)
+        read_foreign(tmp_path, Reading(JUMP), STATISTICS)
 
 
 def test_a_relu_sae_needs_no_threshold(tmp_path):
     write_folder(tmp_path, plain_tensors(), {"activation": "relu"})
-    sae = read_foreign(tmp_path, SaeSpec("relu", 3, 0.001), STATISTICS)
-    assert sae.has_threshold
+    sae = read_foreign(tmp_path, Reading(SaeSpec("relu", 3, 0.001)), STATISTICS)
+    assert sae.budget is None
     assert sae.model.threshold == 0
 
 
@@ -197,14 +200,15 @@ def test_a_transposed_decoder_is_turned(tmp_path):
     write_folder(tmp_path / "a", tensors, CONFIG)
     turned = tensors | {"decoder.weight": tensors["decoder.weight"].T.contiguous()}
     write_folder(tmp_path / "b", turned, CONFIG)
-    a, b = (read_foreign(tmp_path / name, SPEC, STATISTICS).model for name in "ab")
+    a, b = (read_foreign(tmp_path / name, Reading(SPEC), STATISTICS).model for name in "ab")
     assert torch.equal(a.decoder_weight, b.decoder_weight)
 
 
-def test_a_square_decoder_is_refused(tmp_path):
-    write_folder(tmp_path, plain_tensors(features=WIDTH), CONFIG)
-    with pytest.raises(UserError, match="square"):
-        read_foreign(tmp_path, SaeSpec("batchtopk", 1, 4), STATISTICS)
+def test_a_square_decoder_is_features_by_width(tmp_path):
+    tensors = plain_tensors(features=WIDTH)
+    write_folder(tmp_path, tensors, CONFIG)
+    model = read_foreign(tmp_path, Reading(SaeSpec("batchtopk", 1, 4)), STATISTICS).model
+    assert torch.equal(model.decoder_weight, tensors["decoder.weight"])
 
 
 def test_statistics_of_the_folder_come_first(tmp_path):
@@ -213,10 +217,10 @@ def test_statistics_of_the_folder_come_first(tmp_path):
     listed = {name: tensor.tolist() for name, tensor in own.items()}
     write_folder(tmp_path / "config", plain_tensors(), CONFIG | listed)
     for folder in ("weights", "config"):
-        sae = read_foreign(tmp_path / folder, SPEC, STATISTICS)
+        sae = read_foreign(tmp_path / folder, Reading(SPEC), STATISTICS)
         assert torch.equal(sae.model.activation_mean, own["activation_mean"])
         assert sae.model.activation_std == 3
-        assert sae.source["statistics"] == "folder"
+        assert sae.source["input"] == "folder"
 
 
 class Malicious:
@@ -237,7 +241,7 @@ def test_a_pickle_that_runs_code_is_refused_and_not_run(tmp_path, save):
     planted = tmp_path / "planted"
     save(plain_tensors() | {"extra": Malicious(planted)}, tmp_path / "sae.pt")
     with pytest.raises(UserError, match="any code"):
-        read_foreign(tmp_path, SPEC, STATISTICS)
+        read_foreign(tmp_path, Reading(SPEC), STATISTICS)
     assert not planted.exists()
     content = (tmp_path / "sae.pt").read_bytes()
     if save is torch.save:
@@ -251,7 +255,7 @@ def test_a_whole_module_is_refused(tmp_path):
     write_folder(tmp_path, plain_tensors(), CONFIG)
     torch.save(torch.nn.Linear(2, 2), tmp_path / "sae.pt")
     with pytest.raises(UserError, match="state_dict"):
-        read_foreign(tmp_path, SPEC, STATISTICS)
+        read_foreign(tmp_path, Reading(SPEC), STATISTICS)
 
 
 @pytest.mark.parametrize("name", ["sae.pt", "model.safetensors"])
@@ -261,7 +265,7 @@ def test_truncated_weights_are_refused(tmp_path, name, keep):
     path = tmp_path / name
     path.write_bytes(path.read_bytes()[:keep])
     with pytest.raises(UserError, match=name):
-        read_foreign(tmp_path, SPEC, STATISTICS)
+        read_foreign(tmp_path, Reading(SPEC), STATISTICS)
 
 
 F, D = FEATURES, WIDTH
@@ -271,9 +275,9 @@ F, D = FEATURES, WIDTH
     "tensors, config, words",
     [
         ({"encoder.bias": None}, {}, r"lacks encoder\.bias"),
-        ({"decoder.bias": torch.ones(D)}, {}, r"decoder\.bias.*without bias"),
+        ({"decoder.bias": torch.ones(D + 1)}, {}, r"decoder_bias.*\[9\]"),
         ({"pre_bias": torch.zeros(D)}, {}, "pre_bias"),
-        ({"decoder.weight": torch.ones(F, D + 1)}, {}, r"decoder_weight.*\[24, 9\]"),
+        ({"decoder.weight": torch.ones(F, D + 1)}, {}, r"decoder .*\[24, 9\]"),
         ({"encoder.weight": torch.ones(D, F)}, {}, r"\[8, 24\].*transpose"),
         ({"encoder.bias": torch.full((F,), float("nan"))}, {}, "NaN"),
         ({"_running_threshold": torch.tensor(0.5)}, {}, "0.5.*0.25.*wrong one"),
@@ -294,20 +298,20 @@ def test_what_does_not_fit_is_refused(tmp_path, tensors, config, words):
     changed = {k: v for k, v in (plain_tensors() | tensors).items() if v is not None}
     write_folder(tmp_path, changed, CONFIG | config)
     with pytest.raises(UserError, match=words):
-        read_foreign(tmp_path, SPEC, STATISTICS)
+        read_foreign(tmp_path, Reading(SPEC), STATISTICS)
 
 
 def test_another_expansion_factor_is_refused(tmp_path):
     write_folder(tmp_path, plain_tensors(), {"threshold": 0.25})
     with pytest.raises(UserError, match=r"\[24, 8\].*32"):
-        read_foreign(tmp_path, SaeSpec("batchtopk", 4, 4), STATISTICS)
+        read_foreign(tmp_path, Reading(SaeSpec("batchtopk", 4, 4)), STATISTICS)
 
 
 @pytest.mark.parametrize(
     "changes, words",
     [
         ({"encoder.final_block.1.weight": torch.ones(F)}, r"final_block\.1\.weight.*linear"),
-        ({"dictionary._weights": 2 * dictionary(F, D)}, "norms from 2 to 2"),
+        ({"dictionary.other": torch.ones(F)}, r"dictionary\.other.*rule"),
     ],
 )
 def test_other_overcomplete_models_are_refused(tmp_path, overcomplete, changes, words):
@@ -315,20 +319,28 @@ def test_other_overcomplete_models_are_refused(tmp_path, overcomplete, changes, 
     state["dictionary._weights"] = dictionary(F, D)
     write_folder(tmp_path, state | changes, CONFIG)
     with pytest.raises(UserError, match=words):
-        read_foreign(tmp_path, SPEC, STATISTICS)
+        read_foreign(tmp_path, Reading(SPEC), STATISTICS)
 
 
-def test_a_decoder_bias_of_zeros_does_nothing(tmp_path):
-    write_folder(tmp_path, plain_tensors() | {"decoder.bias": torch.zeros(D)}, CONFIG)
-    assert read_foreign(tmp_path, SPEC, STATISTICS).has_threshold
+@pytest.mark.parametrize("bias", [torch.zeros(D), torch.linspace(-1, 2, D)])
+def test_a_decoder_bias_is_added_to_reconstructions(tmp_path, bias):
+    tensors = plain_tensors()
+    write_folder(tmp_path, tensors | {"decoder.bias": bias}, CONFIG)
+    model = read_foreign(tmp_path, Reading(SPEC), STATISTICS).model
+    activations = tokens() * STATISTICS[1] + STATISTICS[0]
+    pre = torch.relu(tokens() @ tensors["encoder.weight"].T + tensors["encoder.bias"])
+    codes = model.encode(model.normalise(activations))
+    torch.testing.assert_close(codes, pre * (pre >= 0.25))
+    expected = (codes @ tensors["decoder.weight"] + bias) * STATISTICS[1] + STATISTICS[0]
+    torch.testing.assert_close(model.denormalise(model.decode(codes)), expected)
 
 
 @pytest.mark.parametrize("extra", ["model.safetensors", "config.yaml"])
 def test_two_files_for_one_purpose_are_refused(tmp_path, extra):
     write_folder(tmp_path, plain_tensors(), CONFIG)
     (tmp_path / extra).write_bytes(b"")
-    with pytest.raises(UserError, match=f"and {extra}"):
-        read_foreign(tmp_path, SPEC, STATISTICS)
+    with pytest.raises(UserError, match=rf"{extra}.*exactly one"):
+        read_foreign(tmp_path, Reading(SPEC), STATISTICS)
 
 
 @pytest.mark.parametrize("content", ["{", "[1]", ""])
@@ -336,13 +348,13 @@ def test_a_damaged_config_is_refused(tmp_path, content):
     write_folder(tmp_path, plain_tensors(), CONFIG)
     (tmp_path / "config.json").write_text(content)
     with pytest.raises(UserError, match=r"config\.json"):
-        read_foreign(tmp_path, SPEC, STATISTICS)
+        read_foreign(tmp_path, Reading(SPEC), STATISTICS)
 
 
 def test_statistics_are_needed(tmp_path):
     write_folder(tmp_path, plain_tensors(), CONFIG)
     with pytest.raises(UserError, match="statistics"):
-        read_foreign(tmp_path, SPEC)
+        read_foreign(tmp_path, Reading(SPEC))
 
 
 @pytest.fixture
@@ -361,7 +373,7 @@ SETTINGS = TrainingSettings(threshold_images=10)
 def test_an_imported_sae_is_one_of_ours(tmp_path, caches):
     cache, held_out = caches
     source = write_folder(tmp_path / "theirs", plain_tensors(torch.tensor(0.5)), {})
-    import_sae(source, tmp_path / "ours", SPEC, cache, held_out, SETTINGS)
+    import_sae(source, tmp_path / "ours", Reading(SPEC), cache, held_out, SETTINGS)
     saved = load_sae(tmp_path / "ours")
     check_fits(saved, cache.info, tmp_path / "ours")
     assert saved.spec == SPEC
@@ -373,10 +385,21 @@ def test_an_imported_sae_is_one_of_ours(tmp_path, caches):
     assert saved.config["held_out"]["l0"] == measured.l0
 
 
-@pytest.mark.parametrize("family", ["batchtopk", "topk"])
+def test_topk_without_a_threshold_keeps_k_per_token_as_the_package_does(tmp_path, caches):
+    source = write_folder(tmp_path / "theirs", plain_tensors(), {"activation": "topk", "k": 4})
+    spec = SaeSpec("topk", 3, 4)
+    import_sae(source, tmp_path / "ours", Reading(spec), *caches, SETTINGS)
+    saved = load_sae(tmp_path / "ours")
+    assert saved.config["source"]["threshold"] == "none"
+    codes = saved.model.encode(tokens())
+    assert (codes.count_nonzero(dim=1) <= 4).all()
+    assert (codes.count_nonzero(dim=1) == 4).any()
+
+
+@pytest.mark.parametrize("family", ["batchtopk"])
 def test_a_threshold_that_is_not_stated_is_measured(tmp_path, caches, family):
     source = write_folder(tmp_path / "theirs", plain_tensors(), {"activation": family, "k": 4})
-    import_sae(source, tmp_path / "ours", SaeSpec(family, 3, 4), *caches, SETTINGS)
+    import_sae(source, tmp_path / "ours", Reading(SaeSpec(family, 3, 4)), *caches, SETTINGS)
     saved = load_sae(tmp_path / "ours")
     assert saved.config["held_out"]["l0"] == pytest.approx(4, rel=0.01)
     assert saved.config["threshold"] == saved.model.threshold > 0
@@ -386,10 +409,10 @@ def test_a_threshold_that_is_not_stated_is_measured(tmp_path, caches, family):
 def test_our_own_format_is_read_unchanged(tmp_path):
     tensors = plain_tensors() | {"jump_thresholds": torch.linspace(0.0, 1, FEATURES)}
     write_folder(tmp_path / "a", tensors, {"activation": "jumprelu"})
-    model = read_foreign(tmp_path / "a", JUMP, STATISTICS).model
+    model = read_foreign(tmp_path / "a", Reading(JUMP), STATISTICS).model
     save_sae(tmp_path / "b", model, {"name": JUMP.name}, [])
-    again = read_foreign(tmp_path / "b", JUMP).model
-    for name, tensor in vars(model).items():
+    again = read_foreign(tmp_path / "b", Reading(JUMP)).model
+    for name, tensor in model.tensors().items():
         assert torch.equal(getattr(again, name), tensor), name
 
 
@@ -403,5 +426,5 @@ def test_a_cache_of_another_width_is_refused(tmp_path, caches):
     }
     source = write_folder(tmp_path / "theirs", tensors, {})
     with pytest.raises(UserError, match=r"width 4.*width 8"):
-        import_sae(source, tmp_path / "ours", SPEC, *caches, SETTINGS)
+        import_sae(source, tmp_path / "ours", Reading(SPEC), *caches, SETTINGS)
     assert not (tmp_path / "ours").exists()
