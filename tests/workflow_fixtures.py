@@ -1,9 +1,13 @@
 """Running the workflow as a user does, in a copy of the repository."""
 
+import functools
+import json
+import os
 import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import yaml
@@ -17,6 +21,7 @@ PARTS = (
 
 def copy_repository(folder):
     """The parts of the repository that the workflow needs, below `folder`."""
+    folder.mkdir(exist_ok=True)
     ignore = shutil.ignore_patterns("__pycache__")
     for part in PARTS:
         source = ROOT / part
@@ -67,23 +72,55 @@ def write_study(folder, config):
     (folder / "study.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
 
 
-def snakemake(folder, *arguments, config=None, check=True):
-    """Run Snakemake in `folder` on the study of `config` (written to study.yaml)."""
+def snakemake(folder, *arguments, config=None, check=True, fresh=False):
+    """Run Snakemake in `folder` on the study of `config` (written to study.yaml).
+
+    fresh: in a new Python, as a user does, and not in a copy of one that has imported Snakemake.
+    """
     if config is not None:
         write_study(folder, config)
     command = [
-        *(sys.executable, "-m", "snakemake"),
+        "snakemake",
         *("--configfile", "study.yaml"),  # takes every word up to the next option, as the next one
         *("--rerun-triggers", "mtime", "params", "input", "software-env"),
         *("--cores", "2", "--max-threads", "1"),
         *arguments,
     ]
-    run = subprocess.run(
-        command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
+    run = (_run_fresh if fresh else run_warm)(folder, command)
     if check and run.returncode:
         raise AssertionError(f"{' '.join(command)}\n{run.stdout}")
     return run
+
+
+def _run_fresh(folder, command):
+    return subprocess.run(
+        [sys.executable, "-m", *command],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def run_warm(folder, command):
+    """Run the words of `command`, the first of which is snakemake, in `folder`."""
+    with tempfile.NamedTemporaryFile("r", encoding="utf-8", errors="replace") as output:
+        order = {
+            **{"folder": str(folder), "arguments": command[1:], "output": output.name},
+            "environment": dict(os.environ),
+        }
+        server = _warm_server()
+        server.stdin.write(json.dumps(order) + "\n")
+        server.stdin.flush()
+        returncode = int(server.stdout.readline())
+        return subprocess.CompletedProcess(command, returncode, output.read())
+
+
+@functools.cache
+def _warm_server():
+    """The process of warm_snakemake.py; it ends when this one does."""
+    program = [sys.executable, str(ROOT / "tests" / "warm_snakemake.py")]
+    return subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
 def plan(folder, *targets, config=None):
