@@ -14,7 +14,18 @@ from workflow_fixtures import (
     tiny_config,
 )
 
+# Tests of the workflow take half of the time, so they come first, and the rest fills what is left.
+# While one process of pytest runs the study, another plans.
+ORDER = (
+    *("test_workflow", "test_workflow_plans", "test_workflow_downstream", "test_compile_kernels"),
+    *("test_workflow_published", "test_faults"),
+)
 PLACE = "metrics/dino_small/layer3/batchtopk_2x_k8"
+
+
+def pytest_collection_modifyitems(items):
+    places = {name: place for place, name in enumerate(ORDER)}
+    items.sort(key=lambda item: places.get(item.path.stem, len(ORDER)))  # stable
 
 
 @pytest.fixture(scope="session")
