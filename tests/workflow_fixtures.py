@@ -1,7 +1,6 @@
 """Running the workflow as a user does, in a copy of the repository."""
 
 import functools
-import json
 import os
 import re
 import shutil
@@ -10,6 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import warm_python
 import yaml
 from study_fixtures import ROOT, demo_config
 
@@ -17,6 +17,11 @@ PARTS = (
     *("Snakefile", "config.yaml", "rules", "report", "envs"),
     *("workflow_scripts", "resources", "profiles", "docs/inconsistencies.md"),
 )
+
+# What takes long to import: of Snakemake also what a dry run imports beside the command line.
+SNAKEMAKE = ("snakemake.cli", "snakemake.report.html_reporter", "jsonschema", "nbformat", "yte")
+JOBS = ("torch", "timm", "h5py", "numba", "scipy.stats", "matplotlib.figure", "snakemake.script")
+SERVERS = []  # (process, folder of its address), to be kept as long as this process
 
 
 def copy_repository(folder):
@@ -75,7 +80,7 @@ def write_study(folder, config):
 def snakemake(folder, *arguments, config=None, check=True, fresh=False):
     """Run Snakemake in `folder` on the study of `config` (written to study.yaml).
 
-    fresh: in a new Python, as a user does, and not in a copy of one that has imported Snakemake.
+    fresh: as a user does, in a new Python for Snakemake and for each job.
     """
     if config is not None:
         write_study(folder, config)
@@ -86,41 +91,48 @@ def snakemake(folder, *arguments, config=None, check=True, fresh=False):
         *("--cores", "2", "--max-threads", "1"),
         *arguments,
     ]
-    run = (_run_fresh if fresh else run_warm)(folder, command)
+    run = run_command(folder, command, fresh=fresh)
     if check and run.returncode:
         raise AssertionError(f"{' '.join(command)}\n{run.stdout}")
     return run
 
 
-def _run_fresh(folder, command):
+def environment_in(folder):
+    """The environment of a run in `folder`: its library comes before the one that is installed."""
+    return os.environ | {"PYTHONPATH": str(folder / "workflow_scripts")}
+
+
+def run_command(folder, command, fresh=False):
+    """Run the words of `command`, the first of which is snakemake, in `folder`."""
+    python, environment = [sys.executable], environment_in(folder)
+    if not fresh:
+        python = warm_python.command(_warm_python(*SNAKEMAKE))
+        if not {"-n", "--dry-run"} & set(command):
+            environment[warm_python.JOBS] = _warm_python(*JOBS)
     return subprocess.run(
-        [sys.executable, "-m", *command],
+        [*python, "-m", *command],
         cwd=folder,
+        env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
     )
 
 
-def run_warm(folder, command):
-    """Run the words of `command`, the first of which is snakemake, in `folder`."""
-    with tempfile.NamedTemporaryFile("r", encoding="utf-8", errors="replace") as output:
-        order = {
-            **{"folder": str(folder), "arguments": command[1:], "output": output.name},
-            "environment": dict(os.environ),
-        }
-        server = _warm_server()
-        server.stdin.write(json.dumps(order) + "\n")
-        server.stdin.flush()
-        returncode = int(server.stdout.readline())
-        return subprocess.CompletedProcess(command, returncode, output.read())
-
-
 @functools.cache
-def _warm_server():
-    """The process of warm_snakemake.py; it ends when this one does."""
-    program = [sys.executable, str(ROOT / "tests" / "warm_snakemake.py")]
-    return subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+def _warm_python(*modules):
+    """The address of a Python that has imported `modules`; it ends when this process does."""
+    folder = tempfile.TemporaryDirectory()
+    address = os.path.join(folder.name, "socket")
+    server = subprocess.Popen(
+        [sys.executable, warm_python.__file__, "serve", address, *modules],
+        env=os.environ | {"OMP_NUM_THREADS": "1"},  # as Snakemake says to jobs of one thread
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    assert server.stdout.readline() == b"ready\n"
+    SERVERS.append((server, folder))
+    return address
 
 
 def plan(folder, *targets, config=None):

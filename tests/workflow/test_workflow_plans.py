@@ -5,7 +5,7 @@ import shlex
 
 import pytest
 from study_fixtures import ROOT, paper_config
-from workflow_fixtures import copy_repository, plan, run_warm, snakemake, write_study
+from workflow_fixtures import copy_repository, plan, run_command, snakemake, write_study
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ NAMED = [
 
 @pytest.mark.parametrize("command", NAMED)
 def test_what_the_readme_asks_for_by_name_is_planned(command, repository):
-    run = run_warm(repository, [*shlex.split(command), "--dry-run"])
+    run = run_command(repository, [*shlex.split(command), "--dry-run"])
     assert run.returncode == 0, run.stdout
 
 
