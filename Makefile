@@ -44,9 +44,10 @@ paper-shapes: $(READY)
 	PATH="$(abspath $(BIN)):$$PATH" snakemake --profile profiles/paper_shapes -- metrics 2>&1 | $(BIN)/python profiles/demo/progress.py
 	$(BIN)/python profiles/paper_shapes/peak_memory.py results/paper_shapes/benchmarks
 
-# Two test files at a time, each on one thread: faster than one at a time on two threads.
+# Two test files at a time, each on one thread: faster than one at a time on two threads. The files in
+# the order of tests/workflow/conftest.py: what takes long comes first.
 test: $(READY)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: $(READY)
 	$(BIN)/ruff check .

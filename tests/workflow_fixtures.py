@@ -1,11 +1,15 @@
 """Running the workflow as a user does, in a copy of the repository."""
 
+import functools
+import os
 import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
+import warm_python
 import yaml
 from study_fixtures import ROOT, demo_config
 
@@ -14,9 +18,15 @@ PARTS = (
     *("workflow_scripts", "resources", "profiles", "docs/inconsistencies.md"),
 )
 
+# What takes long to import: of Snakemake also what a dry run imports beside the command line.
+SNAKEMAKE = ("snakemake.cli", "snakemake.report.html_reporter", "jsonschema", "nbformat", "yte")
+JOBS = ("torch", "timm", "h5py", "numba", "scipy.stats", "matplotlib.figure", "snakemake.script")
+SERVERS = []  # (process, folder of its address), to be kept as long as this process
+
 
 def copy_repository(folder):
     """The parts of the repository that the workflow needs, below `folder`."""
+    folder.mkdir(exist_ok=True)
     ignore = shutil.ignore_patterns("__pycache__")
     for part in PARTS:
         source = ROOT / part
@@ -67,23 +77,62 @@ def write_study(folder, config):
     (folder / "study.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
 
 
-def snakemake(folder, *arguments, config=None, check=True):
-    """Run Snakemake in `folder` on the study of `config` (written to study.yaml)."""
+def snakemake(folder, *arguments, config=None, check=True, fresh=False):
+    """Run Snakemake in `folder` on the study of `config` (written to study.yaml).
+
+    fresh: as a user does, in a new Python for Snakemake and for each job.
+    """
     if config is not None:
         write_study(folder, config)
     command = [
-        *(sys.executable, "-m", "snakemake"),
+        "snakemake",
         *("--configfile", "study.yaml"),  # takes every word up to the next option, as the next one
         *("--rerun-triggers", "mtime", "params", "input", "software-env"),
         *("--cores", "2", "--max-threads", "1"),
         *arguments,
     ]
-    run = subprocess.run(
-        command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
+    run = run_command(folder, command, fresh=fresh)
     if check and run.returncode:
         raise AssertionError(f"{' '.join(command)}\n{run.stdout}")
     return run
+
+
+def environment_in(folder):
+    """The environment of a run in `folder`: its library comes before the one that is installed."""
+    return os.environ | {"PYTHONPATH": str(folder / "workflow_scripts")}
+
+
+def run_command(folder, command, fresh=False):
+    """Run the words of `command`, the first of which is snakemake, in `folder`."""
+    python, environment = [sys.executable], environment_in(folder)
+    if not fresh:
+        python = warm_python.command(_warm_python(*SNAKEMAKE))
+        if not {"-n", "--dry-run"} & set(command):
+            environment[warm_python.JOBS] = _warm_python(*JOBS)
+    return subprocess.run(
+        [*python, "-m", *command],
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+@functools.cache
+def _warm_python(*modules):
+    """The address of a Python that has imported `modules`; it ends when this process does."""
+    folder = tempfile.TemporaryDirectory()
+    address = os.path.join(folder.name, "socket")
+    server = subprocess.Popen(
+        [sys.executable, warm_python.__file__, "serve", address, *modules],
+        env=os.environ | {"OMP_NUM_THREADS": "1"},  # as Snakemake says to jobs of one thread
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    assert server.stdout.readline() == b"ready\n"
+    SERVERS.append((server, folder))
+    return address
 
 
 def plan(folder, *targets, config=None):

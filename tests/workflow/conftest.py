@@ -1,12 +1,79 @@
-"""Studies that have run, each once for all tests."""
+"""Studies that have run, each once for all tests and all processes of pytest."""
+
+import fcntl
+import json
+import os
+import shutil
 
 import pytest
-from workflow_fixtures import copy_repository, snakemake, tiny_config
+from workflow_fixtures import (
+    copy_repository,
+    plan,
+    snakemake,
+    study_folder,
+    tiny_config,
+)
+
+# Tests of the workflow take half of the time, so they come first, and the rest fills what is left.
+# While one process of pytest runs the study, another plans.
+ORDER = (
+    *("test_workflow", "test_workflow_plans", "test_workflow_downstream", "test_compile_kernels"),
+    *("test_what_is_recomputed", "test_workflow_published", "test_faults"),
+)
+PLACE = "metrics/dino_small/layer3/batchtopk_2x_k8"
+
+
+def pytest_collection_modifyitems(items):
+    places = {name: place for place, name in enumerate(ORDER)}
+    items.sort(key=lambda item: places.get(item.path.stem, len(ORDER)))  # stable
 
 
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory):
-    """A copy of the repository in which the tiny study has run to its end."""
-    folder = copy_repository(tmp_path_factory.mktemp("workflow"))
-    snakemake(folder, config=tiny_config())
-    return folder
+def shared(tmp_path_factory):
+    """`shared(name, build)`: the folder that `build(folder)` filled, here or in another process."""
+    base = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        base = base.parent  # that of all workers
+
+    def folder_of(name, build):
+        folder, done = base / name, base / f"{name}.done"
+        with open(base / f"{name}.lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not done.exists():
+                shutil.rmtree(folder, ignore_errors=True)  # of a build that failed
+                build(folder)
+                done.touch()
+        return folder
+
+    return folder_of
+
+
+@pytest.fixture(scope="session")
+def finished(shared):
+    """A copy of the repository in which the tiny study has run to its end, as a user runs it."""
+
+    def build(folder):
+        snakemake(copy_repository(folder), config=tiny_config(), fresh=True)
+
+    return shared("finished", build)
+
+
+@pytest.fixture(scope="session")
+def cut_finely(shared, finished):
+    """The finished study after one SAE's scores were computed again in small jobs.
+
+    The jobs that were planned are in jobs.json.
+    """
+
+    def build(folder):
+        shutil.copytree(finished, folder, symlinks=True)
+        results = study_folder(folder)
+        paths = sorted((results / PLACE).glob("*.json"))
+        targets = [str(path.relative_to(folder)) for path in paths]
+        for kind in ("activations", "saes", "reductions", "rankings", "probes", "metrics"):
+            shutil.rmtree(results / kind)
+        jobs = plan(folder, *targets, config=tiny_config(granularity="fine"))
+        (folder / "jobs.json").write_text(json.dumps(jobs))
+        snakemake(folder, *targets)
+
+    return shared("cut_finely", build)

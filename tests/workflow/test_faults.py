@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 from study_fixtures import ROOT
-from workflow_fixtures import copy_repository, small_config, snakemake, study_folder
+from workflow_fixtures import environment_in, snakemake, study_folder, tiny_config
 
 from visae.activations.cache import ActivationCache
 from visae.base.errors import UserError
@@ -30,11 +30,13 @@ SECONDS = 600  # far more than is needed; something hangs when it takes that lon
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory):
-    """A copy of the repository in which a study of one backbone has run to its scores."""
-    folder = copy_repository(tmp_path_factory.mktemp("undisturbed"))
-    config = small_config() | {"granularity": "fine"}
-    config["sweeps"]["main"]["backbones"] = ["dino_small"]
+def undisturbed(cut_finely, tmp_path_factory):
+    """A study of one backbone, one job for each data set and metric, that has run to its scores."""
+    folder = tmp_path_factory.mktemp("undisturbed") / "study"
+    shutil.copytree(cut_finely, folder, symlinks=True)
+    config = tiny_config(granularity="fine")
+    config["sweeps"]["main"] |= {"backbones": ["dino_small"], "metrics": ["localization", "fvu"]}
+    del config["metrics"]["cross_domain"], config["downstream"]
     snakemake(folder, "--", TABLE, config=config)
     return folder
 
@@ -63,7 +65,12 @@ def running(folder, *targets):
     ]
     with open(folder / "background.log", "w") as log:
         group = subprocess.Popen(
-            command, cwd=folder, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+            command,
+            cwd=folder,
+            env=environment_in(folder),
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
         )
     try:
         yield group

@@ -2,12 +2,10 @@
 
 import re
 import shlex
-import subprocess
-import sys
 
 import pytest
 from study_fixtures import ROOT, paper_config
-from workflow_fixtures import copy_repository, plan, snakemake, write_study
+from workflow_fixtures import copy_repository, plan, run_command, snakemake, write_study
 
 
 @pytest.fixture
@@ -69,9 +67,8 @@ NAMED = [
 
 @pytest.mark.parametrize("command", NAMED)
 def test_what_the_readme_asks_for_by_name_is_planned(command, repository):
-    words = [sys.executable, "-m", *shlex.split(command), "--dry-run"]
-    run = subprocess.run(words, cwd=repository, capture_output=True, text=True)
-    assert run.returncode == 0, run.stdout + run.stderr
+    run = run_command(repository, [*shlex.split(command), "--dry-run"])
+    assert run.returncode == 0, run.stdout
 
 
 def test_the_readme_asks_for_things_by_name():
@@ -122,8 +119,9 @@ def test_figure_5_needs_one_metric_of_the_main_sweep_and_a_look_at_its_images(re
 
 
 def test_targets_by_kind(repository):
-    assert "figure_3" not in plan(repository, "saes")
-    assert plan(repository, "saes")["train_layer_3"] == 3
+    saes = plan(repository, "saes")
+    assert "figure_3" not in saes
+    assert saes["train_layer_3"] == 3
     metrics = plan(repository, "metrics")
     assert metrics["evaluate_layer_3_monosemanticity"] == 3
     assert "collect_scores" not in metrics

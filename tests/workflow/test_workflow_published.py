@@ -31,7 +31,7 @@ FIRST, SECOND, JUMP = "batchtopk_2x_k8", "batchtopk_4x_k8", "jumprelu_2x_l0_8"
 def study(published=None):
     """The tiny study with a JumpReLU SAE; `published`: sweep → folder per backbone."""
     config = tiny_config()
-    del config["downstream"]
+    config["downstream"]["classification"] = False  # M6 is not scored
     grids = {
         "main": ("batchtopk", {"expansion_factor": [2, 4], "k": [8]}),
         "jumprelu": ("jumprelu", {"expansion_factor": [2], "target_l0": [8]}),
@@ -106,9 +106,13 @@ def rewrite(folder, rename=dict, weights="model.safetensors", config_name="confi
 
 
 @pytest.fixture(scope="module")
-def studies(tmp_path_factory):
-    """(the study that trained, with its results; the one that imported, before it has run)."""
-    trained = copy_repository(tmp_path_factory.mktemp("trained"))
+def studies(finished, tmp_path_factory):
+    """(the study that trained, with its results; the one that imported, before it has run).
+
+    Caches and raw features are those of the finished study; SAEs are trained and scored again.
+    """
+    trained = tmp_path_factory.mktemp("trained") / "study"
+    shutil.copytree(finished, trained, symlinks=True)
     snakemake(trained, *TARGETS, "export", config=study())
     folder = tmp_path_factory.mktemp("imported") / "study"
     shutil.copytree(trained, folder, symlinks=True)
