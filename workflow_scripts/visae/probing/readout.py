@@ -108,4 +108,4 @@ def accuracy_curve(
         probe = fit_probe(train[:, :k], train_labels, estimator, READOUT_MAX_ITER, device, probe)
         accuracy.append(probe.accuracy(test[:, :k], test_labels))
         not_converged += not probe.converged
-    return AccuracyCurve(accuracy, not_converged, probe.estimator)
+    return AccuracyCurve(accuracy, not_converged, probe.estimator if probe else None)
