@@ -100,7 +100,6 @@ for job in evals.eval_jobs(STUDY):
             ),
             runtime=minutes(most(job, "minutes"), per_gigabyte=most(job, "minutes_per_gigabyte")),
         params:
-            results=STUDY.paths.results,
             sources=job.sources,
             evals=job.evals,
             variant=job.variant,

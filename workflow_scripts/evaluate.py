@@ -23,7 +23,8 @@ def body(snakemake):
     script, *entries = params.code
     code = dict(zip(params.evals, entries, strict=True))
     spaces = {"spaces": params.spaces, "evaluator": params.evaluator}
-    with opened(snakemake.input, params.results, place, params.data, **spaces) as sources:
+    results_folder = f"results/{snakemake.config['study']}"
+    with opened(snakemake.input, results_folder, place, params.data, **spaces) as sources:
         for name, sweep in params.sources.items():
             source = results.described(wildcards.backbone, int(wildcards.layer), name, sweep)
             for chosen in params.evals:
