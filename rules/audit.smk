@@ -1,12 +1,10 @@
 # Scores and caches → two features of one SAE per backbone, on the images that they respond to most.
 
 AUDITED = roles.audited(STUDY).name
-EXAMPLES = []
 
 for batch, backbones in jobs.auditing(STUDY):
     places = [f"{b}/layer{roles.main(STUDY).layers[b]}/{AUDITED}" for b in backbones]
     examples = [f"<results>/examples/{place}.h5" for place in places]
-    EXAMPLES.extend(examples)
 
     rule:
         name:

@@ -18,6 +18,8 @@ from visae.base.paths import RAW, SAE_FILES, Paths, place
 from visae.evals.shelf import EVALS, entry_name
 from visae.images.layouts import LAYOUTS
 from visae.pretraining.paradigms import PARADIGMS
+from visae.products import PRODUCTS
+from visae.products.product import KINDS
 from visae.sae.families import FAMILIES
 from visae.sae.specs import SaeSpec
 from visae.study import jobs, roles
@@ -126,45 +128,27 @@ def downstream_paths():
     return [PATHS.task(name, task, place) for place, name in sources for task in STUDY.tasks()]
 
 
-EVALUATOR_OF = {name: STUDY.backbones[name]["evaluator"] for name in roles.main(STUDY).backbones}
-BY_EVALUATOR = [
-    PATHS.metric(sae.name, "monosemanticity", place=sae.place, variant="in_every_space/")
-    for sae in STUDY.saes(roles.main(STUDY))
-]
+# ---------------------------------------------------------------- tables and figures
 
-
-def scores_of(*sweeps):
-    """The scores of some sweeps: a figure of one sweep is to wait for no other."""
-    return [PATHS.scores(sweep.name) for sweep in sweeps]
-
-
-def token_order_inputs():
-    """Scores and raw reductions of the control's arms: each backbone in raster order, permuted."""
-    sae = roles.control(STUDY).sae_names()[0]
-    layers = roles.main(STUDY).layers | roles.control(STUDY).layers
-    arms = [place(b, layers[b]) for pair in roles.control_arms(STUDY) for b in pair]
-    return {
-        "scores": [PATHS.metric(sae, "localization", place=arm) for arm in arms],
-        "raw": [PATHS.reductions(RAW, STUDY.evaluation.name, arm) for arm in arms],
+# What the study has of each kind: {name: entry}.
+MADE = {
+    kind: {
+        name: product
+        for name, product in PRODUCTS.entries().items()
+        if product.kind == kind and product.wanted(STUDY)
     }
+    for kind in KINDS
+}
 
 
-def token_order_settings():
-    """What the table and the figure of the control depend on."""
-    arms = [
-        {
-            "arm": f"{STUDY.backbones[raster]['label']}, {order}",
-            "backbone": raster,
-            "token_order": order,
-        }
-        for raster, _ in roles.control_arms(STUDY)
-        for order in ("raster", "permuted")
+def product_paths(kind, *views):
+    """The files of all products of a kind, or those of some views."""
+    return [
+        path
+        for name, product in MADE[kind].items()
+        for view, path in product.files(name, PATHS).items()
+        if view in (views or KINDS[kind].views)
     ]
-    return {
-        "arms": arms,
-        "localization": settings("metrics", "localization"),
-        "labels": labels_of(roles.main(STUDY).backbones),
-    }
 
 
 # ---------------------------------------------------------------- config lookups
@@ -222,11 +206,6 @@ def backbone_settings(wildcards):
     names = ("loader", "model", "seed", "image_size", "token_order", "preprocessing", "options")
     weights = STUDY.weights(wildcards.backbone)
     return {name: entry[name] for name in names} | {"weights": weights}
-
-
-def labels_of(backbones):
-    """The backbones' names in figures."""
-    return {name: STUDY.backbones[name]["label"] for name in backbones}
 
 
 def loader_code(wildcards):

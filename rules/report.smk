@@ -15,13 +15,9 @@ FIRST_OF_SWEEP = [
 
 rule report:
     input:
-        figures=[path for path in FIGURES if path.endswith(".png")],
-        tables=[
-            SCORES,
-            *([DOWNSTREAM] if STUDY.tasks() else []),
-            *[path for path in TABLES if path.endswith(".csv")],
-        ],
-        markdown=[path for path in TABLES if path.endswith(".md")],
+        figures=product_paths("figure", "png"),
+        tables=product_paths("table", "json"),
+        tidy=[PATHS.scores(), *([PATHS.table("downstream")] if STUDY.tasks() else [])],
         logs=[PATHS.sae(sae.name, "training.jsonl", sae.place) for sae in STUDY.saes()],
         sae_configs=FIRST_OF_SWEEP,
         reductions=[
@@ -34,8 +30,8 @@ rule report:
         index=f"<results>/index/{STUDY.evaluation.name}.csv",
         classes=f"<results>/index/{STUDY.evaluation.dataset}/classes.csv",
         images=image_folder(STUDY.evaluation.dataset),
-        claims=CLAIMS,
-        published=PUBLISHED,
+        claims="resources/claims.yaml",
+        published="resources/published_values.csv",
         contradictions="docs/inconsistencies.md",
     output:
         page=report(REPORT, category="Report", caption="../report/page.rst"),
@@ -53,8 +49,9 @@ rule report:
     params:
         config=STUDY.config,
         benchmarks=f"results/{STUDY.name}/benchmarks",
-        shows={name: shows for name, (shows, _, _) in DRAWINGS.items()},
-        settings={name: depends_on for name, (_, _, depends_on) in DRAWINGS.items()},
+        captions={
+            name: (product.shows, product.over(STUDY)) for name, product in MADE["figure"].items()
+        },
         code=[
             code("write_report"),
             *map(fingerprints.of_file, sorted(LOOK.glob("templates/*.jinja"))),

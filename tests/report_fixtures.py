@@ -17,17 +17,17 @@ from visae.evals.results import described, write_result
 from visae.images.index import ClassRecord, ImageRecord, build_index, write_classes, write_images
 from visae.report.page import Sources, build
 from visae.study.study import Study
-from visae.tables import paper
+from visae.tables import variance
 from visae.tables.layout import Column, Table, write
 from visae.tables.scores import read_scores, scores_table
 
 IMAGES, FEATURES = 12, 40
 HOSTILE = '<script>alert("claim")</script> & more'
 UNDEFINED = "every image has the same label, so that nothing can be told apart"
-SHOWS = {
-    "evaluators": "every space",
-    "figure_1a": "a first figure",
-    "figure_4": "a much later figure",
+CAPTIONS = {
+    "evaluators": ("every space", ""),
+    "figure_1a": ("a first figure", "n = 2 SAEs, one per arm."),
+    "figure_4": ("a much later figure", "n = 4 SAEs of sweep main."),
 }
 
 
@@ -63,9 +63,9 @@ def write_study(folder):
     write_text(folder / "benchmarks/train/main.tsv", "s\tmax_rss\tcpu_time\n1\t5\t1\n60\t512\t90\n")
     write_text(folder / "benchmarks/quick.tsv", "s\tmax_rss\tcpu_time\n0.04\tNA\t-\n")
     sources = Sources(
-        figures=[_figure(folder, name) for name in SHOWS],
-        tables=[path for path in tables if path.suffix == ".csv"],
-        markdown=[path for path in tables if path.suffix == ".md"],
+        figures=[_figure(folder, name) for name in CAPTIONS],
+        tables=[path for path in tables if path.suffix == ".json"],
+        tidy=[path for path in tables if path.suffix == ".csv"],
         logs=files["logs"],
         sae_configs=[path.parent / "config.yaml" for path in files["logs"][::2]],
         reductions=files["reductions"],
@@ -82,8 +82,7 @@ def write_study(folder):
 
 def build_page(study, sources):
     """The page of `write_study`."""
-    settings = {"evaluators": {}, "figure_1a": {"arms": [1, 2]}, "figure_4": {"sweep": "main"}}
-    return build(study, sources, SHOWS, settings)
+    return build(study, sources, CAPTIONS)
 
 
 def _images(folder):
@@ -173,9 +172,9 @@ def _data(backbone):
 
 
 def _tables(folder, scores):
-    """scores and a long table without Markdown, table_3, a table with gaps, claims."""
+    """scores and a long table as CSV; table_3, a table with gaps and claims as JSON."""
     folder = folder / "tables"
-    write(scores_table(scores), folder / "scores.csv")
+    write(scores_table(scores), {"csv": folder / "scores.csv"})
     long = Table(
         "long",
         (Column("number", "Number"), Column("reason", "Reason"), Column("text", "Text")),
@@ -185,9 +184,9 @@ def _tables(folder, scores):
             for i in range(700)
         ],
     )  # fmt: skip
-    write(long, folder / "downstream.csv")
+    write(long, {"csv": folder / "downstream.csv"})
     rows = read_scores(folder / "scores.csv")
-    write(paper.table_3(rows, "main"), folder / "table_3.csv", folder / "table_3.md")
+    write(variance.table_3(rows, "main"), {"json": folder / "table_3.json"})
     gaps = Table(
         "Table 1: a | b",
         (Column("name", "Name"), Column("value", "η²", digits=2), Column("reason", "reason")),
@@ -198,7 +197,7 @@ def _tables(folder, scores):
         ],
         ("A note.",),
     )
-    write(gaps, folder / "table_1.csv", folder / "table_1.md")
+    write(gaps, {"json": folder / "table_1.json"})
     names = ("id", "claim", "place", "published", "found", "difference", "verdict", "rule")
     claims = Table(
         "The paper's claims",
@@ -209,8 +208,7 @@ def _tables(folder, scores):
             _claim("three", "Third.", "1", None, None, "not computable here", UNDEFINED),
         ],
     )
-    write(claims, folder / "claims.csv")
-    write_text(folder / "claims.md", "# The paper's claims\n\n3 claims\n")
+    write(claims, {"json": folder / "claims.json"})
     return sorted(folder.iterdir())
 
 
@@ -224,5 +222,5 @@ def _claim(name, claim, published, found, difference, verdict, reason=None):
 def _figure(folder, name):
     path = folder / "figures" / f"{name}.png"
     path.parent.mkdir(exist_ok=True)
-    Image.new("RGB", (600, 300), (len(SHOWS[name]), 9, 9)).save(path)
+    Image.new("RGB", (600, 300), (len(CAPTIONS[name][0]), 9, 9)).save(path)
     return path

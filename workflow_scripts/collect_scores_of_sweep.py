@@ -10,7 +10,7 @@ from visae.tables.scores import scores_table
 def body(snakemake):
     scores, output = snakemake.input.scores, snakemake.output
     origin = common_origin({path: read_origin(path) for path in scores})
-    write(scores_table(scores), output.table)
+    write(scores_table(scores), {"csv": output.table})
     write_json(output.origin, origin)
     return remarks(origin)
 

@@ -11,7 +11,7 @@ def body(snakemake):
     sources = Sources(
         figures=files.figures,
         tables=files.tables,
-        markdown=files.markdown,
+        tidy=files.tidy,
         logs=files.logs,
         sae_configs=files.sae_configs,
         reductions=files.reductions,
@@ -23,7 +23,7 @@ def body(snakemake):
         contradictions=files.contradictions,
         benchmarks=params.benchmarks,
     )
-    page = build(Study(params.config), sources, params.shows, params.settings)
+    page = build(Study(params.config), sources, params.captions)
     write_text(snakemake.output.page, page)
 
 

@@ -5,6 +5,7 @@ import functools
 import itertools
 import math
 import re
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -28,9 +29,9 @@ from visae.claims.verdicts import (
     read_claims,
     verdict_table,
 )
+from visae.evals.shelf import EVALS
 from visae.evals.shelf import labels as metric_labels
-from visae.report.claims import read_verdicts
-from visae.study import config as configs
+from visae.report.claims_section import read_verdicts
 from visae.study.roles import BACKBONES, Roles
 from visae.study.study import Study
 from visae.tables import layout, statistics
@@ -1029,12 +1030,32 @@ def test_evidence_is_read_from_the_files_of_a_run(tmp_path):
     ):
         files.append(tmp_path / f"{name}.csv")
         columns = tuple(layout.Column(key, key) for key in rows[0])
-        layout.write(layout.Table(name, columns, rows), files[-1])
-    scores, downstream = files
-    config = configs.checked(demo_config())
+        layout.write(layout.Table(name, columns, rows), {"csv": files[-1]})
+    table_4 = tmp_path / "table_4.json"
+    layout.write(layout.Table("Table 4", (), []), {"json": table_4})
+    inputs = {"scores": files[0], "downstream": files[1], "table_4": table_4}
+    settings = {"roles": asdict(Roles.of(Study(demo_config()))), "seed": 42}
     expected = numbers.evidence().values
-    found = read_run(scores, [], downstream, config, []).values
+    found = read_run(inputs, settings).values
     assert found == {k: v for k, v in expected.items() if not k.startswith(("raw_moran", "raw_z"))}
+
+
+def test_an_eighth_metric_changes_no_verdict(claims, monkeypatch):
+    """The paper's claims are about its seven, whatever else a study scores."""
+    entry, own = EVALS["localization"], type(EVALS).__getitem__
+    names = type(EVALS).names
+    monkeypatch.setattr(type(EVALS), "names", lambda shelf: [*names(shelf), "eighth"])
+    monkeypatch.setattr(
+        type(EVALS),
+        "__getitem__",
+        lambda shelf, name: replace(entry, number=8) if name == "eighth" else own(shelf, name),
+    )
+    assert "eighth" in metric_labels()
+    rows = list(Numbers().score_rows())
+    eighth = [row | {"metric": "eighth"} for row in rows if row["metric"] == "localization"]
+    alone, beside = (from_run(found, demo_roles()) for found in (rows, rows + eighth))
+    assert beside.values == alone.values
+    assert verdict_table(claims, beside) == verdict_table(claims, alone)
 
 
 # ------------------------------------------------------------------ other readings of M4
@@ -1068,8 +1089,8 @@ def test_a_reading_is_shown_where_it_decides_otherwise_and_not_counted(claims, r
     ]
     counts = count_verdicts(table.rows)
     assert sum(counts.values()) == sum(not c.variant for c in claims)
-    layout.write(table, tmp_path / "claims.csv")
-    view = read_verdicts(tmp_path / "claims.csv", CLAIMS)
+    layout.write(table, {"json": tmp_path / "claims.json"})
+    view = read_verdicts(tmp_path / "claims.json", CLAIMS)
     assert view.counts == counts
     assert "@accuracy" in claims_page(table).partition("## Second readings")[2]
     assert "@accuracy" not in claims_page(table).partition("## Second readings")[0]

@@ -13,17 +13,15 @@ from hypothesis import strategies as st
 from matplotlib.colors import to_rgb
 
 from visae.evals.shelf import labels as metric_labels
-from visae.figures import (
-    figure_1a,
-    figure_1b,
-    figure_2a,
-    figure_3,
-    figure_4,
-    figure_6,
-    style,
-    training_curves,
-)
-from visae.tables import paper, summaries
+from visae.figures import style
+from visae.products.figure_1a import make as figure_1a
+from visae.products.figure_1b import make as figure_1b
+from visae.products.figure_2a import make as figure_2a
+from visae.products.figure_3 import make as figure_3
+from visae.products.figure_4 import make as figure_4
+from visae.products.figure_6 import make as figure_6
+from visae.products.training_curves import make as training_curves
+from visae.tables import agreement, summaries, variance
 from visae.tables.scores import headlines
 
 PAPER = list(LABELS)
@@ -88,6 +86,10 @@ def nulls(backbones=PAPER):
     return {backbone: -1 / 195 for backbone in backbones}
 
 
+def agree(pairs):
+    return agreement.agreement(pairs, "fvu", "preservation")
+
+
 PUBLISHED = {"localization": 0.996, "fvu": 0.392, "cross_domain": 0.311}
 SIX = [*PAPER, "convnext"]
 GAPS = [("fvu", "mae"), ("sparse_probing", "clip"), ("localization", "deit")] + [
@@ -114,8 +116,8 @@ def all_figures(hard):
     return {
         "figure_1a": figure_1a.draw(means, metric_labels(), styles),
         "figure_1b": figure_1b.draw(values, nulls(backbones), styles),
-        "figure_2a": figure_2a.draw(pairs, styles),
-        "figure_3": figure_3.draw(paper.table_3(rows, "main").rows, metric_labels(), published),
+        "figure_2a": figure_2a.draw(pairs, agree(pairs), styles),
+        "figure_3": figure_3.draw(variance.table_3(rows, "main").rows, metric_labels(), published),
         "figure_4": figure_4.draw(compared, metric_labels(), (3, 11), styles),
         "figure_6": figure_6.draw(probing, styles),
         "training_curves": training_curves.draw(runs, styles),
@@ -140,15 +142,15 @@ def test_every_figure_fits_a_page_and_tells_how_many(figures):
 _SAVE_TWO = """
 import sys
 from pathlib import Path
-import visae.audit.examples, visae.figures.figure_5
+import visae.audit.examples, visae.products.figure_5.make
 from figures.test_figures import *
-rows = paper.table_3(headline_rows(), "main").rows
+rows = variance.table_3(headline_rows(), "main").rows
 figures = {
     "figure_1b": figure_1b.draw(coherence(), nulls(), STYLES),
     "figure_3": figure_3.draw(rows, metric_labels(), PUBLISHED),
 }
 for name, figure in figures.items():
-    style.save(figure, Path(sys.argv[1], name + ".pdf"), Path(sys.argv[1], name + ".png"))
+    style.write(figure, {v: Path(sys.argv[1], name + "." + v) for v in ("pdf", "png")})
 assert "torch" not in sys.modules and "matplotlib.pyplot" not in sys.modules
 """
 
@@ -174,7 +176,7 @@ def test_equal_inputs_give_equal_files_and_no_torch(tmp_path):
 def test_a_figure_can_be_saved_twice(tmp_path):
     figure = figure_6.draw(headlines(headline_rows(), "sparse_probing", "main"), STYLES)
     for name in "ab":
-        style.save(figure, tmp_path / f"{name}.pdf", tmp_path / f"{name}.png")
+        style.write(figure, {v: tmp_path / f"{name}.{v}" for v in ("pdf", "png")})
     assert (tmp_path / "a.pdf").read_bytes() == (tmp_path / "b.pdf").read_bytes()
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
 
@@ -251,7 +253,7 @@ def test_figure_1b_counts_every_feature_in_its_ridge():
 
 
 def test_figure_3_draws_the_shares_and_the_published_value():
-    rows = paper.table_3(headline_rows(missing=[("absorption", b) for b in PAPER]), "main").rows
+    rows = variance.table_3(headline_rows(missing=[("absorption", b) for b in PAPER]), "main").rows
     figure = figure_3.draw(rows, metric_labels(), PUBLISHED)
     axes = figure.axes[0]
     widths = [patch.get_width() for patch in axes.patches]
@@ -288,14 +290,14 @@ def test_figure_2a_states_the_rank_correlation_of_the_means():
          "preservation": kept}
         for backbone, fvu, kept in zip(PAPER, (1, 2, 3, 4, 5), (5, 4, 3, 1, 2), strict=True)
     ]  # fmt: skip
-    words = " ".join(texts(figure_2a.draw(rows, STYLES)))
+    words = " ".join(texts(figure_2a.draw(rows, agree(rows), STYLES)))
     assert "n = 5 SAEs; over 5 backbone means" in words
     assert "ρ = −0.90, p = 0.037 (exact 0.083)" in words
     rows[0]["fvu"] = None
-    words = " ".join(texts(figure_2a.draw(rows, STYLES)))
+    words = " ".join(texts(figure_2a.draw(rows, agree(rows), STYLES)))
     assert "n = 4 SAEs (1 missing)" in words
     nobody = [{**row, "preservation": None} for row in rows]
-    assert "not computable" in " ".join(texts(figure_2a.draw(nobody, STYLES)))
+    assert "not computable" in " ".join(texts(figure_2a.draw(nobody, agree(nobody), STYLES)))
 
 
 def test_gaps_are_drawn_as_gaps_and_counted():

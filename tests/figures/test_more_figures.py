@@ -8,9 +8,15 @@ from matplotlib.text import Text
 
 from visae.audit.choice import KINDS
 from visae.evals.shelf import labels as metric_labels
-from visae.figures import evaluators, figure_2b, figure_5, figure_7, figure_8, style, token_order
+from visae.figures import style
+from visae.products.evaluators_figure import make as evaluators
+from visae.products.figure_2b import make as figure_2b
+from visae.products.figure_5 import make as figure_5
+from visae.products.figure_7 import make as figure_7
+from visae.products.figure_8 import make as figure_8
+from visae.products.token_order_figure import make as token_order
 from visae.tables.correlations import correlation_table
-from visae.tables.selection import backbone_selection, turned
+from visae.tables.foresight import backbone_selection, turned
 from visae.tables.token_order import token_order_table
 
 BACKBONES = list(STYLES)
@@ -118,7 +124,7 @@ def test_equal_inputs_give_equal_files(tmp_path):
     for turn in "ab":
         cells = figure_2b.draw(cell_table(0.5), metric_labels(), {"dtd": "DTD"}, {})
         for name, figure in (("5", figure_5.draw(examples(), STYLES, *AUDITED)), ("2b", cells)):
-            style.save(figure, tmp_path / turn / f"{name}.pdf", tmp_path / turn / f"{name}.png")
+            style.write(figure, {v: tmp_path / turn / f"{name}.{v}" for v in ("pdf", "png")})
     paths = list((tmp_path / "a").iterdir())
     assert len(paths) == 4
     for path in paths:

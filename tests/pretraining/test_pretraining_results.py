@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from figure_fixtures import assert_fits_and_counts, assert_labels_are_apart, texts
 
-from visae.figures import pretraining, style
+from visae.figures import style
+from visae.products.pretraining_figure import make as pretraining
 from visae.tables.pretraining import pretraining_table
 
 NAMES = {"dino_small": "DINO (small)", "mae_small": "MAE (small)", "deit_small": "DeiT (small)"}

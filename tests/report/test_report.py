@@ -14,10 +14,10 @@ import pytest
 import yaml
 from PIL import Image
 from report_fixtures import (
+    CAPTIONS,
     FEATURES,
     HOSTILE,
     IMAGES,
-    SHOWS,
     UNDEFINED,
     build_page,
     codes_of,
@@ -27,11 +27,9 @@ from report_fixtures import (
 from study_fixtures import ROOT
 
 from visae.audit.choice import audit_features
-from visae.base.errors import UserError
 from visae.report.curves import HEIGHT, WIDTH, read_curves
 from visae.report.features import example_features
-from visae.report.provenance import commit
-from visae.report.tables import read_tables
+from visae.report.provenance_section import commit
 from visae.report.thumbnails import SIDE
 
 
@@ -98,20 +96,21 @@ def test_nothing_is_loaded_from_elsewhere(page, parsed):
 def test_every_figure_is_in_with_its_caption(written, parsed):
     _, sources = written
     images = {attributes["src"]: attributes["alt"] for attributes in parsed.all("img")}
-    assert len(images) == len(SHOWS)
+    assert len(images) == len(CAPTIONS)
     for path in sources.figures:
         source = f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}"
-        assert SHOWS[path.stem] in images[source].lower()
+        assert CAPTIONS[path.stem][0] in images[source].lower()
     titles = [attributes["alt"].split(":")[0] for attributes in parsed.all("img")]
     assert titles == ["Figure 1a", "Figure 4", "Evaluators"]
-    assert "n = 4 SAEs of sweep main (2 backbones × 2 configurations)." in parsed.text
+    assert "n = 4 SAEs of sweep main." in parsed.text
     assert "n = 2 SAEs, one per arm." in parsed.text
 
 
 def test_every_table_is_in_and_the_papers_come_first(written, parsed):
     _, sources = written
     articles = [attributes["id"] for attributes in parsed.all("article")]
-    assert set(articles) == {f"table-{p.stem}" for p in sources.tables if p.stem != "claims"}
+    paths = [*sources.tables, *sources.tidy]
+    assert set(articles) == {f"table-{p.stem}" for p in paths if p.stem != "claims"}
     assert articles[:2] == ["table-table_1", "table-table_3"]
     assert "Table 1: a | b" in parsed.text
     assert "A note." in parsed.text
@@ -220,18 +219,6 @@ def test_long_log_is_thinned_and_keeps_its_end(tmp_path):
     points = curves.panels[0].points.split()
     assert 100 <= len(points) <= 121
     assert points[-1] == f"{WIDTH:.1f},0.0"
-
-
-def test_views_of_different_tables_are_refused(written):
-    _, sources = written
-    table = next(path for path in sources.tables if path.stem == "table_1")
-    markdown = next(path for path in sources.markdown if path.stem == "table_3")
-    other = markdown.parent / "other" / "table_1.md"
-    other.parent.mkdir()
-    shutil.copy(markdown, other)
-    with pytest.raises(UserError, match="are not views of one table"):
-        read_tables([table], [other])
-    shutil.rmtree(other.parent)
 
 
 def test_config_is_shown_as_it_ran(written, page):

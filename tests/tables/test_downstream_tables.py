@@ -70,7 +70,7 @@ def test_the_tidy_table_comes_back_as_written(planted, tmp_path):
     paths, raw, _, _ = planted
     table = downstream_table(paths[::-1])
     assert layout.as_csv(table) == layout.as_csv(downstream_table(paths))
-    layout.write(table, tmp_path / "downstream.csv")
+    layout.write(table, {"csv": tmp_path / "downstream.csv"})
     assert read_downstream(tmp_path / "downstream.csv") == table.rows
     of_raw = [r for r in table.rows if r["sae"] == "raw" and r["layer"] == 11]
     assert [(r["task"], r["reading"]) for r in of_raw[:5]] == [

@@ -10,7 +10,7 @@ from study_fixtures import change, demo_config, paper_config
 
 from visae.audit import choice as audit
 from visae.study import config as configs
-from visae.tables import evaluators, family, layout, selection, thresholds, token_order
+from visae.tables import evaluators, family, foresight, layout, thresholds, token_order
 from visae.tables import settings as settings_tables
 from visae.tables.correlations import correlation_table
 from visae.tables.published import read_published
@@ -175,7 +175,7 @@ def family_rows(missed=()):
         ]
         if k == 256:
             continue  # the first sweep has a configuration more
-        other = {"sweep": "jumprelu", "family": "jumprelu", "k": k}
+        other = {"sweep": "jumprelu", "family": "jumprelu", "sparsity": k}
         off = 3.0 if (backbone, k) in missed else 2.0
         rows += [
             row(backbone, "fvu", 0.1 * (b + 1) - k / 1e4 + 0.05, **other),
@@ -228,7 +228,7 @@ def test_only_lower_is_better_metrics_are_turned():
     metrics = {"fvu": rising, "preservation": rising, "absorption": {"a": None}}
     rows = correlation_table(metrics, {"task": {"a": 0.9, "b": 0.8, "c": 0.1}}).rows
     assert [row["rho"] for row in rows] == [-1, -1, None]
-    assert [row["rho"] for row in selection.turned(rows)] == [1, -1, None]
+    assert [row["rho"] for row in foresight.turned(rows)] == [1, -1, None]
 
 
 def test_selection_takes_the_best_and_the_metric_with_the_highest_rho():
@@ -238,7 +238,7 @@ def test_selection_takes_the_best_and_the_metric_with_the_highest_rho():
         {"metric": m, "task": "task", "rho": rho, "p_exact": 0.2, "n": 5}
         for m, rho in (("fvu", 0.3), ("absorption", None), ("localization", 0.8))
     ]
-    task, other = selection.backbone_selection(cells, raw, codes).rows
+    task, other = foresight.backbone_selection(cells, raw, codes).rows
     assert (task["best_raw"], task["raw"], task["best_codes"], task["codes"]) == (
         "b", 0.7, "a", 0.6,
     )  # fmt: skip
@@ -311,7 +311,7 @@ def test_latex_of_every_table_is_ascii():
     config = configs.checked(paper_config())
     rows = family_rows()
     tasks = {"t": {"a": 0.1, "b": 0.2, "c": 0.3}}
-    cells = selection.turned(correlation_table({"fvu": tasks["t"]}, tasks).rows)
+    cells = foresight.turned(correlation_table({"fvu": tasks["t"]}, tasks).rows)
     tables = [
         settings_tables.table_1(config, "main", dict.fromkeys(LABELS, 768)),
         settings_tables.table_2(config),
@@ -321,7 +321,7 @@ def test_latex_of_every_table_is_ascii():
         family.table_9(rows, "main", "jumprelu"),
         family.not_converged(rows, ("jumprelu",)),
         family.family_differences(rows, "main", "jumprelu"),
-        selection.backbone_selection(cells, tasks, {}),
+        foresight.backbone_selection(cells, tasks, {}),
         token_order.token_order_table([arm()]),
     ]
     for table in tables:

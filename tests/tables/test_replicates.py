@@ -11,7 +11,8 @@ from statsmodels.stats.anova import anova_lm
 
 from visae.base.errors import UserError
 from visae.evals.shelf import labels as metric_labels
-from visae.figures import across_seeds, style
+from visae.figures import style
+from visae.products.replicates_figure import make as across_seeds
 from visae.study.config import checked, replicated
 from visae.tables import statistics
 from visae.tables.replicates import replicate_means, replicates
@@ -140,7 +141,7 @@ def test_the_figure_is_drawn_also_where_a_metric_has_no_shares(tmp_path):
             [*shares, nothing], means, metric_labels(), style.backbone_styles(labels), arms
         )
         paths = [tmp_path / f"{attempt}.{view}" for view in ("pdf", "png")]
-        style.save(figure, *paths)
+        style.write(figure, dict(zip(("pdf", "png"), paths, strict=True)))
         files.append([path.read_bytes() for path in paths])
     assert files[0] == files[1]
 

@@ -1,5 +1,6 @@
 """The analysis of variance against statsmodels, rank correlation against scipy and by hand."""
 
+import itertools
 import math
 
 import numpy as np
@@ -11,20 +12,19 @@ from scipy import stats
 from visae.tables import statistics
 
 
-def statsmodels_eta_squared(values_bc):
-    import pandas
-    from statsmodels.formula.api import ols
-    from statsmodels.stats.anova import anova_lm
+def least_squares(values_bc):
+    """(sums of squares, total) of type II by three fits: what a factor adds, and what is left."""
+    b, c = np.nonzero(~np.isnan(values_bc))
+    y = values_bc[b, c] - values_bc[b, c].mean()
+    one = np.ones((len(y), 1))
+    backbone, configuration = np.eye(b.max() + 1)[b], np.eye(c.max() + 1)[c]
 
-    cells = [
-        (f"b{b}", f"c{c}", value)
-        for (b, c), value in np.ndenumerate(values_bc)
-        if not np.isnan(value)
-    ]
-    frame = pandas.DataFrame(cells, columns=["backbone", "configuration", "value"])
-    table = anova_lm(ols("value ~ C(backbone) + C(configuration)", frame).fit(), typ=2)
-    total = ((frame.value - frame.value.mean()) ** 2).sum()
-    return (table.sum_sq / total).tolist()
+    def left(*columns):
+        design = np.hstack(columns)
+        return ((y - design @ np.linalg.lstsq(design, y, rcond=None)[0]) ** 2).sum()
+
+    both = left(one, backbone, configuration)
+    return np.array([left(one, configuration) - both, left(one, backbone) - both, both]), y @ y
 
 
 def planted(rng, backbones=5, configurations=12, noise=0.3):
@@ -37,14 +37,29 @@ def planted(rng, backbones=5, configurations=12, noise=0.3):
 
 @pytest.mark.parametrize("missing", [0, 1, 9])
 @pytest.mark.parametrize("offset", [0.0, 1e3])
-def test_eta_squared_is_that_of_statsmodels(missing, offset):
+def test_eta_squared_and_its_tests_are_those_of_least_squares(missing, offset):
     rng = np.random.default_rng(missing)
     values_bc = planted(rng) + offset
     values_bc.flat[rng.choice(values_bc.size, missing, replace=False)] = np.nan
     result = statistics.eta_squared(values_bc)
     assert result.cells == 60 - missing
     assert result.missing == missing
-    np.testing.assert_allclose(result[:3], statsmodels_eta_squared(values_bc), atol=1e-9)
+    squares, total = least_squares(values_bc)
+    np.testing.assert_allclose(result[:3], squares / total, atol=1e-9)
+    freedom = np.array([4, 11, 60 - missing - 16])
+    ratios = squares[:2] / freedom[:2] / (squares[2] / freedom[2])
+    assert (result.f_backbone, result.f_configuration) == pytest.approx(ratios, rel=1e-6)
+    p = stats.f.sf(ratios, freedom[:2], freedom[2])
+    assert (result.p_backbone, result.p_configuration) == pytest.approx(p, rel=1e-5)
+
+
+@pytest.mark.parametrize("missing", [0, 1, 9])
+def test_the_bootstrap_solves_the_same_analysis(missing):
+    rng = np.random.default_rng(10 + missing)
+    values_bc = planted(rng)
+    values_bc.flat[rng.choice(values_bc.size, missing, replace=False)] = np.nan
+    (shares,) = statistics._shares(values_bc[None])
+    np.testing.assert_allclose(shares, statistics.eta_squared(values_bc)[:3], rtol=1e-10)
 
 
 def test_eta_squared_of_a_design_that_falls_apart():
@@ -54,13 +69,9 @@ def test_eta_squared_of_a_design_that_falls_apart():
     values_bc[:2, :3] = rng.normal(size=(2, 3))
     values_bc[2:, 3:] = rng.normal(size=(2, 3))
     result = statistics.eta_squared(values_bc)
-    residual = 0.0
-    for block in (values_bc[:2, :3], values_bc[2:, 3:]):
-        fit = block.mean(0) + block.mean(1, keepdims=True) - block.mean()
-        residual += ((block - fit) ** 2).sum()
-    assert result.residual == pytest.approx(
-        residual / np.nansum((values_bc - np.nanmean(values_bc)) ** 2)
-    )
+    squares, total = least_squares(values_bc)
+    np.testing.assert_allclose(result[:3], squares / total, atol=1e-9)
+    assert result.p_backbone == pytest.approx(stats.f.sf(result.f_backbone, 2, 4))
 
 
 def test_eta_squared_finds_planted_shares():
@@ -119,9 +130,9 @@ def test_intervals_equal_a_loop_over_resamples():
     values_bc[2, 3] = np.nan
     intervals = statistics.eta_squared_intervals(values_bc, seed=7, resamples=50)
     drawn = np.random.default_rng(7).integers(6, size=(50, 6))
-    loop = [statsmodels_eta_squared(values_bc[:, columns]) for columns in drawn]
+    loop = [np.divide(*least_squares(values_bc[:, columns])) for columns in drawn]
     low_end, high_end = np.percentile(np.array(loop), [2.5, 97.5], axis=0)
-    estimate = np.array(statsmodels_eta_squared(values_bc))
+    estimate = np.divide(*least_squares(values_bc))
     expected = np.clip(np.stack([2 * estimate - high_end, 2 * estimate - low_end], axis=1), 0, 1)
     np.testing.assert_allclose(intervals, expected, atol=1e-9)
     assert intervals == statistics.eta_squared_intervals(values_bc, seed=7, resamples=50)
@@ -167,7 +178,7 @@ def test_spearman_of_five_backbones(y, rho, p_t, p_exact):
 
 @settings(max_examples=30, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=3, max_size=6))
-def test_spearman_with_ties_is_that_of_scipy(pairs):
+def test_spearman_with_ties_counts_all_orders(pairs):
     x, y = zip(*pairs, strict=True)
     result = statistics.spearman(x, y)
     if len(set(x)) == 1 or len(set(y)) == 1:
@@ -178,12 +189,10 @@ def test_spearman_with_ties_is_that_of_scipy(pairs):
     assert result.rho == pytest.approx(expected.statistic)
     if abs(result.rho) < 1:
         assert result.p_t == pytest.approx(expected.pvalue)
-    counted = stats.permutation_test(
-        (x,),
-        lambda shuffled: round(abs(stats.spearmanr(shuffled, y).statistic), 9),
-        permutation_type="pairings", alternative="greater", n_resamples=np.inf,
-    )  # fmt: skip
-    assert result.p_exact == pytest.approx(counted.pvalue)
+    # Twice the ranks' distances from their mean: integers, so that equal ρ are equal.
+    (left, right) = ((2 * stats.rankdata(side) - len(side) - 1).tolist() for side in (x, y))
+    products = [abs(np.dot(left, order)) for order in itertools.permutations(right)]
+    assert result.p_exact == pytest.approx(np.mean(np.array(products) >= products[0]))
 
 
 def test_spearman_drops_unknown_pairs_and_counts_them():

@@ -2,13 +2,15 @@
 
 import csv
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from visae.base.errors import UserError
 from visae.base.files import write_json
-from visae.tables import layout, paper, scores, statistics, summaries
+from visae.base.paths import TABLE_VIEWS
+from visae.tables import agreement, coherence, layout, scores, statistics, summaries, variance
 
 BACKBONES = ("dinov2", "clip", "mae")
 CONFIGURATIONS = [(expansion, k) for expansion in (8, 16) for k in (64, 128)]
@@ -95,7 +97,7 @@ def test_scores_table_has_one_row_per_sae_and_reading(tmp_path):
 @pytest.mark.parametrize("sparsity", [64, 0.001, 3e-7])
 def test_scores_of_every_family_come_back_as_written(tmp_path, sparsity):
     table = scores.scores_table(write_scores(tmp_path, [score("clip", 8, sparsity)]))
-    layout.write(table, tmp_path / "scores.csv")
+    layout.write(table, {"csv": tmp_path / "scores.csv"})
     rows = scores.read_scores(tmp_path / "scores.csv")
     assert rows == table.rows
     assert {row["sparsity"] for row in rows} == {sparsity}
@@ -108,7 +110,7 @@ def test_scores_come_back_as_written(tmp_path):
         tmp_path, [score("clip", 8, 2**i, value=value) for i, value in enumerate(values)]
     )
     table = scores.scores_table(paths)
-    layout.write(table, tmp_path / "scores.csv")
+    layout.write(table, {"csv": tmp_path / "scores.csv"})
     assert scores.read_scores(tmp_path / "scores.csv") == table.rows
     text = (tmp_path / "scores.csv").read_text(encoding="utf-8")
     assert "0.30000000000000004," in text
@@ -128,7 +130,7 @@ def test_tables_of_sweeps_join_to_the_table_of_all_scores(tmp_path):
     paths = write_scores(tmp_path, content)
     for sweep in ("main", "jumprelu"):
         mine = [p for p, c in zip(paths, content, strict=True) if c["sae"]["sweep"] == sweep]
-        layout.write(scores.scores_table(mine), tmp_path / f"{sweep}.csv")
+        layout.write(scores.scores_table(mine), {"csv": tmp_path / f"{sweep}.csv"})
         origin = {"same": {"the code of fvu for SAEs": "aa"}, "versions": {"numpy": {"2.4.6": 4}}}
         write_json(tmp_path / f"{sweep}.origin.json", origin)
     tables = [tmp_path / "main.csv", tmp_path / "jumprelu.csv"]
@@ -151,7 +153,7 @@ def test_an_unknown_metric_is_named(tmp_path):
 @pytest.mark.parametrize("missing", [(), ((1, 2),)])
 def test_table_3_holds_the_shares_of_each_metric(tmp_path, missing):
     rows, values_bc = planted_rows(tmp_path, missing)
-    (line,) = paper.table_3(rows, "main").rows
+    (line,) = variance.table_3(rows, "main").rows
     expected = statistics.eta_squared(values_bc)
     assert line["metric"] == "fvu"
     # The axes are sorted by name, which leaves the shares as they are.
@@ -167,7 +169,7 @@ def test_table_3_holds_the_shares_of_each_metric(tmp_path, missing):
 def test_table_3_without_a_backbone_and_of_one_sweep_only(tmp_path):
     rows, values_bc = planted_rows(tmp_path)
     other = [{**row, "sweep": "layer_3", "value": 9.0} for row in rows]
-    (line,) = paper.table_3(other + rows, "main", without=("mae",)).rows
+    (line,) = variance.table_3(other + rows, "main", without=("mae",)).rows
     assert line["cells"] == 8
     assert line["eta2_backbone"] == pytest.approx(statistics.eta_squared(values_bc[:2]).backbone)
 
@@ -182,7 +184,7 @@ def test_table_3_sorts_by_the_backbone_share_and_ends_with_what_is_unknown(tmp_p
                 "absorption": b + 0.1 * c + 0.01 * b * c,
             }
             content += [score(backbone, *configuration, m, v) for m, v in values.items()]
-    lines = paper.table_3(scores.scores_table(write_scores(tmp_path, content)).rows, "main").rows
+    lines = variance.table_3(scores.scores_table(write_scores(tmp_path, content)).rows, "main").rows
     assert [line["metric"] for line in lines] == ["absorption", "fvu", "localization"]
     assert lines[-1]["eta2_backbone"] is None
     assert "needs values" in lines[-1]["reason"]
@@ -191,7 +193,7 @@ def test_table_3_sorts_by_the_backbone_share_and_ends_with_what_is_unknown(tmp_p
 def test_two_scores_of_one_cell_are_refused(tmp_path):
     rows, _ = planted_rows(tmp_path)
     with pytest.raises(UserError, match="share the backbone clip and the configuration"):
-        paper.table_3(rows + [{**row, "layer": 3} for row in rows], "main")
+        variance.table_3(rows + [{**row, "layer": 3} for row in rows], "main")
 
 
 @pytest.mark.parametrize(
@@ -205,7 +207,7 @@ def test_two_scores_of_one_cell_are_refused(tmp_path):
     ],
 )
 def test_table_4_concludes_from_z_and_from_the_effect(summary, conclusion):
-    (row,) = paper.table_4({"a": summary}).rows
+    (row,) = coherence.table_4({"a": summary}).rows
     assert row == {"backbone": "a", **summary, "conclusion": conclusion}
 
 
@@ -260,15 +262,35 @@ def test_latex_of_every_table_is_ascii(tmp_path):
     """What LaTeX's default fonts lack has a replacement in every table that is written."""
     rows, _ = planted_rows(tmp_path)
     summary = {"mean": 0.3, "null": -0.0051, "z": 20.0, "channels": 768}
-    for table in (paper.table_3(rows, "main"), paper.table_4({"a": summary})):
+    for table in (variance.table_3(rows, "main"), coherence.table_4({"a": summary})):
         assert layout.as_latex(table).isascii()
 
 
 def test_all_views_are_written(tmp_path, small_table):
-    paths = [tmp_path / f"table.{ending}" for ending in ("csv", "md", "tex")]
-    layout.write(small_table, *paths)
-    for path, view in zip(paths, (layout.as_csv, layout.as_markdown, layout.as_latex), strict=True):
+    paths = {view: tmp_path / f"table.{view}" for view in TABLE_VIEWS}
+    layout.write(small_table, paths)
+    views = (layout.as_csv, layout.as_markdown, layout.as_latex, layout.as_json)
+    for path, view in zip(paths.values(), views, strict=True):
         assert path.read_text(encoding="utf-8") == view(small_table)
+
+
+def test_json_is_the_table_and_read_gives_it_back(tmp_path, small_table):
+    awkward = layout.Table(
+        "η² & more",
+        (layout.Column("x", "x", digits=1), layout.Column("flag", "flag")),
+        [{"x": 0.1 + 0.2, "flag": True, "hidden": 1}, {"x": None, "flag": False, "hidden": 2}],
+        ("A note.",),
+    )
+    layout.write(small_table, {"json": tmp_path / "small.json"})
+    assert layout.read(tmp_path / "small.json") == small_table
+    layout.write(awkward, {"json": tmp_path / "awkward.json"})
+    found = layout.read(tmp_path / "awkward.json")
+    assert found.rows == [{"x": 0.1 + 0.2, "flag": True}, {"x": None, "flag": False}]
+    assert replace(found, rows=[]) == replace(awkward, rows=[])
+
+
+def test_a_page_stands_for_the_markdown_view(small_table):
+    assert layout.as_markdown(replace(small_table, page="# Mine\n")) == "# Mine\n"
 
 
 def headline(backbone, value, sae="s", metric="fvu", sweep="main", higher=False):
@@ -341,3 +363,16 @@ def test_paired_scores_join_by_sae():
         ("s", 0.1, None),
         ("t", 0.2, 0.9),
     ]
+
+
+def test_metric_agreement_is_over_the_means_of_saes_with_both():
+    rows = [
+        headline(backbone, value, sae, metric)
+        for backbone, pairs in (("a", ((1, 5), (3, None))), ("b", ((2, 4),)), ("c", ((4, 1),)))
+        for sae, values in zip("st", pairs, strict=False)
+        for metric, value in zip(("fvu", "preservation"), values, strict=True)
+    ]
+    (line,) = agreement.metric_agreement(rows, "main").rows
+    # The second SAE of a has no preservation: its FVU of 3, above that of b, does not count.
+    assert (line["first"], line["second"]) == ("fvu", "preservation")
+    assert (line["rho"], line["n"], line["saes"], line["missing"]) == (-1, 3, 3, 1)

@@ -8,6 +8,8 @@ import pytest
 import yaml
 from study_fixtures import ROOT
 
+from visae.products import PRODUCTS
+
 ENVIRONMENTS = sorted((ROOT / "envs").glob("*.yaml"))
 # What the rules' scripts import by another name than that under which it is installed.
 INSTALLED_AS = {
@@ -62,22 +64,18 @@ def test_rules_have_no_other_environments():
 
 
 def scripts_of(environment):
-    """The scripts that rules run in an environment: a rule names it, and then the script.
-
-    Tables and figures name theirs by a parameter: they are those that no rule names.
-    """
+    """The scripts that rules run in an environment: a rule names it, and then the script."""
     ran = {path.stem: set() for path in ENVIRONMENTS}
     for path in (ROOT / "rules").glob("*.smk"):
         _, *parts = re.split(r'"\.\./envs/(\w+)\.yaml"', path.read_text())
         for name, rest in zip(parts[::2], parts[1::2], strict=True):
             ran[name].add(re.search(r'"\.\./workflow_scripts/(.*?)\.py"', rest)[1])
-    named = set().union(*ran.values())
     everything = {path.stem for path in (ROOT / "workflow_scripts").glob("*.py")}
-    if "{params.script}" in ran[environment]:
-        ran[environment] |= everything - named
-    scripts = ran[environment] - {"{params.script}"}
-    assert scripts <= everything
-    return [ROOT / "workflow_scripts" / f"{script}.py" for script in sorted(scripts)]
+    assert ran[environment] <= everything
+    scripts = [ROOT / "workflow_scripts" / f"{script}.py" for script in sorted(ran[environment])]
+    # What a script loads by name, no import of it shows.
+    by_name = [path for name in PRODUCTS for path in PRODUCTS.files(name)]
+    return scripts + (by_name if "make_product" in ran[environment] else [])
 
 
 def imported_packages(path, seen, nodes=ast.walk):

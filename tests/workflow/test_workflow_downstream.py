@@ -9,7 +9,8 @@ from workflow_fixtures import copy_repository, plan
 from visae.base.errors import UserError
 from visae.study import roles
 from visae.study.study import Study
-from visae.tables.correlations import hypotheses, registered_cells
+from visae.tables.correlations import hypotheses
+from visae.tables.foresight import registered_cells
 
 TABLES = {"table_6", "table_8", "codes_lift", "correlations", "hypotheses"}
 FIGURES = {"figure_2b", "figure_7", "figure_8"}
@@ -115,12 +116,13 @@ def test_head_settings_are_those_of_the_library():
 def test_hypotheses_go_by_layout_where_data_sets_have_other_names():
     datasets = roles.paper_datasets(Study(demo_config()))
     assert datasets == {"inaturalist": "organisms", "cub": "digits", "dtd": "textures"}
-    tasks = {hypothesis.name: hypothesis.task for hypothesis in hypotheses(datasets)}
+    registered = hypotheses(datasets)
+    tasks = {hypothesis.name: hypothesis.task for hypothesis in registered}
     assert tasks["H1"] == "segmentation"
     assert tasks["H2"] == "classification_digits"
     assert tasks["H4"] == "sparse_probing_organisms"
     assert tasks["H4 on DTD (raw)"] == "classification_textures"
-    cells = registered_cells(datasets)
+    cells = registered_cells([hypothesis._asdict() for hypothesis in registered])
     assert cells["monosemanticity", "classification_digits"] == "H2"
     assert cells["sparse_probing", "classification_organisms"] == "H4"
     assert set(cells.values()) == {"H1", "H2", "H3", "H4"}

@@ -1,12 +1,19 @@
 """What claims are judged on: numbers by key, of a run or of the paper's print (`printed`).
 
-Keys are paths whose last part, or next to last, is a backbone by the *paper's* name, so that the
-same rule reads both: `share/fvu/backbone` (η²), `score/fvu/clip` (mean over the main sweep),
-`rank/fvu/clip` (1 = best), `raw/dtd/clip` (performance of raw features), `codes/dtd/clip` (of all
-codes), `probing/dtd/clip` (ROC-AUC of 128 codes), `rho/fvu/dtd` (turned so that positive means that
-the better backbones are better at the task; `rho/fvu/probing_dtd` holds it against the ROC-AUC of
-codes). What is unknown is absent. What is taken over the paper's five backbones (ranks, shares, ρ
-and its p) is absent unless all five have a value: over fewer, it is another quantity.
+Keys are paths. A backbone in them has the *paper's* name, so that one rule reads both. Examples:
+
+    score/fvu/clip          mean over the SAEs of the main sweep
+    rank/fvu/clip           of the backbone by that mean, 1 = best
+    share/fvu/backbone      η² of a factor
+    raw/dtd/clip            performance of raw features on a task
+    codes/dtd/clip          performance of all codes
+    probing/dtd/clip        ROC-AUC of 128 codes
+    rho/fvu/dtd             ρ of the metric's ranks with raw performance on a task
+    rho/fvu/probing_dtd     ρ of the metric's ranks with the ROC-AUC of 128 codes
+
+A ρ is positive where the better backbones by the metric are better at the task. A number that is
+unknown is absent. Ranks, shares, ρ and p are about the paper's five backbones: they are absent
+unless all five have a value, because over fewer they are another quantity.
 """
 
 from dataclasses import dataclass, field
@@ -14,9 +21,8 @@ from typing import NamedTuple
 
 from visae.claims.numbers import run_numbers
 from visae.study.roles import PAPER_METRICS, Roles
-from visae.study.study import Study
-from visae.tables.coherence import raw_coherence
 from visae.tables.downstream import read_downstream
+from visae.tables.layout import read
 from visae.tables.scores import HEADLINE, read_scores
 
 
@@ -56,27 +62,28 @@ class Evidence:
         return "the paper's own printed numbers" if self.printed else "this run"
 
 
-def read_run(scores, raw, downstream, config, backbones):
-    """Evidence from a run's files.
+def read_run(inputs, settings):
+    """Evidence from a run's files (`visae.products.sources.evidence` and `evidence_settings`).
 
-    scores, downstream: the tidy tables, the second or None. raw: reductions of the raw features
-    of `backbones`, in their order.
+    inputs: paths of the tidy tables `scores` and, if the study has tasks, `downstream`; of
+    `table_4` as JSON. settings: `roles` (fields of `Roles`) and `seed`.
     """
-    settings = config["metrics"]["localization"]
+    downstream = inputs.get("downstream")
     return from_run(
-        read_scores(scores),
-        Roles.of(Study(config)),
-        {b: raw_coherence(path, settings) for b, path in zip(backbones, raw, strict=True)},
+        read_scores(inputs["scores"]),
+        Roles(**settings["roles"]),
+        {row["backbone"]: row for row in read(inputs["table_4"]).rows},
         read_downstream(downstream) if downstream else None,
-        config["seed"],
+        settings["seed"],
     )
 
 
 def from_run(rows, roles, raw_coherence=None, downstream=None, seed=42):
     """Evidence from a run.
 
-    `rows` are those of `scores.csv`, `roles` say who stands for whom. `raw_coherence` is as for
-    `table_4`, `downstream` are the rows of `downstream_table`; both may be absent.
+    `rows` are those of `scores.csv`, `roles` say who stands for whom. `raw_coherence` maps
+    a backbone to its row of Table 4, `downstream` are the rows of `downstream_table`; both may be
+    absent.
     """
     rows = [row for row in rows if row["metric"] in PAPER_METRICS]
     own = {"raw_coherence": raw_coherence or {}, "downstream": downstream or [], "seed": seed}

@@ -7,10 +7,10 @@ from visae.evals.shelf import labels
 from visae.study.roles import BACKBONES, PAPER_METRICS
 from visae.tables.downstream import codes_lift, task_values
 from visae.tables.family import family_differences, not_converged, table_9
-from visae.tables.paper import table_3
 from visae.tables.scores import HEADLINE, headlines
 from visae.tables.statistics import spearman
 from visae.tables.summaries import backbone_means, layer_comparison
+from visae.tables.variance import table_3
 
 _MATCHED_EXPANSION = 16
 """The expansion factor at which Appendix Q compares dead features."""

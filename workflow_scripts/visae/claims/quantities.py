@@ -207,14 +207,14 @@ def correlation(evidence, metric, task, statistic="rho"):
     return _found(correlate(ranks, _values(evidence, task, "backbones")), statistic)
 
 
-def between_metrics(evidence, metric, other, turned=False):
-    """ρ of the backbones' ranks by two metrics (1 = best in both), or `turned` into its negative.
+def between_metrics(evidence, metric, other, flipped=False):
+    """ρ of the backbones' ranks by two metrics, 1 = best in both.
 
-    Turned, it is what FVU as it is, of which little is good, has with a metric of which much is.
+    `flipped`: negate ρ, because FVU is lower-is-better and the other metric higher-is-better.
     """
     ranks = [_values(evidence, f"rank/{m}/*", "backbones") for m in (metric, other)]
     found = _found(spearman(*(list(side.values()) for side in ranks)), "rho")
-    return Found(-found.value) if turned else found
+    return Found(-found.value) if flipped else found
 
 
 def between_scores(evidence, pattern, other):

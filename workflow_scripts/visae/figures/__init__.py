@@ -1,5 +1,1 @@
-"""Figures: one module per figure, each a function from tables' rows to a matplotlib `Figure`.
-
-What they show is in a table too; they compute no more than the summaries that they print.
-`style` is their common look.
-"""
+"""The look that all figures have in common; what each of them draws is with its product."""

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import matplotlib
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.colors import to_rgb
+from matplotlib.colors import LinearSegmentedColormap, to_rgb
 from matplotlib.figure import Figure
 
 from visae.base.files import atomic_path
@@ -30,6 +30,11 @@ VARIANCE_COLORS = {
     "residual": "#C9C9C9",
 }
 """What a metric's variance is made of."""
+
+DIVERGING = LinearSegmentedColormap.from_list(
+    "agreement", ["#C1541B", "#F0B48C", "#F7F7F7", "#8DBFE0", "#0A5C96"]
+)
+"""Of ρ: −1 to 1."""
 
 SMALL = 6.0
 """Points: annotations. The smallest size that is used."""
@@ -176,16 +181,19 @@ def name_list(backbones, styles):
 
 
 @styled
-def save(figure, pdf_path, png_path):
-    """Write `figure` as PDF and PNG; equal figures give equal bytes (no dates, no versions)."""
+def write(figure, paths):
+    """Write `figure` to `paths["pdf"]` and `paths["png"]`, without dates and versions.
+
+    Equal figures give equal bytes.
+    """
     # Laid out once: another pass would move things by a hair, and differently per format.
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
-    with atomic_path(pdf_path) as temporary:
+    with atomic_path(paths["pdf"]) as temporary:
         figure.savefig(
             temporary,
             format="pdf",
             metadata={"CreationDate": None, "Producer": None, "Creator": None},
         )
-    with atomic_path(png_path) as temporary:
+    with atomic_path(paths["png"]) as temporary:
         figure.savefig(temporary, format="png", metadata={"Software": None})

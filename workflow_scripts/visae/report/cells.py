@@ -43,6 +43,10 @@ def in_order(name, kind):
 
 
 def title_of(name):
-    """`figure_1a` → "Figure 1a", `training_curves` → "Training curves", `sae` → "SAE"."""
+    """`figure_1a` → "Figure 1a", `training_curves` → "Training curves", `sae` → "SAE".
+
+    That something is a table or a figure, its place on the page says.
+    """
+    name = name.removesuffix("_figure").removesuffix("_table")
     words = name.replace("_", " ").replace("sae", "SAE")
     return words[:1].upper() + words[1:]

@@ -9,14 +9,15 @@ from markupsafe import Markup
 from visae.evals.shelf import labels
 from visae.images.index import read_index
 from visae.report.cells import gap, number, title_of
-from visae.report.claims import read_contradictions, read_verdicts
+from visae.report.claims_section import read_contradictions, read_verdicts
 from visae.report.curves import HEIGHT, WIDTH
-from visae.report.figures import read_figures
-from visae.report.provenance import read_provenance
+from visae.report.figures_section import read_figures
+from visae.report.provenance_section import read_provenance
 from visae.report.saes import example_files, sae_views
-from visae.report.summary import counted_figures, summarise
-from visae.report.tables import read_rows, read_tables
+from visae.report.summary import summarise
+from visae.report.tables_section import read_tables
 from visae.report.thumbnails import SIDE, draw_sheet
+from visae.tables.layout import read
 from visae.tables.published import read_published
 from visae.tables.scores import read_scores
 
@@ -30,9 +31,9 @@ class Sources:
     figures: list
     """PNG."""
     tables: list
-    """CSV, `scores` and `claims` among them."""
-    markdown: list
-    """The same tables as Markdown, as far as they have such a view."""
+    """JSON, `table_3` and `claims` among them."""
+    tidy: list
+    """CSV: `scores` and, if the study has tasks, `downstream`."""
     logs: list
     """`training.jsonl` of every SAE, in the order of `Study.saes`."""
     sae_configs: list
@@ -52,22 +53,21 @@ class Sources:
     """The folder of the jobs' records; what is there is shown."""
 
 
-def build(study, sources, shows, settings):
+def build(study, sources, captions):
     """The page of `study` as HTML.
 
-    shows: figure → what it shows. settings: figure → the settings of its rule, which say what
-    sweeps it is drawn from.
+    captions: figure → (what it shows, a clause; over how many, a sentence).
     """
-    paths = {Path(path).stem: path for path in sources.tables}
+    paths = {Path(path).stem: path for path in (*sources.tables, *sources.tidy)}
     scores = read_scores(paths["scores"])
     examples = example_files(sources.reductions, sources.scores)
     views = sae_views(study, scores, sources.logs, examples)
     pictures = _pictures(study, sources, views)
     return _environment().get_template("page.html.jinja").render(
         study=study,
-        summary=summarise(study, read_rows(paths["table_3"]), read_published(sources.published)),
-        figures=read_figures(sources.figures, shows, counted_figures(settings, study)),
-        tables=[t for t in read_tables(sources.tables, sources.markdown) if t.name != "claims"],
+        summary=summarise(study, read(paths["table_3"]).rows, read_published(sources.published)),
+        figures=read_figures(sources.figures, captions),
+        tables=[t for t in read_tables(sources.tables, sources.tidy) if t.name != "claims"],
         claims=read_verdicts(paths["claims"], sources.claims),
         contradictions=read_contradictions(sources.contradictions),
         saes=views,

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from visae.evals.shelf import EVALS
-from visae.report.cells import gap, parsed
+from visae.report.cells import gap
 from visae.study import roles
 
 LARGE_SHARE = 0.6
@@ -42,7 +42,7 @@ class Summary(NamedTuple):
 
 
 def summarise(study, table_3, published):
-    """The `Summary` of a study; table_3: rows of its CSV; published: the paper's numbers."""
+    """The `Summary` of a study; table_3: its rows; published: the paper's numbers."""
     bars = [_bar(row, published) for row in table_3]
     main, config = roles.main(study), study.config
     used = [config["datasets"][split.dataset] for split in (study.training, study.evaluation)]
@@ -63,35 +63,6 @@ def summarise(study, table_3, published):
     )
 
 
-def counted_figures(settings, study):
-    """Figure → a sentence with its n: how many SAEs of which sweeps it is drawn from.
-
-    settings: figure → the settings of its rule.
-    """
-    return {name: _counted(entry, study) for name, entry in settings.items()}
-
-
-def _counted(entry, study):
-    if "studies" in entry:
-        return f"n = {len(entry['studies'])} studies: {', '.join(entry['studies'])}."
-    if "arms" in entry:
-        return f"n = {len(entry['arms'])} SAEs, one per arm."
-    if "sae" in entry:
-        return f"n = {len(entry['backbones'])} SAEs, {entry['sae']} of each backbone."
-    names = entry.get("sweeps", [entry.get("sweep", roles.main(study).name)])
-    backbones = entry.get("backbones", study.sweeps[names[0]].backbones)
-    parts = []
-    for name in names:
-        sweep = study.sweeps[name]
-        among = [backbone for backbone in sweep.backbones if backbone in backbones]
-        parts.append(
-            f"{len(among) * len(sweep.saes)} SAEs of sweep {name} ({len(among)} "
-            f"{'backbone' if len(among) == 1 else 'backbones'} × {len(sweep.saes)} "
-            f"{'configuration' if len(sweep.saes) == 1 else 'configurations'})"
-        )
-    return f"n = {' and '.join(parts)}."
-
-
 def _grid(sweep):
     factors = sorted({spec.expansion_factor for spec in sweep.saes})
     sparsities = sorted({spec.sparsity for spec in sweep.saes})
@@ -101,7 +72,7 @@ def _grid(sweep):
 
 def _bar(row, published):
     metric = row["metric"]
-    shares = [(name, parsed(row[f"eta2_{source}"])) for source, name in SOURCES]
+    shares = [(name, row[f"eta2_{source}"]) for source, name in SOURCES]
     known = None not in dict(shares).values()
     entry = published.get(f"table_3/{metric}/eta2_backbone")
     return VarianceBar(

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from PIL import Image, ImageOps
 
 from visae.images.decoding import load_image
-from visae.report.figures import data_uri
+from visae.report.figures_section import data_uri
 
 SIDE = 48
 """Pixels; a multiple of 16, the blocks in which WebP codes, so that neighbours do not bleed."""

@@ -1,5 +1,6 @@
-"""Tables: what a run's scores come to, each as CSV for programs and Markdown and LaTeX for people.
+"""Tables: what a run's scores come to, as data (CSV, JSON) and for people (Markdown, LaTeX).
 
-`layout` is the one table structure and its three views; `scores` the tidy table of all scores;
-`paper` the tables of the paper; `published` the numbers that the paper prints.
+`layout` is the one table structure and its four views; `scores` and `downstream` are the tidy
+tables, from which the others start; `statistics` what several of them compute; `published` the
+numbers that the paper prints. Which tables a study has, `visae.products` says.
 """

@@ -137,15 +137,6 @@ def hypotheses(datasets):
     return [hypothesis._replace(task=renamed(hypothesis.task)) for hypothesis in HYPOTHESES]
 
 
-def registered_cells(datasets):
-    """(metric, task) → H1 to H4: the cells of the correlation table fixed in advance."""
-    return {
-        (hypothesis.metric, hypothesis.task): hypothesis.name.removesuffix(" (raw)")
-        for hypothesis in hypotheses(datasets)
-        if " on " not in hypothesis.name
-    }
-
-
 def hypotheses_table(metrics, tasks, datasets=None):
     """The verdict on H1 to H4: confirmed if ρ ≥ the threshold (all four expect ρ > 0).
 

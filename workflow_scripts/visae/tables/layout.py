@@ -1,11 +1,14 @@
-"""One table structure and its three views: CSV keeps every digit, Markdown and LaTeX round.
+"""One table structure and its four views: CSV and JSON keep every digit, Markdown and LaTeX round.
 
-A value that is not known is None: an empty field in CSV, a dash for people, never 0.
+JSON is the table as data, headings and notes included: what is drawn or shown from a table reads
+it. A value that is not known is None: an empty field in CSV, a dash for people, never 0.
 """
 
 import csv
 import io
-from dataclasses import dataclass
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
 from visae.base.files import write_text
 
@@ -52,6 +55,8 @@ class Table:
     columns: tuple[Column, ...]
     rows: list
     notes: tuple[str, ...] = ()
+    page: str | None = None
+    """The Markdown view, where it is more than the table."""
 
 
 def read_sparsity(text):
@@ -60,11 +65,17 @@ def read_sparsity(text):
     return int(value) if value.is_integer() else value
 
 
-def write(table, csv_path, markdown_path=None, latex_path=None):
-    """Write the views of `table` that are asked for; equal tables give equal bytes."""
-    for path, view in ((csv_path, as_csv), (markdown_path, as_markdown), (latex_path, as_latex)):
-        if path is not None:
-            write_text(path, view(table))
+def write(table, paths):
+    """Write the views of `table` to `paths`, {view: path}; equal tables give equal bytes."""
+    for view, path in paths.items():
+        write_text(path, _VIEWS[view](table))
+
+
+def read(path):
+    """The Table in a JSON view: its rows hold what its columns show, and nothing else."""
+    found = json.loads(Path(path).read_text(encoding="utf-8"))
+    columns = tuple(Column(**column) for column in found["columns"])
+    return Table(found["title"], columns, found["rows"], tuple(found["notes"]))
 
 
 def as_csv(table):
@@ -77,8 +88,22 @@ def as_csv(table):
     return text.getvalue()
 
 
+def as_json(table):
+    """Title, columns, rows and notes; floats as their shortest exact decimal."""
+    keys = [column.key for column in table.columns]
+    content = {
+        "title": table.title,
+        "columns": [asdict(column) for column in table.columns],
+        "rows": [{key: row[key] for key in keys} for row in table.rows],
+        "notes": table.notes,
+    }
+    return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
 def as_markdown(table):
-    """A title, a pipe table with numbers aligned right, and the notes below."""
+    """The table's page; else a title, a pipe table with numbers aligned right, and the notes."""
+    if table.page is not None:
+        return table.page
     lines = [f"**{table.title}**", ""]
     lines.append(_markdown_row(column.heading for column in table.columns))
     lines.append(_markdown_row("---:" if right else "---" for right in _right_aligned(table)))
@@ -107,6 +132,9 @@ def as_latex(table):
     return "\n".join(lines) + "\n"
 
 
+_VIEWS = {"csv": as_csv, "md": as_markdown, "tex": as_latex, "json": as_json}
+
+
 def _exact(value):
     if value is None:
         return ""
@@ -117,10 +145,11 @@ def _exact(value):
 
 def _cells(table):
     """The rows as people see them, as strings."""
-    return [[_rounded(row[column.key], column) for column in table.columns] for row in table.rows]
+    return [[rounded(row[column.key], column) for column in table.columns] for row in table.rows]
 
 
-def _rounded(value, column):
+def rounded(value, column):
+    """A value as people see it in `column`."""
     if value is None:
         return UNKNOWN
     if column.digits is None:

@@ -14,10 +14,10 @@ from visae.base.errors import UserError
 from visae.evals.shelf import metrics
 from visae.tables.family import not_converged
 from visae.tables.layout import Column, Table
-from visae.tables.paper import variance_cells
 from visae.tables.scores import headlines, read_scores
 from visae.tables.statistics import eta_squared, nested_shares, spearman
 from visae.tables.summaries import summarised
+from visae.tables.variance import variance_cells
 
 
 def read_studies(names, paths):

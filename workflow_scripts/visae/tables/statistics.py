@@ -1,17 +1,17 @@
-"""How much of a metric is the backbone, and which metrics rank backbones alike (paper §5, App. B).
+"""How much of a metric is the backbone, and which metrics rank backbones alike (section 5, App. B).
 
-Both statistics are small and exact. The analysis of variance is written out here, rather than
-taken from statsmodels (which the tests compare it with), because the bootstrap solves it
-thousands of times: batched normal equations of the size of the number of backbones take
-milliseconds where as many formula fits take minutes.
+statsmodels gives the analysis of variance and SciPy the rank correlations. The bootstrap alone
+solves the analysis itself: it needs thousands of them, which batched normal equations of the size
+of the number of backbones give in milliseconds (the tests compare both).
 """
 
-import itertools
+import functools
 import math
+import warnings
 from typing import NamedTuple
 
 import numpy as np
-from scipy import special  # scipy.stats would take longer to import than any table to compute
+from scipy import stats
 
 BOOTSTRAP_RESAMPLES = 2000
 BOOTSTRAP_LEVEL = 0.95
@@ -32,6 +32,11 @@ class EtaSquared(NamedTuple):
     missing: int
     """Cells of the grid that hold none."""
     reason: str | None
+    f_backbone: float | None = None
+    """F-test of the factor against the residual; None without a residual to test against."""
+    p_backbone: float | None = None
+    f_configuration: float | None = None
+    p_configuration: float | None = None
 
 
 class EtaSquaredIntervals(NamedTuple):
@@ -79,7 +84,8 @@ def eta_squared(values_bc):
     `values_bc` is [backbones, configurations] with one value per SAE and NaN where there is
     none. Sums of squares are of type II: each factor's is what it explains beyond the other.
     Without missing cells the three shares sum to 1; with some they may not, because part of the
-    variation then belongs to either factor. SS_total is taken about the grand mean.
+    variation then belongs to either factor. SS_total is taken about the grand mean. The model has
+    no interaction: a cell has one value.
     """
     values_bc = np.asarray(values_bc, dtype=np.float64)
     present_bc = ~np.isnan(values_bc)
@@ -95,13 +101,50 @@ def eta_squared(values_bc):
         )
     elif cells <= backbones + configurations - 1:
         reason = f"{cells} values leave no degrees of freedom for the residual"
-    else:
-        shares = _shares(values_bc[None])[0]
-        if np.isnan(shares).any():
-            reason = "all values are equal"
+    elif not _varies(values_bc[None])[0]:
+        reason = "all values are equal"
     if reason:
         return EtaSquared(None, None, None, cells, missing, reason)
-    return EtaSquared(*(float(share) for share in shares), cells, missing, None)
+    return _type_2(values_bc, cells, missing)
+
+
+def _type_2(values_bc, cells, missing):
+    """The `EtaSquared` of statsmodels: each factor by the additive model with it and without.
+
+    So its sum of squares is right too where cells lack such that a factor's contrasts are not
+    unique, of which `anova_lm(typ=2)` makes other numbers.
+    """
+    import pandas
+    from statsmodels.formula.api import ols
+    from statsmodels.stats.anova import anova_lm
+    from statsmodels.tools.sm_exceptions import SingularMatrixWarning
+
+    backbones, configurations = np.nonzero(~np.isnan(values_bc))
+    values = values_bc[backbones, configurations]
+    frame = pandas.DataFrame(
+        {
+            "backbone": backbones,
+            "configuration": configurations,
+            # Neither origin nor unit matters; far from 0 and 1 they would cost digits.
+            "value": (values - values.mean()) / values.std(),
+        }
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SingularMatrixWarning)
+        both = ols("value ~ C(backbone) + C(configuration)", frame).fit()
+        backbone, configuration = (
+            anova_lm(ols(f"value ~ C({other})", frame).fit(), both).iloc[1]
+            for other in ("configuration", "backbone")
+        )
+    squares = [backbone["ss_diff"], configuration["ss_diff"], both.ssr]
+    tests = [factor[name] for factor in (backbone, configuration) for name in ("F", "Pr(>F)")]
+    return EtaSquared(
+        *(max(float(square), 0.0) / float(both.centered_tss) for square in squares),
+        cells,
+        missing,
+        None,
+        *(float(number) if math.isfinite(number) else None for number in tests),
+    )
 
 
 def eta_squared_intervals(values_bc, seed, resamples=BOOTSTRAP_RESAMPLES):
@@ -134,7 +177,7 @@ def eta_squared_intervals(values_bc, seed, resamples=BOOTSTRAP_RESAMPLES):
 
 
 def _shares(values_rbc):
-    """η² of backbone, configuration and residual [R, 3] for a batch of tables [R, B, C].
+    """`eta_squared` [R, 3] of a batch of tables [R, B, C]: backbone, configuration, residual.
 
     The configurations are eliminated from the normal equations of the additive model; what is
     left is one B × B system per table, whose solution gives SS(backbone | configuration).
@@ -161,10 +204,15 @@ def _shares(values_rbc):
 
     explained = configuration_alone + backbone
     total = (y**2).sum(axis=(1, 2))
-    scale = np.nanmax(np.abs(values_rbc), axis=(1, 2))
-    varies = total > cells[:, 0, 0] * (1e-12 * scale) ** 2
     squares = np.stack([backbone, explained - backbone_alone, total - explained], axis=1)
-    return np.maximum(squares, 0.0) / np.where(varies, total, np.nan)[:, None]
+    varying = np.where(_varies(values_rbc), total, np.nan)
+    return np.maximum(squares, 0.0) / varying[:, None]
+
+
+def _varies(values_rbc):
+    """Whether each table [R, B, C] varies by more than rounding does."""
+    deviations = np.nanstd(values_rbc, axis=(1, 2))
+    return deviations > 1e-12 * np.nanmax(np.abs(values_rbc), axis=(1, 2))
 
 
 def nested_shares(values_sbc):
@@ -197,7 +245,7 @@ def nested_shares(values_sbc):
     # Runs that agree to the last bit leave nothing to doubt.
     ratio = (squares_b / freedom[0]) / (squares_s / freedom[1]) if squares_s > 0 else math.inf
     # Nor do backbones that agree as well leave anything to test.
-    p = float(special.fdtrc(*freedom, ratio)) if squares_b > 0 or squares_s > 0 else None
+    p = float(stats.f.sf(ratio, *freedom)) if squares_b > 0 or squares_s > 0 else None
     shares = np.array([squares_b, squares_s, squares_c, total - squares_b - squares_s - squares_c])
     return NestedShares(
         *(float(share) for share in np.maximum(shares, 0.0) / total),
@@ -219,31 +267,37 @@ def spearman(x, y):
     n, missing = len(pairs), len(x) - len(pairs)
     if n < 3:
         return RankCorrelation(None, None, None, n, missing, f"needs 3 pairs, has {n}")
-    ranks = np.column_stack([_ranks(side) for side in pairs.T])
-    if (np.ptp(ranks, axis=0) == 0).any():
+    ranks = [stats.rankdata(side) for side in pairs.T]
+    if any(np.ptp(side) == 0 for side in ranks):
         return RankCorrelation(None, None, None, n, missing, "one side does not vary")
-    standard = (ranks - ranks.mean(axis=0)) / (ranks.std(axis=0) * math.sqrt(n))
-    rho = float(np.clip(standard[:, 0] @ standard[:, 1], -1.0, 1.0))
+    rho, p_t = map(float, stats.spearmanr(*ranks))
     if math.isclose(abs(rho), 1.0, rel_tol=1e-12):
         rho, p_t = math.copysign(1.0, rho), 0.0
-    else:
-        t = abs(rho) * math.sqrt((n - 2) / (1 - rho**2))
-        p_t = float(2 * special.stdtr(n - 2, -t))
-    return RankCorrelation(rho, p_t, _exact_p(*standard.T, abs(rho)), n, missing, None)
+    return RankCorrelation(rho, p_t, _exact_p(*map(tuple, ranks)), n, missing, None)
 
 
-def _ranks(values):
-    """Ranks from 1, ties given their mean rank."""
-    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
-    return (np.cumsum(counts) - (counts - 1) / 2)[place]
-
-
-def _exact_p(x, y, observed):
-    """Share of the n! pairings of standardised ranks `x` and `y` with |ρ| ≥ `observed`."""
+@functools.cache
+def _exact_p(x, y):
+    """Share of the n! pairings of the ranks `x` and `y` with at least their |ρ|."""
     if len(x) > EXACT_PERMUTATION_LIMIT:
         return None
-    orders = np.array(list(itertools.permutations(range(len(x)))))
-    return float(np.mean(np.abs(y[orders] @ x) >= observed - 1e-9))
+    standard = stats.zscore(x) / len(x)
+
+    def size_of_rho(y, axis):
+        # Rounded, since equal ρ differ in their last digits, and those of 0 in all.
+        return np.abs(np.moveaxis(stats.zscore(y, axis=axis), axis, -1) @ standard).round(9)
+
+    # "greater" of |ρ|: "two-sided" doubles the smaller tail, which differs where there are ties.
+    return float(
+        stats.permutation_test(
+            (y,),
+            size_of_rho,
+            permutation_type="pairings",
+            alternative="greater",
+            n_resamples=math.inf,
+            vectorized=True,
+        ).pvalue
+    )
 
 
 def _known(value):

@@ -1,0 +1,12 @@
+"""Figure 1a: normalised scores of the main sweep on every metric, by backbone."""
+
+from visae.products.product import Product
+from visae.products.sources import looks, over_main, tables
+
+ENTRY = Product(
+    kind="figure",
+    shows="normalised scores on the seven metrics, by backbone",
+    reads=lambda study, paths: tables(paths, "backbone_means"),
+    settings=looks,
+    over=over_main,
+)

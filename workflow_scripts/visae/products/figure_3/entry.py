@@ -1,0 +1,16 @@
+"""Figure 3: share of each metric's variance that backbone and hyperparameters explain."""
+
+from visae.products.product import Product
+from visae.products.sources import PUBLISHED, over_main, tables
+
+
+def _reads(study, paths):
+    return {**tables(paths, "table_3"), "published": PUBLISHED}
+
+
+ENTRY = Product(
+    kind="figure",
+    shows="share of each metric's variance by backbone and hyperparameters",
+    reads=_reads,
+    over=over_main,
+)

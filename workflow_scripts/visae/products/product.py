@@ -1,0 +1,51 @@
+"""What an entry says of its product, so that a rule can make it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from visae.base.paths import FIGURE_VIEWS, TABLE_VIEWS
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Tables, or figures. writer: the module whose `write(made, {view: path})` writes one."""
+
+    name: str
+    views: tuple
+    shown: str
+    """The view that Snakemake's own report shows."""
+    writer: str
+
+
+KINDS = {
+    "table": Kind("table", TABLE_VIEWS, "csv", "visae.tables.layout"),
+    "figure": Kind("figure", FIGURE_VIEWS, "png", "visae.figures.style"),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Product:
+    """A table or a figure; the functions take the `Study`, `reads` also its `Paths`.
+
+    Names of inputs and settings are those under which `make` finds them.
+    """
+
+    kind: str
+    """Of `KINDS`."""
+    shows: str
+    """A clause, in lower case."""
+    reads: Callable = lambda study, paths: {}
+    """{name: a path or several}"""
+    settings: Callable = lambda study: {}
+    """{name: value}: all that it depends on besides its inputs, and nothing else."""
+    wanted: Callable = lambda study: True
+    """Whether the study has what it is about."""
+    over: Callable = lambda study: ""
+    """The sentence that says how many it is about, for figures."""
+    category: str | None = None
+    """Its chapter in Snakemake's own report, where it is not that of its kind."""
+
+    def files(self, name, paths):
+        """{view: path} of the product called `name`."""
+        of_view = paths.table if self.kind == "table" else paths.figure
+        return {view: of_view(name, view) for view in KINDS[self.kind].views}

@@ -1,0 +1,40 @@
+"""Table 1: how the SAEs of the main sweep were trained."""
+
+from visae.products.product import Product
+from visae.products.sources import on_main
+from visae.study import roles
+
+
+def _reads(study, paths):
+    """One SAE of each backbone: its width is that of the activations."""
+    sweep = roles.main(study)
+    sae = sweep.sae_names()[0]
+    return {"saes": [paths.sae(sae, "config.yaml", place) for place in sweep.places]}
+
+
+def _settings(study):
+    keys = ("sweeps", "backbones", "training", "seed")
+    config = {key: study.config[key] for key in keys}
+    return {**on_main(study), "config": config, "backbones": list(roles.main(study).backbones)}
+
+
+ENTRY = Product(
+    kind="table",
+    shows="how the SAEs of the main sweep were trained",
+    reads=_reads,
+    settings=_settings,
+)
+
+
+def make(inputs, settings):
+    from pathlib import Path
+
+    import yaml
+
+    from visae.tables.settings import table_1
+
+    widths = {
+        backbone: yaml.safe_load(Path(path).read_text("utf-8"))["input_dim"]
+        for backbone, path in zip(settings["backbones"], inputs["saes"], strict=True)
+    }
+    return table_1(settings["config"], settings["sweep"], widths)

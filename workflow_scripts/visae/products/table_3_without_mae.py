@@ -1,0 +1,34 @@
+"""Table 3 once more, without masked autoencoders.
+
+The token order of masked autoencoders is easily lost on extraction, and with it what M1 reads: how
+much of each metric's variance is due to them alone?
+"""
+
+from visae.products.product import Product
+from visae.products.sources import main_scores, variance_settings
+from visae.study import roles
+
+
+def _masked(study):
+    return [
+        name
+        for name in roles.main(study).backbones
+        if study.backbones[name]["paradigm"] == "masked reconstruction"
+    ]
+
+
+ENTRY = Product(
+    kind="table",
+    shows="what each metric's variance is made of, without masked autoencoders",
+    reads=main_scores,
+    settings=lambda study: {**variance_settings(study), "without": _masked(study)},
+    wanted=lambda study: bool(_masked(study)),
+)
+
+
+def make(inputs, settings):
+    from visae.tables.scores import read_scores
+    from visae.tables.variance import table_3
+
+    rows = read_scores(inputs["scores"])
+    return table_3(rows, settings["sweep"], settings["without"], settings["seed"])

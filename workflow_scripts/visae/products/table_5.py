@@ -1,0 +1,21 @@
+"""Table 5: which backbone's space scores whose SAEs in M5."""
+
+from visae.products.product import Product
+from visae.study import roles
+
+
+def _settings(study):
+    return {"backbones": {name: study.backbones[name] for name in roles.main(study).backbones}}
+
+
+ENTRY = Product(
+    kind="table",
+    shows="whose SAEs M5 scores in which space",
+    settings=_settings,
+)
+
+
+def make(inputs, settings):
+    from visae.tables.evaluators import table_5
+
+    return table_5(settings["backbones"])

@@ -1,0 +1,20 @@
+"""The control of M1: patches in raster order, permuted, and as published for MAE."""
+
+from visae.products.product import Product
+from visae.products.sources import counted, has_control, labels, tables
+from visae.study import roles
+
+
+def _over(study):
+    arms = 2 * len(roles.control_arms(study))
+    return f"n = {counted(arms, 'SAE')}, one per arm."
+
+
+ENTRY = Product(
+    kind="figure",
+    shows="what M1 reads when the order of the patches is lost",
+    reads=lambda study, paths: tables(paths, "token_order_table"),
+    settings=lambda study: {"labels": labels(study)},
+    wanted=has_control,
+    over=_over,
+)

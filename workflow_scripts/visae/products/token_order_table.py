@@ -1,0 +1,56 @@
+"""The control of M1: patches in raster order, permuted, and as published for MAE."""
+
+from visae.base.paths import place
+from visae.products.product import Product
+from visae.products.sources import PUBLISHED, has_control, raw_reductions
+from visae.study import roles
+
+
+def _reads(study, paths):
+    """M1 of an SAE of each arm, and its raw reductions: each backbone in raster order, permuted."""
+    sae = roles.control(study).sae_names()[0]
+    layers = roles.main(study).layers | roles.control(study).layers
+    arms = {backbone: layers[backbone] for pair in roles.control_arms(study) for backbone in pair}
+    return {
+        "scores": [paths.metric(sae, "localization", place=place(*at)) for at in arms.items()],
+        "raw": raw_reductions(study, paths, arms),
+        "published": PUBLISHED,
+    }
+
+
+def _settings(study):
+    return {
+        "arms": [
+            {
+                "arm": f"{study.backbones[raster]['label']}, {order}",
+                "backbone": raster,
+                "token_order": order,
+            }
+            for raster, _ in roles.control_arms(study)
+            for order in ("raster", "permuted")
+        ],
+        "localization": study.config["metrics"]["localization"],
+    }
+
+
+ENTRY = Product(
+    kind="table",
+    shows="M1 with patches in raster order, permuted, and as published for MAE",
+    reads=_reads,
+    settings=_settings,
+    wanted=has_control,
+)
+
+
+def make(inputs, settings):
+    from visae.tables.coherence import token_order_arms
+    from visae.tables.token_order import token_order_table
+
+    arms = token_order_arms(
+        settings["arms"],
+        inputs["scores"],
+        inputs["raw"],
+        settings["localization"],
+        inputs["published"],
+    )
+    return token_order_table(arms)
