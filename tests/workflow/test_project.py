@@ -118,9 +118,9 @@ def test_readme_reads_the_scores_that_it_shows(tmp_path):
 def test_a_library_without_its_repository_says_so(tmp_path):
     inside = tmp_path / "site-packages/visae/base"
     inside.mkdir(parents=True)
-    for name in ("repository", "errors"):
-        source = ROOT / f"workflow_scripts/visae/base/{name}.py"
-        (inside / f"{name}.py").write_text(source.read_text("utf-8"), encoding="utf-8")
+    for name in ("__init__", "base/__init__", "base/repository", "base/errors"):
+        source = ROOT / f"workflow_scripts/visae/{name}.py"
+        (inside.parent / f"{name}.py").write_text(source.read_text("utf-8"), encoding="utf-8")
     run = subprocess.run(
         [sys.executable, "-c", "import visae.base.repository"],
         env={"PYTHONPATH": str(tmp_path / "site-packages")},
