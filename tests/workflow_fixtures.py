@@ -21,6 +21,7 @@ PARTS = (
 # What takes long to import: of Snakemake also what a dry run imports beside the command line.
 SNAKEMAKE = ("snakemake.cli", "snakemake.report.html_reporter", "jsonschema", "nbformat", "yte")
 JOBS = ("torch", "timm", "h5py", "numba", "scipy.stats", "matplotlib.figure", "snakemake.script")
+PLANNING = {"-n", "--dry-run", "--rulegraph", "--summary", "--unlock"}  # no job is run
 SERVERS = []  # (process, folder of its address), to be kept as long as this process
 
 
@@ -97,17 +98,12 @@ def snakemake(folder, *arguments, config=None, check=True, fresh=False):
     return run
 
 
-def environment_in(folder):
-    """The environment of a run in `folder`: its library comes before the one that is installed."""
-    return os.environ | {"PYTHONPATH": str(folder / "workflow_scripts")}
-
-
 def run_command(folder, command, fresh=False):
     """Run the words of `command`, the first of which is snakemake, in `folder`."""
-    python, environment = [sys.executable], environment_in(folder)
+    python, environment = [sys.executable], dict(os.environ)
     if not fresh:
         python = warm_python.command(_warm_python(*SNAKEMAKE))
-        if not {"-n", "--dry-run"} & set(command):
+        if not PLANNING & set(command):
             environment[warm_python.JOBS] = _warm_python(*JOBS)
     return subprocess.run(
         [*python, "-m", *command],

@@ -16,7 +16,7 @@ from numba.core.dispatcher import Dispatcher
 runpy.run_path(sys.argv[1], run_name="__main__")
 kernels = misses = 0
 for name in (
-    "activations.cache",
+    "activations.shards",
     "probing.fstatistic",
     "encoding.kernels",
     "sae.sparse",

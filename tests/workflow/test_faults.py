@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 from study_fixtures import ROOT
-from workflow_fixtures import environment_in, snakemake, study_folder, tiny_config
+from workflow_fixtures import snakemake, study_folder, tiny_config
 
 from visae.activations.cache import ActivationCache
 from visae.base.errors import UserError
@@ -65,12 +65,7 @@ def running(folder, *targets):
     ]
     with open(folder / "background.log", "w") as log:
         group = subprocess.Popen(
-            command,
-            cwd=folder,
-            env=environment_in(folder),
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
+            command, cwd=folder, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
         )
     try:
         yield group

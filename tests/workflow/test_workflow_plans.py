@@ -8,14 +8,20 @@ from study_fixtures import ROOT, paper_config
 from workflow_fixtures import copy_repository, plan, run_command, snakemake, write_study
 
 
-@pytest.fixture
-def repository(tmp_path):
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory):
     """A copy of the repository beside empty folders where the paper's data sets belong."""
-    folder = copy_repository(tmp_path)
+    folder = copy_repository(tmp_path_factory.mktemp("plans"))
     for entry in paper_config()["datasets"].values():
         (folder / entry["root"]).mkdir(parents=True)
-    write_study(folder, paper_config())
     return folder
+
+
+@pytest.fixture
+def repository(copy):
+    """The same with the paper's study, which tests change; what is planned is not run."""
+    write_study(copy, paper_config())
+    return copy
 
 
 def test_whole_paper_is_planned(repository):
