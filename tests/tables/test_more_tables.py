@@ -175,7 +175,7 @@ def family_rows(missed=()):
         ]
         if k == 256:
             continue  # the first sweep has a configuration more
-        other = {"sweep": "jumprelu", "family": "jumprelu", "sparsity": k}
+        other = {"sweep": "jumprelu", "family": "jumprelu", "k": k}
         off = 3.0 if (backbone, k) in missed else 2.0
         rows += [
             row(backbone, "fvu", 0.1 * (b + 1) - k / 1e4 + 0.05, **other),
