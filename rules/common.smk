@@ -241,6 +241,8 @@ def memory(megabytes, saes=(), raw=0, codes=0):
     the reductions of one SAE are, the largest (float16 [F, N]).
     """
 
+    weights = 20 * expansions(saes)
+
     def mem_mb(wildcards, input, attempt):
         held = raw * megabytes_of(input.get("raw", [])) if raw else 0
         if codes:
@@ -248,7 +250,7 @@ def memory(megabytes, saes=(), raw=0, codes=0):
             for path in input.get("reductions", []):
                 by_sae.setdefault(PATHS.sae_of(path), []).append(path)
             held += codes * max(map(megabytes_of, by_sae.values()), default=0)
-        return int((megabytes + 20 * expansions(saes) + held) * 1.5 ** (attempt - 1))
+        return int((megabytes + weights + held) * 1.5 ** (attempt - 1))
 
     return mem_mb
 
