@@ -18,7 +18,7 @@ import h5py
 import numpy as np
 
 from visae.base import fingerprints
-from visae.base.arrays import Float, Int, Shaped, UInt
+from visae.base.arrays import Float, Int, Num, Shaped, UInt
 from visae.base.errors import UserError
 from visae.base.files import unreadable
 
@@ -138,7 +138,7 @@ def chunk_bounds(image_counts: Sequence[int], chunk_images: int) -> list[tuple[i
 
 
 def as_stored(
-    activations_npd: Float[np.ndarray, "n P D"], info: CacheInfo, image_ids: Sequence[str]
+    activations_npd: Num[np.ndarray, "n P D"], info: CacheInfo, image_ids: Sequence[str]
 ) -> Float[np.ndarray, "n P D"]:
     """Activations [n, P, D] as float16; UserError names the first image with a value not finite.
 

@@ -24,7 +24,7 @@ from visae.activations.format import (
     open_file,
 )
 from visae.base import hdf5
-from visae.base.arrays import Float
+from visae.base.arrays import Num
 from visae.base.errors import UserError
 from visae.base.files import atomic_path
 from visae.base.pools import Threads
@@ -79,7 +79,7 @@ class ShardWriter:
 
     def append(
         self,
-        activations_npd: Float[np.ndarray, "n P D"],
+        activations_npd: Num[np.ndarray, "n P D"],
         labels: Iterable[int | np.integer],
         image_ids: Sequence[str],
     ) -> None:
