@@ -125,7 +125,7 @@ class SparseEncoder:
                 self._neighbours,
                 self._variance_floor,
             )
-        if self._sae.signed:
+        if self._sae.signed and selected_ft is not None:
             _restore_signs(codes, selected_ft.unflatten(1, (images, patches)).numpy())
         if targets is None:
             unit.squared_error = decode(

@@ -81,7 +81,7 @@ def encode_activations(
     with contextlib.ExitStack() as stack:
         writers = []
         for name, sae in saes.items():
-            identity = {"sae": name, "sae_fingerprint": sae_fingerprints[name]}
+            identity: dict[str, Any] = {"sae": name, "sae_fingerprint": sae_fingerprints[name]}
             if sae.signed:
                 identity[SIGNED] = True
             writer = write_sae_reductions(

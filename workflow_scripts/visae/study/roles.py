@@ -45,8 +45,11 @@ def early(study):
 
 def compared_layers(study):
     """(early, late): the blocks of the early sweep and of the main one."""
-    backbone = early(study).backbones[0]
-    return early(study).layers[backbone], main(study).layers[backbone]
+    at_early = early(study)
+    if at_early is None:
+        raise ValueError("the study has no sweep at an early layer")
+    backbone = at_early.backbones[0]
+    return at_early.layers[backbone], main(study).layers[backbone]
 
 
 def second_family(study):
@@ -79,9 +82,10 @@ def control(study):
 
 def control_arms(study):
     """[(backbone in raster order, the same permuted), …] of the control."""
+    arms = control(study)
     return [
         (raster, permuted)
-        for permuted in control(study).backbones
+        for permuted in (arms.backbones if arms else ())
         for raster in main(study).backbones
         if _identity(study, raster) == _identity(study, permuted)
     ]
