@@ -44,7 +44,7 @@ def collect_codes(
     normalised_bd: Float[torch.Tensor, "B D"],
     encoder_weight: Float[torch.Tensor, "F D"],
     encoder_bias: Float[torch.Tensor, " F"],
-    lower: float | np.floating | Float[np.ndarray, " F"],
+    lower: float | np.floating | Float[np.ndarray, ""] | Float[np.ndarray, " F"],
 ) -> SparseCodes:
     """The positive pre-activations that are at least `lower` (or NaN): SparseCodes.
 
