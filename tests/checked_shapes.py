@@ -15,8 +15,14 @@ import types
 import beartype
 import jaxtyping
 
-CHECKED = ("visae.probing",)
+CHECKED = ("visae.activations", "visae.encoding", "visae.probing", "visae.sae")
 """Packages whose public functions are annotated."""
+
+SPECIAL = ("__init__", "__call__")
+"""Methods that are checked in spite of their names."""
+
+TYPECHECKER = beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))
+"""An int is a float where one is asked for, as type checkers have it."""
 
 
 def install(packages=CHECKED):
@@ -53,14 +59,20 @@ class _Loader(importlib.machinery.SourceFileLoader):
 
 def _check_class(cls):
     for name, value in list(vars(cls).items()):
-        if isinstance(value, types.FunctionType) and not name.startswith("__"):
+        if name.startswith("__") and name not in SPECIAL:
+            continue
+        if isinstance(value, types.FunctionType):
             setattr(cls, name, checked(value))
+        elif isinstance(value, property) and value.fget:
+            setattr(cls, name, property(checked(value.fget), value.fset, value.fdel, value.__doc__))
+        elif isinstance(value, classmethod):
+            setattr(cls, name, classmethod(checked(value.__func__)))
     if dataclasses.is_dataclass(cls):
-        jaxtyping.jaxtyped(cls, typechecker=beartype.beartype)
+        jaxtyping.jaxtyped(cls, typechecker=TYPECHECKER)
 
 
 def checked(function):
     """`function`, whose annotations are checked at every call; itself if it has none."""
     if not function.__annotations__:
         return function
-    return jaxtyping.jaxtyped(function, typechecker=beartype.beartype)
+    return jaxtyping.jaxtyped(function, typechecker=TYPECHECKER)

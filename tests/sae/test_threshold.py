@@ -40,8 +40,9 @@ def toy_model(width=8, features=64, threshold=0.0):
     encoder = torch.randn(features, width, generator=generator)
     decoder = torch.nn.functional.normalize(encoder, dim=1)
     zero = torch.zeros(())
+    mean = torch.ones(width)
     return SparseAutoencoder(
-        encoder, torch.zeros(features), decoder, zero + threshold, zero + 1, zero + 2
+        encoder, torch.zeros(features), decoder, zero + threshold, mean, zero + 2
     )
 
 
@@ -77,7 +78,7 @@ def test_codes_are_kept_where_positive_and_at_least_the_threshold():
         (torch.tensor(-5.0), [[0, 0.5, 2.0], [0, 1.0, 0]]),
         (torch.tensor([0.1, 0.6, 3.0]), [[0, 0, 0], [0, 1.0, 0]]),
     ]:
-        model = SparseAutoencoder(eye, torch.zeros(3), eye, threshold, zero, zero + 1)
+        model = SparseAutoencoder(eye, torch.zeros(3), eye, threshold, torch.zeros(3), zero + 1)
         assert model.encode(x).tolist() == expected
 
 

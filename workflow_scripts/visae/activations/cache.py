@@ -1,5 +1,7 @@
 """Reading a joined activation cache."""
 
+from __future__ import annotations
+
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,8 @@ from visae.activations.format import (
 )
 from visae.activations.normalisation import statistics_of
 from visae.activations.source import Activations
+from visae.base import hdf5
+from visae.base.arrays import Float
 from visae.base.errors import UserError
 from visae.base.files import unreadable
 
@@ -24,10 +28,10 @@ class ActivationCache(Activations):
     Raises UserError when a shard is missing or has been exchanged.
     """
 
-    def __init__(self, path):
+    def __init__(self, path: str | Path):
         self.path = Path(path)
         self._file = open_file(self.path)
-        attributes = self._file.attrs
+        attributes = hdf5.attributes(self._file)
         self.info = CacheInfo.from_attributes(attributes, self.path)
         for name in attributes["shard_files"]:
             if not (self.path.parent / name).is_file():
@@ -35,21 +39,27 @@ class ActivationCache(Activations):
                     f"{self.path} refers to the shard {name}, which is missing: run the workflow "
                     "again, or restore the shard"
                 )
-        self._activations = self._file["activations"]
-        self._crc = self._file["crc32"][:]
-        self.labels = self._file["labels"][:]
-        self.image_ids = [name.decode() for name in self._file["image_ids"][:]]
-        self.skipped_ids = [name.decode() for name in self._file["skipped_ids"][:]]
+        self._activations = hdf5.dataset(self._file, "activations")
+        self._crc = hdf5.array(self._file, "crc32")
+        self.labels = hdf5.array(self._file, "labels")
+        self.image_ids = hdf5.strings(self._file, "image_ids")
+        self.skipped_ids = hdf5.strings(self._file, "skipped_ids")
         self.chunks = chunk_bounds(attributes["shard_images"].tolist(), self.info.chunk_images)
-        has_statistics = "statistics" in self._file
-        self.mean = self._file["statistics/mean"][:] if has_statistics else None
-        self.std = float(self._file["statistics/std"][()]) if has_statistics else None
-        self.fingerprint = content_fingerprint(self.info, self._crc, self.labels, self.image_ids)
+        if "statistics" in self._file:
+            self.mean = hdf5.array(self._file, "statistics/mean")
+            self.std = hdf5.number(self._file, "statistics/std")
+        self._fingerprint = content_fingerprint(self.info, self._crc, self.labels, self.image_ids)
 
-    def close(self):
+    @property
+    def fingerprint(self) -> str:
+        return self._fingerprint
+
+    def close(self) -> None:
         self._file.close()
 
-    def read_chunk(self, number, out=None):
+    def read_chunk(
+        self, number: int | np.integer, out: Float[np.ndarray, "n P D"] | None = None
+    ) -> Float[np.ndarray, "n P D"]:
         """The activations of chunk `number`: float16 [n, P, D], written to `out` if it is given.
 
         Several threads may read at once: HDF5 lets one of them in, and the others check what they
@@ -67,7 +77,7 @@ class ActivationCache(Activations):
         return chunk
 
 
-def read_statistics(path):
+def read_statistics(path: str | Path) -> tuple[Float[np.ndarray, " D"], float]:
     """(mean float64 [D], std) of the training cache at `path`; UserError if it has none."""
     with ActivationCache(path) as cache:
         return statistics_of(cache)

@@ -6,6 +6,9 @@ normalises. Batches start at the start of a shard, so that the same shard always
 bytes.
 """
 
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,9 +18,11 @@ from torch.utils.data import DataLoader, Dataset
 
 from visae.activations.format import CacheInfo
 from visae.activations.shards import ShardWriter, shard_bounds
-from visae.backbones.backbone import autocast, permute_patches
+from visae.backbones.backbone import Backbone, autocast, permute_patches
+from visae.base.arrays import Float
 from visae.base.errors import UserError
 from visae.images.decoding import load_image
+from visae.images.index import ImageIndex, ImageRecord
 
 PREFETCHED_BATCHES = 2  # per worker process
 
@@ -32,23 +37,23 @@ class ShardJob:
 
     dataset: str
     split: str
-    index: object
-    root: Path
+    index: ImageIndex
+    root: str | Path
     shard: int
     shards: int
-    output: Path
+    output: str | Path
 
 
 def extract(
-    backbone,
-    layer,
-    jobs,
-    chunk_images=64,
-    batch_size=64,
-    workers=0,
-    on_bad_image="fail",
-    precision="float32",
-):
+    backbone: Backbone,
+    layer: int,
+    jobs: Sequence[ShardJob],
+    chunk_images: int = 64,
+    batch_size: int = 64,
+    workers: int = 0,
+    on_bad_image: str = "fail",
+    precision: str = "float32",
+) -> None:
     """Write the shards of `jobs` with one built (and checked, see `check_backbone`) backbone.
 
     The backbone stays on its device. chunk_images: images per chunk of the cache. workers:
@@ -65,7 +70,9 @@ def extract(
         _extract_shard(backbone, info, job, batch_size, workers, on_bad_image, precision)
 
 
-def cache_info(backbone, layer, dataset, split, index, chunk_images):
+def cache_info(
+    backbone: Backbone, layer: int, dataset: str, split: str, index: ImageIndex, chunk_images: int
+) -> CacheInfo:
     """The CacheInfo of a split's activations by a built backbone."""
     return CacheInfo(
         backbone=backbone.spec.name,
@@ -83,7 +90,16 @@ def cache_info(backbone, layer, dataset, split, index, chunk_images):
     )
 
 
-def token_batches(backbone, layer, records, root, batch_size, workers, on_bad_image, precision):
+def token_batches(
+    backbone: Backbone,
+    layer: int,
+    records: Sequence[ImageRecord],
+    root: str | Path,
+    batch_size: int,
+    workers: int,
+    on_bad_image: str,
+    precision: str,
+) -> Iterator[tuple[list[ImageRecord], Float[np.ndarray, "n P D"], list[str]]]:
     """Yield (records, patch tokens float16 [n, P, D], ids of unreadable images) batch by batch.
 
     Raises UserError for an unreadable image, unless on_bad_image is `skip`.
@@ -101,7 +117,11 @@ def token_batches(backbone, layer, records, root, batch_size, workers, on_bad_im
         if failures and on_bad_image == "fail":
             raise UserError(next(iter(failures.values())))
         kept = [record for record in batch if record.image_id not in failures]
-        tokens = _tokens(backbone, pixels, kept, layer, precision) if kept else None
+        if kept:
+            tokens = _tokens(backbone, pixels, kept, layer, precision)
+        else:
+            height, width = backbone.grid
+            tokens = np.empty((0, height * width, backbone.width), np.float16)
         yield kept, tokens, list(failures)
 
 

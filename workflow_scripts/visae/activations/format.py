@@ -5,19 +5,24 @@ everything: of storage, of the checksum, of the statistics (so that sharding cha
 bit of them) and of reading.
 """
 
+from __future__ import annotations
+
 import json
 import zlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
 
 from visae.base import fingerprints
+from visae.base.arrays import Float, Int, Num, Shaped, UInt
 from visae.base.errors import UserError
 from visae.base.files import unreadable
 
 FORMAT = "visae-activations-1"
-STRING = h5py.string_dtype("utf-8")
 
 
 @dataclass(frozen=True)
@@ -38,11 +43,11 @@ class CacheInfo:
     chunk_images: int = 64
 
     @property
-    def patches(self):
+    def patches(self) -> int:
         """P, the number of patch tokens per image."""
         return self.grid[0] * self.grid[1]
 
-    def attributes(self):
+    def attributes(self) -> dict[str, Any]:
         """The HDF5 root attributes."""
         return {
             "format": FORMAT,
@@ -61,13 +66,14 @@ class CacheInfo:
         }
 
     @classmethod
-    def from_attributes(cls, attributes, path):
+    def from_attributes(cls, attributes: Mapping[str, Any], path: str | Path) -> CacheInfo:
         """Read the attributes of the file at `path`; UserError when it is not such a file."""
         if attributes.get("format") != FORMAT:
             raise UserError(
                 f"{path} is not an activation cache of format {FORMAT} (its format attribute is "
                 f"{attributes.get('format')!r}): remove it and extract the activations again"
             )
+        height, width = attributes["grid"]
         return cls(
             backbone=str(attributes["backbone"]),
             model=str(attributes["model"]),
@@ -75,7 +81,7 @@ class CacheInfo:
             layer=int(attributes["layer"]),
             dataset=str(attributes["dataset"]),
             split=str(attributes["split"]),
-            grid=tuple(int(side) for side in attributes["grid"]),
+            grid=(int(height), int(width)),
             width=int(attributes["width"]),
             token_order=str(attributes["token_order"]),
             preprocessing=json.loads(attributes["preprocessing"]),
@@ -91,7 +97,7 @@ ACTIVATIONS = (
 """The attributes that say of which network and block activations are, and how it saw the images."""
 
 
-def check_same_activations(info, other):
+def check_same_activations(info: CacheInfo, other: CacheInfo) -> None:
     """UserError unless two caches hold activations of one block of one network, read in one way."""
     for name in ACTIVATIONS:
         if (one := getattr(info, name)) != (two := getattr(other, name)):
@@ -102,7 +108,7 @@ def check_same_activations(info, other):
             )
 
 
-def check_compatible(info, backbone, layer):
+def check_compatible(info: CacheInfo, backbone: str, layer: int) -> None:
     """UserError unless the cache holds activations of this backbone's layer."""
     if (info.backbone, info.layer) != (backbone, layer):
         raise UserError(
@@ -112,7 +118,7 @@ def check_compatible(info, backbone, layer):
         )
 
 
-def open_file(path):
+def open_file(path: str | Path) -> h5py.File:
     """The HDF5 file at `path`, to be read; UserError if it is missing or damaged."""
     try:
         return h5py.File(path, "r")
@@ -121,7 +127,7 @@ def open_file(path):
         raise unreadable(path, error, "HDF5", cure) from error
 
 
-def chunk_bounds(image_counts, chunk_images):
+def chunk_bounds(image_counts: Sequence[int], chunk_images: int) -> list[tuple[int, int]]:
     """(start, stop) of every chunk of a cache whose shards hold `image_counts` images."""
     bounds, offset = [], 0
     for images in image_counts:
@@ -131,7 +137,9 @@ def chunk_bounds(image_counts, chunk_images):
     return bounds
 
 
-def as_stored(activations_npd, info, image_ids):
+def as_stored(
+    activations_npd: Num[np.ndarray, "n P D"], info: CacheInfo, image_ids: Sequence[str]
+) -> Float[np.ndarray, "n P D"]:
     """Activations [n, P, D] as float16; UserError names the first image with a value not finite.
 
     What is float16 already is returned as it is, not copied.
@@ -157,12 +165,17 @@ def _all_finite(values):
     return signed.max(initial=0) < 0x7C00 and unsigned.max(initial=0) < 0xFC00
 
 
-def checksum(chunk_npd):
+def checksum(chunk_npd: Shaped[np.ndarray, "n P D"]) -> int:
     """CRC-32 of the bytes of a chunk."""
-    return zlib.crc32(np.ascontiguousarray(chunk_npd))
+    return zlib.crc32(np.ascontiguousarray(chunk_npd).data)
 
 
-def check_chunk(chunk_npd, expected, path, number):
+def check_chunk(
+    chunk_npd: Float[np.ndarray, "n P D"],
+    expected: int | np.integer,
+    path: str | Path,
+    number: int | np.integer,
+) -> None:
     """UserError unless chunk `number` of the file at `path` has the checksum `expected`."""
     if checksum(chunk_npd) != expected:
         raise UserError(
@@ -171,7 +184,12 @@ def check_chunk(chunk_npd, expected, path, number):
         )
 
 
-def content_fingerprint(info, crc, labels, image_ids):
+def content_fingerprint(
+    info: CacheInfo,
+    crc: UInt[np.ndarray, " chunks"] | list[int],
+    labels: Int[np.ndarray, " N"],
+    image_ids: Sequence[str],
+) -> str:
     """Hash of a cache's attributes, identities and checksums (uint32, one per chunk)."""
     return fingerprints.of_bytes(
         json.dumps({k: str(v) for k, v in vars(info).items()}, sort_keys=True).encode(),

@@ -4,12 +4,20 @@ SAEs are trained on x, and all that is measured of activations in normalised uni
 x. The same statistics are used for every split and data set.
 """
 
+from __future__ import annotations
+
+from typing import Any
+
 import numpy as np
 
+from visae.activations.source import Activations
+from visae.base.arrays import Float, Shaped
 from visae.base.errors import UserError
 
 
-def normalise(activations, mean, std):
+def normalise(
+    activations: Float[Any, "*n D"], mean: Float[Any, " D"], std: Float[Any, ""] | float
+) -> Float[Any, "*n D"]:
     """x = (a − mean) / std in float32 [..., D].
 
     activations: NumPy array or torch tensor [..., D] of any float type. mean [D], std []: float32,
@@ -20,14 +28,16 @@ def normalise(activations, mean, std):
     return (single - mean) / std
 
 
-def denormalise(normalised, mean, std):
+def denormalise(
+    normalised: Float[Any, "*n D"], mean: Float[Any, " D"], std: Float[Any, ""] | float
+) -> Float[Any, "*n D"]:
     """a = x · std + mean: activations of normalised x [..., D]."""
     return normalised * std + mean
 
 
-def statistics_of(training):
+def statistics_of(training: Activations) -> tuple[Float[np.ndarray, " D"], float]:
     """(mean float64 [D], std) of the open training cache; UserError if it has none."""
-    if training.mean is None:
+    if training.mean is None or training.std is None:
         raise UserError(
             f"{training.path} has no statistics, so it is not a training cache: give the split "
             "that the config names as `train`"
@@ -35,7 +45,9 @@ def statistics_of(training):
     return training.mean, training.std
 
 
-def check_statistics(owner, mean, std, activations):
+def check_statistics(
+    owner: str, mean: Shaped[np.ndarray, "*_"], std: float, activations: Activations
+) -> None:
     """UserError unless mean [D] and std of `owner` can normalise the `Activations`."""
     width = activations.info.width
     if mean.shape != (width,) or not np.isfinite(mean).all() or not 0 < std < np.inf:
@@ -44,7 +56,7 @@ def check_statistics(owner, mean, std, activations):
             f"{std}) cannot normalise the activations of width {width} in {activations.path}: "
             "train on, or extract, this backbone's activations again"
         )
-    if activations.mean is None:
+    if activations.mean is None or activations.std is None:
         return
     same_mean = np.allclose(mean, activations.mean, rtol=1e-5, atol=1e-5 * activations.std)
     if not (same_mean and np.isclose(std, activations.std, rtol=1e-5)):

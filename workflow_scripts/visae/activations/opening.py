@@ -1,9 +1,17 @@
 """The activations of the splits that a job reads, one after the other."""
 
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
 from visae.activations.cache import ActivationCache
+from visae.activations.source import Activations
 
 
-def open_activations(inputs, params, wildcards, threads):
+def open_activations(
+    inputs: Any, params: Any, wildcards: Any, threads: int
+) -> Iterator[Activations]:
     """Yield the `Activations` of each split: from caches, or straight from images without one.
 
     inputs, params, wildcards, threads: the job's. Its inputs are `caches`, or the `indices` and

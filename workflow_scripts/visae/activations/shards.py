@@ -1,17 +1,21 @@
 """Writing caches: shards, written in any order, and the file that joins them."""
 
+from __future__ import annotations
+
 import contextlib
 import itertools
 import os
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import h5py
 import numba
 import numpy as np
 
 from visae.activations.format import (
-    STRING,
     CacheInfo,
     as_stored,
     check_chunk,
@@ -19,6 +23,8 @@ from visae.activations.format import (
     chunk_bounds,
     open_file,
 )
+from visae.base import hdf5
+from visae.base.arrays import Num
 from visae.base.errors import UserError
 from visae.base.files import atomic_path
 from visae.base.pools import Threads
@@ -26,7 +32,7 @@ from visae.base.pools import Threads
 SHARD_ARRAYS = ("crc32", "labels", "image_ids", "skipped_ids", "chunk_mean", "chunk_squares")
 
 
-def shard_bounds(images, shards, chunk_images):
+def shard_bounds(images: int, shards: int, chunk_images: int) -> list[tuple[int, int]]:
     """Split `images` into `shards` runs of whole chunks: a list of (start, stop).
 
     Raises UserError when there are fewer chunks than shards.
@@ -50,7 +56,7 @@ class ShardWriter:
     Raises UserError when an activation is NaN, or infinite (also in float16).
     """
 
-    def __init__(self, path, info, shard, shards, images):
+    def __init__(self, path: str | Path, info: CacheInfo, shard: int, shards: int, images: int):
         self.info, self.images = info, images
         with contextlib.ExitStack() as stack:
             temporary = stack.enter_context(atomic_path(path))
@@ -66,12 +72,17 @@ class ShardWriter:
         # The one that is being filled, and the one that is being written.
         self._buffers = [np.empty((info.chunk_images, *shape[1:]), np.float16) for _ in range(2)]
         self._filled, self._handed_over = 0, 0
-        self._writing = Future()  # of the chunk that the thread was given last
+        self._writing: Future[None] = Future()  # of the chunk that the thread was given last
         self._writing.set_result(None)
         self._crc, self._means, self._squares = [], [], []
         self._labels, self._ids, self._skipped = [], [], []
 
-    def append(self, activations_npd, labels, image_ids):
+    def append(
+        self,
+        activations_npd: Num[np.ndarray, "n P D"],
+        labels: Iterable[int | np.integer],
+        image_ids: Sequence[str],
+    ) -> None:
         """Add whole images; UserError names the first image whose activations are not finite."""
         if self._writing.done():
             self._writing.result()
@@ -88,7 +99,7 @@ class ShardWriter:
             if self._filled == len(buffer):
                 self._flush()
 
-    def skip(self, image_id):
+    def skip(self, image_id: str) -> None:
         """Record an image that could not be read."""
         self._skipped.append(image_id)
 
@@ -108,7 +119,7 @@ class ShardWriter:
         self._squares.append(squares)
         self._crc.append(checksum(chunk))
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind, error, trace):
@@ -131,8 +142,10 @@ class ShardWriter:
         width = self.info.width
         self._file["crc32"] = np.array(self._crc, np.uint32)
         self._file["labels"] = np.array(self._labels, np.int64)
-        self._file.create_dataset("image_ids", data=np.array(self._ids, object), dtype=STRING)
-        self._file.create_dataset("skipped_ids", data=np.array(self._skipped, object), dtype=STRING)
+        self._file.create_dataset("image_ids", data=np.array(self._ids, object), dtype=hdf5.STRING)
+        self._file.create_dataset(
+            "skipped_ids", data=np.array(self._skipped, object), dtype=hdf5.STRING
+        )
         self._file["chunk_mean"] = np.array(self._means).reshape(-1, width)
         self._file["chunk_squares"] = np.array(self._squares).reshape(-1, width)
 
@@ -166,7 +179,7 @@ def _value(bits):
     return np.float64(np.uint32(sign | rest).view(np.float32) * np.float32(2.0**112))
 
 
-def join_shards(shard_paths, path, statistics):
+def join_shards(shard_paths: Sequence[str | Path], path: str | Path, statistics: bool) -> None:
     """Check all shards of a cache and join them as a virtual data set at `path`.
 
     shard_paths: in order, below the folder of `path`. statistics: also write
@@ -175,13 +188,13 @@ def join_shards(shard_paths, path, statistics):
     """
     path = Path(path)
     shards = [_checked_shard(p, number, len(shard_paths)) for number, p in enumerate(shard_paths)]
-    info = shards[0]["info"]
+    info = shards[0].info
     for shard in shards[1:]:
-        _check_same(info, shard["info"], shard["path"])
-    images = [shard["images"] for shard in shards]
-    misaligned = [s["path"] for s in shards[:-1] if s["images"] % info.chunk_images]
+        _check_same(info, shard.info, shard.path)
+    images = [shard.images for shard in shards]
+    misaligned = [s.path for s in shards[:-1] if s.images % info.chunk_images]
     # Skipped images shorten a shard; chunk boundaries are then kept per shard, see `chunk_bounds`.
-    if misaligned and not any(len(s["skipped_ids"]) for s in shards):
+    if misaligned and not any(len(s.arrays["skipped_ids"]) for s in shards):
         raise UserError(
             f"{misaligned[0]} does not hold whole chunks of {info.chunk_images} images: remove it "
             "and extract it again"
@@ -190,28 +203,29 @@ def join_shards(shard_paths, path, statistics):
     layout = h5py.VirtualLayout(shape, np.float16)
     start = 0
     for shard in shards:
-        relative = os.path.relpath(shard["path"], path.parent)
-        source = h5py.VirtualSource(relative, "activations", (shard["images"], *shape[1:]))
-        layout[start : start + shard["images"]] = source
-        start += shard["images"]
+        relative = os.path.relpath(shard.path, path.parent)
+        source = h5py.VirtualSource(relative, "activations", (shard.images, *shape[1:]))
+        layout[start : start + shard.images] = source
+        start += shard.images
     with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
         file.attrs.update(info.attributes())
         file.attrs["shard_images"] = np.array(images)
         file.attrs.create(
             "shard_files",
-            [os.path.relpath(shard["path"], path.parent) for shard in shards],
-            dtype=STRING,
+            [os.path.relpath(shard.path, path.parent) for shard in shards],
+            dtype=hdf5.STRING,
         )
         file.create_virtual_dataset("activations", layout)
         for name in ("crc32", "labels", "image_ids", "skipped_ids"):
-            joined = np.concatenate([shard[name] for shard in shards])
-            file.create_dataset(name, data=joined, dtype=STRING if joined.dtype == object else None)
+            joined = np.concatenate([shard.arrays[name] for shard in shards])
+            kind = hdf5.STRING if joined.dtype == object else None
+            file.create_dataset(name, data=joined, dtype=kind)
         if statistics:
-            counts = np.concatenate([shard["chunk_tokens"] for shard in shards])
+            counts = np.concatenate([shard.chunk_tokens for shard in shards])
             mean, std = _merge_moments(
                 counts,
-                np.concatenate([shard["chunk_mean"] for shard in shards]),
-                np.concatenate([shard["chunk_squares"] for shard in shards]),
+                np.concatenate([shard.arrays["chunk_mean"] for shard in shards]),
+                np.concatenate([shard.arrays["chunk_squares"] for shard in shards]),
             )
             if not std > 0:
                 raise UserError(
@@ -233,23 +247,34 @@ def _merge_moments(counts_c, means_cd, squares_cd):
     return mean, np.sqrt((squares / total).mean())
 
 
+@dataclass(frozen=True)
+class _Shard:
+    path: Path
+    info: CacheInfo
+    images: int
+    chunk_tokens: list[int]
+    arrays: dict[str, np.ndarray]
+    """By name, those of `SHARD_ARRAYS`."""
+
+
 def _checked_shard(path, number, total):
     path = Path(path)
     with open_file(path) as file:
         try:
-            info = CacheInfo.from_attributes(file.attrs, path)
-            stated = int(file.attrs["shard"]), int(file.attrs["shards"])
-            shard = {name: file[name][:] for name in SHARD_ARRAYS}
-            activations = file["activations"]
+            attributes = hdf5.attributes(file)
+            info = CacheInfo.from_attributes(attributes, path)
+            stated = int(attributes["shard"]), int(attributes["shards"])
+            arrays = {name: hdf5.array(file, name) for name in SHARD_ARRAYS}
+            activations = hdf5.dataset(file, "activations")
             images = len(activations)
             bounds = chunk_bounds([images], info.chunk_images)
-            lengths = {len(shard["labels"]), len(shard["image_ids"]), images}
-            if len(lengths) > 1 or len(bounds) != len(shard["crc32"]):
+            lengths = {len(arrays["labels"]), len(arrays["image_ids"]), images}
+            if len(lengths) > 1 or len(bounds) != len(arrays["crc32"]):
                 raise KeyError("lengths differ")
             if activations.shape[1:] != (info.patches, info.width):
                 raise KeyError(f"activations have shape {activations.shape}")
             for index, (start, stop) in enumerate(bounds):
-                check_chunk(activations[start:stop], shard["crc32"][index], path, index)
+                check_chunk(activations[start:stop], arrays["crc32"][index], path, index)
         except (KeyError, OSError) as error:
             raise UserError(
                 f"{path} is not a whole shard ({error}): remove it and run the workflow again"
@@ -260,7 +285,7 @@ def _checked_shard(path, number, total):
             f"{total} was expected: remove it and run the workflow again"
         )
     tokens = [(stop - start) * info.patches for start, stop in bounds]
-    return shard | {"path": path, "info": info, "images": images, "chunk_tokens": tokens}
+    return _Shard(path, info, images, tokens, arrays)
 
 
 def _check_same(info, other, path):

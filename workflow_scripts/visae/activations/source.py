@@ -4,50 +4,68 @@
 too: they are of the same images in the same order.
 """
 
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Self
+
 import numpy as np
+
+from visae.activations.format import CacheInfo
+from visae.base.arrays import Float, Int
 
 
 class LabelledImages:
-    """N images in a fixed order, with what is known of them; a context manager that closes it.
+    """N images in a fixed order, with what is known of them; a context manager that closes it."""
 
-    Attributes: `labels` int64 [N], `image_ids` (list of str).
-    """
+    labels: Int[np.ndarray, " N"]
+    """int64."""
+    image_ids: list[str]
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_):
         self.close()
 
-    def close(self):
+    def close(self) -> None:
         """Close the files that are open."""
 
     @property
-    def images(self):
+    def images(self) -> int:
         """N, the number of images."""
         return len(self.labels)
 
 
 class Activations(LabelledImages):
-    """The patch activations of a split, read chunk by chunk.
+    """The patch activations of a split, read chunk by chunk."""
 
-    Attributes: `path` (where they come from, for messages), `info` (CacheInfo), `chunks` (list of
-    (start, stop) images), `mean` float64 [D] and `std` (None but for training caches),
-    `fingerprint` (hash of attributes, identities and checksums: of the whole content).
-    """
-
-    mean = std = None
+    path: str | Path
+    """Where they come from, for messages."""
+    info: CacheInfo
+    chunks: list[tuple[int, int]]
+    """(start, stop) images of each."""
+    mean: Float[np.ndarray, " D"] | None = None
+    """float64; None but for training caches."""
+    std: float | None = None
+    """None where `mean` is."""
 
     @property
-    def tokens(self):
+    def fingerprint(self) -> str:
+        """Hash of attributes, identities and checksums: of the whole content."""
+        raise NotImplementedError
+
+    @property
+    def tokens(self) -> int:
         """N·P, the number of patch tokens."""
         return self.images * self.info.patches
 
-    def read_chunk(self, number):
+    def read_chunk(self, number: int | np.integer) -> Float[np.ndarray, "n P D"]:
         """The activations of chunk `number`: float16 [n, P, D]."""
         raise NotImplementedError
 
-    def image_units(self, unit_images):
+    def image_units(self, unit_images: int) -> Iterator[Float[np.ndarray, "_ P D"]]:
         """Yield the activations `unit_images` at a time, whatever the chunks: float16 [n, P, D].
 
         Units are counted from the first image of the split; only the last one may be smaller.

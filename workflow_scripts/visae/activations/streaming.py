@@ -5,14 +5,22 @@ stands in for an open `ActivationCache` in one pass of `visae.encoding` and leav
 reductions behind: activations are rounded to float16 and cut into chunks as in a cache.
 """
 
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 
 from visae.activations.extraction import cache_info, token_batches
 from visae.activations.format import CacheInfo, as_stored, checksum, content_fingerprint
 from visae.activations.source import Activations
-from visae.backbones import build_backbone
+from visae.backbones import BackboneSpec, build_backbone
+from visae.backbones.backbone import Backbone
 from visae.backbones.checks import check_backbone
-from visae.images.index import read_index
+from visae.base.arrays import Float
+from visae.images.index import ImageIndex, read_index
 
 
 class StreamedActivations(Activations):
@@ -28,16 +36,16 @@ class StreamedActivations(Activations):
 
     def __init__(
         self,
-        backbone,
-        layer,
-        dataset,
-        split,
-        index,
-        root,
-        chunk_images=64,
-        batch_size=64,
-        workers=0,
-        precision="float32",
+        backbone: Backbone,
+        layer: int,
+        dataset: str,
+        split: str,
+        index: ImageIndex,
+        root: str | Path,
+        chunk_images: int = 64,
+        batch_size: int = 64,
+        workers: int = 0,
+        precision: str = "float32",
     ):
         self.path = f"the stream of {dataset}/{split}"
         info = cache_info(backbone, layer, dataset, split, index, chunk_images)
@@ -53,7 +61,7 @@ class StreamedActivations(Activations):
         )
         self._ahead = np.empty((0, self.info.patches, self.info.width), np.float16)
 
-    def read_chunk(self, number):
+    def read_chunk(self, number: int | np.integer) -> Float[np.ndarray, "n P D"]:
         """The activations of chunk `number`, which must be the next: float16 [n, P, D]."""
         if number != len(self._crc):
             raise RuntimeError(f"chunk {number} of a stream whose next is {len(self._crc)}")
@@ -68,14 +76,24 @@ class StreamedActivations(Activations):
         return chunk
 
     @property
-    def fingerprint(self):
+    def fingerprint(self) -> str:
         """What the fingerprint of a cache with this content would be."""
         if len(self._crc) < len(self.chunks):
             raise RuntimeError("the fingerprint of a stream is known when all of it was read")
         return content_fingerprint(self.info, self._crc, self.labels, self.image_ids)
 
 
-def open_streams(spec, layer, splits, roots, indices, classes, device, workers, settings):
+def open_streams(
+    spec: BackboneSpec,
+    layer: int,
+    splits: Sequence[tuple[str, str]],
+    roots: Sequence[str | Path],
+    indices: Sequence[str | Path],
+    classes: Sequence[str | Path],
+    device: str,
+    workers: int,
+    settings: Mapping[str, Any],
+) -> Iterator[StreamedActivations]:
     """Yield the `StreamedActivations` of each split with one built and checked backbone.
 
     spec: `BackboneSpec`. splits: (data set, split) pairs; roots, indices, classes: their folders,
@@ -84,6 +102,7 @@ def open_streams(spec, layer, splits, roots, indices, classes, device, workers, 
     backbone = build_backbone(spec)
     backbone.to(device)
     check_backbone(backbone, layer, settings["precision"])
-    for split, root, *files in zip(splits, roots, indices, classes, strict=True):
-        index = read_index(*files)
-        yield StreamedActivations(backbone, layer, *split, index, root, workers=workers, **settings)
+    for (dataset, split), root, *files in zip(splits, roots, indices, classes, strict=True):
+        yield StreamedActivations(
+            backbone, layer, dataset, split, read_index(*files), root, workers=workers, **settings
+        )

@@ -8,12 +8,17 @@ All this is done by threads ahead of the consumer: one gathers the batches of a 
 others read and check the chunks of the next.
 """
 
+from __future__ import annotations
+
+from collections.abc import Iterator
 from contextlib import closing
 from itertools import chain, pairwise
 
 import numpy as np
 import torch
 
+from visae.activations.cache import ActivationCache
+from visae.base.arrays import Float
 from visae.base.pools import Threads, ahead
 
 READERS = 2
@@ -33,15 +38,19 @@ class TokenStream:
     batches: those that wait, the one that is being gathered and the one that the consumer has.
     """
 
-    def __init__(self, cache, batch_size, seed, window_images=1024):
+    def __init__(
+        self, cache: ActivationCache, batch_size: int, seed: int, window_images: int = 1024
+    ):
         self.cache, self.batch_size, self.seed = cache, batch_size, seed
         self._window_chunks = max(1, window_images // cache.info.chunk_images)
 
-    def __len__(self):
+    def __len__(self) -> int:
         """The number of batches of one epoch."""
         return -(-self.cache.tokens // self.batch_size)
 
-    def batches(self, epoch=0, start=0, pinned=False):
+    def batches(
+        self, epoch: int = 0, start: int = 0, pinned: bool = False
+    ) -> Iterator[Float[torch.Tensor, "_ D"]]:
         """Yield the batches of `epoch` from number `start` on: float16 tensors [B, D].
 
         pinned: in page-locked memory, which is copied to a GPU while that computes.
@@ -99,7 +108,8 @@ class TokenStream:
                 for number, (chunks, tokens) in enumerate(windows)
             )
             # In pairs, so that the second of them is started before the first is given out.
-            for (window_td, reads), _ in pairwise(chain(started, [None])):
+            nothing = memory[0, :0], []
+            for (window_td, reads), _ in pairwise(chain(started, [nothing])):
                 for read in reads:
                     read.result()
                 yield window_td

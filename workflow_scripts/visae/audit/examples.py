@@ -6,11 +6,11 @@ One file per SAE, described in `docs/formats.md`; `visae.audit.patch_maps` compu
 import h5py
 import numpy as np
 
+from visae.base import hdf5
 from visae.base.errors import UserError
 from visae.base.files import atomic_path
 
 FORMAT = "visae-examples-1"
-_STRING = h5py.string_dtype("utf-8")
 
 
 def write_examples(path, examples, attributes):
@@ -25,7 +25,7 @@ def write_examples(path, examples, attributes):
             group = file.create_group(kind)
             group.attrs["feature"], group.attrs["moran"] = example["feature"], example["moran"]
             image_ids = np.array(example["image_ids"], object)
-            group.create_dataset("image_ids", data=image_ids, dtype=_STRING)
+            group.create_dataset("image_ids", data=image_ids, dtype=hdf5.STRING)
             group["maps"], group["images"] = example["maps"], example["images"]
 
 

@@ -9,8 +9,8 @@ import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING or "jaxtyping" in sys.modules:
-    from jaxtyping import Bool, Float, Int, Num, Shaped
+    from jaxtyping import Bool, Float, Int, Num, Shaped, UInt
 else:
-    Bool = Float = Int = Num = Shaped = None
+    Bool = Float = Int = Num = Shaped = UInt = None
 
-__all__ = ["Bool", "Float", "Int", "Num", "Shaped"]
+__all__ = ["Bool", "Float", "Int", "Num", "Shaped", "UInt"]

@@ -99,6 +99,8 @@ class Shelf:
     def _own(self):
         if not self._folders:
             spec = importlib.util.find_spec(self.package)
+            if spec is None or spec.origin is None:
+                raise ModuleNotFoundError(f"{self.package} is no package with a file")
             self._folders = _listed(Path(spec.origin).parent)
         return self._folders
 

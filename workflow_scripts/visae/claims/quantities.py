@@ -203,8 +203,12 @@ def overall(evidence, family):
 
 def correlation(evidence, metric, task, statistic="rho"):
     """ρ of a metric's ranks with a task's raw scores, or its p-value (`p_t`, `p_exact`)."""
+    return Found(_correlation(evidence, metric, task, statistic))
+
+
+def _correlation(evidence, metric, task, statistic="rho"):
     ranks = _values(evidence, f"rank/{metric}/*", "backbones")
-    return _found(correlate(ranks, _values(evidence, task, "backbones")), statistic)
+    return _number(correlate(ranks, _values(evidence, task, "backbones")), statistic)
 
 
 def between_metrics(evidence, metric, other, flipped=False):
@@ -213,21 +217,21 @@ def between_metrics(evidence, metric, other, flipped=False):
     `flipped`: negate ρ, because FVU is lower-is-better and the other metric higher-is-better.
     """
     ranks = [_values(evidence, f"rank/{m}/*", "backbones") for m in (metric, other)]
-    found = _found(spearman(*(list(side.values()) for side in ranks)), "rho")
-    return Found(-found.value) if flipped else found
+    rho = _number(spearman(*(list(side.values()) for side in ranks)), "rho")
+    return Found(-rho if flipped else rho)
 
 
 def between_scores(evidence, pattern, other):
     """ρ over the backbones of two kinds of number."""
     sides = [_values(evidence, p, "backbones") for p in (pattern, other)]
-    return _found(spearman(*(list(side.values()) for side in sides)), "rho")
+    return Found(_number(spearman(*(list(side.values()) for side in sides)), "rho"))
 
 
-def _found(result, statistic):
+def _number(result, statistic) -> float:
     if result.rho is None:
         raise Missing(result.reason)
     # Differences of sums of squares of ranks leave the last digits of ρ to chance.
-    return Found(round(getattr(result, statistic), 12))
+    return round(getattr(result, statistic), 12)
 
 
 def best_metric(evidence, tasks):
@@ -243,7 +247,7 @@ def worst_metric(evidence, tasks):
 def _mean_correlations(evidence, tasks):
     return {
         metric: statistics.fmean(
-            correlation(evidence, metric, f"raw/{task}/*").value for task in _members(tasks)
+            _correlation(evidence, metric, f"raw/{task}/*") for task in _members(tasks)
         )
         for metric in PAPER_METRICS
     }
@@ -256,8 +260,8 @@ def not_weaker_on(evidence, metric, than, tasks):
             task
             for task in _members(tasks)
             if any(
-                correlation(evidence, metric, f"raw/{task}/*").value
-                >= correlation(evidence, other, f"raw/{task}/*").value
+                _correlation(evidence, metric, f"raw/{task}/*")
+                >= _correlation(evidence, other, f"raw/{task}/*")
                 for other in than
             )
         )

@@ -1,9 +1,17 @@
 """Moran's I (see `visae.encoding.moran`) of whole blocks of maps at once: for CUDA."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+
 import torch
 
+from visae.base.arrays import Float, Int
 
-def dense_moran(maps_npf, grid, variance_floor):
+
+def dense_moran(
+    maps_npf: Float[torch.Tensor, "n P F"], grid: tuple[int, int], variance_floor: float
+) -> Float[torch.Tensor, "2 n F"]:
     """Moran's I of n·F maps at once: float64 [2, n, F] (queen, rook).
 
     maps_npf: torch tensor [n, P, F] on any device. NaN where the variance does not exceed
@@ -30,7 +38,11 @@ def dense_moran(maps_npf, grid, variance_floor):
     return moran.masked_fill(~(squares > variance_floor * patches), torch.nan)
 
 
-def sum_evaluable(moran_2nf, active_nf, minimum_active):
+def sum_evaluable(
+    moran_2nf: Float[torch.Tensor, "2 n F"],
+    active_nf: Int[torch.Tensor, "n F"],
+    minimum_active: Sequence[int],
+) -> tuple[Float[torch.Tensor, "2 M F"], Int[torch.Tensor, "M F"]]:
     """Sum over the evaluable images of a block: (float64 [2, M, F], int64 [M, F] images).
 
     moran_2nf: from `dense_moran`. active_nf: number of active patches. minimum_active: the M

@@ -8,17 +8,21 @@ products are faster than sparse ones.
 Codes that may be negative are reduced by their magnitude; the reconstruction has their sign.
 """
 
-from collections.abc import Callable
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import scipy.sparse
 import torch
 
+from visae.base.arrays import Float
 from visae.encoding.dense_moran import dense_moran, sum_evaluable
 from visae.encoding.kernels import ActiveCodes, decode, reduce_block, sliced
 from visae.encoding.moran import Neighbours
 from visae.encoding.reductions import SaeUnit, half_codes
+from visae.sae.model import SparseAutoencoder
 
 
 class Targets(NamedTuple):
@@ -27,12 +31,14 @@ class Targets(NamedTuple):
     The SAE's units differ from token to token; those of results are the same for all.
     """
 
-    activations: torch.Tensor
-    """The activations of the tokens, [n, P, D], in the units of results."""
-    restored: Callable
+    activations: Float[torch.Tensor, "n P D"]
+    """The activations of the tokens, in the units of results."""
+    restored: Callable[[torch.Tensor], torch.Tensor]
     """From the SAE's reconstructions x̂ [n, P, D] to the units of results."""
 
-    def compared(self, reconstruction_npd):
+    def compared(
+        self, reconstruction_npd: Float[torch.Tensor, "n P D"]
+    ) -> tuple[float, Float[np.ndarray, "n D"]]:
         """(Σ‖a − â‖², the maxima of â over patches [n, D] as an array)."""
         restored = self.restored(reconstruction_npd)
         error = float(((self.activations.double() - restored) ** 2).sum())
@@ -54,7 +60,13 @@ class SparseEncoder:
     into 1 MB of cache."""
     feature_block = 256
 
-    def __init__(self, sae, grid, minimum_active, variance_floor):
+    def __init__(
+        self,
+        sae: SparseAutoencoder,
+        grid: tuple[int, int],
+        minimum_active: Sequence[int],
+        variance_floor: float,
+    ):
         self._sae = sae
         self._weight, self._bias = sae.encoder_weight, sae.encoder_bias.numpy()
         self._threshold = sae.threshold.expand(sae.features).contiguous().numpy()
@@ -65,7 +77,9 @@ class SparseEncoder:
         self._minimum_active = np.array(minimum_active, np.int64)
         self._variance_floor = variance_floor
 
-    def __call__(self, x_npd, targets=None):
+    def __call__(
+        self, x_npd: Float[torch.Tensor, "n P D"], targets: Targets | None = None
+    ) -> SaeUnit:
         """The `SaeUnit` of normalised activations: a float32 tensor [n, P, D].
 
         targets: the `Targets` of these tokens, for an SAE with per-token normalisation.
@@ -111,7 +125,7 @@ class SparseEncoder:
                 self._neighbours,
                 self._variance_floor,
             )
-        if self._sae.signed:
+        if self._sae.signed and selected_ft is not None:
             _restore_signs(codes, selected_ft.unflatten(1, (images, patches)).numpy())
         if targets is None:
             unit.squared_error = decode(
@@ -162,11 +176,19 @@ class DenseEncoder:
     unit_images = 16
     feature_block = 4096
 
-    def __init__(self, sae, grid, minimum_active, variance_floor):
+    def __init__(
+        self,
+        sae: SparseAutoencoder,
+        grid: tuple[int, int],
+        minimum_active: Sequence[int],
+        variance_floor: float,
+    ):
         self._sae, self._grid = sae, grid
         self._minimum_active, self._variance_floor = list(minimum_active), variance_floor
 
-    def __call__(self, x_npd, targets=None):
+    def __call__(
+        self, x_npd: Float[torch.Tensor, "n P D"], targets: Targets | None = None
+    ) -> SaeUnit:
         """The `SaeUnit` of normalised activations: a float32 tensor [n, P, D] on the device.
 
         targets: see `SparseEncoder`.

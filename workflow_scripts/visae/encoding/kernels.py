@@ -4,8 +4,12 @@ All are in this one file because numba's cache on disk notices changes of the fi
 compiled function only, not of the functions that it calls.
 """
 
+from __future__ import annotations
+
 import numpy as np
 from numba import njit
+
+from visae.base.arrays import Float
 
 DECODE_WIDTH = 64
 """Dimensions decoded together: a constant, so that the inner loop is unrolled and vectorised."""
@@ -14,13 +18,13 @@ DECODE_WIDTH = 64
 class ActiveCodes:
     """Active codes of n images: those of image i and feature f at end[i, f] … end[i, f + 1]."""
 
-    def __init__(self, images, patches, features):
+    def __init__(self, images: int, patches: int, features: int):
         self.patch = np.empty((images, features * patches), np.int32)
         self.value = np.empty((images, features * patches), np.float32)
         self.end = np.zeros((images, features + 1), np.int64)
 
 
-def sliced(decoder_fd):
+def sliced(decoder_fd: Float[np.ndarray, "F D"]) -> Float[np.ndarray, "slices F width"]:
     """[F, D] as contiguous slices [ceil(D / DECODE_WIDTH), F, DECODE_WIDTH], zero-padded."""
     features, width = decoder_fd.shape
     slices = -(-width // DECODE_WIDTH)

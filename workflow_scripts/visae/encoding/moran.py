@@ -11,12 +11,16 @@ Two implementations give the same numbers: `kernels.map_moran` visits only the a
 patches of one map (CPU), `dense_moran` whole blocks of maps (CUDA).
 """
 
+from __future__ import annotations
+
 from typing import NamedTuple
 
 import numpy as np
 
+from visae.base.arrays import Float, Int
 
-def null(patches):
+
+def null(patches: int) -> float:
     """The expectation −1/(P − 1) of Moran's I when values are placed at random."""
     return -1 / (patches - 1)
 
@@ -30,21 +34,21 @@ class Neighbours(NamedTuple):
 
     patches: int
     """P = H·W."""
-    position: np.ndarray
-    """int64 [P]."""
+    position: Int[np.ndarray, " P"]
+    """int64."""
     stride: int
     """Distance in the padded map from a patch to the one below it."""
-    queen_degree: np.ndarray
-    """float64 [P], number of neighbours."""
-    rook_degree: np.ndarray
-    """float64 [P]."""
+    queen_degree: Float[np.ndarray, " P"]
+    """float64, number of neighbours."""
+    rook_degree: Float[np.ndarray, " P"]
+    """float64."""
     queen_weights: float
     """Σ w_ij."""
     rook_weights: float
     """Σ w_ij."""
 
     @classmethod
-    def of_grid(cls, grid):
+    def of_grid(cls, grid: tuple[int, int]) -> Neighbours:
         """Tables of an (H, W) grid in raster order."""
         height, width = grid
         row, column = np.divmod(np.arange(height * width), width)
@@ -55,6 +59,6 @@ class Neighbours(NamedTuple):
         position = row * (width + 1) + column + 1
         return cls(height * width, position, width + 1, queen, rook, queen.sum(), rook.sum())
 
-    def padded_map(self):
+    def padded_map(self) -> Float[np.ndarray, " padded"]:
         """A zero map for `kernels.map_moran` to work in, float64."""
         return np.zeros(self.patches + self.patches // (self.stride - 1) + self.stride + 1)

@@ -4,9 +4,17 @@ Computed in units of images, as in `visae.encoding.sae_pass`. Paper: section 3 (
 features), section 4.1 and Table 4 (Moran's I of raw channels).
 """
 
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 
 from visae.activations.normalisation import check_statistics, normalise
+from visae.activations.source import Activations
+from visae.base.arrays import Float
 from visae.base.pools import Threads
 from visae.encoding.kernels import moran_of_channels
 from visae.encoding.moran import Neighbours
@@ -16,28 +24,28 @@ UNIT_IMAGES = 4
 
 
 def reduce_raw(
-    activations,
-    mean,
-    std,
-    output,
+    activations: Activations,
+    mean: Float[np.ndarray, " D"],
+    std: float,
+    output: str | Path,
     *,
-    minimum_active=(1, 5, 20),
-    variance_floor=1e-8,
-    threads=1,
-    attributes=None,
-):
+    minimum_active: Sequence[int] = (1, 5, 20),
+    variance_floor: float = 1e-8,
+    threads: int = 1,
+    attributes: Mapping[str, Any] | None = None,
+) -> None:
     """Write the reductions of the activations themselves.
 
     mean [D], std: the training cache's statistics. All patches count as active for Moran's I
     of a channel. The other arguments are those of `visae.encoding.sae_pass.encode_activations`.
     """
-    mean, std = np.asarray(mean, np.float32), np.float32(std)
-    check_statistics("the training cache", mean, float(std), activations)
+    mean, single_std = np.asarray(mean, np.float32), np.float32(std)
+    check_statistics("the training cache", mean, float(single_std), activations)
     neighbours = Neighbours.of_grid(activations.info.grid)
     minima = np.array(minimum_active, np.int64)
 
     def reduce(activations_npd):
-        x_npd = normalise(activations_npd, mean, std)
+        x_npd = normalise(activations_npd, mean, single_std)
         width = x_npd.shape[2]
         tokens_td = x_npd.reshape(-1, width).astype(np.float64)
         token_mean = tokens_td.mean(axis=0)

@@ -5,21 +5,26 @@ few images at a time, in order); the writers add up sums and write arrays in blo
 memory does not grow with the number of images.
 """
 
+from __future__ import annotations
+
 import contextlib
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
 
-from visae.activations.source import LabelledImages
+from visae.activations.source import Activations, LabelledImages
+from visae.base import hdf5
+from visae.base.arrays import Float, Int
 from visae.base.errors import UserError
 from visae.base.files import atomic_path, unreadable
 
 FORMAT = "visae-reductions-1"
 SIGNED = "signed"
 """Attribute of reductions of an SAE whose codes may be negative: they hold magnitudes."""
-STRING = h5py.string_dtype("utf-8")
 BLOCK_IMAGES = 1024
 """Images per write: 2 kB of memory per feature of every SAE in the pass."""
 CHUNK_FEATURES = 16
@@ -31,44 +36,51 @@ reads 16 neighbours along with it."""
 class SaeUnit:
     """What one SAE leaves of a unit of n images."""
 
-    codes_max: np.ndarray
-    """float16 [n, F], max over patches, as `half_codes` rounds it."""
-    firing_max: np.ndarray
-    """float32 [F], largest code."""
-    reconstructions_max: np.ndarray
-    """float32 [n, D], max over patches, normalised units."""
-    firing_count: np.ndarray
-    """int64 [F], tokens on which the feature is active."""
+    codes_max: Float[np.ndarray, "n F"]
+    """float16, max over patches, as `half_codes` rounds it."""
+    firing_max: Float[np.ndarray, " F"]
+    """float32, largest code."""
+    reconstructions_max: Float[np.ndarray, "n D"]
+    """float32, max over patches, normalised units."""
+    firing_count: Int[np.ndarray, " F"]
+    """int64, tokens on which the feature is active."""
     squared_error: float
     """Σ over tokens of ‖x − x̂‖², normalised units."""
-    moran_sum: np.ndarray
-    """float64 [2, M, F], Σ of Moran's I over evaluable images (queen, rook)."""
-    moran_images: np.ndarray
-    """int64 [M, F], evaluable images."""
+    moran_sum: Float[np.ndarray, "2 M F"]
+    """float64, Σ of Moran's I over evaluable images (queen, rook)."""
+    moran_images: Int[np.ndarray, "M F"]
+    """int64, evaluable images."""
 
 
 @dataclass
 class RawUnit:
     """What the backbone's own activations leave of a unit of n images."""
 
-    features_max: np.ndarray
-    """float32 [n, D], max over patches, normalised units."""
-    embeddings: np.ndarray
-    """float32 [n, D], mean over patches, activation units."""
+    features_max: Float[np.ndarray, "n D"]
+    """float32, max over patches, normalised units."""
+    embeddings: Float[np.ndarray, "n D"]
+    """float32, mean over patches, activation units."""
     tokens: int
     """n·P."""
-    token_mean: np.ndarray
-    """float64 [D], normalised units."""
+    token_mean: Float[np.ndarray, " D"]
+    """float64, normalised units."""
     total_squares: float
     """Σ over tokens of ‖x − token_mean‖², normalised units."""
-    moran_sum: np.ndarray
-    """float64 [2, M, D]."""
-    moran_images: np.ndarray
-    """int64 [M, D]."""
+    moran_sum: Float[np.ndarray, "2 M D"]
+    """float64."""
+    moran_images: Int[np.ndarray, "M D"]
+    """int64."""
 
 
 @contextlib.contextmanager
-def write_sae_reductions(path, source, features, minimum_active, variance_floor, attributes):
+def write_sae_reductions(
+    path: str | Path,
+    source: Activations,
+    features: int,
+    minimum_active: Sequence[int],
+    variance_floor: float,
+    attributes: Mapping[str, Any],
+) -> Iterator[_SaeWriter]:
     """A writer with `add(SaeUnit)`; the file appears when the block ends well.
 
     source: the `Activations` that are encoded. features: F. attributes: further root
@@ -81,7 +93,13 @@ def write_sae_reductions(path, source, features, minimum_active, variance_floor,
 
 
 @contextlib.contextmanager
-def write_raw_reductions(path, source, minimum_active, variance_floor, attributes):
+def write_raw_reductions(
+    path: str | Path,
+    source: Activations,
+    minimum_active: Sequence[int],
+    variance_floor: float,
+    attributes: Mapping[str, Any],
+) -> Iterator[_RawWriter]:
     """A writer with `add(RawUnit)`; the file appears when the block ends well."""
     with _create(path, source, minimum_active, variance_floor, attributes) as file:
         writer = _RawWriter(file, source, len(minimum_active))
@@ -104,7 +122,7 @@ def _create(path, source, minimum_active, variance_floor, attributes):
         file.attrs["variance_floor"] = variance_floor
         file.attrs.update(attributes)
         file["labels"] = source.labels
-        file.create_dataset("image_ids", data=np.array(source.image_ids, object), dtype=STRING)
+        file.create_dataset("image_ids", data=np.array(source.image_ids, object), dtype=hdf5.STRING)
         yield file
         # Last, because a stream knows its content only when all of it has been read.
         file.attrs["cache_fingerprint"] = source.fingerprint
@@ -167,7 +185,7 @@ class _SaeWriter:
         }
         self._firing_max = np.zeros(features, np.float32)
 
-    def add(self, unit):
+    def add(self, unit: SaeUnit) -> None:
         """Add the next images' `SaeUnit`."""
         self._codes.add(unit.codes_max)
         self._reconstructions.add(unit.reconstructions_max)
@@ -195,7 +213,7 @@ class _RawWriter:
         self._moran_sum = np.zeros((2, minima, width))
         self._moran_images = np.zeros((minima, width), np.int64)
 
-    def add(self, unit):
+    def add(self, unit: RawUnit) -> None:
         """Add the next images' `RawUnit`."""
         for name, rows in self._rows.items():
             rows.add(getattr(unit, name))
@@ -216,7 +234,7 @@ class _RawWriter:
         self._file["moran_images"] = self._moran_images
 
 
-def half_codes(codes):
+def half_codes(codes: Float[np.ndarray, "*n"]) -> Float[np.ndarray, "*n"]:
     """Non-negative codes as float16: a positive one stays positive, and none becomes infinite."""
     half = np.minimum(codes, np.finfo(np.float16).max).astype(np.float16)
     half[(half == 0) & (codes > 0)] = np.finfo(np.float16).smallest_subnormal
@@ -233,24 +251,25 @@ class _Reductions(LabelledImages):
         except OSError as error:
             cure = "remove it and run the workflow again"
             raise unreadable(path, error, "HDF5", cure) from error
-        attributes = self._file.attrs
+        attributes = hdf5.attributes(self._file)
         if attributes.get("format") != FORMAT or expected not in self._file:
             self._file.close()
             raise UserError(
                 f"{path} does not hold {expected} in format {FORMAT}: remove it and run the "
                 "workflow again"
             )
-        self.grid = tuple(int(side) for side in attributes["grid"])
+        height, width = attributes["grid"]
+        self.grid = int(height), int(width)
         self.tokens = int(attributes["tokens"])
         self.minimum_active = attributes["minimum_active"].tolist()
         self.variance_floor = float(attributes["variance_floor"])
         self.cache_fingerprint = str(attributes["cache_fingerprint"])
-        self.labels = self._file["labels"][:]
-        self.image_ids = [name.decode() for name in self._file["image_ids"][:]]
-        self.moran_sum = self._file["moran_sum"][:]
-        self.moran_images = self._file["moran_images"][:]
+        self.labels = hdf5.array(self._file, "labels")
+        self.image_ids = hdf5.strings(self._file, "image_ids")
+        self.moran_sum = hdf5.array(self._file, "moran_sum")
+        self.moran_images = hdf5.array(self._file, "moran_images")
 
-    def close(self):
+    def close(self) -> None:
         self._file.close()
 
 
@@ -264,26 +283,26 @@ class SaeReductions(_Reductions):
     and their magnitudes are what is here).
     """
 
-    def __init__(self, path):
+    def __init__(self, path: str | Path):
         super().__init__(path, "codes_max")
-        attributes = self._file.attrs
+        attributes = hdf5.attributes(self._file)
         self.sae = str(attributes["sae"])
         self.sae_fingerprint = str(attributes["sae_fingerprint"])
         self.signed = bool(attributes.get(SIGNED, False))
         self.l0_sum = int(attributes["l0_sum"])
-        self.features = self._file["codes_max"].shape[0]
-        self.firing_count = self._file["firing_count"][:]
-        self.firing_max = self._file["firing_max"][:]
-        self.squared_error = float(self._file["squared_error"][()])
+        self.features = self.codes.shape[0]
+        self.firing_count = hdf5.array(self._file, "firing_count")
+        self.firing_max = hdf5.array(self._file, "firing_max")
+        self.squared_error = hdf5.number(self._file, "squared_error")
 
     @property
-    def codes(self):
+    def codes(self) -> Float[h5py.Dataset, "F N"]:
         """Max-pooled codes [F, N], float16, as the open HDF5 data set (read what is needed)."""
-        return self._file["codes_max"]
+        return hdf5.dataset(self._file, "codes_max")
 
-    def reconstructions_max(self):
+    def reconstructions_max(self) -> Float[np.ndarray, "N D"]:
         """Max-pooled reconstructions float32 [N, D], normalised units."""
-        return self._file["reconstructions_max"][:]
+        return hdf5.array(self._file, "reconstructions_max")
 
 
 class RawReductions(_Reductions):
@@ -295,15 +314,15 @@ class RawReductions(_Reductions):
     [M, D].
     """
 
-    def __init__(self, path):
+    def __init__(self, path: str | Path):
         super().__init__(path, "features_max")
-        self.token_mean = self._file["token_mean"][:]
-        self.total_squares = float(self._file["total_squares"][()])
+        self.token_mean = hdf5.array(self._file, "token_mean")
+        self.total_squares = hdf5.number(self._file, "total_squares")
 
-    def features_max(self):
+    def features_max(self) -> Float[np.ndarray, "N D"]:
         """Max-pooled activations float32 [N, D], normalised units."""
-        return self._file["features_max"][:]
+        return hdf5.array(self._file, "features_max")
 
-    def embeddings(self):
+    def embeddings(self) -> Float[np.ndarray, "N D"]:
         """Mean-pooled activations float32 [N, D], activation units."""
-        return self._file["embeddings"][:]
+        return hdf5.array(self._file, "embeddings")

@@ -8,32 +8,40 @@ of threads changes a bit of the result.
 Paper: section 3 (max-pooled image features), sections 4.1 and 4.2.
 """
 
+from __future__ import annotations
+
 import contextlib
 import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 from visae.activations.normalisation import check_statistics
+from visae.activations.source import Activations
+from visae.base.arrays import Float
 from visae.base.errors import UserError
 from visae.base.pools import Threads
 from visae.encoding.encoders import DenseEncoder, SparseEncoder, Targets
 from visae.encoding.reductions import SIGNED, write_sae_reductions
+from visae.sae.model import SparseAutoencoder
 
 
 def encode_activations(
-    activations,
-    saes,
-    outputs,
+    activations: Activations,
+    saes: Mapping[str, SparseAutoencoder],
+    outputs: Mapping[str, str | Path],
     *,
-    sae_fingerprints,
-    statistics=None,
-    minimum_active=(1, 5, 20),
-    variance_floor=1e-8,
-    device="cpu",
-    threads=1,
-    attributes=None,
-):
+    sae_fingerprints: Mapping[str, str],
+    statistics: tuple[Float[np.ndarray, " D"], float] | None = None,
+    minimum_active: Sequence[int] = (1, 5, 20),
+    variance_floor: float = 1e-8,
+    device: str | torch.device = "cpu",
+    threads: int = 1,
+    attributes: Mapping[str, Any] | None = None,
+) -> None:
     """Write the reductions of every SAE from one pass over `activations`.
 
     activations: open `Activations` of a split, from a cache or straight from images.
@@ -73,7 +81,7 @@ def encode_activations(
     with contextlib.ExitStack() as stack:
         writers = []
         for name, sae in saes.items():
-            identity = {"sae": name, "sae_fingerprint": sae_fingerprints[name]}
+            identity: dict[str, Any] = {"sae": name, "sae_fingerprint": sae_fingerprints[name]}
             if sae.signed:
                 identity[SIGNED] = True
             writer = write_sae_reductions(

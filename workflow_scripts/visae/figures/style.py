@@ -6,7 +6,7 @@ also has its own marker, and figures label lines and rows directly rather than i
 
 import functools
 import itertools
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import matplotlib
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -41,7 +41,7 @@ SMALL = 6.0
 
 _LABEL_GAP = 9.0  # points between the centres of neighbouring line labels
 
-_SETTINGS = {
+_SETTINGS: dict[Any, Any] = {
     "font.family": "DejaVu Sans",  # comes with matplotlib: the same on every machine
     "font.size": 7.0,
     "axes.titlesize": 7.5,
@@ -111,7 +111,8 @@ def backbone_styles(labels, chosen=None):
 
 def tint(color, share):
     """`color` mixed with white: 1 is the colour itself, 0 is white."""
-    return tuple(1 - share * (1 - channel) for channel in to_rgb(color))
+    red, green, blue = (1 - share * (1 - channel) for channel in to_rgb(color))
+    return red, green, blue
 
 
 def styled(draw):

@@ -10,7 +10,7 @@ def _reads(study, paths):
 
 
 def _settings(study):
-    return {"sweeps": [roles.early(study).name, roles.main(study).name]}
+    return {"sweeps": [roles.existing(roles.early(study)).name, roles.main(study).name]}
 
 
 ENTRY = Product(

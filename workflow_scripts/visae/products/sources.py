@@ -102,7 +102,8 @@ def looks(study, backbones=None):
 
 def families(study):
     """The names of the sweeps of two families."""
-    return {"sweeps": [roles.main(study).name, roles.second_family(study).name]}
+    second = roles.existing(roles.second_family(study))
+    return {"sweeps": [roles.main(study).name, second.name]}
 
 
 def evidence_settings(study):

@@ -8,8 +8,9 @@ from visae.study import roles
 
 def _reads(study, paths):
     """M1 of an SAE of each arm, and its raw reductions: each backbone in raster order, permuted."""
-    sae = roles.control(study).sae_names()[0]
-    layers = roles.main(study).layers | roles.control(study).layers
+    control = roles.existing(roles.control(study))
+    sae = control.sae_names()[0]
+    layers = roles.main(study).layers | control.layers
     arms = {backbone: layers[backbone] for pair in roles.control_arms(study) for backbone in pair}
     return {
         "scores": [paths.metric(sae, "localization", place=place(*at)) for at in arms.items()],

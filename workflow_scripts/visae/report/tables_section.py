@@ -58,7 +58,7 @@ def _of_csv(path):
     text = path.read_text(encoding="utf-8")
     reader = csv.DictReader(io.StringIO(text))
     rows = [{key: _value(cell) for key, cell in row.items()} for row in reader]
-    columns = tuple(layout.Column(key, title_of(key)) for key in reader.fieldnames)
+    columns = tuple(layout.Column(key, title_of(key)) for key in reader.fieldnames or ())
     table = layout.Table(TIDY[path.stem], columns, rows)
     return _view(path.stem, table, columns, text, lambda value, _: _plain(value))
 

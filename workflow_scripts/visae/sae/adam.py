@@ -6,6 +6,10 @@ to 140. The bits are those of `torch.optim.Adam(fused=True)`; the paper's GPU pr
 (`probing.multinomial`) keeps torch's unfused default, whose bits differ.
 """
 
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
 import torch
 from torch.optim.adam import adam
 
@@ -17,7 +21,12 @@ class Adam:
     in `torch.optim.Adam`. The learning rate may be changed between steps.
     """
 
-    def __init__(self, parameters, learning_rate, weight_decay=0.0):
+    def __init__(
+        self,
+        parameters: Iterable[torch.Tensor],
+        learning_rate: float,
+        weight_decay: float = 0.0,
+    ):
         self.parameters = list(parameters)
         self.learning_rate, self.weight_decay = learning_rate, weight_decay
         self._means = [torch.zeros_like(p, requires_grad=False) for p in self.parameters]
@@ -34,7 +43,7 @@ class Adam:
         """Move the parameters once."""
         adam(
             self.parameters,
-            [parameter.grad for parameter in self.parameters],
+            [gradient(parameter) for parameter in self.parameters],
             self._means,
             self._squares,
             [],
@@ -49,23 +58,30 @@ class Adam:
             maximize=False,
         )
 
-    def state(self):
+    def state(self) -> dict[str, list[torch.Tensor]]:
         """All that the next step depends on, apart from the parameters: lists of tensors."""
         return {"means": self._means, "squares": self._squares, "steps": self._steps}
 
-    def load_state(self, state):
+    def load_state(self, state: Mapping[str, Sequence[torch.Tensor]]) -> None:
         """Take over what `state` gave."""
         for name, own in self.state().items():
             for tensor, saved in zip(own, state[name], strict=True):
                 tensor.copy_(saved)
 
 
+def gradient(parameter: torch.Tensor) -> torch.Tensor:
+    """The `.grad` of a parameter; ValueError where none has been set."""
+    if parameter.grad is None:
+        raise ValueError("a parameter has no gradient: set it before the step")
+    return parameter.grad
+
+
 @torch.no_grad()
-def clip_gradients(parameters, largest_norm):
+def clip_gradients(parameters: Iterable[torch.Tensor], largest_norm: float) -> None:
     """Shorten the gradients of `parameters`, taken as one vector, to `largest_norm`, in place."""
-    gradients = [parameter.grad for parameter in parameters]
-    norms = [torch.linalg.vector_norm(gradient) for gradient in gradients]
+    gradients = [gradient(parameter) for parameter in parameters]
+    norms = [torch.linalg.vector_norm(each) for each in gradients]
     norm = torch.linalg.vector_norm(torch.stack(norms)) if len(norms) > 1 else norms[0]
     factor = (largest_norm / (norm + 1e-6)).clamp(max=1.0)
-    for gradient in gradients:
-        gradient.mul_(factor)
+    for each in gradients:
+        each.mul_(factor)

@@ -1,15 +1,18 @@
 """SAE folders: `model.safetensors`, `config.yaml`, `training.jsonl` (see `docs/formats.md`)."""
 
+from __future__ import annotations
+
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import safetensors
 import safetensors.torch
 import torch
 import yaml
 
-from visae.activations.format import ACTIVATIONS
+from visae.activations.format import ACTIVATIONS, CacheInfo
 from visae.base import fingerprints
 from visae.base.errors import UserError
 from visae.base.files import atomic_path, write_text
@@ -26,18 +29,23 @@ class SavedSae(NamedTuple):
 
     model: SparseAutoencoder
     """The weights, on the CPU."""
-    config: dict
+    config: dict[str, Any]
     """The content of `config.yaml`."""
     fingerprint: str
     """Hash of the weights."""
 
     @property
-    def spec(self):
+    def spec(self) -> SaeSpec:
         """The SaeSpec."""
         return SaeSpec.from_name(self.config["name"])
 
 
-def save_sae(folder, model, config, log):
+def save_sae(
+    folder: str | Path,
+    model: SparseAutoencoder,
+    config: Mapping[str, Any],
+    log: Sequence[Mapping[str, Any]],
+) -> None:
     """Write a trained SAE; the weights come last, so that a folder which has them is whole.
 
     config: mapping of plain values, see `training.describe`. log: dicts, one per window.
@@ -62,7 +70,7 @@ def save_sae(folder, model, config, log):
         safetensors.torch.save_file(tensors, temporary)
 
 
-def load_sae(folder):
+def load_sae(folder: str | Path) -> SavedSae:
     """Read an SAE folder: a SavedSae.
 
     Raises UserError when a file is missing or damaged, when shapes do not fit each other or
@@ -82,7 +90,7 @@ def load_sae(folder):
     return SavedSae(model, config, _fingerprint(tensors, model))
 
 
-def check_fits(saved, info, folder):
+def check_fits(saved: SavedSae, info: CacheInfo, folder: str | Path) -> None:
     """UserError unless the SAE in `folder` was trained on activations like those of a cache.
 
     info: the cache's CacheInfo, which has to agree in all of `activations.format.ACTIVATIONS`.
@@ -159,13 +167,13 @@ def _model(tensors, path):
     if missing or len(thresholds) != 1:
         missing = missing or [f"either {SCALAR_THRESHOLD} or {FEATURE_THRESHOLDS}"]
         raise UserError(f"{path} lacks {missing[0]}: remove its folder and train this SAE again")
-    model = SparseAutoencoder(*(tensors[name].float() for name in names))
-    if model.encoder_weight.ndim != 2:
+    weight = tensors["encoder.weight"]
+    if weight.ndim != 2:
         raise UserError(
-            f"encoder.weight in {path} has shape {list(model.encoder_weight.shape)}, not "
+            f"encoder.weight in {path} has shape {list(weight.shape)}, not "
             "[features, width]: remove its folder and train this SAE again"
         )
-    features, width = model.encoder_weight.shape
+    features, width = weight.shape
     shapes = [(features, width), (features,), (features, width)]
     shapes += [() if SCALAR_THRESHOLD in thresholds else (features,), (width,), ()]
     for name, shape in zip(names, shapes, strict=True):
@@ -179,4 +187,4 @@ def _model(tensors, path):
                 f"{name} in {path} holds NaN or infinity: remove its folder and train this SAE "
                 "again with a lower learning rate"
             )
-    return model
+    return SparseAutoencoder(*(tensors[name].float() for name in names))

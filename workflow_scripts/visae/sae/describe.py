@@ -1,14 +1,21 @@
 """What `config.yaml` says of an SAE, trained here or imported (see docs/formats.md)."""
 
+from __future__ import annotations
+
+from typing import Any
+
 from visae.activations.format import ACTIVATIONS
+from visae.activations.source import Activations
 from visae.sae.families import FAMILIES
-from visae.sae.threshold import held_out_images
+from visae.sae.model import SparseAutoencoder
+from visae.sae.specs import SaeSpec, TrainingSettings
+from visae.sae.threshold import Threshold, held_out_images
 
 # A steered SAE has converged when its L0 is this close to the target (Appendix Q).
 L0_TOLERANCE = 2
 
 
-def describe_sae(spec, model, threshold):
+def describe_sae(spec: SaeSpec, model: SparseAutoencoder, threshold: Threshold) -> dict[str, Any]:
     """Family, sizes and threshold of an SAE; if it is steered, whether it reached its target."""
     described = {
         "name": spec.name,
@@ -25,7 +32,7 @@ def describe_sae(spec, model, threshold):
     return described
 
 
-def describe_data(cache):
+def describe_data(cache: Activations) -> dict[str, Any]:
     """The training activations: which backbone, layer, split and content."""
     data = {name: getattr(cache.info, name) for name in (*ACTIVATIONS, "dataset", "split")}
     return {
@@ -36,7 +43,9 @@ def describe_data(cache):
     }
 
 
-def describe_held_out(cache, settings, threshold):
+def describe_held_out(
+    cache: Activations, settings: TrainingSettings, threshold: Threshold
+) -> dict[str, Any]:
     """Where the inference threshold and L0 were measured."""
     described = {
         "dataset": cache.info.dataset,

@@ -4,11 +4,16 @@ A checkpoint lives outside the job's outputs (Snakemake deletes those of a faile
 carries a fingerprint of everything that decides the result; one of another run is ignored.
 """
 
+from __future__ import annotations
+
 import contextlib
 import pickle
 import signal
 import threading
 import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -17,13 +22,13 @@ from visae.base.files import atomic_path
 STOPPED_BY_SIGTERM = 128 + signal.SIGTERM
 
 
-def save(path, fingerprint, state):
+def save(path: Path, fingerprint: str, state: Any) -> None:
     """Write `state` (nested mappings and lists of tensors, numbers and strings) atomically."""
     with atomic_path(path) as temporary:
         torch.save({"fingerprint": fingerprint, "state": state}, temporary)
 
 
-def load(path, fingerprint, report):
+def load(path: Path, fingerprint: str, report: Callable[[str], Any]) -> Any:
     """The state at `path`, or None when there is none of this fingerprint (`report` says so)."""
     if not path.exists():
         return None
@@ -51,7 +56,7 @@ def load(path, fingerprint, report):
 
 
 @contextlib.contextmanager
-def sigterm_flag():
+def sigterm_flag() -> Iterator[threading.Event]:
     """Yield an Event that SIGTERM sets instead of ending the process (in the main thread)."""
     flag = threading.Event()
     if threading.current_thread() is not threading.main_thread():

@@ -5,13 +5,18 @@ dictionary row per active code. Codes are kept as compressed sparse rows; every 
 fixed order, so that results do not depend on the number of threads.
 """
 
-from typing import NamedTuple
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numba
 import numpy as np
 import torch
 
+from visae.base.arrays import Float, Int
 from visae.base.pools import in_pieces
+from visae.sae.adam import gradient
 
 ROWS_PER_BLOCK = 512
 
@@ -23,19 +28,24 @@ _jit = numba.njit(nogil=True, cache=True, fastmath=_FAST)
 class SparseCodes(NamedTuple):
     """Active codes of a batch, ordered by row; numpy arrays."""
 
-    row_starts: np.ndarray
-    """int64 [B + 1]: the codes of row b are at row_starts[b] : row_starts[b + 1]."""
-    features: np.ndarray
-    """int32 [active]."""
-    values: np.ndarray
-    """float32 [active]."""
+    row_starts: Int[np.ndarray, " B+1"]
+    """int64: the codes of row b are at row_starts[b] : row_starts[b + 1]."""
+    features: Int[np.ndarray, " active"]
+    """int32."""
+    values: Float[np.ndarray, " active"]
+    """float32."""
 
-    def at_least(self, threshold):
+    def at_least(self, threshold: float | np.floating) -> SparseCodes:
         """The codes that are not below `threshold`."""
         return SparseCodes(*_at_least(*self, np.float32(threshold)))
 
 
-def collect_codes(normalised_bd, encoder_weight, encoder_bias, lower):
+def collect_codes(
+    normalised_bd: Float[torch.Tensor, "B D"],
+    encoder_weight: Float[torch.Tensor, "F D"],
+    encoder_bias: Float[torch.Tensor, " F"],
+    lower: float | np.floating | Float[np.ndarray, ""] | Float[np.ndarray, " F"],
+) -> SparseCodes:
     """The positive pre-activations that are at least `lower` (or NaN): SparseCodes.
 
     lower: float, or float32 array [F]. The pre-activations exist for some rows at a time only.
@@ -58,7 +68,14 @@ def collect_codes(normalised_bd, encoder_weight, encoder_bias, lower):
     return SparseCodes(np.concatenate([[0], np.cumsum(counts)]), numbers, values)
 
 
-def set_sparse_gradients(normalised_bd, codes, encoder, bias, decoder, on_code_gradients):
+def set_sparse_gradients(
+    normalised_bd: Float[torch.Tensor, "B D"],
+    codes: SparseCodes,
+    encoder: Float[torch.Tensor, "F D"],
+    bias: Float[torch.Tensor, " F"],
+    decoder: Float[torch.Tensor, "F D"],
+    on_code_gradients: Callable[[np.ndarray], Any],
+) -> np.floating:
     """Set `.grad` of the three parameters to those of mean((x̂ − x)²); returns this loss.
 
     codes: the active codes; others may be among them with value 0. on_code_gradients: called with
@@ -76,7 +93,7 @@ def set_sparse_gradients(normalised_bd, codes, encoder, bias, decoder, on_code_g
     in_pieces(_decode_rows, len(x), threads, x, *codes, rows, residual, squares, grad_codes)
     on_code_gradients(grad_codes)
     columns = _by_feature(*codes, grad_codes, len(bias))
-    grads = [parameter.grad.numpy() for parameter in (encoder, bias, decoder)]
+    grads = [gradient(parameter).numpy() for parameter in (encoder, bias, decoder)]
     in_pieces(_sum_features, len(bias), threads, x, residual, *columns, scale, *grads)
     return squares.sum() / x.size
 

@@ -1,5 +1,8 @@
 """Which SAE, and how it is trained: names and settings, free of torch for the Snakefile's sake."""
 
+from __future__ import annotations
+
+import contextlib
 import math
 import re
 from dataclasses import dataclass, field, fields
@@ -35,30 +38,28 @@ class SaeSpec:
             )
 
     @property
-    def k(self):
+    def k(self) -> float | None:
         """K or the target L0: how many features per token are meant to be active, or None."""
         return self.sparsity if FAMILIES[self.family].sparsity.counted else None
 
     @property
-    def name(self):
+    def name(self) -> str:
         """The name of the SAE's folder, such as `batchtopk_16x_k128`."""
         sparsity = f"{FAMILIES[self.family].sparsity.in_name}{self.sparsity:.12g}"
         return f"{self.family}_{self.expansion_factor}x_{sparsity}"
 
     @classmethod
-    def from_name(cls, name):
+    def from_name(cls, name: str) -> SaeSpec:
         """The spec whose `name` this is; UserError when it is the name of none."""
-        try:
-            family, expansion_factor, sparsity = re.fullmatch(_NAME, name).groups()
-            kind = FAMILIES[family].sparsity
-            number = sparsity.removeprefix(kind.in_name)
-            spec = cls(
-                family, int(expansion_factor), int(number) if kind.counted else float(number)
-            )
-            if spec.name == name:
-                return spec
-        except (AttributeError, ValueError, UserError):
-            pass
+        if match := re.fullmatch(_NAME, name):
+            family, expansion_factor, sparsity = match.groups()
+            with contextlib.suppress(ValueError, UserError):
+                kind = FAMILIES[family].sparsity
+                number = sparsity.removeprefix(kind.in_name)
+                value = int(number) if kind.counted else float(number)
+                spec = cls(family, int(expansion_factor), value)
+                if spec.name == name:
+                    return spec
         raise UserError(
             f"{name!r} is not the name of an SAE: write its family (one of {', '.join(FAMILIES)}), "
             "expansion factor and sparsity, like batchtopk_16x_k128"
@@ -109,12 +110,12 @@ class TrainingSettings:
         for family, recipe in self.recipes.items():
             check_recipe(family, recipe, "training setting recipes")
 
-    def recipe(self, family):
+    def recipe(self, family: str) -> str | None:
         """Which of its recipes trains a family, or None where it has none."""
         return self.recipes.get(family, next(iter(FAMILIES[family].recipes), None))
 
 
-def check_recipe(family, recipe, where):
+def check_recipe(family: str, recipe: str, where: str) -> None:
     """UserError, which says `where` it stands, unless `family` can be trained by `recipe`."""
     entry = FAMILIES[family]
     if recipe not in entry.recipes:

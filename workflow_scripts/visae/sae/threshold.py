@@ -5,10 +5,17 @@ lies, so that L0 = K there. It is the (n·K)-th largest of n·F codes: a stream 
 down to the n·K largest so far, which gives the same value however the tokens are batched.
 """
 
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import torch
+
+from visae.activations.source import Activations
+from visae.base.arrays import Float, Int
+from visae.sae.model import SparseAutoencoder
 
 TOKENS_PER_BATCH = 2048
 
@@ -27,12 +34,12 @@ class Threshold(NamedTuple):
 class LargestValues:
     """The `budget` largest positive values of a stream of tensors."""
 
-    def __init__(self, budget):
+    def __init__(self, budget: int):
         self._budget = budget
         self._pieces, self._held = [], 0
         self._floor = 0.0
 
-    def add(self, values):
+    def add(self, values: Float[torch.Tensor, "*_"]) -> None:
         """Take the values (float32, any shape) into account."""
         piece = values[values > 0] if self._floor == 0 else values[values >= self._floor]
         self._pieces.append(piece)
@@ -48,7 +55,7 @@ class LargestValues:
         values = values[values >= cut]
         self._pieces, self._held = [values], len(values)
 
-    def threshold(self, tokens):
+    def threshold(self, tokens: int) -> Threshold:
         """The Threshold, of `tokens` tokens."""
         if self._held > self._budget:
             self._cut()
@@ -63,22 +70,22 @@ class ActiveCodes:
     def __init__(self):
         self._active = 0
 
-    def add(self, codes):
+    def add(self, codes: Float[torch.Tensor, "*_"]) -> None:
         """Take the codes of a batch into account."""
         self._active += int(codes.count_nonzero())
 
-    def threshold(self, tokens):
+    def threshold(self, tokens: int) -> Threshold:
         """A Threshold without a value, of `tokens` tokens."""
         return Threshold(None, self._active / tokens, False)
 
 
-def held_out_images(cache, images):
+def held_out_images(cache: Activations, images: int) -> Int[np.ndarray, " n"]:
     """Numbers of at most `images` images, evenly spaced over a cache: int64 array."""
     count = min(images, cache.images)
     return np.arange(count) * cache.images // count
 
 
-def held_out_tokens(cache, images):
+def held_out_tokens(cache: Activations, images: int) -> Iterator[Float[torch.Tensor, "_ D"]]:
     """Yield the activations of evenly spaced images: float16 tensors [≤ TOKENS_PER_BATCH, D]."""
     chosen = held_out_images(cache, images)
     for number, (start, stop) in enumerate(cache.chunks):
@@ -88,7 +95,12 @@ def held_out_tokens(cache, images):
             yield from torch.from_numpy(tokens).split(TOKENS_PER_BATCH)
 
 
-def measure_thresholds(models, budgets, cache, images):
+def measure_thresholds(
+    models: Sequence[SparseAutoencoder],
+    budgets: Sequence[float | None],
+    cache: Activations,
+    images: int,
+) -> list[Threshold]:
     """Thresholds and L0 of several SAEs by one read of a held-out cache: a list of Threshold.
 
     models: SparseAutoencoder, on one device, with threshold 0 where it is to be measured.

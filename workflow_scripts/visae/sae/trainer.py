@@ -10,15 +10,21 @@ kept entries, residual r = c W_d − x and scale = 2 / (B·D):
 `scale` is multiplied last, so that no operand of a float16 product is too small for it.
 """
 
+from __future__ import annotations
+
 import functools
 import math
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import nn
 
+from visae.base.arrays import Bool, Float, Int
 from visae.sae.adam import Adam, clip_gradients
-from visae.sae.sparse import set_sparse_gradients
+from visae.sae.sparse import SparseCodes, set_sparse_gradients
+from visae.sae.specs import SaeSpec, TrainingSettings
 
 ENCODER_WEIGHT, ENCODER_BIAS, DECODER_WEIGHT = "encoder_weight", "encoder_bias", "decoder_weight"
 
@@ -26,15 +32,17 @@ ENCODER_WEIGHT, ENCODER_BIAS, DECODER_WEIGHT = "encoder_weight", "encoder_bias",
 class StepResult(NamedTuple):
     """What a step saw; tensors on the training device, so that nothing waits for them."""
 
-    loss: torch.Tensor
-    """Mean squared error over elements, []."""
-    active: torch.Tensor
-    """Non-zero codes of the batch, []."""
-    fired: torch.Tensor
-    """Which features were active at all, bool [F]."""
+    loss: Float[torch.Tensor, ""]
+    """Mean squared error over elements."""
+    active: Int[torch.Tensor, ""]
+    """Non-zero codes of the batch."""
+    fired: Bool[torch.Tensor, " F"]
+    """Which features were active at all."""
 
 
-def product(left, right, half):
+def product(
+    left: Float[torch.Tensor, "m k"], right: Float[torch.Tensor, "k n"], half: bool
+) -> Float[torch.Tensor, "m n"]:
     """left @ right in float32; with `half`, float16 operands and a float32 sum.
 
     CUDA has a kernel for the latter; elsewhere the rounded operands are multiplied in float32,
@@ -47,7 +55,7 @@ def product(left, right, half):
     return left.half().float() @ right.half().float()
 
 
-def initial_weights(features, width, seed):
+def initial_weights(features: int, width: int, seed: int) -> dict[str, torch.Tensor]:
     """PyTorch's default linear layer and a Xavier-uniform decoder, drawn in this order on the CPU.
 
     This is the order in which overcomplete 0.3.0 draws after `torch.manual_seed(seed)`.
@@ -71,7 +79,13 @@ class Trainer:
     spec: SaeSpec. width: D. settings: TrainingSettings. device: torch.device.
     """
 
-    def __init__(self, spec, width, settings, device):
+    def __init__(
+        self,
+        spec: SaeSpec,
+        width: int,
+        settings: TrainingSettings,
+        device: str | torch.device,
+    ):
         self.spec, self.width, self.settings = spec, width, settings
         self.device = torch.device(device)
         self.features = spec.expansion_factor * width
@@ -82,12 +96,12 @@ class Trainer:
         }
         self.optimizer = Adam(self.trained(), settings.learning_rate)
 
-    def trained(self):
+    def trained(self) -> list[nn.Parameter]:
         """The parameters that Adam moves."""
         return list(self.weights.values())
 
     @torch.no_grad()
-    def step(self, normalised_bd):
+    def step(self, normalised_bd: Float[torch.Tensor, "B D"]) -> StepResult:
         """One step of training on normalised activations float32 [B, D]: a StepResult."""
         normalise_rows(self.weights[DECODER_WEIGHT])
         result = self.set_gradients(normalised_bd)
@@ -95,28 +109,29 @@ class Trainer:
         self.optimizer.step()
         return result
 
-    def clip_gradients(self):
+    def clip_gradients(self) -> None:
         """Shorten the gradient of the weights to `gradient_clip`."""
         clip_gradients(self.weights.values(), self.settings.gradient_clip)
 
-    def set_gradients(self, normalised_bd):
+    def set_gradients(self, normalised_bd: Float[torch.Tensor, "B D"]) -> StepResult:
         """Set `.grad` of every parameter for this batch: a StepResult."""
         if self.device.type == "cpu":
             return self.set_sparse_gradients(normalised_bd)
         return self.set_dense_gradients(normalised_bd)
 
     @torch.no_grad()
-    def set_sparse_gradients(self, normalised_bd):
+    def set_sparse_gradients(self, normalised_bd: Float[torch.Tensor, "B D"]) -> StepResult:
         """The gradients by the active codes alone: for the CPU."""
         codes = self.active_codes(normalised_bd)
         on_code_gradients = functools.partial(self.on_sparse_code_gradients, codes)
-        loss = set_sparse_gradients(normalised_bd, codes, *self.weights.values(), on_code_gradients)
+        encoder, bias, decoder = self.weights.values()
+        loss = set_sparse_gradients(normalised_bd, codes, encoder, bias, decoder, on_code_gradients)
         active = torch.from_numpy(codes.features[codes.values != 0]).long()
         fired = torch.zeros(self.features, dtype=torch.bool).index_fill_(0, active, True)
         return StepResult(torch.tensor(loss), torch.tensor(len(active)), fired)
 
     @torch.no_grad()
-    def set_dense_gradients(self, normalised_bd):
+    def set_dense_gradients(self, normalised_bd: Float[torch.Tensor, "B D"]) -> StepResult:
         """The gradients by products of full matrices: for CUDA, and the reference elsewhere."""
         x_bd, half = normalised_bd, self.half
         encoder, bias, decoder = self.weights.values()
@@ -133,39 +148,46 @@ class Trainer:
         bias.grad = grad_codes_bf.sum(0).mul_(scale)
         return StepResult(residual_bd.square().mean(), keep_bf.sum(), keep_bf.any(0))
 
-    def keep(self, pre_bf):
+    def keep(self, pre_bf: Float[torch.Tensor, "B F"]) -> Bool[torch.Tensor, "B F"]:
         """Which codes are active, bool [B, F], of pre-activations [B, F]; NaN counts as active."""
         raise NotImplementedError
 
-    def active_codes(self, normalised_bd):
+    def active_codes(self, normalised_bd: Float[torch.Tensor, "B D"]) -> SparseCodes:
         """The same codes as by `keep`, as SparseCodes, of normalised activations [B, D]."""
         raise NotImplementedError
 
-    def on_dense_code_gradients(self, pre_bf, grad_codes_bf):
+    def on_dense_code_gradients(
+        self, pre_bf: Float[torch.Tensor, "B F"], grad_codes_bf: Float[torch.Tensor, "B F"]
+    ) -> None:
         """Called with every code's derivative r W_dᵀ [B, F], to use it or add to it in place."""
 
-    def on_sparse_code_gradients(self, codes, grad_codes):
+    def on_sparse_code_gradients(
+        self, codes: SparseCodes, grad_codes: Float[np.ndarray, " active"]
+    ) -> None:
         """The same for SparseCodes and their derivatives, float32 array [active]."""
 
-    def encoder(self):
+    def encoder(self) -> tuple[Float[torch.Tensor, "F D"], Float[torch.Tensor, " F"]]:
         """The encoder's weight [F, D] and bias [F]."""
         return self.weights[ENCODER_WEIGHT].detach(), self.weights[ENCODER_BIAS].detach()
 
-    def finish(self):
+    def finish(
+        self,
+    ) -> tuple[Float[torch.Tensor, "F D"], Float[torch.Tensor, " F"], Float[torch.Tensor, "F D"]]:
         """Encoder weight, encoder bias, and decoder with rows of unit norm: float32 tensors."""
         normalise_rows(self.weights[DECODER_WEIGHT])
-        return [weight.detach() for weight in self.weights.values()]
+        encoder, bias, decoder = (weight.detach() for weight in self.weights.values())
+        return encoder, bias, decoder
 
-    def threshold(self):
+    def threshold(self) -> Float[torch.Tensor, ""] | Float[torch.Tensor, " F"] | None:
         """Thresholds [F] or [] that training leaves, or None where one is measured afterwards."""
         return None
 
-    def state(self):
+    def state(self) -> dict[str, Any]:
         """All that the next step depends on: a mapping of tensors and numbers."""
         weights = {name: weight.detach() for name, weight in self.weights.items()}
         return {"weights": weights, "optimizer": self.optimizer.state()}
 
-    def load_state(self, state):
+    def load_state(self, state: Mapping[str, Any]) -> None:
         """Take over what `state` gave."""
         with torch.no_grad():
             for name, weight in self.weights.items():
@@ -174,6 +196,6 @@ class Trainer:
 
 
 @torch.no_grad()
-def normalise_rows(weight_fd):
+def normalise_rows(weight_fd: Float[torch.Tensor, "F D"]) -> None:
     """Give each row unit L2 norm, in place."""
     weight_fd.div_(torch.linalg.vector_norm(weight_fd, dim=1, keepdim=True).add_(1e-8))

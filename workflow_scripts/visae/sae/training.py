@@ -4,14 +4,19 @@ The SAEs share the batches and nothing else: each has its own weights from the s
 that it comes out the same, to the bit, whether it is trained alone or with others.
 """
 
+from __future__ import annotations
+
 import json
 import logging
 import time
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import torch
 
+from visae.activations.cache import ActivationCache
 from visae.activations.format import check_same_activations
 from visae.activations.normalisation import normalise, statistics_of
 from visae.activations.tokens import TokenStream
@@ -22,7 +27,9 @@ from visae.sae.checkpoint import save_sae
 from visae.sae.describe import describe_data, describe_held_out, describe_sae
 from visae.sae.families import FAMILIES
 from visae.sae.model import SparseAutoencoder
+from visae.sae.specs import SaeSpec, TrainingSettings
 from visae.sae.threshold import measure_thresholds
+from visae.sae.trainer import StepResult, Trainer
 
 logger = logging.getLogger(__name__)
 
@@ -30,32 +37,33 @@ logger = logging.getLogger(__name__)
 class Window:
     """The steps since the last line of `training.jsonl`, of one SAE."""
 
-    def __init__(self, name):
+    def __init__(self, name: str):
         self.name = name
         self._clear()
 
     def _clear(self):
-        self._losses, self._active, self._fired, self._tokens = [], [], None, 0
+        self._losses, self._active, self._tokens = [], [], 0
+        self._fired = torch.tensor(False)
 
-    def state(self):
+    def state(self) -> list[Any]:
         """The steps so far, for a resumable checkpoint."""
         return [self._losses, self._active, self._fired, self._tokens]
 
-    def load_state(self, state, device):
+    def load_state(self, state: Iterable[Any], device: torch.device) -> None:
         """Take over what `state` gave."""
         losses, active, fired, self._tokens = state
         self._losses = [loss.to(device) for loss in losses]
         self._active = [count.to(device) for count in active]
-        self._fired = None if fired is None else fired.to(device)
+        self._fired = fired.to(device)
 
-    def add(self, result, tokens):
+    def add(self, result: StepResult, tokens: int) -> None:
         """Take in a StepResult of a batch of `tokens` tokens; nothing is read from the device."""
         self._losses.append(result.loss)
         self._active.append(result.active)
-        self._fired = result.fired if self._fired is None else self._fired | result.fired
+        self._fired = self._fired | result.fired
         self._tokens += tokens
 
-    def line(self, step, tokens):
+    def line(self, step: int, tokens: int) -> dict[str, Any]:
         """The log line for the steps up to `step`, `tokens` in all; the window starts anew.
 
         Raises UserError when a loss was not finite.
@@ -79,7 +87,14 @@ class Window:
         return line
 
 
-def train(specs, cache, settings, device, resume_path=None, report=logger.info):
+def train(
+    specs: Collection[SaeSpec],
+    cache: ActivationCache,
+    settings: TrainingSettings,
+    device: str | torch.device,
+    resume_path: str | Path | None = None,
+    report: Callable[[str], Any] = logger.info,
+) -> list[tuple[Trainer, list[dict[str, Any]]]]:
     """Train SAEs on an open ActivationCache that has statistics.
 
     specs: list of SaeSpec. settings: TrainingSettings. resume_path: where the resumable
@@ -142,8 +157,15 @@ def train(specs, cache, settings, device, resume_path=None, report=logger.info):
 
 
 def train_and_save(
-    specs, cache, held_out, folder, settings, device, resume_path=None, report=logger.info
-):
+    specs: Collection[SaeSpec],
+    cache: ActivationCache,
+    held_out: ActivationCache,
+    folder: str | Path,
+    settings: TrainingSettings,
+    device: str | torch.device,
+    resume_path: str | Path | None = None,
+    report: Callable[[str], Any] = logger.info,
+) -> None:
     """Train SAEs, measure their inference thresholds and write them to `folder/{name}/`.
 
     cache: open training ActivationCache. held_out: open ActivationCache of the same backbone,
@@ -177,7 +199,12 @@ def train_and_save(
         Path(resume_path).unlink(missing_ok=True)
 
 
-def run_fingerprint(specs, cache, settings, device):
+def run_fingerprint(
+    specs: Collection[SaeSpec],
+    cache: ActivationCache,
+    settings: TrainingSettings,
+    device: str | torch.device,
+) -> str:
     """Hash of all that decides a run's result: SAEs, settings, data, device type and code."""
     families = {spec.family for spec in specs}
     run = {
@@ -222,7 +249,7 @@ def _tokens_after(step, stream):
     return epochs * stream.cache.tokens + rest * stream.batch_size
 
 
-def _model(trainer, mean, std):
+def _model(trainer: Trainer, mean: torch.Tensor, std: torch.Tensor) -> SparseAutoencoder:
     threshold = trainer.threshold()
     if threshold is None:
         threshold = torch.zeros((), device=trainer.device)

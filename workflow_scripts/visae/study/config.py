@@ -1,9 +1,13 @@
 """Checking a study's config against its JSON schema: defaults filled in, errors in one sentence."""
 
+from __future__ import annotations
+
 import difflib
+from typing import Any
 
 import jsonschema
 import yaml
+from jsonschema.exceptions import best_match
 
 from visae.base.errors import UserError
 from visae.base.repository import SCHEMAS
@@ -14,14 +18,14 @@ from visae.study.shelves import SHELVES
 SCHEMA = SCHEMAS / "config.schema.yaml"
 
 
-def load_schema():
+def load_schema() -> dict[str, Any]:
     """The config's JSON schema (its descriptions document every key), with those of all evals."""
     # libyaml, where PyYAML has it, is eight times as fast; every plan reads this file.
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     return with_evals(_with_shelves(yaml.load(SCHEMA.read_text(encoding="utf-8"), loader)))
 
 
-def _with_shelves(schema):
+def _with_shelves(schema: Any) -> Any:
     """The schema with the names of a shelf's entries as `enum` in the place of its `shelf`."""
     if isinstance(schema, list):
         return [_with_shelves(item) for item in schema]
@@ -39,7 +43,7 @@ def checked(config):
     config = _with_defaults(config, schema, schema)
     errors = list(jsonschema.Draft202012Validator(schema).iter_errors(config))
     if errors:
-        raise UserError(_sentence(jsonschema.exceptions.best_match(errors), schema))
+        raise UserError(_sentence(best_match(errors), schema))
     return config
 
 
@@ -55,7 +59,7 @@ def replicated(config, number):
     """
     study = config["study"]
 
-    def moved(value):
+    def moved(value: Any) -> Any:
         if isinstance(value, dict):
             return {key: moved(item) for key, item in value.items()}
         if isinstance(value, list):
@@ -81,7 +85,7 @@ def _resolve(schema, root):
     return schema
 
 
-def _with_defaults(value, schema, root):
+def _with_defaults(value: Any, schema: Any, root: Any) -> Any:
     """A copy of `value` in which every absent property with a default has it, at any depth."""
     schema = _resolve(schema, root)
     if not isinstance(value, dict):

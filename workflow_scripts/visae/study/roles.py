@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from visae.evals.shelf import paper_metrics
 from visae.images.layouts import LAYOUTS
+from visae.study.parts import Sweep
 
 PAPER_METRICS = tuple(paper_metrics())
 """M1 to M7. A study may have others; the paper's claims are about these."""
@@ -32,6 +33,13 @@ def main(study):
     return next(iter(study.sweeps.values()))
 
 
+def existing(sweep: Sweep | None) -> Sweep:
+    """A sweep that the study is known to have, since what is asked for needs it."""
+    if sweep is None:
+        raise ValueError("the study has no sweep that plays this part")
+    return sweep
+
+
 def early(study):
     """The sweep that repeats the main one at another layer (Appendix D), or None."""
     first, *others = study.sweeps.values()
@@ -45,8 +53,9 @@ def early(study):
 
 def compared_layers(study):
     """(early, late): the blocks of the early sweep and of the main one."""
-    backbone = early(study).backbones[0]
-    return early(study).layers[backbone], main(study).layers[backbone]
+    at_early = existing(early(study))
+    backbone = at_early.backbones[0]
+    return at_early.layers[backbone], main(study).layers[backbone]
 
 
 def second_family(study):
@@ -79,9 +88,10 @@ def control(study):
 
 def control_arms(study):
     """[(backbone in raster order, the same permuted), …] of the control."""
+    arms = control(study)
     return [
         (raster, permuted)
-        for permuted in control(study).backbones
+        for permuted in (arms.backbones if arms else ())
         for raster in main(study).backbones
         if _identity(study, raster) == _identity(study, permuted)
     ]

@@ -129,7 +129,7 @@ def family_differences(rows, first, second):
     backbones = sorted({row["backbone"] for row in headlines(rows, "fvu", second)})
     lines = []
     for backbone in backbones:
-        pairs = {name: _pairs(*both, backbone) for name, both in sides.items()}
+        pairs = {name: _pairs(*both, backbone=backbone) for name, both in sides.items()}
         lines.append(
             {
                 "backbone": backbone,

@@ -75,4 +75,4 @@ def backbone_selection(correlations, raw, codes):
 
 def _best(scores):
     known = {backbone: score for backbone, score in scores.items() if score is not None}
-    return max(known, key=known.get, default=None)
+    return max(known, key=known.__getitem__, default=None)

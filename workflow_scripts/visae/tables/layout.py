@@ -175,5 +175,5 @@ def _latex_row(cells):
     return " & ".join(_latex(cell) for cell in cells) + r" \\"
 
 
-def _latex(text):
+def _latex(text: str) -> str:
     return "".join(_LATEX.get(character, character) for character in text)

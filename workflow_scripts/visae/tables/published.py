@@ -40,4 +40,4 @@ def rank_order(published, metric, family):
         for key, entry in published.items()
         if key.startswith(prefix)
     }
-    return sorted(ranks, key=ranks.get)
+    return sorted(ranks, key=ranks.__getitem__)

@@ -136,15 +136,11 @@ def _type_2(values_bc, cells, missing):
             anova_lm(ols(f"value ~ C({other})", frame).fit(), both).iloc[1]
             for other in ("configuration", "backbone")
         )
-    squares = [backbone["ss_diff"], configuration["ss_diff"], both.ssr]
+    squares = (backbone["ss_diff"], configuration["ss_diff"], both.ssr)
+    shares = [max(float(square), 0.0) / float(both.centered_tss) for square in squares]
     tests = [factor[name] for factor in (backbone, configuration) for name in ("F", "Pr(>F)")]
-    return EtaSquared(
-        *(max(float(square), 0.0) / float(both.centered_tss) for square in squares),
-        cells,
-        missing,
-        None,
-        *(float(number) if math.isfinite(number) else None for number in tests),
-    )
+    f_and_p = [float(number) if math.isfinite(number) else None for number in tests]
+    return EtaSquared._make([*shares, cells, missing, None, *f_and_p])
 
 
 def eta_squared_intervals(values_bc, seed, resamples=BOOTSTRAP_RESAMPLES):
@@ -247,11 +243,8 @@ def nested_shares(values_sbc):
     # Nor do backbones that agree as well leave anything to test.
     p = float(stats.f.sf(ratio, *freedom)) if squares_b > 0 or squares_s > 0 else None
     shares = np.array([squares_b, squares_s, squares_c, total - squares_b - squares_s - squares_c])
-    return NestedShares(
-        *(float(share) for share in np.maximum(shares, 0.0) / total),
-        p,
-        configurations,
-        None,
+    return NestedShares._make(
+        [*(np.maximum(shares, 0.0) / total).tolist(), p, configurations, None]
     )
 
 
@@ -285,7 +278,9 @@ def _exact_p(x, y):
 
     def size_of_rho(y, axis):
         # Rounded, since equal ρ differ in their last digits, and those of 0 in all.
-        return np.abs(np.moveaxis(stats.zscore(y, axis=axis), axis, -1) @ standard).round(9)
+        return np.abs(
+            np.moveaxis(np.asarray(stats.zscore(y, axis=axis)), axis, -1) @ standard
+        ).round(9)
 
     # "greater" of |ρ|: "two-sided" doubles the smaller tail, which differs where there are ties.
     return float(
@@ -294,7 +289,7 @@ def _exact_p(x, y):
             size_of_rho,
             permutation_type="pairings",
             alternative="greater",
-            n_resamples=math.inf,
+            n_resamples=math.factorial(len(x)),
             vectorized=True,
         ).pvalue
     )

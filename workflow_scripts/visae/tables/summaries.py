@@ -81,13 +81,12 @@ def _ranked(lines):
         for line in lines
         if line["mean"] is not None
     }
-    worst, best = min(merits.values(), default=None), max(merits.values(), default=None)
+    worst, best = min(merits.values(), default=0.0), max(merits.values(), default=0.0)
     for line in lines:
-        merit = merits.get(line["backbone"])
-        known = merit is not None
-        line["rank"] = 1 + sum(other > merit for other in merits.values()) if known else None
-        varies = known and best > worst
-        line["normalised"] = (merit - worst) / (best - worst) if varies else None
+        line["rank"] = line["normalised"] = None
+        if (merit := merits.get(line["backbone"])) is not None:
+            line["rank"] = 1 + sum(other > merit for other in merits.values())
+            line["normalised"] = (merit - worst) / (best - worst) if best > worst else None
     return lines
 
 

@@ -7,6 +7,7 @@ meant to be active, where the family has such a number.
 """
 
 import os
+from typing import Any
 
 import pandas
 
@@ -119,7 +120,7 @@ def read_rows(paths):
     return frame.astype(object).where(frame.notna(), None).to_dict("records")
 
 
-_TYPES = {column.key: "object" for column in (*_OF_METRICS, *_OF_TASKS)} | {
+_TYPES: dict[Any, Any] = {column.key: "object" for column in (*_OF_METRICS, *_OF_TASKS)} | {
     "layer": "int64",
     "expansion_factor": "Int64",
     "value": "float64",

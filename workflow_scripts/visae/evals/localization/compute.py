@@ -47,10 +47,11 @@ def localization(
     headline = per_feature["queen", headline_minimum]
     evaluable = headline[~np.isnan(headline)]
     features = headline.size
-    quartiles = np.quantile(evaluable, [0.25, 0.5, 0.75]).tolist() if evaluable.size else [None] * 3
+    known = np.quantile(evaluable, [0.25, 0.5, 0.75]).tolist() if evaluable.size else [None] * 3
+    lower, median, upper = known
     readings = {
-        "median": quartiles[1],
-        "iqr": quartiles[2] - quartiles[0] if evaluable.size else None,
+        "median": median,
+        "iqr": None if lower is None or upper is None else upper - lower,
         "evaluable_fraction": evaluable.size / features,
         "null": null,
         "z": _z(evaluable, null),
@@ -71,8 +72,8 @@ def localization(
             "patches": patches,
             "minimum_active": headline_minimum,
             "minimum_images": minimum_images,
-            "lower_quartile": quartiles[0],
-            "upper_quartile": quartiles[2],
+            "lower_quartile": lower,
+            "upper_quartile": upper,
             "evaluable_features": {
                 f"{contiguity}_minimum_{minimum}": int((~np.isnan(means)).sum())
                 for (contiguity, minimum), means in per_feature.items()

@@ -60,14 +60,19 @@ def preservation(raw_nd, recon_nd, labels, test_mask, raw_probe=None, device="cp
     elif raw == 0:
         reason = f"the probe is right on none of the {data['test_images']} raw test images"
     return Result(
-        value=None if reason else recon / raw,
+        value=_share(recon, raw),
         reason=reason,
         readings={
             "accuracy_raw": raw,
             "accuracy_reconstructed": recon,
             "accuracy_retrained": retrained,
-            "retrained": None if reason else retrained / raw,
+            "retrained": _share(retrained, raw),
         },
         details={"estimator": estimator, "converged": converged},
         data=data,
     )
+
+
+def _share(accuracy, raw):
+    """Of the accuracy on raw features; None where that is 0 or not known."""
+    return accuracy / raw if raw else None

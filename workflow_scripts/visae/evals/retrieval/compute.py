@@ -66,10 +66,10 @@ def retrieve_by_codes(codes_fn, labels, images=None, device="cpu", threads=1):
 
     labels = np.asarray(labels) if images is None else np.asarray(labels)[images]
     codes_fn = read_codes(codes_fn, images)
-    norms = np.sqrt(codes_fn.multiply(codes_fn).astype(np.float64).sum(axis=0)).A1
+    norms = np.asarray(np.sqrt(codes_fn.multiply(codes_fn).astype(np.float64).sum(axis=0))).ravel()
     _check(norms, labels)
     scale = scipy.sparse.diags((1 / _divisor(norms)).astype(np.float32))
-    unit_fn = (codes_fn @ scale).tocsr()
+    unit_fn = scipy.sparse.csr_matrix(codes_fn @ scale)
 
     def similarities(queries):
         products = inner_products(unit_fn[:, queries], unit_fn, device, threads)

@@ -81,7 +81,8 @@ def _patches(inputs, root, threads):
             cache = stack.enter_context(ActivationCache(inputs.cache(split)))
             index = read_index(*inputs.index(split))
             labelled.append(LabelledPatches(cache, patch_labels(cache, index, root, threads)))
-        yield Patches(*labelled, [record.class_name for record in index.classes])
+        train, test = labelled
+        yield Patches(train, test, [record.class_name for record in index.classes])
 
 
 @dataclass(frozen=True)

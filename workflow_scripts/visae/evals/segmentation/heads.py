@@ -7,6 +7,7 @@ to the same batches.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import scipy.sparse
@@ -102,7 +103,7 @@ def predictions(blocks, heads, views, batch=4096, device="cpu"):
             yield targets[start : start + batch], predicted
 
 
-def _together(blocks, numbers):
+def _together(blocks, numbers) -> tuple[Any, np.ndarray]:
     """The labelled rows of some blocks, and their labels."""
     parts = [blocks.load(number) for number in numbers]
     stack = scipy.sparse.vstack if scipy.sparse.issparse(parts[0]) else np.concatenate

@@ -6,11 +6,14 @@ from visae.study import roles
 
 
 def _settings(study):
-    return {"layers": roles.compared_layers(study), **looks(study, roles.early(study).backbones)}
+    return {
+        "layers": roles.compared_layers(study),
+        **looks(study, roles.existing(roles.early(study)).backbones),
+    }
 
 
 def _over(study):
-    early = roles.early(study)
+    early = roles.existing(roles.early(study))
     return f"n = {over_sweep(early)} and {over_sweep(roles.main(study), early.backbones)}."
 
 

@@ -45,7 +45,7 @@ def draw(examples, styles, sae, split):
     height = max(images, 1) * side / 2
     width = max(_MARGIN + side * len(styles), style.COLUMN_WIDTH)
     figure = style.new_figure(width, len(KINDS) * (_TITLES + height) + _NOTE)
-    figure.get_layout_engine().set(w_pad=0.03, h_pad=0.02, wspace=0, hspace=0)
+    figure.set_layout_engine("constrained", w_pad=0.03, h_pad=0.02, wspace=0, hspace=0)
     grid = figure.subplots(len(KINDS), len(styles), squeeze=False)
     for row, kind in zip(grid, KINDS, strict=True):
         for axes, (backbone, look) in zip(row, styles.items(), strict=True):

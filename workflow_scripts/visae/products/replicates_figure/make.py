@@ -1,5 +1,6 @@
 """Pretraining repeated: what is the backbone's, what its seed's, and M1 run by run."""
 
+from matplotlib.artist import Artist
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
@@ -34,7 +35,9 @@ def draw(shares, means, labels, styles, arms):
     left, right = figure.subplots(1, 2, width_ratios=(1.25, 1))
     _variance(left, shares, labels)
     _localization(right, means, styles, arms)
-    handles = [Patch(color=style.VARIANCE_COLORS[part], label=label) for part, label in _PARTS]
+    handles: list[Artist] = [
+        Patch(color=style.VARIANCE_COLORS[part], label=label) for part, label in _PARTS
+    ]
     handles.append(
         Line2D([], [], marker="|", linestyle="", color=style.INK, markersize=6, markeredgewidth=1.2,
                label="η² of the backbone, one seed alone: lowest and highest")

@@ -8,6 +8,7 @@ import json
 import pickle
 import re
 from pathlib import Path
+from typing import Any, ClassVar, NoReturn
 
 import safetensors
 import safetensors.torch
@@ -31,6 +32,9 @@ _HEADER_BYTES = 1 << 16
 class Record:
     """Stands for an object of a library's class in a pickle: has its attributes, and no code."""
 
+    stands_for: ClassVar[str]
+    """The dotted name of that class."""
+
 
 class Folder:
     """An SAE's folder, opened. A reader takes what it understands; the rest is refused.
@@ -52,8 +56,8 @@ class Folder:
         self.header, content = _read_weights(self.weights, config_classes)
         self.config = _read_config(self.config_path) if self.config_path else {}
         self.config_class = None
-        if isinstance(content, dict) and isinstance(content.get("cfg"), Record):
-            record = content.pop("cfg")
+        if isinstance(content, dict) and isinstance(record := content.get("cfg"), Record):
+            del content["cfg"]
             self.config_class = type(record).stands_for
             self.config = self.config or dict(vars(record))
         self.tensors, self.values = _flattened(content, self.weights)
@@ -96,7 +100,7 @@ class Folder:
                 return self.config[name]
         raise UserError(f"{self.config_path or self.weights} does not state {key}: fetch it again")
 
-    def refuse(self, what, cure):
+    def refuse(self, what, cure) -> NoReturn:
         """UserError for a kind of SAE that is not read."""
         raise UserError(f"the SAE in {self.path} {what}: {cure}")
 
@@ -144,7 +148,7 @@ def _read_weights(path, config_classes):
         if path.suffix == ".safetensors":
             return None, safetensors.torch.load_file(path)
         header, content = _cut_header(path.read_bytes())
-        records = [(_record(name), name) for name in config_classes]
+        records: list[Any] = [(_record(name), name) for name in config_classes]
         with torch.serialization.safe_globals(records):
             return header, torch.load(content, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:

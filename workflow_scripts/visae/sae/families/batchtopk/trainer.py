@@ -1,8 +1,12 @@
 """BatchTopK (Bussmann et al. 2024): the B·K largest codes of a batch are kept (paper §3)."""
 
-import numpy as np
+from __future__ import annotations
 
-from visae.sae.sparse import collect_codes
+import numpy as np
+import torch
+
+from visae.base.arrays import Bool, Float
+from visae.sae.sparse import SparseCodes, collect_codes
 from visae.sae.trainer import Trainer
 
 # Codes above this part of the last step's threshold are compared first.
@@ -26,8 +30,8 @@ class BatchTopK(Trainer):
             yield self._last_threshold * BRACKET
         yield 0.0
 
-    def keep(self, pre_bf):
-        budget = self.spec.sparsity * len(pre_bf)
+    def keep(self, pre_bf: Float[torch.Tensor, "B F"]) -> Bool[torch.Tensor, "B F"]:
+        budget = int(self.spec.sparsity) * len(pre_bf)
         for lower in self._brackets():
             candidates_bf = ~((pre_bf < lower) | (pre_bf <= 0))
             # The length of the candidates is the step's one wait for the device.
@@ -38,8 +42,8 @@ class BatchTopK(Trainer):
         self._last_threshold = None
         return candidates_bf
 
-    def active_codes(self, normalised_bd):
-        budget = self.spec.sparsity * len(normalised_bd)
+    def active_codes(self, normalised_bd: Float[torch.Tensor, "B D"]) -> SparseCodes:
+        budget = int(self.spec.sparsity) * len(normalised_bd)
         for lower in self._brackets():
             candidates = collect_codes(normalised_bd, *self.encoder(), lower)
             surplus = len(candidates.values) - budget

@@ -10,6 +10,8 @@ place of the step's delta function:
 comparisons are float32.
 """
 
+from __future__ import annotations
+
 import math
 from dataclasses import dataclass
 
@@ -17,9 +19,10 @@ import numpy as np
 import torch
 from torch import nn
 
+from visae.base.arrays import Bool, Float
 from visae.sae.adam import clip_gradients
 from visae.sae.sparse import SparseCodes, collect_codes
-from visae.sae.trainer import Trainer, product
+from visae.sae.trainer import StepResult, Trainer, product
 
 BANDWIDTH = 1e-3
 
@@ -47,7 +50,7 @@ class Recipe:
     bound: float
 
 
-RECIPES = {
+RECIPES: dict[str | None, Recipe] = {
     # The paper names a multiplicative controller and no numbers: here every step multiplies λ by
     # (L0 / target)^0.01.
     "paper": Recipe(
@@ -63,7 +66,7 @@ RECIPES = {
 }
 
 
-def kernel(distance, bandwidth):
+def kernel(distance: Float[torch.Tensor, "*n"], bandwidth: float) -> Float[torch.Tensor, "*n"]:
     """Silverman's kernel κ of unit mass and width h = bandwidth / 2; a tensor.
 
     κ(δ) = exp(−|δ|/(√2 h)) · sin(|δ|/(√2 h) + π/4) / (2 h). The width is overcomplete's.
@@ -84,14 +87,14 @@ class JumpReLU(Trainer):
         self.recipe = RECIPES[settings.recipe("jumprelu")]
         zero = torch.zeros((), device=self.device)
         self.log_coefficient = zero  # log λ
-        self._start = None  # log λ of the first step; None before it
+        self._start: torch.Tensor | None = None  # log λ of the first step; None before it
         self._integral = zero
 
     @torch.no_grad()
-    def step(self, normalised_bd):
+    def step(self, normalised_bd: Float[torch.Tensor, "B D"]) -> StepResult:
         """One step, after which λ answers to the batch's L0; the first step sets θ and λ."""
         if self._start is None:
-            self._calibrate(normalised_bd)
+            self.log_coefficient = self._start = self._calibrate(normalised_bd)
         result = super().step(normalised_bd)
         recipe = self.recipe
         error = torch.log((result.active / len(normalised_bd)).clamp(min=1e-3) / self.spec.sparsity)
@@ -103,6 +106,7 @@ class JumpReLU(Trainer):
         return result
 
     def _calibrate(self, normalised_bd):
+        """Set θ, and return log λ, of the first step."""
         recipe = self.recipe
         if recipe.threshold is not None:
             self.log_threshold.fill_(math.log(recipe.threshold))
@@ -113,10 +117,8 @@ class JumpReLU(Trainer):
             quantile = pre_bf.topk(active, dim=0).values[-1]
             self.log_threshold.copy_(quantile.clamp(min=KERNEL_REACH * self.bandwidth).log())
         if recipe.coefficient is not None:
-            self._start = torch.tensor(math.log(recipe.coefficient), device=self.device)
-        else:
-            self._start = (2 * self.log_threshold).exp().mean().log()
-        self.log_coefficient = self._start
+            return torch.tensor(math.log(recipe.coefficient), device=self.device)
+        return (2 * self.log_threshold).exp().mean().log()
 
     def clip_gradients(self):
         """Clip the gradient of the thresholds apart from that of the weights."""
@@ -126,13 +128,13 @@ class JumpReLU(Trainer):
     def trained(self):
         return [*super().trained(), self.log_threshold]
 
-    def threshold(self):
+    def threshold(self) -> Float[torch.Tensor, " F"]:
         return self.log_threshold.detach().exp()
 
-    def keep(self, pre_bf):
+    def keep(self, pre_bf: Float[torch.Tensor, "B F"]) -> Bool[torch.Tensor, "B F"]:
         return ~((pre_bf < self.threshold()) | (pre_bf <= 0))
 
-    def active_codes(self, normalised_bd):
+    def active_codes(self, normalised_bd: Float[torch.Tensor, "B D"]) -> SparseCodes:
         """The active codes, and with value 0 those below their threshold that κ still reaches."""
         threshold = self.threshold().numpy()
         lower = threshold - KERNEL_REACH * self.bandwidth / 2
@@ -145,7 +147,7 @@ class JumpReLU(Trainer):
         threshold = self.threshold()
         weight_bf = kernel(pre_bf - threshold, self.bandwidth).masked_fill_(pre_bf <= 0, 0)
         sums = (weight_bf * grad_codes_bf).sum(0), weight_bf.sum(0)
-        self._set_threshold_gradient(*sums, pre_bf.shape[0])
+        self._set_threshold_gradient(*sums, len(pre_bf))
 
     def on_sparse_code_gradients(self, codes, grad_codes):
         weights = kernel(self._distances, self.bandwidth).double()
@@ -153,7 +155,7 @@ class JumpReLU(Trainer):
         sums = torch.zeros(2, self.features, dtype=torch.float64)
         sums[0].index_add_(0, features, weights * torch.from_numpy(grad_codes))
         sums[1].index_add_(0, features, weights)
-        self._set_threshold_gradient(*sums, len(codes.row_starts) - 1)
+        self._set_threshold_gradient(sums[0], sums[1], len(codes.row_starts) - 1)
         grad_codes[codes.values == 0] = 0
 
     def _set_threshold_gradient(self, kernel_grads_f, kernels_f, tokens):
@@ -173,9 +175,10 @@ class JumpReLU(Trainer):
         super().load_state(state)
         with torch.no_grad():
             self.log_threshold.copy_(state[LOG_THRESHOLD])
-        self._start, self._integral, self.log_coefficient = (
-            None if value is None else value.to(self.device) for value in state["control"]
-        )
+        start, integral, log_coefficient = state["control"]
+        self._start = None if start is None else start.to(self.device)
+        self._integral = integral.to(self.device)
+        self.log_coefficient = log_coefficient.to(self.device)
 
 
 TRAINER = JumpReLU

@@ -4,6 +4,8 @@
 topk and batchtopk. batchtopk has no threshold: its codes depend on the batch.
 """
 
+from typing import Any
+
 import torch
 
 from visae.sae.exchange.form import ForeignSae, Site, whole
@@ -21,7 +23,7 @@ def read(folder, reading):
         folder.refuse(
             f"has the sae_type {kind!r}", "only vanilla, topk, batchtopk and jumprelu can be read"
         )
-    rule = {"family": "relu" if kind == "vanilla" else kind}
+    rule: dict[str, Any] = {"family": "relu" if kind == "vanilla" else kind}
     if kind == "jumprelu":
         rule |= {"threshold": folder.take("jumprelu.log_threshold").exp(), "strict": True}
     elif kind in ("topk", "batchtopk"):

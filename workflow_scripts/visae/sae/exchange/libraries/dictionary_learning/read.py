@@ -7,6 +7,7 @@ AutoEncoder in the config, and told by its tensor `decoder.bias`.
 import torch
 
 from visae.sae.exchange import fold
+from visae.sae.exchange.folder import Folder
 from visae.sae.exchange.form import ForeignSae, Site, whole
 
 
@@ -15,7 +16,7 @@ def recognises(folder):
     return isinstance(trainer, dict) and str(trainer.get("dict_class")) in _READERS
 
 
-def read(folder, reading):
+def read(folder: Folder, reading):
     trainer = folder.config.get("trainer") or {}
     name = trainer.get("dict_class")
     if name not in _READERS:

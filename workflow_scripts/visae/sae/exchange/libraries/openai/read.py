@@ -3,6 +3,8 @@
 Layer norm per token is on iff the activation is TopK; no file says so.
 """
 
+from typing import Any
+
 from visae.sae.exchange.form import ForeignSae, whole
 
 
@@ -14,7 +16,7 @@ def read(folder, reading):
     name, bias = folder.values.get("activation"), folder.take("pre_bias")
     folder.drop("stats_last_nonzero", "latents_activation_frequency", "latents_mean_square")
     if name == "ReLU":
-        rule = {"family": "relu"}
+        rule: dict[str, Any] = {"family": "relu"}
     elif name == "TopK":
         after = folder.values.get("activation_state_dict/postact_fn", "ReLU")
         if after not in _SELECTIONS:

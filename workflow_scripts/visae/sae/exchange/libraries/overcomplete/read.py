@@ -4,6 +4,8 @@ Codes are those after `load_state_dict` and `eval()`, which fuses the dictionary
 thresholds are logarithms. K and the running threshold are in no file.
 """
 
+from typing import Any
+
 from visae.sae.exchange.form import ForeignSae
 from visae.sae.exchange.libraries.visaebench.read import (
     SCALAR_THRESHOLD,
@@ -61,7 +63,7 @@ def _dictionary(folder):
     return rows / (rows.norm(dim=-1, keepdim=True) + 1e-8) * scale
 
 
-def _rule(folder, reading, family):
+def _rule(folder, reading, family) -> dict[str, Any]:
     if family == "jumprelu":
         if folder.holds("thresholds"):
             return {"threshold": folder.take("thresholds").exp()}

@@ -4,6 +4,9 @@ A header without `schema` is that of 0.1.0, which wrote the published CLIP, DINO
 SAEs: b_dec is subtracted. With `schema` (3d73f1f) it is not, and TopK keeps negative codes.
 """
 
+from typing import Any
+
+from visae.sae.exchange.folder import Folder
 from visae.sae.exchange.form import ForeignSae, whole
 
 
@@ -34,7 +37,7 @@ def read(folder, reading):
     )
 
 
-def _rule(folder, name, params):
+def _rule(folder: Folder, name, params) -> dict[str, Any]:
     if name == "Relu":
         return {"family": "relu"}
     if name == "TopK":

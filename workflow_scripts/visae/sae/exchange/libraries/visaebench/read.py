@@ -6,6 +6,7 @@
 """
 
 import math
+from typing import Any
 
 import torch
 
@@ -59,7 +60,7 @@ def stated_family(folder):
     return None
 
 
-def stated_size(folder):
+def stated_size(folder) -> dict[str, Any]:
     """{features, width} as the config states them."""
     config = folder.config
 
@@ -113,7 +114,7 @@ def numbers(values, what, path, dimensions=0):
     return tensor
 
 
-def _rule(folder, reading, family):
+def _rule(folder, reading, family) -> dict[str, Any]:
     k = folder.config.get("k")
     if folder.config.get("format") == FORMAT:  # kept at the threshold, whatever the family
         per_feature = folder.take_any(FEATURE_THRESHOLDS)
@@ -131,7 +132,7 @@ def _rule(folder, reading, family):
     return {"k": k, "threshold": threshold, "measured": threshold is None}
 
 
-def feature_thresholds(folder, reading):
+def feature_thresholds(folder, reading) -> dict[str, Any]:
     """The fields of a ForeignSae with thresholds [F], or with their logarithms."""
     names = [name for name in (FEATURE_THRESHOLDS, "thresholds") if name in folder.tensors]
     if len(names) != 1:
