@@ -24,7 +24,7 @@ from visae.study.study import Study
 
 FIGURES = {
     *("figure_1a", "figure_1b", "figure_2a", "figure_2b", "figure_3", "figure_5", "figure_6"),
-    *("figure_7", "figure_8", "training_curves", "evaluators", "pretraining"),
+    *("figure_7", "figure_8", "training_curves", "evaluators_figure", "pretraining_figure"),
 }
 
 
@@ -167,7 +167,7 @@ def test_nothing_is_done_twice(repository):
 
 
 def test_change_of_a_figure_redraws_it_and_computes_nothing(repository):
-    module = repository / "workflow_scripts" / "visae" / "figures" / "figure_3.py"
+    module = repository / "workflow_scripts" / "visae" / "products" / "figure_3" / "make.py"
     module.write_text(module.read_text("utf-8") + "\nANOTHER_LOOK = True\n", "utf-8")
     assert plan(repository) == {"figure_3": 1, "report": 1, "all": 1}
 
