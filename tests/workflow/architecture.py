@@ -1,9 +1,11 @@
 """The map of docs/architecture.md, the imports that there are, and the picture of both.
 
 python tests/workflow/architecture.py > docs/images/architecture.svg
+python tests/workflow/architecture.py sizes [folder of a clone]
 """
 
 import ast
+import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -101,5 +103,39 @@ def picture():
     return "\n".join(lines) + "\n"
 
 
+def sizes(root):
+    """{what: number} of the clone in `root`, whichever its version."""
+    rules = sorted(root.glob("rules/*.smk"))
+    scripts = sorted(root.glob("workflow_scripts/*.py"))
+    loose = {p.name for p in root.glob("workflow_scripts/visae/*.py")} - {"__init__.py"}
+    classes = [
+        (node.end_lineno - node.lineno + 1, node.name, _methods(node))
+        for path in sorted(root.glob("workflow_scripts/**/*.py"))
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.ClassDef)
+    ]
+    lines, largest, methods = max(classes)
+    return {
+        "lines of rules": sum(map(_lines, rules)),
+        "lines of rules/common.smk": _lines(root / "rules/common.smk"),
+        "scripts": len(scripts),
+        "lines of scripts": sum(map(_lines, scripts)),
+        "loose modules": len(loose),
+        "largest class": f"{largest}: {lines} lines, {methods} methods",
+    }
+
+
+def _lines(path):
+    return len(path.read_text("utf-8").splitlines())
+
+
+def _methods(node):
+    return sum(isinstance(inner, ast.FunctionDef) for inner in node.body)
+
+
 if __name__ == "__main__":
-    print(picture(), end="")
+    if sys.argv[1:2] == ["sizes"]:
+        for what, number in sizes(Path(*sys.argv[2:3] or [ROOT])).items():
+            print(f"{what}: {number}")
+    else:
+        print(picture(), end="")
