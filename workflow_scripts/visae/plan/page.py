@@ -5,8 +5,8 @@ from dataclasses import asdict
 
 from visae.base.files import atomic_path
 from visae.plan import probes
+from visae.plan.artefacts import artefacts, resume_files
 from visae.plan.disk import readable
-from visae.plan.files import artefacts, resume_files
 
 COLUMNS = ("written", "read", "images", "FLOPs, CUDA", "FLOPs, CPU", "GPU-hours")
 
