@@ -32,7 +32,7 @@ include: "rules/evals.smk"
 include: "rules/audit.smk"
 include: "rules/products.smk"
 include: "rules/report.smk"
-include: "rules/scale.smk"
+include: "rules/plan.smk"
 include: "rules/targets.smk"
 
 

@@ -21,7 +21,7 @@ from visae.base.errors import UserError
 from visae.images.index import ClassRecord, ImageRecord, build_index, spread
 from visae.plan import disk
 from visae.plan import page as plan
-from visae.plan.files import artefacts, places, resume_files
+from visae.plan.artefacts import artefacts, places, resume_files
 from visae.plan.images import Count, count_images
 from visae.plan.work import Stage, stages
 from visae.study import jobs

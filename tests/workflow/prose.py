@@ -11,7 +11,7 @@ WORDS = 25
 """A sentence of ours has at most so many words."""
 
 _FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
-_STARTS_ITEM = re.compile(r"\s*(?:[-*]|\d{1,2}\.)\s+")
+_STARTS_ITEM = re.compile(r"^\s*(?:[-*]|\d{1,2}\.)\s+")
 _END = re.compile(r"(?<=[.!?])[*_)\"]*\s+(?=[A-Z`\[*(«„\"0-9])|(?<=:)\s*$")
 _LINK = re.compile(r"!?\[([^\]]*)\]\([^)]*\)")
 

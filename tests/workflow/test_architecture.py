@@ -1,59 +1,57 @@
 """The map in docs/architecture.md is complete, and no module imports from below its line."""
 
-import ast
+import re
 
 import pytest
+from architecture import LIBRARY, ROOMS, imported, modules, picture, room, room_of
+from shelf_fixtures import shelves
 from study_fixtures import ROOT
 
-LIBRARY = ROOT / "workflow_scripts/visae"
-MAP = (ROOT / "docs/architecture.md").read_text(encoding="utf-8").split("```")[1]
+PAGE = (ROOT / "docs/architecture.md").read_text("utf-8")
 
 
-def line_of_each_room():
-    """Module or package, as the map writes it → number of its line."""
-    return {
-        name.strip().removesuffix("/"): number
-        for number, line in enumerate(MAP.strip().splitlines())
-        for name in line.partition("  ")[0].split(",")
-    }
-
-
-ROOMS = line_of_each_room()
-
-
-def room(parts):
-    """The room of a dotted path below `visae`, split into `parts`: the most special one."""
-    for length in range(len(parts), 0, -1):
-        if "/".join(parts[:length]) in ROOMS:
-            return "/".join(parts[:length])
-    raise AssertionError(f"docs/architecture.md does not show {'/'.join(parts)}")
-
-
-def imported(path):
-    """Dotted paths below `visae` that a file imports anywhere, functions included."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names if alias.name.startswith("visae."))
-        elif isinstance(node, ast.ImportFrom) and node.module == "visae":
-            yield from (f"visae.{alias.name}" for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("visae."):
-            for alias in node.names:
-                inner = LIBRARY / "/".join(node.module.split(".")[1:]) / f"{alias.name}.py"
-                yield f"{node.module}.{alias.name}" if inner.exists() else node.module
-
-
-@pytest.mark.parametrize(
-    "path",
-    [path for path in sorted(LIBRARY.rglob("*.py")) if path != LIBRARY / "__init__.py"],
-    ids=lambda path: str(path.relative_to(LIBRARY)),
-)
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(LIBRARY)))
 def test_imports_go_up_the_map(path):
-    parts = path.relative_to(LIBRARY).with_suffix("").parts
-    own = room([part for part in parts if part != "__init__"])
+    own = room_of(path)
     below = [name for name in imported(path) if ROOMS[room(name.split(".")[1:])] > ROOMS[own]]
     assert not below, f"{own} imports {below}, which docs/architecture.md shows below it"
 
 
-def test_every_room_exists():
-    for name in ROOMS:
-        assert (LIBRARY / name).is_dir() or (LIBRARY / f"{name}.py").exists(), name
+def test_every_package_is_a_line_of_the_map_and_there_are_no_loose_modules():
+    inside = {path.parent.name for path in LIBRARY.glob("*/__init__.py")}
+    assert inside
+    assert set(ROOMS) == inside
+    assert [path.name for path in LIBRARY.glob("*.py")] == ["__init__.py"]
+
+
+def test_the_picture_shows_todays_imports():
+    drawn = (ROOT / "docs/images/architecture.svg").read_text("utf-8")
+    assert drawn == picture(), "draw it again: see tests/workflow/architecture.py"
+
+
+def test_the_table_of_shelves_lists_their_entries():
+    rows = re.findall(r"^\| `([a-z_/]+)` \|[^|]+\| `(\w+)` \| (.*) \|$", PAGE, re.MULTILINE)
+    there = {
+        shelf.package[len("visae.") :].replace(".", "/"): shelf for shelf in shelves().values()
+    }
+    assert {name for name, *_ in rows} == set(there)
+    for name, _, listed in rows:
+        names = list(there[name])
+        assert listed in (", ".join(names), f"{len(names)} tables and figures"), name
+
+
+def test_the_walk_names_what_is_there():
+    walk = PAGE.partition("## The walk")[2].partition("\n## ")[0]
+    named = [
+        (path, defined)
+        for path, defined in re.findall(r"`([a-z]+/[\w/]+)(?:\.(\w+))?`", walk)
+        if path.partition("/")[0] in ROOMS and defined not in ("json", "csv", "pdf")
+    ]
+    assert len(named) > 12
+    for path, defined in named:
+        home = LIBRARY / path
+        files = sorted(home.glob("*.py")) if home.is_dir() else [home.with_suffix(".py")]
+        assert files, path
+        code = "".join(file.read_text("utf-8") for file in files)
+        if defined:
+            assert re.search(rf"^\s*(def|class) {defined}\b", code, re.MULTILINE), defined

@@ -18,7 +18,7 @@ from workflow_fixtures import (
 from visae.backbones import geometry
 from visae.evals.results import read_result
 from visae.plan import disk
-from visae.plan.files import artefacts
+from visae.plan.artefacts import artefacts
 from visae.plan.images import count_images
 from visae.study.study import Study
 

@@ -10,7 +10,7 @@ from collections import defaultdict
 from visae.backbones import geometry
 from visae.backbones.measuring import measured_apart
 from visae.base.errors import UserError
-from visae.plan.files import artefacts, resume_files
+from visae.plan.artefacts import artefacts, resume_files
 from visae.plan.images import count_images
 
 LARGE = ("activations", "saes", "reductions", "rankings")

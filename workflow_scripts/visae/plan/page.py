@@ -5,8 +5,8 @@ from dataclasses import asdict
 
 from visae.base.files import atomic_path
 from visae.plan import probes
+from visae.plan.artefacts import artefacts, resume_files
 from visae.plan.disk import readable
-from visae.plan.files import artefacts, resume_files
 
 COLUMNS = ("written", "read", "images", "FLOPs, CUDA", "FLOPs, CPU", "GPU-hours")
 
@@ -39,9 +39,9 @@ def summary(study, geometries, counts, rows, free):
     written = sum(row.written for row in rows)
     lines += [
         "",
-        f"Disk: {readable(written + resume)} at most at once: all that is written, since nothing "
-        f"is deleted, and {readable(resume)} of resumable checkpoints if all training jobs run at "
-        f"the same time. Free now: {readable(free)}.",
+        f"Disk: {readable(written + resume)} at most at once. Of these, {readable(resume)} are "
+        "resumable checkpoints, if all training jobs run at the same time. Nothing is deleted. "
+        f"Free now: {readable(free)}.",
         "",
         f"GPU-hours are an assumption, not a measurement: {speeds['float32_flops']:.3g} FLOP/s in "
         f"float32, {speeds['float16_flops']:.3g} in float16, and reading at "

@@ -11,7 +11,7 @@ from itertools import product
 from visae.evals.entry import SAES
 from visae.evals.shelf import reads
 from visae.plan import probes
-from visae.plan.files import HALF, artefacts, places
+from visae.plan.artefacts import HALF, artefacts, places
 
 
 @dataclass(frozen=True)

@@ -42,9 +42,9 @@ def solve(
     stopped at the tolerance or, on the CPU, where the number type does not resolve the loss any
     more.
 
-    Dense features are centred first. The intercept is free, so the optimum is the same, but
-    max-pooled features lie far from 0, and L-BFGS takes three to five times as many iterations
-    where all of them act on the intercept.
+    Dense features are centred first. The intercept is free, so the optimum is the same. But
+    max-pooled features lie far from 0. L-BFGS takes three to five times as many iterations where
+    all of them act on the intercept.
     """
     if device != "cpu":
         return _by_torch(x_nd, targets, max_iter, tolerance, start, device)

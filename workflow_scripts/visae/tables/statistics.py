@@ -147,11 +147,11 @@ def eta_squared_intervals(values_bc, seed, resamples=BOOTSTRAP_RESAMPLES):
     """Bootstrap of `eta_squared` over configurations (columns drawn with replacement).
 
     Backbones are the levels of interest and stay fixed. The intervals are reflected about the
-    estimate ("basic" bootstrap) and cut at 0 and 1: a resample repeats configurations and so
-    understates their spread, and reflection undoes that. Simulated 95 % intervals of the
-    backbone's share hold the truth in 81–87 % of studies with 12 configurations and in 70–77 %
-    with 6 (plain percentiles: 73–76 % and 53–60 %): they tell how far a share hangs on the
-    configurations that were run, and are too short rather than too long.
+    estimate ("basic" bootstrap) and cut at 0 and 1. A resample repeats configurations and so
+    understates their spread; reflection undoes that. Simulated 95 % intervals of the backbone's
+    share hold the truth in 81–87 % of studies with 12 configurations, and in 70–77 % with 6. Plain
+    percentiles do in 73–76 % and 53–60 %. The intervals tell how far a share hangs on the
+    configurations that were run. They are too short rather than too long.
 
     Returns None where `eta_squared` is undefined or fewer than
     `BOOTSTRAP_MINIMUM_CONFIGURATIONS` configurations have values.
