@@ -1,7 +1,7 @@
 """Loaders: a shelf of the libraries that build backbones.
 
 Each has an `ENTRY`, a `Loader`, and a function `load(spec)` from a `BackboneSpec` to a
-`visae.backbones.backbone.Backbone`. The function is in `load.py` beside `entry.py`, or in the entry's
+`backbones.backbone.Backbone`. The function is in `load.py` beside `entry.py`, or in the entry's
 only module. That module imports its library inside of the function, since each takes seconds.
 """
 
