@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import h5py
+import numba
 import numpy as np
 
 from visae.base.arrays import Bool, Float, Int
@@ -173,15 +174,23 @@ def _descending(scores, features):
     """
     # The stable sort leaves scores equal to the last bit in the order of arrival, by feature.
     order = np.argsort(-scores, axis=1, kind="stable")
-    steps = -np.diff(np.take_along_axis(scores, order, axis=1), axis=1)
-    rows = np.flatnonzero(((steps > 0) & (steps <= TIE)).any(axis=1))
-    ties = np.zeros((rows.size, scores.shape[1]), dtype=np.int64)
-    np.cumsum(steps[rows] > TIE, axis=1, out=ties[:, 1:])
-    by_score = order[rows]
-    named = np.take_along_axis(features[rows], by_score, axis=1)
-    by_feature = np.argsort(ties * (features.max(initial=0) + 1) + named, axis=1, kind="stable")
-    order[rows] = np.take_along_axis(by_score, by_feature, axis=1)
+    _sort_ties(scores, features, order)
     return order
+
+
+@numba.njit(nogil=True, cache=True)
+def _sort_ties(scores, features, order):
+    rankings, n = order.shape
+    for ranking in range(rankings):
+        score, positions = scores[ranking], order[ranking]
+        start = 0
+        for end in range(1, n + 1):
+            if end < n and score[positions[end - 1]] - score[positions[end]] <= TIE:
+                continue
+            if score[positions[start]] > score[positions[end - 1]]:
+                tied = positions[start:end].copy()
+                positions[start:end] = tied[np.argsort(features[ranking][tied])]
+            start = end
 
 
 def feature_blocks(
