@@ -1,8 +1,9 @@
 """Time of one probe side by side with scikit-learn's lbfgs; prints a Markdown table.
 
 The same penalised logistic regression at tolerances of equal strictness, on features of classes
-that overlap, with the variances that max-pooled activations have: a few directions hold most. Both
-see centred features. The penalised losses at both solutions, in float64, say which is nearer to the optimum.
+that overlap, with the variances that max-pooled activations have: a few directions hold most.
+Both see centred features. The penalised losses at both solutions, in float64, say which is nearer
+to the optimum.
 
     PYTHONPATH=workflow_scripts python benchmarks/bench_probes.py --threads 1
 """

@@ -17,17 +17,20 @@ from threadpoolctl import ThreadpoolController
 
 from visae.base.arrays import Bool, Float, Int
 
-TOLERANCE = 1e-3
-"""Relative error of a class's weights, as curvature estimates it, at which L-BFGS stops. Nothing in
-it depends on the unit of the features."""
+TOLERANCE = 5e-4
+"""Relative error of the weights, as curvature estimates it, at which L-BFGS stops. Nothing in it
+depends on the unit of the features: a bound of the gradient would."""
 
 # Most rows of a matrix of squares whose eigenvectors are looked for, for the 32·n² bytes it takes.
 _EIGENVECTORS = 8192
 
 _BLOCK = 4096
 
+# torch's L-BFGS takes no note of curvature below 1e-10, which separable classes go far below.
+_MAGNIFIED = 2.0**60
+
 # Logits below this need more exact intercepts than the loss resolves; these take few balancings.
-_SMALL = 0.1
+_SMALL = 1.0
 _BALANCINGS = 30
 
 # Where an iteration lowers the loss by no more than this fraction, float64 resolves no more.
@@ -193,12 +196,15 @@ def _lbfgs(basis, loss_of, coef_cr, intercept_c, max_iter):
         return loss / images, (gradient * scales / images).ravel()
 
     def is_optimum():
-        """Whether the gradient is small against the curvature's share of it."""
-        squares = np.einsum("nc,nc->c", at["residual"], at["residual"], dtype=np.float64)
-        norms = np.linalg.norm(at["coef"], axis=1)
-        bounds = TOLERANCE * (1 + basis.mean_square * squares) * norms
-        along, by_intercept = np.linalg.norm(gradient[:, :-1], axis=1), np.abs(gradient[:, -1])
-        return bool((along <= bounds).all() and (by_intercept <= TOLERANCE * squares).all())
+        """Whether the gradient, by curvature, is at most `TOLERANCE` of the weights away."""
+        norm, wrong_nc = np.linalg.norm, np.abs(at["residual"])
+        # p(1 - p) of every logit, as a residual is p or p - 1.
+        curvature_c = (wrong_nc * (1 - wrong_nc)).sum(axis=0, dtype=np.float64)
+        bends = norm((1 + basis.mean_square * curvature_c)[:, None] * at["coef"])
+        return bool(
+            norm(gradient[:, :-1]) <= TOLERANCE * bends
+            and norm(gradient[:, -1]) <= TOLERANCE * norm(curvature_c)
+        )
 
     def stop_at_optimum(intermediate_result):
         before, at["before"] = at.get("before", np.inf), at["loss"]
@@ -335,15 +341,17 @@ def _by_torch(x_nd, targets, max_iter, start, device):
         coef = weights * scale
         logits = (x @ coef.float().T).double() + intercept
         padded = torch.nn.functional.pad(logits, (n_classes - rows, 0))
-        loss = torch.nn.functional.cross_entropy(padded, y) + coef.square().sum() / (2 * len(x))
+        loss = torch.nn.functional.cross_entropy(padded, y, reduction="sum")
+        loss = _MAGNIFIED * (loss + coef.square().sum() / 2)
         loss.backward()
         with torch.no_grad():
             probability = padded.softmax(dim=1)[:, n_classes - rows :]
-            squares = (probability - own).square().sum(dim=0)
-            bounds = TOLERANCE * (1 + mean_square * squares) * coef.norm(dim=1)
-            small = weights.grad.norm(dim=1) * (len(x) / scale) <= bounds
-            small &= intercept.grad.abs() * len(x) <= TOLERANCE * squares
-        if small.all():
+            wrong = (probability - own).abs()
+            curvature = (wrong * (1 - wrong)).sum(dim=0)
+            bends = ((1 + mean_square * curvature)[:, None] * coef).norm()
+            small = weights.grad.norm() <= TOLERANCE * _MAGNIFIED * scale * bends
+            small &= intercept.grad.norm() <= TOLERANCE * _MAGNIFIED * curvature.norm()
+        if small:
             raise _AtOptimum
         return loss
 
