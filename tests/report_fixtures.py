@@ -10,7 +10,7 @@ from study_fixtures import ROOT
 from workflow_fixtures import tiny_config
 
 from visae.base.files import write_json, write_text
-from visae.encoding.reductions import SaeUnit, half_codes, write_sae_reductions
+from visae.encoding.reductions import SaeUnit, write_sae_reductions
 from visae.evals.localization.compute import localization
 from visae.evals.provenance import provenance
 from visae.evals.results import described, write_result
@@ -137,8 +137,7 @@ def _reductions(place, index, number):
         info=SimpleNamespace(grid=(8, 8), width=4, dataset="photographs"),
     )
     unit = SaeUnit(
-        codes_max=half_codes(codes_of(number).T),
-        firing_max=codes_of(number).max(axis=1).astype(np.float32),
+        codes_max=np.ascontiguousarray(codes_of(number).T, np.float32),
         reconstructions_max=np.zeros((IMAGES, 4), np.float32),
         firing_count=np.ones(FEATURES, np.int64),
         squared_error=1.0,

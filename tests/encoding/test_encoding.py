@@ -117,7 +117,7 @@ def test_equal_to_a_slow_explicit_pass(tmp_path, monkeypatch, per_feature, featu
     with SaeReductions(encode(tmp_path, activations, sae)) as read:
         np.testing.assert_array_equal(read.codes[:], codes.max(axis=1).T.astype(np.float16))
         np.testing.assert_array_equal(read.firing_count, (codes > 0).sum(axis=(0, 1)))
-        np.testing.assert_array_equal(read.firing_max, codes.max(axis=(0, 1)))
+        np.testing.assert_array_equal(read.largest.codes[:, 0], codes.max(axis=(0, 1)))
         np.testing.assert_array_equal(read.moran_images, moran_images)
         np.testing.assert_allclose(read.moran_sum, moran_sum, atol=1e-8 * len(codes))
         assert read.l0_sum == (codes > 0).sum()

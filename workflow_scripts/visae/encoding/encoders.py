@@ -18,7 +18,7 @@ import torch
 from visae.encoding.dense_moran import dense_moran, sum_evaluable
 from visae.encoding.kernels import ActiveCodes, decode, reduce_block, sliced
 from visae.encoding.moran import Neighbours
-from visae.encoding.reductions import SaeUnit, half_codes
+from visae.encoding.reductions import SaeUnit
 
 
 class Targets(NamedTuple):
@@ -76,7 +76,6 @@ class SparseEncoder:
         codes_max = np.empty((images, features), np.float32)
         unit = SaeUnit(
             codes_max=codes_max,
-            firing_max=np.empty(features, np.float32),
             reconstructions_max=np.empty((images, width), np.float32),
             firing_count=np.zeros(features, np.int64),
             squared_error=0.0,
@@ -125,8 +124,6 @@ class SparseEncoder:
         else:
             reconstruction = self._decoded(codes, patches)
             unit.squared_error, unit.reconstructions_max = targets.compared(reconstruction)
-        codes_max.max(axis=0, out=unit.firing_max)
-        unit.codes_max = half_codes(codes_max)
         return unit
 
     def _selected(self, tokens_dt):
@@ -192,12 +189,11 @@ class DenseEncoder:
             reconstructions_max = reconstruction.view(shape).amax(dim=1).cpu().numpy()
         else:
             squared_error, reconstructions_max = targets.compared(reconstruction.view(shape))
-        codes_max, firing_max, firing_count, moran_sum, moran_images = (
+        codes_max, firing_count, moran_sum, moran_images = (
             torch.cat(parts, dim=-1).cpu().numpy() for parts in zip(*blocks, strict=True)
         )
         return SaeUnit(
             codes_max=codes_max,
-            firing_max=firing_max,
             reconstructions_max=reconstructions_max,
             firing_count=firing_count,
             squared_error=squared_error,
@@ -213,13 +209,4 @@ class DenseEncoder:
         else:
             moran = codes_npf.new_zeros((2, *active.shape), dtype=torch.float64)
         moran_sum, moran_images = sum_evaluable(moran, active, self._minimum_active)
-        codes_max = codes_npf.amax(dim=1)
-        firing_max = codes_max.amax(dim=0)
-        return _half(codes_max), firing_max, active.sum(dim=0), moran_sum, moran_images
-
-
-def _half(codes):
-    """What `encoding.reductions.half_codes` does, where the codes are: half of them to be moved."""
-    limits = torch.finfo(torch.float16)
-    half = codes.clamp(max=limits.max).half()
-    return half.masked_fill_((half == 0) & (codes > 0), 2.0**-24)
+        return codes_npf.amax(dim=1), active.sum(dim=0), moran_sum, moran_images
