@@ -10,7 +10,7 @@ from study_fixtures import ROOT
 from workflow_fixtures import tiny_config
 
 from visae.base.files import write_json, write_text
-from visae.encoding.reductions import SaeUnit, write_sae_reductions
+from visae.encoding.reductions import SaeUnit, half_codes, write_sae_reductions
 from visae.evals.localization.compute import localization
 from visae.evals.provenance import provenance
 from visae.evals.results import described, write_result
@@ -138,6 +138,7 @@ def _reductions(place, index, number):
     )
     unit = SaeUnit(
         codes_max=np.ascontiguousarray(codes_of(number).T, np.float32),
+        codes_half=half_codes(codes_of(number).T),
         reconstructions_max=np.zeros((IMAGES, 4), np.float32),
         firing_count=np.ones(FEATURES, np.int64),
         squared_error=1.0,

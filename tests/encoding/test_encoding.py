@@ -149,7 +149,7 @@ def test_dense_and_sparse_encoders_agree(monkeypatch, minima):
     dense, sparse = (
         encoder(sae, GRID, minima, 1e-8)(x) for encoder in (DenseEncoder, SparseEncoder)
     )
-    for name in ("codes_max", "firing_count", "moran_images"):
+    for name in ("codes_max", "codes_half", "firing_count", "moran_images"):
         np.testing.assert_array_equal(getattr(dense, name), getattr(sparse, name))
         assert getattr(dense, name).dtype == getattr(sparse, name).dtype
     assert dense.moran_sum.shape == sparse.moran_sum.shape == (2, len(minima), 23)

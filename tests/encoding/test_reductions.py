@@ -5,13 +5,14 @@ import os
 import h5py
 import numpy as np
 import pytest
+import torch
 from cache_fixtures import random_activations, write_cache
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from visae.activations.cache import ActivationCache
 from visae.base.errors import UserError
-from visae.encoding import reductions
+from visae.encoding import encoders, reductions
 from visae.encoding.largest import LargestCodes
 from visae.encoding.reductions import (
     RawReductions,
@@ -39,6 +40,7 @@ def sae_unit(generator, images):
     codes *= generator.random(codes.shape) < 0.5
     return SaeUnit(
         codes_max=codes,
+        codes_half=half_codes(codes),
         reconstructions_max=generator.normal(size=(images, WIDTH)).astype(np.float32),
         firing_count=generator.integers(0, 9, FEATURES),
         squared_error=generator.random(),
@@ -132,6 +134,7 @@ def test_half_codes_stay_positive_and_finite():
     codes = np.array([0, 1e-30, 2e-8, 6e-8, 1.0, 65504, 65519, 1e9], np.float32)
     half = half_codes(codes)
     assert half.dtype == np.float16
+    np.testing.assert_array_equal(half, encoders._half(torch.from_numpy(codes)).numpy())
     assert half[0] == 0
     assert (half[1:] > 0).all()
     assert np.isfinite(half).all()

@@ -18,7 +18,7 @@ import torch
 from visae.encoding.dense_moran import dense_moran, sum_evaluable
 from visae.encoding.kernels import ActiveCodes, decode, reduce_block, sliced
 from visae.encoding.moran import Neighbours
-from visae.encoding.reductions import SaeUnit
+from visae.encoding.reductions import SaeUnit, half_codes
 
 
 class Targets(NamedTuple):
@@ -76,6 +76,7 @@ class SparseEncoder:
         codes_max = np.empty((images, features), np.float32)
         unit = SaeUnit(
             codes_max=codes_max,
+            codes_half=np.empty((images, features), np.float16),
             reconstructions_max=np.empty((images, width), np.float32),
             firing_count=np.zeros(features, np.int64),
             squared_error=0.0,
@@ -124,6 +125,7 @@ class SparseEncoder:
         else:
             reconstruction = self._decoded(codes, patches)
             unit.squared_error, unit.reconstructions_max = targets.compared(reconstruction)
+        unit.codes_half = half_codes(codes_max)
         return unit
 
     def _selected(self, tokens_dt):
@@ -189,11 +191,12 @@ class DenseEncoder:
             reconstructions_max = reconstruction.view(shape).amax(dim=1).cpu().numpy()
         else:
             squared_error, reconstructions_max = targets.compared(reconstruction.view(shape))
-        codes_max, firing_count, moran_sum, moran_images = (
+        codes_max, codes_half, firing_count, moran_sum, moran_images = (
             torch.cat(parts, dim=-1).cpu().numpy() for parts in zip(*blocks, strict=True)
         )
         return SaeUnit(
             codes_max=codes_max,
+            codes_half=codes_half,
             reconstructions_max=reconstructions_max,
             firing_count=firing_count,
             squared_error=squared_error,
@@ -209,4 +212,12 @@ class DenseEncoder:
         else:
             moran = codes_npf.new_zeros((2, *active.shape), dtype=torch.float64)
         moran_sum, moran_images = sum_evaluable(moran, active, self._minimum_active)
-        return codes_npf.amax(dim=1), active.sum(dim=0), moran_sum, moran_images
+        codes_max = codes_npf.amax(dim=1)
+        return codes_max, _half(codes_max), active.sum(dim=0), moran_sum, moran_images
+
+
+def _half(codes):
+    """What `encoding.reductions.half_codes` does, on the device."""
+    limits = torch.finfo(torch.float16)
+    half = codes.clamp(max=limits.max).half()
+    return half.masked_fill_((half == 0) & (codes > 0), 2.0**-24)

@@ -34,6 +34,8 @@ class SaeUnit:
 
     codes_max: np.ndarray
     """float32 [n, F], max over patches."""
+    codes_half: np.ndarray
+    """The same in float16, as `half_codes` rounds it: by whoever computes the unit, in its time."""
     reconstructions_max: np.ndarray
     """float32 [n, D], max over patches, normalised units."""
     firing_count: np.ndarray
@@ -168,7 +170,7 @@ class _SaeWriter:
 
     def add(self, unit):
         """Add the next images' `SaeUnit`."""
-        self._codes.add(half_codes(unit.codes_max))
+        self._codes.add(unit.codes_half)
         self._largest.add(unit.codes_max, self._images)
         self._images += len(unit.codes_max)
         self._reconstructions.add(unit.reconstructions_max)
