@@ -256,7 +256,7 @@ def straightforward_scores(files):
     """Part → Sampled: what follows the passes, from the same max-pooled arrays as ours."""
     with SaeReductions(files("reductions", EVALUATION)) as encoded:
         codes_fn, labels, recon = encoded.codes[:], encoded.labels, encoded.reconstructions_max()
-        live = np.flatnonzero(encoded.firing_max > 0)
+        live = np.flatnonzero(encoded.largest.live)
         train = ~read_split(files.split, encoded.image_ids)
     with RawReductions(files("raw", EVALUATION)) as raw:
         features_max, embeddings = raw.features_max(), raw.embeddings()

@@ -137,8 +137,8 @@ def _reductions(place, index, number):
         info=SimpleNamespace(grid=(8, 8), width=4, dataset="photographs"),
     )
     unit = SaeUnit(
-        codes_max=half_codes(codes_of(number).T),
-        firing_max=codes_of(number).max(axis=1).astype(np.float32),
+        codes_max=np.ascontiguousarray(codes_of(number).T, np.float32),
+        codes_half=half_codes(codes_of(number).T),
         reconstructions_max=np.zeros((IMAGES, 4), np.float32),
         firing_count=np.ones(FEATURES, np.int64),
         squared_error=1.0,

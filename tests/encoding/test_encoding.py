@@ -117,7 +117,7 @@ def test_equal_to_a_slow_explicit_pass(tmp_path, monkeypatch, per_feature, featu
     with SaeReductions(encode(tmp_path, activations, sae)) as read:
         np.testing.assert_array_equal(read.codes[:], codes.max(axis=1).T.astype(np.float16))
         np.testing.assert_array_equal(read.firing_count, (codes > 0).sum(axis=(0, 1)))
-        np.testing.assert_array_equal(read.firing_max, codes.max(axis=(0, 1)))
+        np.testing.assert_array_equal(read.largest.codes[:, 0], codes.max(axis=(0, 1)))
         np.testing.assert_array_equal(read.moran_images, moran_images)
         np.testing.assert_allclose(read.moran_sum, moran_sum, atol=1e-8 * len(codes))
         assert read.l0_sum == (codes > 0).sum()
@@ -149,7 +149,7 @@ def test_dense_and_sparse_encoders_agree(monkeypatch, minima):
     dense, sparse = (
         encoder(sae, GRID, minima, 1e-8)(x) for encoder in (DenseEncoder, SparseEncoder)
     )
-    for name in ("codes_max", "firing_count", "moran_images"):
+    for name in ("codes_max", "codes_half", "firing_count", "moran_images"):
         np.testing.assert_array_equal(getattr(dense, name), getattr(sparse, name))
         assert getattr(dense, name).dtype == getattr(sparse, name).dtype
     assert dense.moran_sum.shape == sparse.moran_sum.shape == (2, len(minima), 23)

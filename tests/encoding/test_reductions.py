@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from visae.activations.cache import ActivationCache
 from visae.base.errors import UserError
-from visae.encoding import encoders as unit_encoders
-from visae.encoding import reductions
+from visae.encoding import encoders, reductions
+from visae.encoding.largest import LargestCodes
 from visae.encoding.reductions import (
     RawReductions,
     RawUnit,
@@ -39,8 +39,8 @@ def sae_unit(generator, images):
     codes = generator.gamma(1, size=(images, FEATURES)).astype(np.float32)
     codes *= generator.random(codes.shape) < 0.5
     return SaeUnit(
-        codes_max=half_codes(codes),
-        firing_max=codes.max(axis=0),
+        codes_max=codes,
+        codes_half=half_codes(codes),
         reconstructions_max=generator.normal(size=(images, WIDTH)).astype(np.float32),
         firing_count=generator.integers(0, 9, FEATURES),
         squared_error=generator.random(),
@@ -78,9 +78,13 @@ def test_round_trip(tmp_path, cache, monkeypatch, block_images):
     units = write_toy(tmp_path / "toy.h5", cache)
     codes = np.concatenate([unit.codes_max for unit in units])
     with SaeReductions(tmp_path / "toy.h5") as read:
-        np.testing.assert_array_equal(read.codes[:], codes.T)
-        largest = np.max([unit.firing_max for unit in units], axis=0)
-        np.testing.assert_array_equal(read.firing_max, largest)
+        np.testing.assert_array_equal(read.codes[:], half_codes(codes.T))
+        order = np.argsort(-codes, axis=0, kind="stable")[:16].T
+        np.testing.assert_array_equal(read.largest.images, order)
+        np.testing.assert_array_equal(
+            read.largest.codes, np.take_along_axis(codes.T, order, axis=1)
+        )
+        np.testing.assert_array_equal(read.largest.least, codes.min(axis=0))
         np.testing.assert_array_equal(
             read.reconstructions_max(), np.concatenate([u.reconstructions_max for u in units])
         )
@@ -130,7 +134,7 @@ def test_half_codes_stay_positive_and_finite():
     codes = np.array([0, 1e-30, 2e-8, 6e-8, 1.0, 65504, 65519, 1e9], np.float32)
     half = half_codes(codes)
     assert half.dtype == np.float16
-    np.testing.assert_array_equal(half, unit_encoders._half(torch.from_numpy(codes)).numpy())
+    np.testing.assert_array_equal(half, encoders._half(torch.from_numpy(codes)).numpy())
     assert half[0] == 0
     assert (half[1:] > 0).all()
     assert np.isfinite(half).all()
@@ -152,6 +156,31 @@ def test_other_files_are_refused(tmp_path, cache):
     with pytest.raises(UserError, match="is missing"):
         SaeReductions(tmp_path / "absent.h5")
     with h5py.File(tmp_path / "toy.h5", "r+") as file:
-        file.attrs["format"] = "visae-reductions-0"
-    with pytest.raises(UserError, match="visae-reductions-1"):
+        file.attrs["format"] = "visae-reductions-1"
+    with pytest.raises(UserError, match="visae-reductions-2"):
         SaeReductions(tmp_path / "toy.h5")
+
+
+@settings(deadline=None)  # the kernel is compiled
+@given(
+    st.integers(1, 30).flatmap(
+        lambda images: st.lists(
+            st.lists(st.sampled_from([0, 0, 1, 2, 3]), min_size=images, max_size=images),
+            min_size=1,
+            max_size=4,
+        )
+    ),
+    st.lists(st.integers(1, 9), min_size=30, max_size=30),
+)
+def test_largest_codes_are_those_of_a_stable_sort(codes, sizes):
+    codes_nf = np.array(codes, np.float32).T
+    largest = LargestCodes.of_none(codes_nf.shape[1], len(codes_nf))
+    first = 0
+    for size in sizes:
+        largest.add(codes_nf[first : first + size], first)
+        first += size
+    order = np.argsort(-codes_nf, axis=0, kind="stable")[: min(16, len(codes_nf))].T
+    np.testing.assert_array_equal(largest.images, order)
+    np.testing.assert_array_equal(largest.codes, np.take_along_axis(codes_nf.T, order, axis=1))
+    np.testing.assert_array_equal(largest.least, codes_nf.min(axis=0))
+    np.testing.assert_array_equal(largest.live, codes_nf.any(axis=0))

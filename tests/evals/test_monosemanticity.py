@@ -5,7 +5,9 @@ import pytest
 from metric_fixtures import SAE
 
 from visae.base.errors import UserError
+from visae.encoding.largest import TOP, LargestCodes
 from visae.evals.monosemanticity.compute import monosemanticity, top_images
+from visae.evals.monosemanticity.entry import ENTRY
 from visae.evals.results import write_result
 
 
@@ -23,6 +25,12 @@ def problem():
     codes_fn[10] += 0.7  # never zero
     embeddings = 0.4 * random.normal(size=(60, 12)) + random.normal(size=(6, 12))[labels] + 0.3
     return codes_fn.astype(np.float16), embeddings.astype(np.float32), labels
+
+
+def largest(codes_fn):
+    found = LargestCodes.of_none(*codes_fn.shape)
+    found.add(np.ascontiguousarray(codes_fn.T, np.float32), 0)
+    return found
 
 
 def explicit(codes_n, embeddings, labels, top=16):
@@ -48,7 +56,7 @@ def test_equal_to_the_slow_explicit_one(problem, tmp_path):
     live = codes_fn.max(axis=1) > 0
     other = np.random.default_rng(3).normal(size=(60, 5))
     spaces = {"clip": embeddings, "dinov2": other}
-    score = monosemanticity(codes_fn, live, spaces, "clip", labels)
+    score = monosemanticity(largest(codes_fn), spaces, "clip", labels)
     with np.errstate(invalid="ignore"):
         expected = {f: explicit(codes_fn[f], embeddings, labels) for f in np.flatnonzero(live)}
     expected = {f: pair for f, pair in expected.items() if pair is not None and f != 8}
@@ -66,14 +74,14 @@ def test_equal_to_the_slow_explicit_one(problem, tmp_path):
         "features": 20, "live_features": 19, "selected_features": 19, "scored_features": 17,
         "images": 60,
     }  # fmt: skip
-    swapped = monosemanticity(codes_fn, live, spaces, "dinov2", labels)
+    swapped = monosemanticity(largest(codes_fn), spaces, "dinov2", labels)
     assert score.readings["normalised_in_dinov2"] == swapped.value
     write_result(tmp_path / "monosemanticity.json", "monosemanticity", score, SAE, {})
 
 
 def test_the_decomposition_is_exact_and_class_pure_features_are_all_within(problem):
     codes_fn, embeddings, labels = problem
-    score = monosemanticity(codes_fn, codes_fn.max(1) > 0, {"clip": embeddings}, "clip", labels)
+    score = monosemanticity(largest(codes_fn), {"clip": embeddings}, "clip", labels)
     share, within = score.arrays["within_share"], np.nan_to_num(score.arrays["within"])
     between = np.nan_to_num(score.arrays["between"])
     np.testing.assert_allclose(
@@ -90,17 +98,17 @@ def test_the_baseline_is_the_mean_over_random_pairs(problem):
     units = embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)
     every_pair = (units @ units.T)[np.triu_indices(60, 1)].mean()
     random_codes = np.random.default_rng(5).random((300, 60))
-    score = monosemanticity(random_codes, np.ones(300, bool), {"x": embeddings}, "x", labels)
+    score = monosemanticity(largest(random_codes), {"x": embeddings}, "x", labels)
     assert score.readings["baseline"] == pytest.approx(every_pair, abs=0.01)
     assert score.value == pytest.approx(0, abs=0.02)
 
 
 def test_identical_embeddings_and_dead_features_are_null(problem, tmp_path):
     codes_fn, embeddings, labels = problem
-    live = codes_fn.max(axis=1) > 0
-    alike = monosemanticity(codes_fn, live, {"x": np.ones((60, 3))}, "x", labels)
-    dead = monosemanticity(codes_fn, ~live, {"x": embeddings}, "x", labels)
-    none = monosemanticity(codes_fn, live & False, {"x": embeddings}, "x", labels)
+    alike = monosemanticity(largest(codes_fn), {"x": np.ones((60, 3))}, "x", labels)
+    # One image has no pair, and the same code everywhere no weights.
+    dead = monosemanticity(largest(codes_fn[6:9]), {"x": embeddings}, "x", labels)
+    none = monosemanticity(largest(0 * codes_fn), {"x": embeddings}, "x", labels)
     for score in (alike, dead, none):
         assert score.value is None
         write_result(tmp_path / "monosemanticity.json", "monosemanticity", score, SAE, {})
@@ -110,9 +118,10 @@ def test_identical_embeddings_and_dead_features_are_null(problem, tmp_path):
 def test_the_sample_of_features_is_seeded_and_live(problem):
     codes_fn, _, _ = problem
     live = codes_fn.max(axis=1) > 0
-    first = top_images(codes_fn, live, seed=1, max_features=8)
-    assert np.array_equal(first.features, top_images(codes_fn, live, 1, 8).features)
-    assert not np.array_equal(first.features, top_images(codes_fn, live, 2, 8).features)
+    found = largest(codes_fn)
+    first = top_images(found, seed=1, max_features=8)
+    assert np.array_equal(first.features, top_images(found, 1, 8).features)
+    assert not np.array_equal(first.features, top_images(found, 2, 8).features)
     assert first.features.size == np.unique(first.features).size == 8
     assert live[first.features].all()
 
@@ -120,9 +129,7 @@ def test_the_sample_of_features_is_seeded_and_live(problem):
 def test_fewer_images_than_sixteen(problem):
     codes_fn, embeddings, labels = problem
     few = slice(0, 60, 10)
-    score = monosemanticity(
-        codes_fn[:, few], codes_fn[:, few].max(1) > 0, {"x": embeddings[few]}, "x", labels[few]
-    )
+    score = monosemanticity(largest(codes_fn[:, few]), {"x": embeddings[few]}, "x", labels[few])
     assert score.details["top_images"] == 6
     assert score.readings["within_class"] is None  # six images of six classes
 
@@ -132,4 +139,18 @@ def test_an_embedding_without_length_is_named(problem):
     broken = embeddings.copy()
     broken[17] = 0
     with pytest.raises(UserError, match="image number 17 of the evaluation split"):
-        monosemanticity(codes_fn, codes_fn.any(axis=1), {"dinov2": broken}, "dinov2", labels)
+        monosemanticity(largest(codes_fn), {"dinov2": broken}, "dinov2", labels)
+
+
+def test_large_codes_that_float16_does_not_tell_apart(problem):
+    _, embeddings, labels = problem
+    random = np.random.default_rng(2)
+    codes_fn = (100 + random.uniform(0, 0.05, (30, 60))).astype(np.float32)
+    assert all(np.unique(codes.astype(np.float16)).size <= 2 for codes in codes_fn)
+    score = monosemanticity(largest(codes_fn), {"x": embeddings}, "x", labels)
+    expected = [explicit(codes, embeddings, labels)[0] for codes in codes_fn]
+    np.testing.assert_allclose(score.arrays["monosemanticity"], expected, atol=1e-6)
+
+
+def test_no_more_images_can_be_asked_for_than_are_kept():
+    assert ENTRY.settings["top_images"]["maximum"] == TOP

@@ -50,10 +50,11 @@ def test_nested_probes_reach_the_tight_solution(tasks):
     budgets = [1, 4, 32, 48, 64]  # Newton up to 32, then lbfgs
     results = list(nested_probes(tasks, budgets))
     assert len(results) == len(tasks)
-    for task, (scores, converged) in zip(tasks, results, strict=True):
-        assert converged.all()
-        assert scores.shape == (5, 100)
-        for k, row in zip(budgets, scores, strict=True):
+    for task, readout in zip(tasks, results, strict=True):
+        assert readout.converged.all()
+        assert readout.scores.shape == (5, 100)
+        decisions = readout.scores - readout.thresholds[:, None]
+        for k, row in zip(budgets, decisions, strict=True):
             tolerance = 1e-5 if k <= 32 else 2e-2  # of values between -8 and 8
             np.testing.assert_allclose(row, tight_scores(task, k), rtol=0, atol=tolerance)
 
@@ -63,8 +64,9 @@ def test_processes_and_batches_never_change_a_score(tasks, monkeypatch):
     monkeypatch.setattr(binary_probes, "_BATCH_TASKS", 3)
     with Workers(2) as workers:
         results = list(nested_probes(iter(tasks), [2, 48], workers=workers))
-    for (scores, _), (others, _) in zip(expected, results, strict=True):
-        np.testing.assert_allclose(scores, others, rtol=0, atol=1e-6)
+    for one, other in zip(expected, results, strict=True):
+        np.testing.assert_allclose(one.scores, other.scores, rtol=0, atol=1e-6)
+        np.testing.assert_allclose(one.thresholds, other.thresholds, rtol=0, atol=1e-6)
 
 
 def test_newton_in_single_precision_torch_is_that_of_cuda(tasks):
@@ -80,8 +82,8 @@ def test_newton_in_single_precision_torch_is_that_of_cuda(tasks):
 
 
 def test_fits_that_do_not_converge_are_told(tasks):
-    [(_, converged)] = nested_probes(tasks[:1], [64], max_iter=2)
-    assert not converged.any()
+    [readout] = nested_probes(tasks[:1], [64], max_iter=2)
+    assert not readout.converged.any()
 
 
 @pytest.fixture(scope="module")

@@ -1,12 +1,16 @@
 import warnings
+from fractions import Fraction
 
 import h5py
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from sklearn.feature_selection import f_classif
 
 import visae.probing.rankings
 from visae.base.errors import UserError
+from visae.probing.fstatistic import NO_VARIANCE, correlation_ratio
 from visae.probing.rankings import gather_features, rank_features, read_rankings, write_rankings
 from visae.probing.siblings import SiblingGroup
 
@@ -79,3 +83,72 @@ def test_one_class_cannot_be_ranked(problem):
     codes_fn, labels, _ = problem
     with pytest.raises(UserError, match="1 classes have training images"):
         rank_features(codes_fn, labels, labels == 10)
+
+
+def test_features_of_one_image_tie_whatever_their_code():
+    codes_fn = np.zeros((2, 17))
+    codes_fn[:, 0] = 0.3923, 0.3574
+    labels = (np.arange(17) >= 5).astype(int)
+    rankings = rank_features(codes_fn, labels, np.ones(17, dtype=bool))
+    assert rankings.per_class.tolist() == [[0, 1], [0, 1]]
+    assert rankings.overall.tolist() == [0, 1]
+
+
+def exact_order(codes_fn, targets):
+    """By descending F as a fraction of whole numbers, ties by index, no variance last."""
+    keys = []
+    for feature, codes_n in enumerate(codes_fn.tolist()):
+        codes = [Fraction(code) for code in codes_n]
+        classes = [[c for c, t in zip(codes, targets, strict=True) if t == u] for u in set(targets)]
+        mean = sum(codes) / len(codes)
+        total = sum((code - mean) ** 2 for code in codes)
+        between = sum(len(of) * (sum(of) / len(of) - mean) ** 2 for of in classes)
+        keys.append((-between / total if total else 1, feature))
+    return [feature for _, feature in sorted(keys)]
+
+
+@st.composite
+def planted_ties(draw):
+    """Codes [F, 24] of few distinct profiles: scaled, permuted within classes, or dead; labels."""
+    labels = np.array(draw(st.permutations(np.arange(24) % draw(st.integers(2, 4)))))
+    profile = st.lists(st.sampled_from([0, 0, 0, 1, 2, 5]), min_size=24, max_size=24)
+    profiles = draw(st.lists(profile, min_size=1, max_size=4))
+    random = np.random.default_rng(draw(st.integers(0, 2**32)))
+    features = draw(st.integers(2, 30))
+    whole_fn = np.array([profiles[random.integers(len(profiles))] for _ in range(features)])
+    for codes_n in whole_fn:
+        for label in set(labels):
+            codes_n[labels == label] = random.permutation(codes_n[labels == label])
+    factors = np.exp(random.uniform(-12, 12, features)) * (random.random(features) < 0.9)
+    return whole_fn, factors, labels
+
+
+@settings(deadline=None)
+@given(planted_ties(), st.integers(1, 7), st.integers(1, 30))
+def test_what_ties_on_paper_is_in_the_order_of_index(planted, block, size):
+    whole_fn, factors, labels = planted
+    groups = [SiblingGroup("p", (0, 1, 2))]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(visae.probing.rankings, "_BLOCK_BYTES", 8 * labels.size * block)
+        rankings = rank_features(
+            whole_fn * factors[:, None], labels, np.ones(labels.size, dtype=bool), groups, size
+        )
+    alive_fn = whole_fn * (factors > 0)[:, None]
+    assert rankings.overall.tolist() == exact_order(alive_fn, labels.tolist())[:size]
+    for row, label in zip(rankings.per_class, rankings.classes, strict=True):
+        assert row.tolist() == exact_order(alive_fn, (labels == label).tolist())[:size]
+    among = labels < 3
+    for row, (label, _) in zip(rankings.siblings, rankings.sibling_tasks, strict=True):
+        order = exact_order(alive_fn[:, among], (labels[among] == label).tolist())
+        assert row.tolist() == order[:4]
+
+
+@given(st.integers(1, 10**6), st.integers(1, 10**4), st.lists(st.floats(0, 1e12), min_size=2))
+def test_the_correlation_ratio_orders_as_f_does(within, between, f):
+    ratio = correlation_ratio(np.array([*f, np.inf, NO_VARIANCE]), between, within)
+    assert ratio[-1] == NO_VARIANCE
+    assert ratio[-2] == 1
+    explained = np.array(f) * between
+    np.testing.assert_allclose(
+        ratio[:-2], np.sqrt(explained / (explained + within)), rtol=1e-14, atol=1e-150
+    )

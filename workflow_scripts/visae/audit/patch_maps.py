@@ -11,7 +11,6 @@ import torch
 
 from visae.backbones.preprocessing import Preprocessing
 from visae.base.errors import UserError
-from visae.evals.monosemanticity.compute import top_images
 from visae.images.decoding import load_image
 
 IMAGES = 4
@@ -36,17 +35,13 @@ def feature_examples(features, moran_f, reductions, cache, sae, image_paths):
             f"{reductions.path} was not computed by this SAE from {cache.path}: remove it and run "
             "the workflow again"
         )
-    chosen = np.zeros(reductions.features, bool)
-    chosen[list(features.values())] = True
-    # No more features than are live are asked for, so nothing is drawn with the seed.
-    top = top_images(reductions.codes, chosen, seed=0, top=IMAGES)
-    numbers_of = dict(zip(top.features.tolist(), top.images, strict=True))
     preprocessing = Preprocessing(**cache.info.preprocessing)
     examples = {}
     for kind, feature in features.items():
-        maps = patch_maps(sae.model, feature, cache, numbers_of[feature])
+        numbers = reductions.largest.images[feature, :IMAGES]
+        maps = patch_maps(sae.model, feature, cache, numbers)
         active = maps.any(axis=(1, 2))
-        image_ids = [cache.image_ids[number] for number in numbers_of[feature][active]]
+        image_ids = [cache.image_ids[number] for number in numbers[active]]
         pixels = [preprocessing.pixels(load_image(image_paths[name])) for name in image_ids]
         examples[kind] = {
             "feature": feature,

@@ -90,7 +90,7 @@ class SparseEncoder:
         codes_max = np.empty((images, features), np.float32)
         unit = SaeUnit(
             codes_max=codes_max,
-            firing_max=np.empty(features, np.float32),
+            codes_half=np.empty((images, features), np.float16),
             reconstructions_max=np.empty((images, width), np.float32),
             firing_count=np.zeros(features, np.int64),
             squared_error=0.0,
@@ -139,8 +139,7 @@ class SparseEncoder:
         else:
             reconstruction = self._decoded(codes, patches)
             unit.squared_error, unit.reconstructions_max = targets.compared(reconstruction)
-        codes_max.max(axis=0, out=unit.firing_max)
-        unit.codes_max = half_codes(codes_max)
+        unit.codes_half = half_codes(codes_max)
         return unit
 
     def _selected(self, tokens_dt):
@@ -214,12 +213,12 @@ class DenseEncoder:
             reconstructions_max = reconstruction.view(shape).amax(dim=1).cpu().numpy()
         else:
             squared_error, reconstructions_max = targets.compared(reconstruction.view(shape))
-        codes_max, firing_max, firing_count, moran_sum, moran_images = (
+        codes_max, codes_half, firing_count, moran_sum, moran_images = (
             torch.cat(parts, dim=-1).cpu().numpy() for parts in zip(*blocks, strict=True)
         )
         return SaeUnit(
             codes_max=codes_max,
-            firing_max=firing_max,
+            codes_half=codes_half,
             reconstructions_max=reconstructions_max,
             firing_count=firing_count,
             squared_error=squared_error,
@@ -236,12 +235,11 @@ class DenseEncoder:
             moran = codes_npf.new_zeros((2, *active.shape), dtype=torch.float64)
         moran_sum, moran_images = sum_evaluable(moran, active, self._minimum_active)
         codes_max = codes_npf.amax(dim=1)
-        firing_max = codes_max.amax(dim=0)
-        return _half(codes_max), firing_max, active.sum(dim=0), moran_sum, moran_images
+        return codes_max, _half(codes_max), active.sum(dim=0), moran_sum, moran_images
 
 
 def _half(codes):
-    """What `encoding.reductions.half_codes` does, where the codes are: half of them to be moved."""
+    """What `encoding.reductions.half_codes` does, on the device."""
     limits = torch.finfo(torch.float16)
     half = codes.clamp(max=limits.max).half()
     return half.masked_fill_((half == 0) & (codes > 0), 2.0**-24)

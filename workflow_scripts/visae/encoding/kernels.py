@@ -194,3 +194,26 @@ def decode(x_npd, decoder_sfw, code_patch, code_value, code_end, reconstructions
                     difference = np.float64(x_npd[i, p, start + w]) - np.float64(value)
                     error += difference * difference
     return error
+
+
+@njit(nogil=True, cache=True)
+def insert_largest(codes_nf, first, largest_ft, images_ft, least_f):
+    """Take the codes of the images from `first` on into each feature's largest, in place.
+
+    Of equal codes the one that came first goes first.
+    """
+    images, features = codes_nf.shape
+    last = largest_ft.shape[1] - 1
+    for i in range(images):
+        for f in range(features):
+            code = codes_nf[i, f]
+            least_f[f] = min(least_f[f], code)
+            if code <= largest_ft[f, last]:
+                continue
+            t = last
+            while t > 0 and largest_ft[f, t - 1] < code:
+                largest_ft[f, t] = largest_ft[f, t - 1]
+                images_ft[f, t] = images_ft[f, t - 1]
+                t -= 1
+            largest_ft[f, t] = code
+            images_ft[f, t] = first + i

@@ -21,8 +21,9 @@ from visae.base import hdf5
 from visae.base.arrays import Float, Int
 from visae.base.errors import UserError
 from visae.base.files import atomic_path, unreadable
+from visae.encoding.largest import LargestCodes
 
-FORMAT = "visae-reductions-1"
+FORMAT = "visae-reductions-2"
 SIGNED = "signed"
 """Attribute of reductions of an SAE whose codes may be negative: they hold magnitudes."""
 BLOCK_IMAGES = 1024
@@ -37,9 +38,9 @@ class SaeUnit:
     """What one SAE leaves of a unit of n images."""
 
     codes_max: Float[np.ndarray, "n F"]
-    """float16, max over patches, as `half_codes` rounds it."""
-    firing_max: Float[np.ndarray, " F"]
-    """float32, largest code."""
+    """float32, max over patches."""
+    codes_half: Float[np.ndarray, "n F"]
+    """The same in float16, as `half_codes` rounds it: by whoever computes the unit, in its time."""
     reconstructions_max: Float[np.ndarray, "n D"]
     """float32, max over patches, normalised units."""
     firing_count: Int[np.ndarray, " F"]
@@ -183,20 +184,23 @@ class _SaeWriter:
             "moran_sum": np.zeros((2, minima, features)),
             "moran_images": np.zeros((minima, features), np.int64),
         }
-        self._firing_max = np.zeros(features, np.float32)
+        self._largest, self._images = LargestCodes.of_none(features, images), 0
 
     def add(self, unit: SaeUnit) -> None:
         """Add the next images' `SaeUnit`."""
-        self._codes.add(unit.codes_max)
+        self._codes.add(unit.codes_half)
+        self._largest.add(unit.codes_max, self._images)
+        self._images += len(unit.codes_max)
         self._reconstructions.add(unit.reconstructions_max)
-        np.maximum(self._firing_max, unit.firing_max, out=self._firing_max)
         for name, total in self._totals.items():
             total += getattr(unit, name)
 
     def finish(self):
         self._codes.finish()
         self._reconstructions.finish()
-        self._file["firing_max"] = self._firing_max
+        self._file["top_codes"] = self._largest.codes
+        self._file["top_images"] = self._largest.images
+        self._file["codes_least"] = self._largest.least
         for name, total in self._totals.items():
             self._file[name] = total
         self._file.attrs["l0_sum"] = self._totals["firing_count"].sum()
@@ -278,7 +282,7 @@ class SaeReductions(_Reductions):
 
     Attributes: `sae`, `sae_fingerprint`, `cache_fingerprint`, `features` (F), `images` (N),
     `grid`, `tokens`, `minimum_active`, `variance_floor`, `l0_sum`, `labels` int64 [N],
-    `image_ids`, `firing_count` int64 [F], `firing_max` float32 [F], `squared_error`,
+    `image_ids`, `firing_count` int64 [F], `largest` (`LargestCodes`), `squared_error`,
     `moran_sum` float64 [2, M, F], `moran_images` int64 [M, F], `signed` (codes may be negative,
     and their magnitudes are what is here).
     """
@@ -292,7 +296,11 @@ class SaeReductions(_Reductions):
         self.l0_sum = int(attributes["l0_sum"])
         self.features = self.codes.shape[0]
         self.firing_count = hdf5.array(self._file, "firing_count")
-        self.firing_max = hdf5.array(self._file, "firing_max")
+        self.largest = LargestCodes(
+            hdf5.array(self._file, "top_codes"),
+            hdf5.array(self._file, "top_images"),
+            hdf5.array(self._file, "codes_least"),
+        )
         self.squared_error = hdf5.number(self._file, "squared_error")
 
     @property

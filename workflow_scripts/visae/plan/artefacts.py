@@ -138,7 +138,8 @@ def _sae_files(study, sae, geometry, counts):
         # codes_max lies in chunks of up to 1024 images, which HDF5 stores whole.
         stored = -(-images // 1024) * 1024 if images > 1024 else images
         size = stored * features * HALF + images * (width * SINGLE + TEXT_BYTES)
-        size += features * (DOUBLE + SINGLE) + moran + FILE_BYTES
+        largest = min(16, images) * (SINGLE + DOUBLE) + SINGLE
+        size += features * (DOUBLE + largest) + moran + FILE_BYTES
         stage = "encode" if split.cached else "stream"
         path = study.paths.reductions(sae.name, split.name, sae.place)
         yield Artefact(path, stage, *labels, size, split)

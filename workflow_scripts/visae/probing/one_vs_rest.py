@@ -12,8 +12,9 @@ import functools
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
+import numba
 import numpy as np
 
 from visae.base.arrays import Bool, Float
@@ -26,7 +27,7 @@ NEWTON_FEATURES = 32
 _BATCH_BYTES = {"cpu": 128 * 2**20, "cuda": 8 * 2**30}
 _BATCH_TASKS = 16
 _CACHED = 2**17
-_NEWTON_STEPS = 50
+_NEWTON_STEPS = 100
 _HALVINGS = 30
 
 
@@ -42,14 +43,24 @@ class BinaryTask:
     """The same features on the test images."""
 
 
+class Readout(NamedTuple):
+    """What the K probes of a task say of its m test images."""
+
+    scores: Float[np.ndarray, "K m"]
+    """float64, w·x: equal ones are ties, an intercept would round small ones to it."""
+    thresholds: Float[np.ndarray, " K"]
+    """float64: a test image with a larger score is taken for positive."""
+    converged: Bool[np.ndarray, " K"]
+
+
 def nested_probes(
     tasks: Iterable[BinaryTask],
     budgets: Sequence[int],
     max_iter: int = 500,
     device: str = "cpu",
     workers: Workers | None = None,
-) -> Iterator[tuple[Float[np.ndarray, "K m"], Bool[np.ndarray, " K"]]]:
-    """For each task yield (decision values float32 [K, m], converged bool [K]) of K budgets.
+) -> Iterator[Readout]:
+    """Yield the `Readout` of each task by probes of K budgets.
 
     tasks: iterable of BinaryTask, consumed as the workers get free, so that memory holds a few
     batches. budgets: ascending feature counts, none above k. workers: `visae.base.pools.Workers`,
@@ -72,7 +83,7 @@ def _batches(tasks, device):
 
 def fit_batch(
     tasks: list[BinaryTask], budgets: list[int], max_iter: int, device: str
-) -> list[tuple[Float[np.ndarray, "K m"], Bool[np.ndarray, " K"]]]:
+) -> list[Readout]:
     """What `nested_probes` yields, for a batch of tasks, as a list."""
     newton_budgets = [k for k in budgets if device != "cpu" or k <= NEWTON_FEATURES]
     lbfgs_budgets = budgets[len(newton_budgets) :]
@@ -84,10 +95,21 @@ def fit_batch(
     for task, solution in zip(tasks, solutions, strict=True):
         solution += _lbfgs_over_budgets(task, lbfgs_budgets, max_iter, solution)
         test = task.test_km.astype(np.float32)
-        scores = [coef @ test[: coef.size] + intercept for coef, intercept, _ in solution]
-        converged = [converged for _, _, converged in solution]
-        results.append((np.array(scores, dtype=np.float32), np.array(converged)))
+        scores = [_scores(coef.astype(np.float64), test) for coef, _, _ in solution]
+        thresholds = np.array([-intercept for _, intercept, _ in solution], dtype=np.float64)
+        converged = np.array([converged for _, _, converged in solution])
+        results.append(Readout(np.array(scores), thresholds, converged))
     return results
+
+
+@numba.njit(nogil=True, cache=True)
+def _scores(coef_k, test_km):
+    """w·x of every image [m], summed in the order of features: equal images have equal scores."""
+    scores_m = np.zeros(test_km.shape[1])
+    for k in range(len(coef_k)):
+        for m in range(test_km.shape[1]):
+            scores_m[m] += coef_k[k] * test_km[k, m]
+    return scores_m
 
 
 def _lbfgs_over_budgets(task, budgets, max_iter, smaller):
@@ -98,12 +120,10 @@ def _lbfgs_over_budgets(task, budgets, max_iter, smaller):
     # From memory, though, numbers of twice the length take twice the time.
     precision = np.float64 if task.train_kn.size <= _CACHED else np.float32
     x = np.ascontiguousarray(task.train_kn.T, dtype=precision)
-    # The gradient of the mean loss is bounded by the share of the rarer side.
-    share = min(task.positive.mean(), 1 - task.positive.mean())
     start = (smaller[-1][0][None], smaller[-1][1][None]) if smaller else None
     probes = []
     for k in budgets:
-        coef, intercept, converged = solve(x[:, :k], task.positive, max_iter, 1e-4 * share, start)
+        coef, intercept, converged = solve(x[:, :k], task.positive, max_iter, start)
         start = coef, intercept
         probes.append((coef[0], intercept[0], converged))
     return probes
@@ -161,35 +181,38 @@ def newton(
     penalty[:, 0] = 0
     diagonal = np.arange(penalty.shape[1])
     resolution = 1e-14 if x_bnk.dtype.itemsize == 8 else 1e-7
+    sides = 2 * y_bn - 1
 
-    def loss_and_probability(parameters):
-        logits = (x_bnk @ parameters[:, :, None])[:, :, 0]
-        decay = xp.exp(-abs(logits))
-        entropy = xp.log1p(decay) + xp.where(logits > 0, logits, 0 * logits) - y_bn * logits
+    def loss_and_errors(parameters):
+        """The loss, and the probability of the wrong side: small ones, too, are exact."""
+        margins = sides * (x_bnk @ parameters[:, :, None])[:, :, 0]
+        decay = xp.exp(-abs(margins))
+        entropy = xp.log1p(decay) + xp.where(margins > 0, 0 * margins, -margins)
         loss = (weights_bn * entropy).sum(1) + (penalty * parameters**2).sum(1) / 2
-        return loss, xp.where(logits > 0, 1 / (1 + decay), decay / (1 + decay))
+        return loss, xp.where(margins > 0, decay, 0 * decay + 1) / (1 + decay)
 
     parameters = parameters_bk
-    loss, probability = loss_and_probability(parameters)
+    loss, wrong = loss_and_errors(parameters)
     for _ in range(_NEWTON_STEPS):
-        residual = (weights_bn * (probability - y_bn))[:, None]
+        residual = (-sides * weights_bn * wrong)[:, None]
         gradient = (residual @ x_bnk)[:, 0] + penalty * parameters
-        curvature = (weights_bn * probability * (1 - probability))[:, :, None]
+        curvature = (weights_bn * wrong * (1 - wrong))[:, :, None]
         hessian = x_bnk.swapaxes(1, 2) @ (x_bnk * curvature)
-        # The constant keeps it regular where all images are far from the boundary.
-        hessian[:, diagonal, diagonal] += penalty + 1e-10
+        # The factor and the constant keep it regular where all images are far from the boundary.
+        hessian[:, diagonal, diagonal] *= 1 + resolution
+        hessian[:, diagonal, diagonal] += penalty + 1e-30
         step = xp.linalg.solve(hessian, gradient[:, :, None])[:, :, 0]
         decrement = (gradient * step).sum(1)
         converged = decrement <= resolution * loss
         length = xp.ones_like(loss)
         for _ in range(_HALVINGS):
             trial = parameters - length[:, None] * step
-            trial_loss, trial_probability = loss_and_probability(trial)
+            trial_loss, trial_wrong = loss_and_errors(trial)
             accepted = trial_loss <= loss - 1e-4 * length * decrement + resolution * loss
             if accepted.all():
                 break
             length = xp.where(accepted, length, length / 2)
-        parameters, loss, probability = trial, trial_loss, trial_probability
+        parameters, loss, wrong = trial, trial_loss, trial_wrong
         if converged.all():  # after the step: it squares what error is left
             break
     return parameters, converged

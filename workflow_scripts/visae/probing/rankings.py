@@ -12,23 +12,33 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import h5py
+import numba
 import numpy as np
 
 from visae.base.arrays import Bool, Float, Int
 from visae.base.errors import UserError
 from visae.base.files import atomic_path
-from visae.probing.fstatistic import class_sums, f_all_classes, f_one_vs_rest
+from visae.probing.fstatistic import (
+    class_sums,
+    correlation_ratio,
+    f_all_classes,
+    f_one_vs_rest,
+)
 from visae.probing.siblings import SiblingGroup
 
 SIBLING_FEATURES = 4
 """Features kept for each class-against-siblings task (M7 needs four)."""
+
+TIE = 1e-12
+"""Correlation ratios that differ by no more are equal: thousands of times their rounding, and a
+hundred thousandth of the distance of neighbours among 24,576 unrelated features."""
 
 _BLOCK_BYTES = 256 * 2**20
 
 
 @dataclass(frozen=True)
 class Rankings:
-    """Feature indices by descending F, ties by index, features without variance last."""
+    """Feature indices by descending F, ties (`TIE`) by index, features without variance last."""
 
     per_class: Int[np.ndarray, "C R"]
     """int32: one class against the rest."""
@@ -77,9 +87,11 @@ def rank_features(
     for start, block in feature_blocks(codes_fn, columns=max(labels.size, 2 * classes.size)):
         sums, squares = class_sums(block, column_of_image, classes.size)
         total_squares = squares.sum(axis=1)
-        per_class.add(f_one_vs_rest(sums, total_squares, counts).T, start)
-        overall.add(f_all_classes(sums, total_squares, counts)[None], start)
-        siblings.add(_sibling_f(sums, squares, counts, groups), start)
+        per_class.add(_one_vs_rest(sums, total_squares, counts), start)
+        f = f_all_classes(sums, total_squares, counts)
+        freedom = classes.size - 1, counts.sum() - classes.size
+        overall.add(correlation_ratio(f, *freedom)[None], start)
+        siblings.add(_against_siblings(sums, squares, counts, groups), start)
     return Rankings(
         per_class=per_class.features.astype(np.int32),
         classes=classes.astype(np.int64),
@@ -101,12 +113,18 @@ def _sibling_tasks(sibling_groups, classes):
     return tasks, groups
 
 
-def _sibling_f(sums, squares, counts, groups):
-    """F [T, b] of every class of every group against the group's other classes."""
+def _one_vs_rest(sums, squares, counts):
+    """Correlation ratios [C', b] of every class against the others."""
+    f = f_one_vs_rest(sums, squares, counts)
+    return correlation_ratio(f, 1, counts.sum() - 2).T
+
+
+def _against_siblings(sums, squares, counts, groups):
+    """Correlation ratios [T, b] of every class of every group against the group's others."""
     rows = [np.empty((0, sums.shape[0]))]
     for columns in groups:
         group_squares = squares[:, columns].sum(axis=1)
-        rows.append(f_one_vs_rest(sums[:, columns], group_squares, counts[columns]).T)
+        rows.append(_one_vs_rest(sums[:, columns], group_squares, counts[columns]))
     return np.concatenate(rows)
 
 
@@ -134,10 +152,9 @@ class _Best:
 
     def _merge(self):
         scores = np.concatenate(self._scores, axis=1)
-        # A stable sort leaves ties in the order of arrival, which is the order of index.
-        order = np.argsort(-scores, axis=1, kind="stable")[:, : self.size]
-        self._scores = [np.take_along_axis(scores, order, axis=1)]
         features = np.concatenate(self._features, axis=1)
+        order = _descending(scores, features)[:, : self.size]
+        self._scores = [np.take_along_axis(scores, order, axis=1)]
         self._features = [np.take_along_axis(features, order, axis=1)]
         self._waiting = 0
 
@@ -146,6 +163,34 @@ class _Best:
         """int64 [rankings, size], best first."""
         self._merge()
         return self._features[0]
+
+
+def _descending(scores, features):
+    """Positions [rankings, n] by descending score, ties by feature; both arrays [rankings, n].
+
+    Scores in whose order no step exceeds `TIE` are one tie. Its members are equal on paper, so
+    that it reaches no further than their rounding, and whatever a merge has cut off of it were
+    those of the largest indices.
+    """
+    # The stable sort leaves scores equal to the last bit in the order of arrival, by feature.
+    order = np.argsort(-scores, axis=1, kind="stable")
+    _sort_ties(scores, features, order)
+    return order
+
+
+@numba.njit(nogil=True, cache=True)
+def _sort_ties(scores, features, order):
+    rankings, n = order.shape
+    for ranking in range(rankings):
+        score, positions = scores[ranking], order[ranking]
+        start = 0
+        for end in range(1, n + 1):
+            if end < n and score[positions[end - 1]] - score[positions[end]] <= TIE:
+                continue
+            if score[positions[start]] > score[positions[end - 1]]:
+                tied = positions[start:end].copy()
+                positions[start:end] = tied[np.argsort(features[ranking][tied])]
+            start = end
 
 
 def feature_blocks(

@@ -62,11 +62,11 @@ def class_areas(
     auc, precision = np.empty(shape), np.empty(shape)
     not_converged = 0
     results = nested_probes(tasks, budgets, READOUT_MAX_ITER, device, workers)
-    for i, (scores, converged) in enumerate(results):
+    for i, readout in enumerate(results):
         positive = test_labels == classes[i]
-        auc[i] = roc_auc(scores, positive)
-        precision[i] = average_precision(scores, positive)
-        not_converged += int((~converged).sum())
+        auc[i] = roc_auc(readout.scores, positive)
+        precision[i] = average_precision(readout.scores, positive)
+        not_converged += int((~readout.converged).sum())
     return ClassAreas(
         classes=classes,
         auc=auc,

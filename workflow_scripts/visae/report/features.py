@@ -6,7 +6,6 @@ import numpy as np
 
 from visae.audit.choice import audit_features
 from visae.encoding.reductions import SaeReductions
-from visae.evals.monosemanticity.compute import largest_codes
 from visae.evals.results import read_arrays
 
 IMAGES = 4
@@ -52,6 +51,10 @@ def _chosen(metric, path):
 
 def _top_images(reductions, feature):
     """[(image id, code), …], the largest code first, at most `IMAGES`, active ones only."""
-    codes = reductions.codes[feature].astype(np.float32)
-    top = largest_codes(codes, min(IMAGES, codes.size))
-    return [(reductions.image_ids[i], float(codes[i])) for i in top if codes[i] > 0]
+    largest = reductions.largest
+    codes, images = largest.codes[feature, :IMAGES], largest.images[feature, :IMAGES]
+    return [
+        (reductions.image_ids[image], float(code))
+        for code, image in zip(codes, images, strict=True)
+        if code > 0
+    ]

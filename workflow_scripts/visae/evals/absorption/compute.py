@@ -73,10 +73,10 @@ def absorption(
     not_converged = 0
     with Workers(processes if device == "cpu" else 1) as workers:
         results = nested_probes(tasks, budgets, MAX_ITER, device, workers)
-        for i, (scores, converged) in enumerate(results):
+        for i, (scores, thresholds, converged) in enumerate(results):
             label, group = rankings.sibling_tasks[eligible[i]]
             positive = labels[members[group] & test_mask] == label
-            f1[i] = [f1_score(positive, row > 0) for row in scores]
+            f1[i] = [f1_score(positive, predicted) for predicted in scores > thresholds[:, None]]
             not_converged += int((~converged).sum())
     one, four = f1[:, 0], f1[:, -1]
     value = absorbed_share(one, four, alpha, beta)

@@ -16,7 +16,7 @@ from visae.evals.segmentation.heads import HeadSettings, fit_heads, predictions
 from visae.evals.sparse_codes import read_codes
 from visae.probing.limits import DOMAIN_MAX_ITER
 from visae.probing.logistic_regression import solve
-from visae.probing.multinomial import choose_estimator, lbfgs_name, lbfgs_tolerance
+from visae.probing.multinomial import choose_estimator, lbfgs_name
 
 ADAM = HeadSettings(epochs=50)
 
@@ -112,9 +112,7 @@ def _lbfgs(train_fn, test_fm, targets, classes, device, seed):
     rows_nf = read_codes(train_fn).T.tocsr()
     if device != "cpu" or 4 * np.prod(rows_nf.shape) <= DENSE_BYTES:
         rows_nf = rows_nf.toarray()
-    coef, intercept, converged = solve(
-        rows_nf, targets, DOMAIN_MAX_ITER, lbfgs_tolerance(classes), device=device
-    )
+    coef, intercept, converged = solve(rows_nf, targets, DOMAIN_MAX_ITER, device=device)
     logits_mc = read_codes(test_fm).T @ coef.T + intercept
     if classes == 2:  # one regression of the second class against the first
         logits_mc = np.hstack([np.zeros_like(logits_mc), logits_mc])

@@ -9,10 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from visae.base.errors import UserError
+from visae.encoding.largest import TOP
 from visae.evals.results import Result
-from visae.probing.rankings import gather_features
 
-TOP = 16
 MAX_FEATURES = 2048
 BASELINE_GROUPS = 1000
 
@@ -26,8 +25,7 @@ def compute(inputs, settings, job):
     """M5 of an SAE."""
     encoded = inputs.encoded()
     return monosemanticity(
-        encoded.codes,
-        encoded.firing_max > 0,
+        encoded.largest,
         inputs.embeddings(),
         inputs.evaluator,
         encoded.labels,
@@ -39,8 +37,7 @@ def compute(inputs, settings, job):
 
 
 def monosemanticity(
-    codes_fn,
-    live,
+    largest,
     embeddings,
     evaluator,
     labels,
@@ -51,26 +48,26 @@ def monosemanticity(
 ):
     """M5.
 
-    codes_fn: [F, N] max-pooled codes, array or h5py data set. live: bool [F], features whose
-    largest code is positive. embeddings: evaluator name -> float [N, D'] (patch tokens
-    mean-pooled; L2-normalised here). evaluator: the name whose space gives the headline; each
-    other one gives readings, for the backbone x evaluator table. labels: int [N].
+    largest: the `encoding.largest.LargestCodes` of N images. embeddings: evaluator name -> float
+    [N, D'] (patch tokens mean-pooled; L2-normalised here). evaluator: the name whose space gives
+    the headline; each other one gives readings, for the backbone x evaluator table. labels: int
+    [N].
 
     Arrays, one row per scored feature, in the headline's space: `features` int64,
     `monosemanticity`, `within`, `between` (NaN without such pairs), `within_share` float64.
     """
-    selection = top_images(codes_fn, live, seed, max_features, top)
+    selection = top_images(largest, seed, max_features, top)
     spaces = {
         name: _score_in(space, selection, np.asarray(labels), seed, baseline_groups)
         for name, space in embeddings.items()
     }
     headline = spaces[evaluator]
     data = {
-        "features": len(live),
-        "live_features": int(np.count_nonzero(live)),
+        "features": len(largest.live),
+        "live_features": int(np.count_nonzero(largest.live)),
         "selected_features": selection.features.size,
         "scored_features": int(headline.scored.sum()),
-        "images": codes_fn.shape[1],
+        "images": len(labels),
     }
     others = {
         f"{reading}_in_{name}": number
@@ -121,33 +118,17 @@ class TopImages:
     the feature is the same on all images."""
 
 
-def top_images(codes_fn, live, seed, max_features=MAX_FEATURES, top=TOP):
+def top_images(largest, seed, max_features=MAX_FEATURES, top=TOP):
     """Choose up to `max_features` live features (uniform, seeded) and their top images."""
-    features = np.flatnonzero(live)
+    features = np.flatnonzero(largest.live)
     if features.size > max_features:
         random = np.random.default_rng(seed)
         features = np.sort(random.choice(features, max_features, replace=False))
-    top = min(top, codes_fn.shape[1])
-    images = np.empty((features.size, top), dtype=np.int64)
-    weights = np.empty((features.size, top))
-    for i, codes_n in enumerate(gather_features(codes_fn, features)):
-        codes_n = codes_n.astype(np.float32)  # comparisons of float16 are slow
-        images[i] = largest_codes(codes_n, top)
-        low, high = float(codes_n.min()), float(codes_n[images[i, 0]])
-        weights[i] = (codes_n[images[i]] - low) / (high - low) if high > low else 0
-    return TopImages(features, images, weights)
-
-
-def largest_codes(codes_n, top):
-    """Indices of the `top` largest codes, descending; ties by index, also at the cut."""
-    candidates = np.flatnonzero(codes_n)  # few, as codes are sparse and not negative
-    if candidates.size < top:
-        candidates = np.arange(codes_n.size)
-    codes = codes_n[candidates]
-    threshold = np.partition(codes, -top)[-top]
-    above = np.flatnonzero(codes > threshold)
-    chosen = np.append(above, np.flatnonzero(codes == threshold)[: top - above.size])
-    return candidates[chosen[np.argsort(-codes[chosen], kind="stable")]]
+    codes = largest.codes[features, :top].astype(np.float64)
+    low = largest.least[features, None].astype(np.float64)
+    extent = codes[:, :1] - low
+    weights = np.where(extent > 0, (codes - low) / np.where(extent > 0, extent, 1), 0)
+    return TopImages(features, largest.images[features, :top], weights)
 
 
 @dataclass(frozen=True)

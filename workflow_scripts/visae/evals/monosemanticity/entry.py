@@ -39,9 +39,11 @@ ENTRY = Eval(
             "default": 2048,
         },
         "top_images": {
+            # As many as `visae.encoding.largest.TOP` keeps.
             "description": "Most activating images per feature",
             "type": "integer",
             "minimum": 2,
+            "maximum": 16,
             "default": 16,
         },
         "baseline_groups": {
