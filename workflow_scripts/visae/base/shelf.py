@@ -59,7 +59,10 @@ class Shelf:
     def __getitem__(self, name):
         """The `ENTRY` called `name`; UserError if there is none."""
         if name not in self._entries:
-            self._entries[name] = self.module(name, "entry").ENTRY
+            module = self.module(name, "entry")
+            if not hasattr(module, "ENTRY"):
+                raise UserError(f"{module.__file__} has no ENTRY; add it")
+            self._entries[name] = module.ENTRY
         return self._entries[name]
 
     def entries(self):
