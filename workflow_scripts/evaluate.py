@@ -7,7 +7,7 @@ from visae.base import paths
 from visae.base.devices import take_device
 from visae.base.job import run
 from visae.evals import results
-from visae.evals.inputs import Job, opened
+from visae.evals.inputs import Job, computed, opened
 from visae.evals.provenance import provenance
 from visae.evals.reads import result
 from visae.evals.shelf import EVALS, entry_name
@@ -28,12 +28,9 @@ def body(snakemake):
         for name, sweep in params.sources.items():
             source = results.described(wildcards.backbone, int(wildcards.layer), name, sweep)
             for chosen in params.evals:
-                settings, compute = (
-                    params.settings[chosen],
-                    EVALS.module(entry_name(chosen), "compute"),
-                )
+                settings = params.settings[chosen]
                 with sources.inputs(name, chosen) as inputs:
-                    found = compute.compute(inputs, settings, job)
+                    found = computed(chosen, inputs, settings, job)
                     if inputs.signed:
                         found = only_defined(found, EVALS[entry_name(chosen)])
                 origin = provenance(

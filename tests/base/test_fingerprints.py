@@ -1,11 +1,12 @@
 """Code hashes change exactly when code changes, at any depth of imports."""
 
 import shutil
+from dataclasses import dataclass
 
 import pytest
 
 from visae.base import fingerprints, syntax
-from visae.base.shelf import Shelf
+from visae.base.shelf import Shelf, aside
 
 CLOSURE = (
     "draw.py",
@@ -88,32 +89,57 @@ def test_a_module_of_another_name_changes_the_hash(scripts):
 # ---------------------------------------------------------------- entries
 
 
+@dataclass(frozen=True)
+class Entry:
+    """What an entry of the test's shelf says."""
+
+    reads: tuple = ()
+    nested: object = None
+    label: str = aside(default="")
+
+
 @pytest.fixture
 def extended(scripts, tmp_path):
     """A shelf with an entry outside of the library, which imports visae.b: its folder, the hash."""
     entry = tmp_path / "own" / "mine"
     entry.mkdir(parents=True)
-    (entry / "entry.py").write_text("\nENTRY = 1\n")
+    (entry / "entry.py").write_text("\nENTRY = Entry()\n")
     (entry / "compute.py").write_text("from visae import b\n")
     (entry / "schema.json").write_text("{}")
-    shelf = Shelf("visae.evals", "metric")
-    shelf._extensions = {"mine": entry}
 
     def hashed():
         forget()
+        shelf = Shelf("visae.evals", "metric")
+        shelf._extensions = {"mine": entry}
+        said = {"Entry": Entry}
+        exec((entry / "entry.py").read_text(), said)
+        shelf._entries = {"mine": said["ENTRY"]}
         return fingerprints.of_entry(shelf, "mine")
 
     return entry, hashed
 
 
-@pytest.mark.parametrize("file", ["entry.py", "compute.py", "schema.json"])
-def test_an_entry_is_all_its_files(extended, file):
+@pytest.mark.parametrize("file", ["compute.py", "schema.json"])
+def test_an_entry_is_all_that_its_files_say(extended, file):
     entry, hashed = extended
     before = hashed()
     (entry / file).touch()
     assert hashed() == before
     (entry / file).write_text((entry / file).read_text() + "\n1\n")
     assert hashed() != before
+
+
+def test_an_entry_is_what_it_says_of_results(extended):
+    entry, hashed = extended
+    hashes = []
+    for said in ("", "reads=('codes',)", "reads=('raw',)", "nested=Entry(('raw',))"):
+        (entry / "entry.py").write_text(f"\nENTRY = Entry({said})\n")
+        hashes.append(hashed())
+    assert len(set(hashes)) == len(hashes)
+    (entry / "entry.py").write_text(
+        "\nWORDS = 'n'\n\nENTRY = Entry(nested=Entry(('raw',), label=WORDS), label='m')\n"
+    )
+    assert hashed() == hashes[-1]
 
 
 def test_an_entry_is_what_it_imports_and_nothing_else(extended, scripts):

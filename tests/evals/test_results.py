@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import types
 
 import jsonschema
 import numpy as np
@@ -10,6 +11,7 @@ from metric_fixtures import SAE
 
 from visae.base.errors import UserError
 from visae.evals.fvu.compute import fvu
+from visae.evals.inputs import computed
 from visae.evals.results import (
     SCHEMAS,
     Result,
@@ -46,6 +48,24 @@ def test_what_is_written_is_read(tmp_path, score):
     assert document["format"] == 2
     np.testing.assert_array_equal(read_arrays(path)["firing_share"], [0, 0.3, 0.5])
     assert sorted(p.name for p in tmp_path.iterdir()) == ["fvu.json", "fvu.npz"]
+
+
+def test_what_is_no_result_is_refused(tmp_path, score):
+    with pytest.raises(UserError, match=r"fvu returned .*, which is no Result; return one"):
+        write_result(tmp_path / "fvu.json", "fvu", score.document(), SAE, {})
+    with pytest.raises(UserError, match=r"retrieval returned .*, which is no dict"):
+        write_result(tmp_path / "retrieval.json", "retrieval", score, RAW, {})
+
+
+def test_a_definition_names_details_of_the_result(tmp_path, score):
+    lacking = dataclasses.replace(score, details={})
+    with pytest.raises(UserError, match=r"'headline' in braces.*correct the entry"):
+        write_result(tmp_path / "cross_domain.json", "cross_domain", lacking, SAE, {})
+
+
+def test_whatever_fails_in_an_eval_is_said_in_a_sentence():
+    with pytest.raises(UserError, match="fvu of other failed with AttributeError"):
+        computed("fvu", types.SimpleNamespace(sae="other"), {}, None)
 
 
 def test_equal_scores_give_equal_bytes(tmp_path, score):

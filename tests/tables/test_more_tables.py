@@ -189,7 +189,7 @@ def test_jumprelu_saes_off_target_are_listed_and_no_others():
     """A BatchTopK SAE has no target to miss on the evaluation data."""
     table = family.not_converged(family_rows([("b", 64)]), ("main", "jumprelu"))
     assert [(line["backbone"], line["target_l0"]) for line in table.rows] == [("b", 64)]
-    assert "1 of 6 JumpReLU SAEs" in table.notes[0]
+    assert "1 of 6 steered SAEs" in table.notes[0]
     unknown = [row("a", "fvu", None, "mean_l0", "jumprelu", "jumprelu")]
     assert len(family.not_converged(unknown, ("jumprelu",)).rows) == 1
 

@@ -47,6 +47,10 @@ def test_remarks_and_touches_compute_nothing(scripts, repository):
     assert plan(repository) == {}
 
 
+def test_another_folder_computes_nothing(repository, tmp_path):
+    assert plan(shutil.copytree(repository, tmp_path / "elsewhere", symlinks=True)) == {}
+
+
 @pytest.mark.parametrize("name", shelves())
 def test_a_new_entry_computes_nothing_but_itself(scripts, repository, name):
     shelf = shelves()[name]
@@ -63,6 +67,51 @@ def test_a_new_entry_computes_nothing_but_itself(scripts, repository, name):
     assert set(plan(repository)) <= ADDED.get(name, set())
 
 
+@pytest.mark.parametrize(
+    ("path", "shown_in"),
+    [
+        ("sae/families/batchtopk/entry.py", {"table_1", "report", "all"}),
+        ("backbones/loaders/timm/entry.py", set()),
+        ("images/layouts/cub_200_2011.py", set()),
+        ("pretraining/paradigms/dino/entry.py", set()),
+    ],
+)
+def test_words_of_an_entry_compute_only_what_shows_them(scripts, repository, path, shown_in):
+    replaced(scripts, path, 'label="', 'label="Other ')
+    assert set(plan(repository)) == shown_in
+
+
+def test_the_label_of_a_metric_computes_no_score(scripts, repository):
+    replaced(scripts, "evals/fvu/entry.py", 'label="', 'label="Other ')
+    jobs = set(plan(repository))
+    assert {"table_2", "report"} <= jobs <= {*shelves()["products"], "report", "all"}
+
+
+def test_the_definition_of_a_metric_is_in_its_scores(scripts, repository):
+    replaced(scripts, "evals/fvu/entry.py", "over all patch tokens of", "over all tokens of")
+    assert [rule for rule in plan(repository) if rule.startswith("evaluate")]
+
+
+def test_a_product_is_made_alone(scripts, repository):
+    changed(scripts, "products/training_curves/make.py")
+    assert set(plan(repository)) == {"training_curves", "report", "all"}
+
+
+def test_a_module_of_tables_makes_those_products_that_use_it(scripts, repository):
+    changed(scripts, "tables/variance.py")
+    jobs = set(plan(repository))
+    assert {"table_3", "figure_3"} <= jobs  # the second reads the first
+    assert not jobs & {"table_1", "table_2", "table_7", "training_curves", "collect_scores"}
+
+
+def replaced(scripts, path, old, new):
+    """Change words in a file of the library."""
+    file = scripts / "visae" / path
+    text = file.read_text("utf-8")
+    assert old in text
+    file.write_text(text.replace(old, new, 1), "utf-8")
+
+
 def changed(scripts, path):
     """Change the code of a file of the library."""
     file = scripts / "visae" / path
@@ -73,7 +122,7 @@ def changed(scripts, path):
     "path",
     [
         "sae/families/jumprelu/trainer.py",
-        "sae/families/relu/entry.py",
+        "sae/families/relu/trainer.py",
         "backbones/loaders/open_clip/load.py",
         "images/layouts/dtd.py",
         "pretraining/paradigms/mae/objective.py",

@@ -2,10 +2,12 @@
 
 import functools
 import hashlib
+import json
 from pathlib import Path
 
 from visae.base import syntax
 from visae.base.repository import SCRIPTS
+from visae.base.shelf import deciding
 
 
 def of_bytes(*parts):
@@ -42,15 +44,18 @@ def of_code(script):
 
 
 def of_entry(shelf, name):
-    """Hash of the entry `name` of a shelf: its modules with all they import, its JSON files.
+    """Hash of the entry `name` of a shelf: of what it says and runs, where that decides results.
 
-    An entry is loaded by name, which no other hash sees: a rule that has one loaded passes this
-    value beside its script's. The entry may lie outside of the repository.
+    That is what its `ENTRY` says but for fields that are `aside` (`visae.base.shelf`), its modules
+    with all they import, and its JSON files. An entry is loaded by name, which no other hash sees:
+    a rule that has one loaded passes this value beside its script's. The entry may lie outside of
+    the repository.
     """
     files = shelf.files(name)
-    modules = [path for path in files if path.suffix == ".py"]
+    modules = [path for path in files if path.suffix == ".py" and path.name != "entry.py"]
     others = [path for path in files if path.suffix != ".py"]
     return of_bytes(
+        json.dumps(deciding(shelf[name]), sort_keys=True).encode(),
         of_modules(*modules).encode(),
         *(part for path in others for part in (path.name.encode(), path.read_bytes())),
     )

@@ -9,9 +9,29 @@ package can be added (`extensions` in the config): what lies in them is listed b
 import difflib
 import importlib
 import importlib.util
+from collections.abc import Mapping
+from dataclasses import field, fields, is_dataclass
 from pathlib import Path
 
 from visae.base.errors import UserError
+
+
+def aside(**default):
+    """A field of an entry that decides no result: words for people, memory, what the plan counts.
+
+    default: as for `dataclasses.field`.
+    """
+    return field(metadata={"aside": True}, **default)
+
+
+def deciding(said):
+    """What an entry says that decides results, as JSON types: all but its `aside` fields."""
+    if is_dataclass(said):
+        decides = [each.name for each in fields(said) if not each.metadata.get("aside")]
+        return {name: deciding(getattr(said, name)) for name in decides}
+    if isinstance(said, Mapping):
+        return {key: deciding(value) for key, value in said.items()}
+    return [deciding(item) for item in said] if isinstance(said, list | tuple) else said
 
 
 class Shelf:
@@ -39,7 +59,10 @@ class Shelf:
     def __getitem__(self, name):
         """The `ENTRY` called `name`; UserError if there is none."""
         if name not in self._entries:
-            self._entries[name] = self.module(name, "entry").ENTRY
+            module = self.module(name, "entry")
+            if not hasattr(module, "ENTRY"):
+                raise UserError(f"{module.__file__} has no ENTRY; add it")
+            self._entries[name] = module.ENTRY
         return self._entries[name]
 
     def entries(self):
@@ -60,7 +83,7 @@ class Shelf:
         return importlib.import_module(dotted)
 
     def files(self, name):
-        """The files of the entry `name`, whose contents decide what it computes."""
+        """The files of the entry `name`: Python and JSON."""
         base = self._path(name)
         return [base] if base.is_file() else sorted(p for p in base.rglob("*") if p.suffix in _READ)
 

@@ -1,7 +1,8 @@
 """What a Python file says: a digest of its syntax tree, and the `visae` modules that it imports.
 
-Comments, docstrings, blank lines and line breaks are no part of it. Parsing the whole library takes
-a second, and every job of a cluster asks: what was read of a file is kept in `.snakemake/` of the
+Comments, docstrings, blank lines and line breaks are no part of it, nor is the `ENTRY` of a shelf:
+what that says is hashed by `visae.base.fingerprints.of_entry`. Parsing the whole library takes a
+second, and every job of a cluster asks: what was read of a file is kept in `.snakemake/` of the
 working directory, by the file's size and time of change.
 """
 
@@ -48,7 +49,7 @@ def read(path):
 
 
 def _said(node):
-    """A syntax tree as nested tuples, without docstrings and positions.
+    """A syntax tree as nested tuples, without docstrings, entries and positions.
 
     What is empty is left out, so that fields which a new version of Python adds change nothing.
     """
@@ -56,7 +57,7 @@ def _said(node):
         fields = [(name, _said(value)) for name, value in ast.iter_fields(node) if name != "kind"]
         return type(node).__name__, *((name, said) for name, said in fields if said not in _EMPTY)
     if isinstance(node, list):
-        return [_said(item) for item in node if not _is_docstring(item)]
+        return [_said(item) for item in node if not (_is_docstring(item) or _is_entry(item))]
     return node
 
 
@@ -67,6 +68,12 @@ def _is_docstring(node):
         and isinstance(node.value, ast.Constant)
         and isinstance(node.value.value, str)
     )
+
+
+def _is_entry(node):
+    """Whether a statement is that of an entry of a shelf."""
+    names = [ast.unparse(target) for target in node.targets] if isinstance(node, ast.Assign) else []
+    return names == ["ENTRY"]
 
 
 def _imported(tree):

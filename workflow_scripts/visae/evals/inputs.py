@@ -10,7 +10,7 @@ from visae.base.paths import RAW, Paths, place
 from visae.encoding.reductions import RawReductions, SaeReductions
 from visae.evals import results
 from visae.evals.reads import READS, Data, dataset_in
-from visae.evals.shelf import dataset_of
+from visae.evals.shelf import EVALS, dataset_of, entry_name
 from visae.probing.multinomial import read_probe
 from visae.probing.rankings import read_rankings
 from visae.probing.siblings import read_sibling_groups
@@ -211,6 +211,18 @@ class Inputs:
 
     def _file(self, path):
         return self._sources.files[path]
+
+
+def computed(name, inputs, settings, job):
+    """What the eval `name` finds; UserError for whatever goes wrong in it."""
+    try:
+        return EVALS.module(entry_name(name), "compute").compute(inputs, settings, job)
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(
+            f"{name} of {inputs.sae} failed with {type(error).__name__}: {error}; the log has where"
+        ) from error
 
 
 def opened(given, results_folder, where, data, **spaces):

@@ -89,6 +89,11 @@ def write_result(path, name, result, source, provenance):
     schema refuses.
     """
     entry = EVALS[entry_name(name)]
+    wanted = Result if entry.kind == METRIC else dict
+    if not isinstance(result, wanted):
+        raise UserError(
+            f"{name} returned {result!r:.60}, which is no {wanted.__name__}; return one"
+        )
     said = {"definition": _definition(entry, result), "higher_is_better": entry.higher_is_better}
     if entry.kind == METRIC:
         document = {"metric": name, **said, **result.document(), "sae": source}
@@ -195,7 +200,13 @@ def _schema_path(entry):
 
 def _definition(entry, result):
     details = result.details if isinstance(result, Result) else {}
-    return entry.definition.format(**details)
+    try:
+        return entry.definition.format(**details)
+    except (KeyError, IndexError, ValueError) as error:
+        raise UserError(
+            f"the definition {entry.definition!r} has {error} in braces, which is not among the "
+            f"details of the result ({', '.join(details)}); correct the entry"
+        ) from None
 
 
 def _plain(value, where):

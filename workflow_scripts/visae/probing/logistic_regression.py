@@ -344,7 +344,8 @@ def _by_torch(x_nd, targets, max_iter, start, device):
         loss = torch.nn.functional.cross_entropy(padded, y, reduction="sum")
         loss = _MAGNIFIED * (loss + coef.square().sum() / 2)
         loss.backward()
-        assert weights.grad is not None and intercept.grad is not None
+        assert weights.grad is not None
+        assert intercept.grad is not None
         with torch.no_grad():
             probability = padded.softmax(dim=1)[:, n_classes - rows :]
             wrong = (probability - own).abs()

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from visae.base.paths import FIGURE_VIEWS, TABLE_VIEWS
+from visae.base.shelf import aside
 
 
 @dataclass(frozen=True)
@@ -27,22 +28,24 @@ KINDS = {
 class Product:
     """A table or a figure; the functions take the `Study`, `reads` also its `Paths`.
 
+    What they return is in the inputs and params of the product's rule.
+
     Names of inputs and settings are those under which `make` finds them.
     """
 
     kind: str
     """Of `KINDS`."""
-    shows: str
+    shows: str = aside()
     """A clause, in lower case."""
-    reads: Callable = lambda study, paths: {}
+    reads: Callable = aside(default=lambda study, paths: {})
     """{name: a path or several}"""
-    settings: Callable = lambda study: {}
+    settings: Callable = aside(default=lambda study: {})
     """{name: value}: all that it depends on besides its inputs, and nothing else."""
-    wanted: Callable = lambda study: True
+    wanted: Callable = aside(default=lambda study: True)
     """Whether the study has what it is about."""
-    over: Callable = lambda study: ""
+    over: Callable = aside(default=lambda study: "")
     """The sentence that says how many it is about, for figures."""
-    category: str | None = None
+    category: str | None = aside(default=None)
     """Its chapter in Snakemake's own report, where it is not that of its kind."""
 
     def files(self, name, paths):

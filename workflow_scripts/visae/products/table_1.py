@@ -1,7 +1,10 @@
 """Table 1: how the SAEs of the main sweep were trained."""
 
+from dataclasses import asdict
+
 from visae.products.product import Product
 from visae.products.sources import on_main
+from visae.sae.families import FAMILIES
 from visae.study import roles
 
 
@@ -13,9 +16,16 @@ def _reads(study, paths):
 
 
 def _settings(study):
+    """The config, and what the family's entry says of it: the table follows both."""
     keys = ("sweeps", "backbones", "training", "seed")
     config = {key: study.config[key] for key in keys}
-    return {**on_main(study), "config": config, "backbones": list(roles.main(study).backbones)}
+    sweep = roles.main(study)
+    return {
+        **on_main(study),
+        "config": config,
+        "backbones": list(sweep.backbones),
+        "said": asdict(FAMILIES[sweep.family]),
+    }
 
 
 ENTRY = Product(

@@ -4,6 +4,8 @@ Every check takes a Study and raises UserError (one sentence).
 """
 
 from visae.base.errors import UserError
+from visae.evals.sections import settings_of
+from visae.evals.shelf import EVALS
 from visae.study import roles
 
 
@@ -16,6 +18,7 @@ def check(study):
     _control(study)
     _classification(study)
     _streams(study)
+    _protocols(study)
 
 
 def _held_out_images(study):
@@ -127,3 +130,15 @@ def _streams(study):
             "on_bad_image: fail, because the number of images must be known in advance; change "
             "one of them"
         )
+
+
+def _protocols(study):
+    """Table 2 asks metrics of other people's for their protocol, which may fail."""
+    for metric in filter(EVALS.is_extension, study.metrics()):
+        try:
+            EVALS[metric].protocol(study.config, settings_of(metric, study.config))
+        except Exception as error:
+            raise UserError(
+                f"config: the protocol of the extension '{metric}' fails, "
+                f"{type(error).__name__}: {error}; correct its entry.py"
+            ) from None

@@ -11,8 +11,8 @@ from jsonschema.exceptions import best_match
 
 from visae.base.errors import UserError
 from visae.base.repository import SCHEMAS
+from visae.evals import extensions
 from visae.evals.sections import with_evals
-from visae.evals.shelf import EVALS
 from visae.study.shelves import SHELVES
 
 SCHEMA = SCHEMAS / "config.schema.yaml"
@@ -38,7 +38,7 @@ def _with_shelves(schema: Any) -> Any:
 def checked(config):
     """The config with defaults filled in. Raises UserError naming the key, the value, the cure."""
     for folder in config.get("extensions", []):
-        EVALS.extend(folder)
+        extensions.add(folder)
     schema = load_schema()
     config = _with_defaults(config, schema, schema)
     errors = list(jsonschema.Draft202012Validator(schema).iter_errors(config))

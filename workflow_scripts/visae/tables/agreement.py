@@ -5,7 +5,7 @@ import statistics as basic
 
 from visae.evals.shelf import metrics
 from visae.tables.layout import Column, Table
-from visae.tables.scores import headlines
+from visae.tables.scores import headlines, low_is_good
 from visae.tables.statistics import spearman
 from visae.tables.summaries import paired_scores
 
@@ -35,8 +35,8 @@ def metric_agreement(rows, sweep):
         ),
         lines,
         (
-            "ρ: Spearman's, over the backbones' means as they are. FVU and absorption are "
-            "lower-is-better: with another metric, agreement is a negative ρ. n: backbones.",
+            "ρ: Spearman's, over the backbones' means as they are. Low values are good of "
+            f"{low_is_good(scored)}: with another metric, agreement is a negative ρ. n: backbones.",
         ),
     )
 

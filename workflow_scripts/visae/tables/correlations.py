@@ -11,6 +11,7 @@ from visae.evals.shelf import lower_is_better
 from visae.tables import statistics
 from visae.tables.downstream import task_values
 from visae.tables.layout import Column, Table
+from visae.tables.scores import low_is_good
 from visae.tables.summaries import backbone_means, summarised
 
 _ROUNDING = 1e-9
@@ -88,8 +89,8 @@ def correlation_table(metrics, tasks):
         lines,
         (
             "Metrics: mean over the SAEs of a backbone. Tasks: raw features of the backbone. "
-            "Nothing is sign-corrected: FVU and absorption are lower-is-better, so that a negative "
-            "ρ means that the better backbone by the metric is the better one at the task.",
+            f"Nothing is sign-corrected. Low values are good of {low_is_good(metrics)}: there a "
+            "negative ρ means that the better backbone by the metric is better at the task.",
             _P_NOTE,
         ),
     )

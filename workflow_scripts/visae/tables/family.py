@@ -8,12 +8,12 @@ configurations; a second correlation keeps to those that converged on every back
 import statistics
 
 from visae.evals.shelf import labels
+from visae.sae.families import FAMILIES
 from visae.tables import statistics as tests
 from visae.tables.layout import Column, Table
 from visae.tables.scores import HEADLINE, headlines
 
 L0_TOLERANCE = 2.0
-_STEERED = "jumprelu"
 
 
 def not_converged(rows, sweeps):
@@ -29,11 +29,11 @@ def not_converged(rows, sweeps):
         for row in rows
         if (row["metric"], row["reading"]) == ("fvu", "mean_l0")
         and row["sweep"] in sweeps
-        and row["family"] == _STEERED
+        and FAMILIES[row["family"]].steered
         and not (row["value"] is not None and abs(row["value"] - row["sparsity"]) <= L0_TOLERANCE)
     ]
     steered = sum(
-        row["family"] == _STEERED and row["sweep"] in sweeps
+        FAMILIES[row["family"]].steered and row["sweep"] in sweeps
         for row in rows
         if (row["metric"], row["reading"]) == ("fvu", "mean_l0")
     )
@@ -48,7 +48,7 @@ def not_converged(rows, sweeps):
         ),
         lines,
         (
-            f"{len(lines)} of {steered} JumpReLU SAEs miss their target by more than "
+            f"{len(lines)} of {steered} steered SAEs miss their target by more than "
             f"{L0_TOLERANCE:g} and are left out of the comparison of families.",
         ),
     )

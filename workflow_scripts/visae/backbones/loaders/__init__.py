@@ -7,7 +7,7 @@ only module. That module imports its library inside of the function, since each 
 
 from dataclasses import dataclass
 
-from visae.base.shelf import Shelf
+from visae.base.shelf import Shelf, aside
 
 LOADERS = Shelf("visae.backbones.loaders", "loader")
 
@@ -20,7 +20,7 @@ class Loader:
     the config names an architecture and its weights. source: where its models are listed.
     """
 
-    label: str
-    description: str
-    model: str
-    source: str
+    label: str = aside()
+    description: str = aside()
+    model: str = aside()
+    source: str = aside()

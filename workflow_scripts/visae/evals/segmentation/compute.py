@@ -13,6 +13,7 @@ the next epoch, the others are encoded again.
 """
 
 import contextlib
+import functools
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from PIL import Image
 
 from visae.activations.cache import ActivationCache
 from visae.activations.format import check_same_activations
+from visae.activations.normalisation import normalise, statistics_of
 from visae.backbones.preprocessing import Preprocessing
 from visae.base.errors import UserError
 from visae.base.pools import Threads
@@ -58,7 +60,7 @@ def compute(inputs, settings, job):
         return segment_sae(*parts, saved.model, head, job.seed, job.device)
     with ActivationCache(inputs.cache(inputs.data.training)) as training:
         check_same_activations(training.info, caches[0].info)
-        mean, std = training.mean, training.std
+        mean, std = statistics_of(training)
         return {"raw": segment_raw(*parts, mean, std, head, job.seed, job.device)}
 
 
@@ -165,11 +167,7 @@ def segment_raw(train, test, class_names, mean, std, settings=HEAD, seed=42, dev
     train, test: `LabelledPatches`. class_names: list of C. mean [D], std: the training cache's
     statistics. Raises UserError if no training patch is labelled.
     """
-    mean = np.asarray(mean, np.float32)
-
-    def normalised(activations_td):
-        return (activations_td.astype(np.float32) - mean) / np.float32(std)
-
+    normalised = functools.partial(normalise, mean=np.float32(mean), std=np.float32(std))
     views = {"raw": (train.cache.info.width, lambda rows: rows)}
     blocks = [_PatchBlocks(part, normalised, 0) for part in (train, test)]
     return _outcomes(blocks, views, class_names, settings, seed, device)["raw"]

@@ -5,11 +5,11 @@ records of the split and the class records of the whole data set. The label of a
 same in every split.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from visae.base.errors import UserError
-from visae.base.shelf import Shelf
+from visae.base.shelf import Shelf, aside
 from visae.images.index import build_index
 
 LAYOUTS = Shelf("visae.images.layouts", "layout")
@@ -26,14 +26,14 @@ class Layout:
     is indexed). paper: the name of the data set in the paper's hypotheses (section 4.5), if any.
     """
 
-    label: str
-    description: str
-    source: str
+    label: str = aside()
+    description: str = aside()
+    source: str = aside()
     splits: tuple[str, ...] | None
     masks: bool = False
-    images: dict[str, int] = field(default_factory=dict)
-    classes: int = 0
-    paper: str | None = None
+    images: dict[str, int] = aside(default_factory=dict)
+    classes: int = aside(default=0)
+    paper: str | None = aside(default=None)
 
 
 def index_images(layout, root, split):

@@ -6,7 +6,7 @@ as `OBJECTIVE` (a `visae.pretraining.training.Objective`), imported in the job t
 
 from dataclasses import dataclass
 
-from visae.base.shelf import Shelf
+from visae.base.shelf import Shelf, aside
 
 PARADIGMS = Shelf("visae.pretraining.paradigms", "paradigm of pretraining")
 
@@ -19,6 +19,6 @@ class Paradigm:
     published.
     """
 
-    label: str
-    description: str
-    source: str
+    label: str = aside()
+    description: str = aside()
+    source: str = aside()

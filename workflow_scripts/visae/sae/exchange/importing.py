@@ -7,6 +7,7 @@ inference threshold by the same pooled quantile as for SAEs that are trained her
 import torch
 
 from visae.activations.format import check_same_activations
+from visae.activations.normalisation import statistics_of
 from visae.base.errors import UserError
 from visae.sae.checkpoint import save_sae
 from visae.sae.describe import describe_data, describe_held_out, describe_sae
@@ -23,13 +24,9 @@ def import_sae(source, destination, reading, cache, held_out, settings):
     measured, and the threshold where the folder states none. settings: TrainingSettings, of which
     `threshold_images` is used. Errors are those of `read_foreign`.
     """
-    if cache.mean is None:
-        raise UserError(
-            f"{cache.path} has no statistics, so it is not a training cache: import {source} "
-            "with the cache of the split that the config names as `train`"
-        )
+    mean, std = statistics_of(cache)
     check_same_activations(cache.info, held_out.info)
-    statistics = (torch.from_numpy(cache.mean), torch.tensor(cache.std))
+    statistics = (torch.from_numpy(mean), torch.tensor(std))
     foreign = read_foreign(source, reading, statistics, cache.info.layer)
     model, spec = foreign.model, reading.spec
     for note in foreign.source.get("notes", []):

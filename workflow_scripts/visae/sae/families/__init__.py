@@ -6,7 +6,7 @@
 
 from dataclasses import dataclass
 
-from visae.base.shelf import Shelf
+from visae.base.shelf import Shelf, aside
 
 FAMILIES = Shelf("visae.sae.families", "family of SAEs")
 
@@ -21,7 +21,7 @@ class Sparsity:
 
     key: str
     in_name: str
-    label: str
+    label: str = aside()
     counted: bool = True
 
 
@@ -39,7 +39,7 @@ class Threshold:
     which the checkpoint holds.
     """
 
-    sentence: str
+    sentence: str = aside()
     measured: bool = False
     per_feature: bool = False
 
@@ -59,9 +59,9 @@ class Family:
     whether training steers L0 to its target, which it may miss (Appendix Q).
     """
 
-    label: str
-    description: str
-    source: str
+    label: str = aside()
+    description: str = aside()
+    source: str = aside()
     sparsity: Sparsity
     threshold: Threshold
     recipes: tuple[str, ...] = ()

@@ -6,7 +6,7 @@
 
 from dataclasses import dataclass
 
-from visae.base.shelf import Shelf
+from visae.base.shelf import Shelf, aside
 
 LIBRARIES = Shelf("visae.sae.exchange.libraries", "library of SAEs")
 
@@ -19,6 +19,6 @@ class Library:
     classes whose objects lie in its pickles beside the tensors; they are read as plain attributes.
     """
 
-    label: str
-    versions: str
+    label: str = aside()
+    versions: str = aside()
     config_classes: tuple[str, ...] = ()
