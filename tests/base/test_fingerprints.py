@@ -1,12 +1,12 @@
 """Code hashes change exactly when code changes, at any depth of imports."""
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pytest
 
 from visae.base import fingerprints, syntax
-from visae.base.shelf import Shelf, aside
+from visae.base.shelf import ASIDE, Shelf
 
 CLOSURE = (
     "draw.py",
@@ -95,7 +95,7 @@ class Entry:
 
     reads: tuple = ()
     nested: object = None
-    label: str = aside(default="")
+    label: str = field(metadata=ASIDE, default="")
 
 
 @pytest.fixture

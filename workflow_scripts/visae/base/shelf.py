@@ -10,18 +10,13 @@ import difflib
 import importlib
 import importlib.util
 from collections.abc import Mapping
-from dataclasses import field, fields, is_dataclass
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 
 from visae.base.errors import UserError
 
-
-def aside(**default):
-    """A field of an entry that decides no result: words for people, memory, what the plan counts.
-
-    default: as for `dataclasses.field`.
-    """
-    return field(metadata={"aside": True}, **default)
+ASIDE = {"aside": True}
+"""Metadata of a field of an entry that decides no result: words, memory, what the plan counts."""
 
 
 def deciding(said):

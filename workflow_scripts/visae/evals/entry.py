@@ -11,7 +11,7 @@ An entry is a folder of `evals/`, or of a folder that the config names in `exten
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from visae.base.shelf import aside
+from visae.base.shelf import ASIDE
 
 METRIC, TASK = "metric", "task"
 SAES, RAW = "saes", "raw"
@@ -30,11 +30,11 @@ class Needs:
     reads: tuple[str, ...]
     after: tuple[str, ...] = ()
     gpu: bool = False
-    megabytes: int = aside(default=6000)
-    raw_held: int = aside(default=3)
-    codes_held: int = aside(default=0)
-    minutes: int = aside(default=120)
-    minutes_per_gigabyte: int = aside(default=2)
+    megabytes: int = field(metadata=ASIDE, default=6000)
+    raw_held: int = field(metadata=ASIDE, default=3)
+    codes_held: int = field(metadata=ASIDE, default=0)
+    minutes: int = field(metadata=ASIDE, default=120)
+    minutes_per_gigabyte: int = field(metadata=ASIDE, default=2)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,32 +43,34 @@ class Eval:
 
     kind: str
     """`METRIC` or `TASK`."""
-    label: str = aside()
+    label: str = field(metadata=ASIDE)
     """Its name in tables and figures."""
     definition: str
     """What the value is, in one sentence; names in braces are filled in from the details."""
     of: Mapping[str, Needs]
     """What it reads of `SAES`, and a task of a backbone's `RAW` features."""
-    number: int | None = aside(default=None)
+    number: int | None = field(metadata=ASIDE, default=None)
     """Of one of the paper's metrics (7: M7); of one of its tasks, the place in tables."""
-    paper: str = aside(default="")
+    paper: str = field(metadata=ASIDE, default="")
     """Where the paper describes it."""
     higher_is_better: bool = True
     data: str = "evaluation"
     """The splits that it reads: a name in `visae.evals.reads.DATA`."""
     each: bool = False
     """Whether every data set of `data` is an eval of its own, `{name}_{data set}`."""
-    by_default: bool = aside(default=False)
+    by_default: bool = field(metadata=ASIDE, default=False)
     """Whether a task is done unless the config says otherwise; the paper's metrics always are."""
-    settings: Mapping[str, dict] = aside(default_factory=dict)
+    settings: Mapping[str, dict] = field(metadata=ASIDE, default_factory=dict)
     """Setting → JSON schema with description and, unless it must be given, default."""
     signed_codes: bool = False
     """Whether a metric is defined where codes may be negative (`visae.evals.signed`)."""
-    protocol: Callable[[dict, dict], str] = aside(default=lambda config, settings: "")
+    protocol: Callable[[dict, dict], str] = field(
+        metadata=ASIDE, default=lambda config, settings: ""
+    )
     """How it is computed, for Table 2: a function of the checked config and of the settings."""
     arrays: bool = False
     """Whether it writes arrays beside the result."""
-    work: Callable | None = aside(default=None)
+    work: Callable | None = field(metadata=ASIDE, default=None)
     """Its probes of one SAE, for the plan: called with `visae.plan.probes.Probes` and settings."""
     variants: Mapping[str, Needs] = field(default_factory=dict)
     """Computed once more for the main sweep: subfolder of the result → what that reads."""

@@ -4,6 +4,7 @@ import json
 import re
 
 import jsonschema
+from jsonschema.exceptions import SchemaError, ValidationError
 
 from visae.base.errors import UserError
 from visae.evals.entry import METRIC, RAW, SAES, TASK, Eval
@@ -71,9 +72,9 @@ def _wrong_setting(setting, schema):
         jsonschema.Draft202012Validator.check_schema(schema)
         if "default" in schema:
             jsonschema.Draft202012Validator(schema).validate(schema["default"])
-    except jsonschema.exceptions.SchemaError as error:
+    except SchemaError as error:
         yield f"has the setting {setting!r}, which is no JSON schema: {error.message}; correct it"
-    except jsonschema.exceptions.ValidationError as error:
+    except ValidationError as error:
         yield f"has the setting {setting!r}, whose default it refuses: {error.message}; change one"
 
 
@@ -84,7 +85,7 @@ def _wrong_files(files):
     try:
         schema = json.loads(files["schema.json"].read_text("utf-8"))
         jsonschema.Draft202012Validator.check_schema(schema)
-    except (ValueError, jsonschema.exceptions.SchemaError) as error:
+    except (ValueError, SchemaError) as error:
         yield f"has a schema.json that is no JSON schema: {error}; correct it"
 
 

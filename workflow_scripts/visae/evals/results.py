@@ -95,7 +95,7 @@ def write_result(path, name, result, source, provenance):
             f"{name} returned {result!r:.60}, which is no {wanted.__name__}; return one"
         )
     said = {"definition": _definition(entry, result), "higher_is_better": entry.higher_is_better}
-    if entry.kind == METRIC:
+    if isinstance(result, Result):
         document = {"metric": name, **said, **result.document(), "sae": source}
         arrays = result.arrays
     else:

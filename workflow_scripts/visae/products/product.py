@@ -1,10 +1,10 @@
 """What an entry says of its product, so that a rule can make it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from visae.base.paths import FIGURE_VIEWS, TABLE_VIEWS
-from visae.base.shelf import aside
+from visae.base.shelf import ASIDE
 
 
 @dataclass(frozen=True)
@@ -35,17 +35,17 @@ class Product:
 
     kind: str
     """Of `KINDS`."""
-    shows: str = aside()
+    shows: str = field(metadata=ASIDE)
     """A clause, in lower case."""
-    reads: Callable = aside(default=lambda study, paths: {})
+    reads: Callable = field(metadata=ASIDE, default=lambda study, paths: {})
     """{name: a path or several}"""
-    settings: Callable = aside(default=lambda study: {})
+    settings: Callable = field(metadata=ASIDE, default=lambda study: {})
     """{name: value}: all that it depends on besides its inputs, and nothing else."""
-    wanted: Callable = aside(default=lambda study: True)
+    wanted: Callable = field(metadata=ASIDE, default=lambda study: True)
     """Whether the study has what it is about."""
-    over: Callable = aside(default=lambda study: "")
+    over: Callable = field(metadata=ASIDE, default=lambda study: "")
     """The sentence that says how many it is about, for figures."""
-    category: str | None = aside(default=None)
+    category: str | None = field(metadata=ASIDE, default=None)
     """Its chapter in Snakemake's own report, where it is not that of its kind."""
 
     def files(self, name, paths):

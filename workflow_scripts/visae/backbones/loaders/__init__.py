@@ -5,9 +5,9 @@ Each has an `ENTRY`, a `Loader`, and a function `load(spec)` from a `BackboneSpe
 only module. That module imports its library inside of the function, since each takes seconds.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from visae.base.shelf import Shelf, aside
+from visae.base.shelf import ASIDE, Shelf
 
 LOADERS = Shelf("visae.backbones.loaders", "loader")
 
@@ -20,7 +20,7 @@ class Loader:
     the config names an architecture and its weights. source: where its models are listed.
     """
 
-    label: str = aside()
-    description: str = aside()
-    model: str = aside()
-    source: str = aside()
+    label: str = field(metadata=ASIDE)
+    description: str = field(metadata=ASIDE)
+    model: str = field(metadata=ASIDE)
+    source: str = field(metadata=ASIDE)

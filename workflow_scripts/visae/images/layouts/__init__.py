@@ -5,11 +5,11 @@ records of the split and the class records of the whole data set. The label of a
 same in every split.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from visae.base.errors import UserError
-from visae.base.shelf import Shelf, aside
+from visae.base.shelf import ASIDE, Shelf
 from visae.images.index import build_index
 
 LAYOUTS = Shelf("visae.images.layouts", "layout")
@@ -26,14 +26,14 @@ class Layout:
     is indexed). paper: the name of the data set in the paper's hypotheses (section 4.5), if any.
     """
 
-    label: str = aside()
-    description: str = aside()
-    source: str = aside()
+    label: str = field(metadata=ASIDE)
+    description: str = field(metadata=ASIDE)
+    source: str = field(metadata=ASIDE)
     splits: tuple[str, ...] | None
     masks: bool = False
-    images: dict[str, int] = aside(default_factory=dict)
-    classes: int = aside(default=0)
-    paper: str | None = aside(default=None)
+    images: dict[str, int] = field(metadata=ASIDE, default_factory=dict)
+    classes: int = field(metadata=ASIDE, default=0)
+    paper: str | None = field(metadata=ASIDE, default=None)
 
 
 def index_images(layout, root, split):

@@ -4,9 +4,9 @@
 as `OBJECTIVE` (a `visae.pretraining.training.Objective`), imported in the job that pretrains.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from visae.base.shelf import Shelf, aside
+from visae.base.shelf import ASIDE, Shelf
 
 PARADIGMS = Shelf("visae.pretraining.paradigms", "paradigm of pretraining")
 
@@ -19,6 +19,6 @@ class Paradigm:
     published.
     """
 
-    label: str = aside()
-    description: str = aside()
-    source: str = aside()
+    label: str = field(metadata=ASIDE)
+    description: str = field(metadata=ASIDE)
+    source: str = field(metadata=ASIDE)

@@ -4,9 +4,9 @@
 `TRAINER` (a `visae.sae.trainer.Trainer`), imported in the job that trains.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from visae.base.shelf import Shelf, aside
+from visae.base.shelf import ASIDE, Shelf
 
 FAMILIES = Shelf("visae.sae.families", "family of SAEs")
 
@@ -21,7 +21,7 @@ class Sparsity:
 
     key: str
     in_name: str
-    label: str = aside()
+    label: str = field(metadata=ASIDE)
     counted: bool = True
 
 
@@ -39,7 +39,7 @@ class Threshold:
     which the checkpoint holds.
     """
 
-    sentence: str = aside()
+    sentence: str = field(metadata=ASIDE)
     measured: bool = False
     per_feature: bool = False
 
@@ -59,9 +59,9 @@ class Family:
     whether training steers L0 to its target, which it may miss (Appendix Q).
     """
 
-    label: str = aside()
-    description: str = aside()
-    source: str = aside()
+    label: str = field(metadata=ASIDE)
+    description: str = field(metadata=ASIDE)
+    source: str = field(metadata=ASIDE)
     sparsity: Sparsity
     threshold: Threshold
     recipes: tuple[str, ...] = ()

@@ -4,9 +4,9 @@
 `read(folder, reading)`, the `ForeignSae` (`visae.sae.exchange.form`) of an opened `Folder`.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from visae.base.shelf import Shelf, aside
+from visae.base.shelf import ASIDE, Shelf
 
 LIBRARIES = Shelf("visae.sae.exchange.libraries", "library of SAEs")
 
@@ -19,6 +19,6 @@ class Library:
     classes whose objects lie in its pickles beside the tensors; they are read as plain attributes.
     """
 
-    label: str = aside()
-    versions: str = aside()
+    label: str = field(metadata=ASIDE)
+    versions: str = field(metadata=ASIDE)
     config_classes: tuple[str, ...] = ()
