@@ -157,7 +157,7 @@ def test_other_files_are_refused(tmp_path, cache):
         SaeReductions(tmp_path / "absent.h5")
     with h5py.File(tmp_path / "toy.h5", "r+") as file:
         file.attrs["format"] = "visae-reductions-1"
-    with pytest.raises(UserError, match="visae-reductions-2"):
+    with pytest.raises(UserError, match="visae-reductions-3"):
         SaeReductions(tmp_path / "toy.h5")
 
 
