@@ -53,9 +53,9 @@ class Rankings:
     """int64: label and index of the sibling group of each row of `siblings`."""
     overall_all_images: Int[np.ndarray, " R"]
     """int32: as `overall`, but by training and test images alike. It leaks: for `as_run` alone."""
-    siblings_all_images: Int[np.ndarray, "T' S"]
+    siblings_all_images: Int[np.ndarray, "A S"]
     """int32: as `siblings`, but by all images."""
-    sibling_tasks_all_images: Int[np.ndarray, "T' 2"]
+    sibling_tasks_all_images: Int[np.ndarray, "A 2"]
     """int64: as `sibling_tasks`, of the rows of `siblings_all_images`."""
 
 
