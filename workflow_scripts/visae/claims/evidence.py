@@ -36,8 +36,8 @@ class Reading(NamedTuple):
 
 AS_RUN = "as_run"
 PRINTED_AS_RUN = ("fvu", "preservation", "sparse_probing")
-"""Metrics whose printed numbers are the reading `as_run`, by the paper's public code and its recorded
-runs (docs/as_run.md). The code of M5 to M7 there is older than what is printed."""
+"""Metrics whose printed numbers are the reading `as_run`, by the paper's public code and the runs
+recorded in it (docs/as_run.md). The code of M5 to M7 there is older than what is printed."""
 
 WRITTEN = "written"
 OTHER_READINGS = {

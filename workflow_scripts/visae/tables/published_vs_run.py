@@ -46,11 +46,11 @@ def published_vs_run(published, run, readings=None):
         lines,
         (
             "Backbones of the run stand for the paper's of the same paradigm, data sets for those "
-            "of the same layout. Without a reading: by the definition that the printed number has (of "
-            "M2, M3 and M4 the reading `as_run`). Reading: by another one; `written`: as the paper "
-            "defines M2, M3 and M4. Source: print, or outputs of runs kept in the paper's public "
-            "code, beside which is the same SAE. Difference: run − published. No run: the run lacks it, or "
-            "it is no result (thresholds, counts of cells).",
+            "of the same layout. Source: print, or runs recorded in the paper's public code, which "
+            "stand beside the same SAE. Without a reading: by the definition that the number has "
+            "(of M2, M3 and M4 the reading `as_run`). Reading: by another one; `written`: as "
+            "the paper defines M2, M3 and M4. Difference: run − published. No run: the run lacks "
+            "it, or it is no result (thresholds, counts of cells).",
         ),
     )
 
