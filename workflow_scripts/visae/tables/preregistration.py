@@ -33,7 +33,7 @@ CORRELATIONS = (
         "H4",
         "M4 foresees sparse probing on iNaturalist",
         0.0,
-        "called near-tautological there",
+        "called a near tautology there",
         "sparse_probing/probing_inaturalist",
     ),
 )
