@@ -25,9 +25,7 @@ from visae.sae.exchange import hub
 TARGETS = ("metrics", "results/tiny/tables/scores.csv", "results/tiny/figures/training_curves.png")
 OURS = ("saes", "export", "metrics", "tables", "figures")
 METRICS = ["localization", "fvu", "preservation"]
-RETRAINED = {
-    ("preservation", reading) for reading in ("accuracy_retrained", "retrained", "as_run")
-}
+RETRAINED = {("preservation", reading) for reading in ("accuracy_retrained", "retrained", "as_run")}
 FIRST, SECOND, JUMP = "batchtopk_2x_k8", "batchtopk_4x_k8", "jumprelu_2x_l0_8"
 
 

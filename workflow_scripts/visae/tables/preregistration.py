@@ -68,9 +68,8 @@ def preregistration(published, hypotheses, lifts, segmentation):
     found = [lifts.get(task) for task in LIFT_TASKS]
     lines.append(
         _line("5", "codes gain less where raw features do better", "ρ below 0 on 4 of 4", None)
-        | _sides(*(None if None in rhos else sum(rho < 0 for rho in rhos)
-                   for rhos in (printed, found)), lambda negative: negative == 4)
-    )  # fmt: skip
+        | _sides(_negative(printed), _negative(found), lambda negative: negative == 4)
+    )
     told = {
         backbone: published[key].value
         for backbone in SEGMENTATION_ORDER
@@ -120,6 +119,11 @@ def _sides(printed, run, holds):
         "run": None if run is None else str(run),
         "in_run": _verdict(run, holds),
     }
+
+
+def _negative(rhos):
+    """How many are below 0; None if one is not known."""
+    return None if None in rhos else sum(rho < 0 for rho in rhos)
 
 
 def _verdict(found, holds):

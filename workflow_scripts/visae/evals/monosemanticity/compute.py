@@ -91,7 +91,9 @@ def monosemanticity(
             "within_class": _mean(headline.within),
             "between_class": _mean(headline.between),
             "within_class_share": _mean(headline.within_share[scored]),
-            "as_run": None if baseline_of_top is None else headline.raw - baseline_of_top,
+            "as_run": None
+            if headline.raw is None or baseline_of_top is None
+            else headline.raw - baseline_of_top,
             "as_run_baseline": baseline_of_top,
             **others,
         },
