@@ -142,6 +142,7 @@ def _reductions(place, index, number):
         reconstructions_max=np.zeros((IMAGES, 4), np.float32),
         firing_count=np.ones(FEATURES, np.int64),
         squared_error=1.0,
+        residual_sum=0.0,
         moran_sum=np.zeros((2, 1, FEATURES)),
         moran_images=np.zeros((1, FEATURES), np.int64),
     )

@@ -14,7 +14,7 @@ from study_fixtures import demo_config, paper_config
 
 from visae.base.errors import UserError
 from visae.claims import quantities
-from visae.claims.beside import run_values
+from visae.claims.beside import recorded_values, run_values
 from visae.claims.evidence import Evidence, from_run, read_run
 from visae.claims.numbers import ranks_of
 from visae.claims.printed import evidence_key, from_published
@@ -35,7 +35,7 @@ from visae.report.claims_section import read_verdicts
 from visae.study.roles import BACKBONES, Roles
 from visae.study.study import Study
 from visae.tables import layout, statistics
-from visae.tables.published import rank_order, read_published
+from visae.tables.published import rank_order, read_published, read_recorded
 from visae.tables.published_vs_run import published_vs_run
 
 ROOT = Path(__file__).parents[2]
@@ -283,7 +283,8 @@ def test_every_claim_that_the_inconsistencies_page_names_is_there(claims):
     named = set(re.findall(r"`([a-z0-9_]{4,})`", "\n".join(re.findall(r"[Cc]laims? .*", text))))
     named |= {name for name in re.findall(r"\(`(.*?)`", text) if "," not in name}
     known = {c.id for c in claims}
-    assert {name for name in named if name not in known} <= {"retrained", "details", "rho_common"}
+    others = {"retrained", "details", "rho_common", "as_run", "preregistration"}
+    assert named - known <= others
     assert len(named & known) > 12
 
 
@@ -343,7 +344,8 @@ def test_a_printed_number_is_found_by_its_own_key(key, value):
 def test_two_prints_of_one_number_must_agree(tmp_path):
     path = tmp_path / "values.csv"
     text = (
-        "key,value,unit,place,note\ntext/lift/dtd/mae,1.177,x,§5,\ntable_8/dtd/lift/mae,{},x,§5,\n"
+        "key,value,unit,source,place,note\ntext/lift/dtd/mae,1.177,x,paper,§5,\n"
+        "table_8/dtd/lift/mae,{},x,paper,§5,\n"
     )
     path.write_text(text.format("1.17"), encoding="utf-8")
     with pytest.raises(UserError, match="table_8/dtd/lift/mae and a line before it are both lift"):
@@ -1096,7 +1098,57 @@ def test_a_reading_is_shown_where_it_decides_otherwise_and_not_counted(claims, r
     assert "@accuracy" not in claims_page(table).partition("## Second readings")[0]
 
 
+def test_claims_are_judged_by_the_definition_that_print_has(claims):
+    """M4's area is the paper's number, its ROC-AUC is not; M3's order is by its second probe."""
+    as_run = {"sparse_probing.as_run": M4, "sparse_probing.as_run/deit": 0.418}
+    numbers = Numbers(
+        as_run
+        | {"sparse_probing.as_run/mae": 0.3, "sparse_probing": 0.9}
+        | {"preservation.as_run": "deit dinov2 mae siglip clip"}
+        | {"preservation": "dinov2 deit mae siglip clip"}
+    )
+    evidence = numbers.evidence()
+    assert set(evidence.readings) == {"written"}
+    rows = {row["id"]: row for row in verdict_table(claims, evidence).rows}
+    assert rows["deit_probing_value"]["verdict"] == REPRODUCED
+    assert rows["deit_probing_value@written"]["verdict"] == DIFFERS
+    assert rows["deit_probing_value@written"]["claim"].endswith(
+        "With M2, M3 and M4 as the paper defines them."
+    )
+    assert rows["deit_probing_auc"]["verdict"] == DIFFERS
+    assert rows["deit_best_preservation"]["verdict"] == REPRODUCED
+    assert rows["deit_best_preservation@written"]["verdict"] == DIFFERS
+    published = read_published(PUBLISHED)
+    table = published_vs_run(
+        published,
+        run_values(published, claims, evidence),
+        {"written": run_values(published, claims, evidence.readings["written"])},
+    )
+    about = [row for row in table.rows if row["key"] == "text/sparse_probing/deit"]
+    assert [(row["reading"], row["run"]) for row in about] == [
+        (None, pytest.approx(0.418)), ("written", pytest.approx(0.9))
+    ]  # fmt: skip
+
+
 # ------------------------------------------------------------------ print beside a run
+
+
+def test_a_recorded_number_stands_beside_the_same_sae():
+    roles = demo_roles()
+    recorded = read_recorded(PUBLISHED)
+    key = "recorded/dinov2/batchtopk_16x_k192/sparse_probing/as_run"
+    row = {"backbone": NAMES["dinov2"], "sae": "batchtopk_16x_k192", "sweep": roles.main,
+           "metric": "sparse_probing", "reading": "as_run", "value": 0.5}  # fmt: skip
+    others = [
+        row | {"sae": "batchtopk_8x_k64"},
+        row | {"sweep": "jumprelu"},
+        row | {"backbone": NAMES["clip"]},
+        row | {"value": None, "metric": "fvu"},
+    ]
+    assert recorded_values(recorded, [row, *others], roles) == {key: 0.5}
+    table = published_vs_run(recorded, {key: 0.5})
+    (found,) = [line for line in table.rows if line["run"] is not None]
+    assert (found["key"], found["source"], found["published"]) == (key, "recorded run", 0.5343)
 
 
 def test_every_printed_number_stands_beside_the_runs(claims, read_anew):
@@ -1145,4 +1197,5 @@ def test_what_a_run_lacks_is_left_empty():
     table = published_vs_run(published, {"table_4/mae/z": -3.17})
     assert [row["run"] for row in table.rows] == [None, None, -3.17]
     assert [row["difference"] for row in table.rows] == [None, None, pytest.approx(3.0)]
-    assert layout.as_csv(table).splitlines()[1] == "table_4/mae/mean,Table 4,-0.0052,Moran's I,,,"
+    first = layout.as_csv(table).splitlines()[1]
+    assert first == "table_4/mae/mean,paper,Table 4,-0.0052,Moran's I,,,"

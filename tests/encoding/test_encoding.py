@@ -127,6 +127,7 @@ def test_equal_to_a_slow_explicit_pass(tmp_path, monkeypatch, per_feature, featu
         np.testing.assert_allclose(
             read.squared_error, ((x - reconstructions) ** 2).sum(), rtol=1e-6
         )
+        np.testing.assert_allclose(read.residual_sum, (x - reconstructions).sum(), atol=1e-2)
 
 
 def test_pass_agrees_with_the_model(tmp_path):
@@ -156,6 +157,7 @@ def test_dense_and_sparse_encoders_agree(monkeypatch, minima):
     np.testing.assert_allclose(dense.moran_sum, sparse.moran_sum, atol=1e-10)
     np.testing.assert_allclose(dense.reconstructions_max, sparse.reconstructions_max, atol=1e-5)
     np.testing.assert_allclose(dense.squared_error, sparse.squared_error, rtol=1e-6)
+    np.testing.assert_allclose(dense.residual_sum, sparse.residual_sum, rtol=1e-5, atol=1e-3)
 
 
 def test_shards_chunks_blocks_and_threads_change_no_bit(tmp_path, monkeypatch):
@@ -264,9 +266,11 @@ def test_an_sae_with_statistics_of_its_own_is_measured_in_the_units_of_the_raw_a
     reconstructed = double.denormalise(double.decode(sae.encode(sae.normalise(tokens)).double()))
     flat = tokens.flatten(0, 1)
     fvu = (tokens - reconstructed).square().sum() / (flat - flat.mean(0)).square().sum()
+    residual = float((tokens - reconstructed).sum()) / std
     pooled = ((reconstructed.numpy() - mean) / std).max(axis=1)
     with RawReductions(tmp_path / "raw.h5") as raw, SaeReductions(tmp_path / "sae.h5") as read:
         assert read.squared_error / raw.total_squares == pytest.approx(float(fvu), rel=1e-5)
+        assert read.residual_sum == pytest.approx(residual, rel=1e-4)
         np.testing.assert_allclose(read.reconstructions_max(), pooled, atol=1e-5)
 
 

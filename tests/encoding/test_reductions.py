@@ -44,6 +44,7 @@ def sae_unit(generator, images):
         reconstructions_max=generator.normal(size=(images, WIDTH)).astype(np.float32),
         firing_count=generator.integers(0, 9, FEATURES),
         squared_error=generator.random(),
+        residual_sum=generator.normal(),
         moran_sum=generator.normal(size=(2, 3, FEATURES)),
         moran_images=generator.integers(0, 9, (3, FEATURES)),
     )
@@ -88,7 +89,7 @@ def test_round_trip(tmp_path, cache, monkeypatch, block_images):
         np.testing.assert_array_equal(
             read.reconstructions_max(), np.concatenate([u.reconstructions_max for u in units])
         )
-        for name in ("firing_count", "squared_error", "moran_sum", "moran_images"):
+        for name in ("firing_count", "squared_error", "residual_sum", "moran_sum", "moran_images"):
             total = sum(getattr(unit, name) for unit in units)
             np.testing.assert_allclose(getattr(read, name), total, rtol=1e-14)
         assert read.l0_sum == read.firing_count.sum()
@@ -157,7 +158,7 @@ def test_other_files_are_refused(tmp_path, cache):
         SaeReductions(tmp_path / "absent.h5")
     with h5py.File(tmp_path / "toy.h5", "r+") as file:
         file.attrs["format"] = "visae-reductions-1"
-    with pytest.raises(UserError, match="visae-reductions-2"):
+    with pytest.raises(UserError, match="visae-reductions-3"):
         SaeReductions(tmp_path / "toy.h5")
 
 

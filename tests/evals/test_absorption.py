@@ -1,10 +1,11 @@
 import numpy as np
 import pytest
 from metric_fixtures import SAE, make_codes, tight_probe
+from sklearn.feature_selection import f_classif
 from sklearn.metrics import f1_score as sklearn_f1
 
 from visae.evals.absorption.compute import absorbed_share, absorption, f1_score
-from visae.evals.results import write_result
+from visae.evals.results import read_result, write_result
 from visae.probing.rankings import rank_features
 from visae.probing.siblings import SiblingGroup
 from visae.probing.splits import stratified_split
@@ -42,7 +43,8 @@ def test_a_class_that_needs_four_features_counts_and_one_that_needs_one_does_not
     assert set(score.arrays["features"][1]) == {7, 8, 9, 10}
     assert score.value == absorbed_share(one, four, 0.8, 0.5) == np.mean((one < 0.8) & (four > 0.5))
     assert 1 / 6 <= score.value < 1
-    assert score.data == {"groups": 1, "tasks": 6, "eligible_tasks": 6, "fits": 12}
+    counts = {"groups": 1, "tasks": 6, "eligible_tasks": 6, "fits": 12, "as_run_tasks": 6}
+    assert score.data == counts
     write_result(tmp_path / "absorption.json", "absorption", score, SAE, {})
 
 
@@ -59,6 +61,36 @@ def test_f1_is_that_of_tight_probes_on_held_out_images(problem):
             expected = sklearn_f1(labels[test_mask] == label, model.predict(chosen[test_mask]))
             assert score.arrays[name][row] == pytest.approx(expected, abs=1e-12)
     assert 0 < score.readings["mean_f1_four"] < 0.9
+
+
+def test_as_run_ranks_fits_and_reads_on_the_same_images(problem, tmp_path):
+    _, labels, test_mask, _ = problem
+    labels = labels.copy()
+    labels[labels == 5] = 7  # no member of the group: its images are no negatives
+    labels[np.flatnonzero(labels == 4)[2:]] = 7  # two images are too few
+    codes_fn = make_codes(40, labels, 1.0)
+    groups = [SiblingGroup("p", (0, 1, 2, 3, 4)), SiblingGroup("q", (50, 51, 52))]
+    rankings = rank_features(codes_fn, labels, ~test_mask, groups)
+    score = absorption(codes_fn, rankings, groups, labels, test_mask, processes=2)
+    inside = np.isin(labels, range(5))
+    x, gains = codes_fn.T.astype(np.float64)[inside], []
+    for label in range(4):
+        positive = labels[inside] == label
+        order = np.argsort(-f_classif(x, positive)[0], kind="stable")
+        f1 = []
+        for k in (1, 4):
+            model = tight_probe(x[:, order[:k]], positive)
+            f1.append(sklearn_f1(positive, model.predict(x[:, order[:k]])))
+        gains.append(f1)
+    gains = np.array(gains)
+    assert score.data["as_run_tasks"] == 4
+    assert score.readings["as_run_mean_f1_one"] == pytest.approx(gains[:, 0].mean(), abs=1e-12)
+    assert score.readings["as_run_mean_f1_four"] == pytest.approx(gains[:, 1].mean(), abs=1e-12)
+    assert score.readings["as_run"] == np.mean(gains[:, 1] - gains[:, 0] > 0.1)
+    write_result(tmp_path / "absorption.json", "absorption", score, SAE, {})
+    said = read_result(tmp_path / "absorption.json")["details"]["as_run"]
+    assert "F1(4) − F1(1) > 0.1" in said["definition"]
+    assert "on which" in said["warning"]
 
 
 def test_the_sweep_comes_from_the_stored_f1(problem):
@@ -81,7 +113,9 @@ def test_no_group_and_no_eligible_task_are_null_not_zero(problem, tmp_path):
     absent = rank_features(codes_fn, labels, ~test_mask, groups)
     score = absorption(codes_fn, absent, groups, labels, test_mask)
     assert score.value is None
-    assert score.data == {"groups": 1, "tasks": 3, "eligible_tasks": 0, "fits": 0}
+    counts = {"groups": 1, "tasks": 3, "eligible_tasks": 0, "fits": 0, "as_run_tasks": 0}
+    assert score.data == counts
+    assert score.readings["as_run"] is None
     write_result(tmp_path / "absorption.json", "absorption", score, SAE, {})
 
 

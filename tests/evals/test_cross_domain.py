@@ -2,11 +2,17 @@ import numpy as np
 import pytest
 from metric_fixtures import SAE, make_codes, tight_probe
 
-from visae.evals.cross_domain.compute import cross_domain, domain_reading, raw_reading
+from visae.evals.cross_domain.compute import (
+    accuracy_within,
+    cross_domain,
+    domain_reading,
+    raw_reading,
+)
 from visae.evals.results import write_result
 from visae.probing.auc import roc_auc
 from visae.probing.rankings import rank_features
 from visae.probing.raw_probes import fit_domain_probe
+from visae.probing.splits import stratified_split
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +39,7 @@ def reading_of(problem, split=200, **settings):
 def test_each_representation_has_its_own_probe(problem, tmp_path):
     raw, recon, codes_fn, labels = problem
     rankings, reading = reading_of(problem)
-    score = cross_domain({"cub": reading}, headline="cub")
+    score = cross_domain({"cub": reading}, headline="cub", as_run={"cub": 0.9})
     x = codes_fn.T.astype(np.float64)
     best = x[:, rankings.overall[:128]]
     accuracies = [
@@ -52,6 +58,7 @@ def test_each_representation_has_its_own_probe(problem, tmp_path):
     assert readings["cub_auc_codes_at_128"] == pytest.approx(np.mean(areas), abs=3e-3)
     assert score.value == readings["cub_accuracy_reconstructed"] / readings["cub_accuracy_raw"]
     assert score.value < 1
+    assert readings["as_run"] == readings["cub_as_run"] == 0.9
     assert score.details["estimators"]["cub"]["codes"].startswith("SciPy L-BFGS")
     write_result(tmp_path / "cross_domain.json", "cross_domain", score, SAE, {})
 
@@ -79,13 +86,25 @@ def test_many_classes_are_probed_with_adam_and_it_is_recorded(problem, monkeypat
     assert reading.accuracy_reconstructed > 0.5
 
 
+def test_as_run_divides_one_split(problem):
+    """Fitted on four fifths of each class and scored on the rest, both of the same split."""
+    raw, recon, _, labels = problem
+    held_out = stratified_split(labels, 0.2, seed=3)
+    for x in (raw, recon):
+        expected = tight_probe(x[~held_out], labels[~held_out]).score(x[held_out], labels[held_out])
+        assert accuracy_within(x, labels, seed=3) == pytest.approx(expected, abs=1 / 60 + 1e-9)
+    assert np.bincount(labels[held_out]).tolist() == [12] * 5
+    assert accuracy_within(raw[:5], labels[:5]) is None  # one image of each class
+
+
 def test_an_absent_headline_is_null_and_the_others_are_read(problem, tmp_path):
     _, reading = reading_of(problem)
-    score = cross_domain({"dtd": reading}, headline="inaturalist")
+    score = cross_domain({"dtd": reading}, "inaturalist", {"dtd": 0.9})
     assert score.value is None
     assert "inaturalist" in score.reason
     assert score.readings["dtd_preservation"] == reading.preservation
+    assert score.readings["as_run"] is None
     write_result(tmp_path / "cross_domain.json", "cross_domain", score, SAE, {})
     write_result(
-        tmp_path / "cross_domain.json", "cross_domain", cross_domain({}, "inaturalist"), SAE, {}
+        tmp_path / "cross_domain.json", "cross_domain", cross_domain({}, "inaturalist", {}), SAE, {}
     )

@@ -51,7 +51,7 @@ def test_sparse_probing(problem, device):
         # One of 84 test images may lie on a boundary.
         assert value == pytest.approx(here.readings[name], abs=0.013), name
     assert there.details["estimator"].startswith("torch L-BFGS")
-    assert there.details["not_converged"] == {"one_vs_rest": 0, "multinomial": 0}
+    assert there.details["not_converged"] == {"one_vs_rest": 0, "multinomial": 0, "as_run": 0}
 
 
 def test_absorption(problem, device):

@@ -33,6 +33,11 @@ def largest(codes_fn):
     return found
 
 
+def cosine(e, f):
+    e, f = e.astype(np.float64), f.astype(np.float64)
+    return e @ f / np.sqrt((e @ e) * (f @ f))
+
+
 def explicit(codes_n, embeddings, labels, top=16):
     """Appendix K, pair by pair."""
     codes_n = codes_n.astype(np.float64)
@@ -41,9 +46,7 @@ def explicit(codes_n, embeddings, labels, top=16):
     sums = {True: [0.0, 0.0], False: [0.0, 0.0]}
     for u, v in itertools.combinations(chosen, 2):
         weight = (codes_n[u] - low) / (high - low) * (codes_n[v] - low) / (high - low)
-        e, f = embeddings[u].astype(np.float64), embeddings[v].astype(np.float64)
-        cosine = e @ f / np.sqrt((e @ e) * (f @ f))
-        sums[bool(labels[u] == labels[v])][0] += weight * cosine
+        sums[bool(labels[u] == labels[v])][0] += weight * cosine(embeddings[u], embeddings[v])
         sums[bool(labels[u] == labels[v])][1] += weight
     mass = sums[True][1] + sums[False][1]
     if mass == 0:
@@ -74,6 +77,19 @@ def test_equal_to_the_slow_explicit_one(problem, tmp_path):
         "features": 20, "live_features": 19, "selected_features": 19, "scored_features": 17,
         "images": 60,
     }  # fmt: skip
+    top = {
+        image
+        for f in expected
+        for image in sorted(range(60), key=lambda i: (-float(codes_fn[f, i]), i))[:16]
+    }
+    every = [
+        cosine(embeddings[u], embeddings[v]) for u, v in itertools.combinations(sorted(top), 2)
+    ]
+    # Of 1000 groups; all pairs of the union are what they estimate.
+    assert score.readings["as_run_baseline"] == pytest.approx(np.mean(every), abs=0.01)
+    assert score.readings["as_run"] == pytest.approx(
+        raw - score.readings["as_run_baseline"], abs=1e-6
+    )
     swapped = monosemanticity(largest(codes_fn), spaces, "dinov2", labels)
     assert score.readings["normalised_in_dinov2"] == swapped.value
     write_result(tmp_path / "monosemanticity.json", "monosemanticity", score, SAE, {})
@@ -103,6 +119,19 @@ def test_the_baseline_is_the_mean_over_random_pairs(problem):
     assert score.value == pytest.approx(0, abs=0.02)
 
 
+def test_groups_of_as_run_are_drawn_from_top_images_alone(problem):
+    """Images that no feature likes are all alike, and do not count."""
+    codes_fn, embeddings, labels = problem
+    codes_fn, embeddings = codes_fn[:6].copy(), embeddings.copy()
+    codes_fn[:, 30:] = 0
+    embeddings[30:] = embeddings[0]
+    score = monosemanticity(largest(codes_fn), {"x": embeddings}, "x", labels, top=10)
+    units = embeddings[:30] / np.linalg.norm(embeddings[:30], axis=1, keepdims=True)
+    alike = (units @ units.T)[np.triu_indices(30, 1)].mean()
+    assert score.readings["as_run_baseline"] == pytest.approx(alike, abs=0.01)
+    assert score.readings["baseline"] > alike + 0.05
+
+
 def test_identical_embeddings_and_dead_features_are_null(problem, tmp_path):
     codes_fn, embeddings, labels = problem
     alike = monosemanticity(largest(codes_fn), {"x": np.ones((60, 3))}, "x", labels)
@@ -111,6 +140,7 @@ def test_identical_embeddings_and_dead_features_are_null(problem, tmp_path):
     none = monosemanticity(largest(0 * codes_fn), {"x": embeddings}, "x", labels)
     for score in (alike, dead, none):
         assert score.value is None
+        assert (score.readings["as_run"] is None) == (score is not alike)
         write_result(tmp_path / "monosemanticity.json", "monosemanticity", score, SAE, {})
     assert alike.readings["raw"] == pytest.approx(1)
 

@@ -56,6 +56,10 @@ def test_accuracies_are_those_of_scikit_learn(features):
     expected = [model.score(x[test_mask], labels[test_mask]) for x in (raw, recon)]
     assert score.readings["accuracy_raw"] == pytest.approx(expected[0], abs=0.013)  # one image
     assert score.readings["accuracy_reconstructed"] == pytest.approx(expected[1], abs=0.013)
+    own = LogisticRegression(max_iter=10_000, tol=1e-9).fit(recon[~test_mask], labels[~test_mask])
+    as_run = own.score(recon[test_mask], labels[test_mask]) / expected[0]
+    assert score.readings["as_run"] == pytest.approx(as_run, abs=0.03)
+    assert score.readings["as_run"] == score.readings["retrained"]
 
 
 def test_nothing_held_out_is_null(tmp_path):

@@ -29,7 +29,7 @@ RAW = described("clip", 11)
 
 @pytest.fixture
 def score():
-    return fvu(2.0, 10.0, np.array([0, 3, 5]), tokens=10, l0_sum=8)
+    return fvu(2.0, 10.0, np.array([0, 3, 5]), 10, 8, 0.0, np.zeros(2))
 
 
 # ---------------------------------------------------------------- metrics
@@ -188,3 +188,17 @@ def test_every_schema_is_a_valid_schema():
     assert len(paths) == 3 + len(EVALS.names())
     for path in paths:
         jsonschema.Draft202012Validator.check_schema(json.loads(path.read_text()))
+
+
+@pytest.mark.parametrize("name", [name for name in EVALS.names() if EVALS[name].as_run])
+def test_every_reading_as_run_is_demanded_by_its_schema(name):
+    schema = json.loads((SCHEMAS / name / "schema.json").read_text(encoding="utf-8"))
+    assert "as_run" in schema["properties"]["readings"]["required"]
+
+
+def test_the_definition_of_as_run_stands_in_the_details(tmp_path, score):
+    write_result(tmp_path / "x.json", "fvu", score, SAE, {})
+    said = read_result(tmp_path / "x.json")["details"]["as_run"]
+    assert said["definition"].startswith("(Σr²/n")
+    assert said["warning"] is None
+    assert "as_run" not in score.details

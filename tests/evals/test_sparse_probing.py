@@ -1,15 +1,25 @@
+import itertools
 import warnings
 
 import h5py
 import numpy as np
 import pytest
 from metric_fixtures import SAE, make_codes, tight_probe
+from sklearn.feature_selection import f_classif
 from sklearn.metrics import average_precision_score, roc_auc_score
 
+from visae.base.repository import RESOURCES
 from visae.evals.results import read_result, write_result
-from visae.evals.sparse_probing.compute import area_over_log_budget, sparse_probing
+from visae.evals.sparse_probing.compute import (
+    area_over_budget,
+    area_over_log_budget,
+    sparse_probing,
+)
 from visae.probing.rankings import rank_features
 from visae.probing.splits import stratified_split
+from visae.tables.published import read_recorded
+
+PUBLISHED = RESOURCES / "published_values.csv"
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +62,41 @@ def test_equal_to_tight_probes_one_by_one(problem, tmp_path):
     assert "60 features" in written["definition"]  # 128 do not exist
 
 
+def test_as_run_ranks_on_all_images_and_takes_the_area_on_the_linear_axis(problem, tmp_path):
+    codes_fn, labels, test_mask, rankings = problem
+    budgets = (1, 4, 16, 40)
+    score = sparse_probing(codes_fn, rankings, labels, test_mask, budgets)
+    x = codes_fn.T.astype(np.float64)
+    order = np.argsort(-f_classif(x, labels)[0], kind="stable")
+    budgets, accuracy = (*budgets, 60), []
+    for k in budgets:
+        chosen = x[:, order[:k]]
+        model = tight_probe(chosen[~test_mask], labels[~test_mask])
+        accuracy.append(model.score(chosen[test_mask], labels[test_mask]))
+        assert score.readings[f"as_run_accuracy_at_{k}"] == pytest.approx(accuracy[-1], abs=0.021)
+    area = 0.0
+    for (low, high), (left, right) in zip(
+        itertools.pairwise(budgets), itertools.pairwise(accuracy), strict=True
+    ):
+        area += (high - low) * (left + right) / 2
+    assert score.readings["as_run"] == pytest.approx(area / 59, abs=0.021)
+    assert score.readings["as_run"] != score.readings["accuracy_area"]
+    write_result(tmp_path / "sparse_probing.json", "sparse_probing", score, SAE, {})
+    said = read_result(tmp_path / "sparse_probing.json")["details"]["as_run"]
+    assert "[1, 4, 16, 40, 60] features" in said["definition"]
+    assert "test images" in said["warning"]
+
+
+def test_the_area_rule_gives_the_recorded_area_of_the_recorded_accuracies():
+    """`resources/published_values.csv`, recorded runs: DINOv2, 16×, K = 192."""
+    recorded = read_recorded(PUBLISHED)
+    budgets = [2**i for i in range(11)]
+    of_m4 = "recorded/dinov2/batchtopk_16x_k192/sparse_probing/as_run"
+    accuracy = [recorded[f"{of_m4}_accuracy_at_{k}"].value for k in budgets]
+    area = recorded[of_m4].value
+    assert round(area_over_budget(budgets, accuracy), 4) == area == 0.5343
+
+
 def test_noise_labels_are_at_chance(problem):
     """A ranking that sees the test images finds 0.6 and more here."""
     _, labels, test_mask, _ = problem
@@ -62,6 +107,8 @@ def test_noise_labels_are_at_chance(problem):
     leaking = rank_features(codes_fn, labels, np.ones_like(test_mask))
     budgets = (1, 32, 128)
     score = sparse_probing(codes_fn, honest, labels, test_mask, budgets)
+    # The warning of `as_run` is earned: the same features, ranked on all images.
+    assert score.readings["as_run_accuracy_at_128"] > 0.35
     leak = sparse_probing(codes_fn, leaking, labels, test_mask, budgets)
     assert score.value == pytest.approx(0.5, abs=0.08)
     assert score.readings["accuracy_at_128"] == pytest.approx(1 / 6, abs=0.12)
@@ -95,3 +142,11 @@ def test_area_is_a_mean_over_doublings():
     assert area_over_log_budget([1, 2, 4], [0.2, 0.2, 0.2]) == pytest.approx(0.2)
     assert area_over_log_budget([1, 4, 8], [0.0, 0.4, 0.4]) == pytest.approx((0.4 + 0.4) / 3)
     assert area_over_log_budget([128], [0.4]) is None
+
+
+def test_half_of_the_weight_of_doubling_budgets_is_on_the_last_step():
+    budgets = [2**i for i in range(11)]
+    last = [0.0] * 9 + [1.0, 1.0]
+    assert area_over_budget(budgets, last) == pytest.approx((512 + 128) / 1023)
+    assert area_over_budget(budgets, [0.4] * 11) == pytest.approx(0.4)
+    assert area_over_budget([128], [0.4]) is None

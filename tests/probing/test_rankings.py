@@ -1,3 +1,4 @@
+import dataclasses
 import warnings
 from fractions import Fraction
 
@@ -44,6 +45,13 @@ def test_rankings_are_those_of_f_classif_on_the_training_images(problem):
         assert np.array_equal(row, sklearn_order(train_codes, train_labels == label))
         assert set(row[-2:]) == {20, 21}
     assert np.array_equal(rankings.overall, sklearn_order(train_codes, train_labels))
+    assert np.array_equal(rankings.overall_all_images, sklearn_order(codes_fn, labels))
+    assert np.array_equal(rankings.sibling_tasks_all_images, rankings.sibling_tasks)
+    for row, (label, group) in zip(
+        rankings.siblings_all_images, rankings.sibling_tasks_all_images, strict=True
+    ):
+        some = np.isin(labels, groups[group].labels)
+        assert np.array_equal(row, sklearn_order(codes_fn[:, some], labels[some] == label)[:4])
     # 777 has no images; 20 against 30 remains.
     assert rankings.sibling_tasks.tolist() == [[0, 0], [10, 0], [50, 0], [20, 1], [30, 1]]
     for row, (label, group) in zip(rankings.siblings, rankings.sibling_tasks, strict=True):
@@ -58,7 +66,23 @@ def test_test_images_do_not_count(problem):
     spoiled[40, ~train_mask] = np.where(labels[~train_mask] == 0, 100.0, 0.0)
     before = rank_features(codes_fn, labels, train_mask)
     after = rank_features(spoiled, labels, train_mask)
-    assert np.array_equal(before.per_class, after.per_class)
+    for name in ("per_class", "overall", "siblings"):
+        assert np.array_equal(getattr(before, name), getattr(after, name))
+    places = [each.overall_all_images.tolist().index(40) for each in (before, after)]
+    assert places[1] < places[0]
+
+
+def test_a_class_without_training_images_counts_among_all_images_alone(problem):
+    codes_fn, labels, train_mask = problem
+    train_mask = train_mask & (labels != 50)
+    groups = [SiblingGroup("p", (0, 10, 50))]
+    rankings = rank_features(codes_fn, labels, train_mask, groups, size=50)
+    assert rankings.sibling_tasks.tolist() == [[0, 0], [10, 0]]
+    assert rankings.sibling_tasks_all_images.tolist() == [[0, 0], [10, 0], [50, 0]]
+    assert np.array_equal(rankings.overall_all_images, sklearn_order(codes_fn, labels))
+    assert np.array_equal(
+        rankings.overall, sklearn_order(codes_fn[:, train_mask], labels[train_mask])
+    )
 
 
 def test_blocks_and_storage_never_change_a_ranking(problem, tmp_path, monkeypatch):
@@ -73,7 +97,7 @@ def test_blocks_and_storage_never_change_a_ranking(problem, tmp_path, monkeypatc
         assert np.array_equal(gather_features(stored, wanted), codes_fn[wanted])
     write_rankings(tmp_path / "rankings.h5", blocked)
     read = read_rankings(tmp_path / "rankings.h5")
-    for name in ("per_class", "classes", "overall", "siblings", "sibling_tasks"):
+    for name in (field.name for field in dataclasses.fields(whole)):
         assert np.array_equal(getattr(whole, name), getattr(read, name)), name
         assert getattr(whole, name).dtype == getattr(read, name).dtype
     assert whole.per_class.shape == (6, 20)

@@ -24,6 +24,7 @@ from visae.tables.downstream import (
     table_6,
     task_values,
 )
+from visae.tables.preregistration import preregistration
 from visae.tables.published import rank_order, read_published
 
 PUBLISHED = Path(__file__).parents[2] / "resources" / "published_values.csv"
@@ -261,6 +262,45 @@ def test_hypotheses_from_the_printed_numbers(printed):
     transfer = {"sparse_probing_inaturalist": tasks["classification_inaturalist"]}
     lines = {line["name"]: line for line in hypotheses_table(metrics, tasks | transfer).rows}
     assert (lines["H4"]["verdict"], lines["H4"]["rho"]) == ("confirmed", pytest.approx(0.9))
+
+
+def test_predictions_fixed_in_advance_on_print_and_on_a_run(printed):
+    """Print: 0.60 is above the file's 0.5 as it meets the paper's 0.6; CLIP is second, not DeiT."""
+    published = printed[0]
+    rhos = {"H1": 0.7, "H2": 0.55, "H3": None, "H4": 0.1}
+    hypotheses = [{"name": name, "rho": rho} for name, rho in rhos.items()]
+    lifts = {"retrieval": -0.9, "cub200": -0.1, "dtd": -0.5, "segmentation": -0.3}
+    order = {"dinov2": 0.5, "deit": 0.4, "clip": 0.3, "siglip": 0.2, "mae": 0.1}
+    table = preregistration(published, hypotheses, lifts, order)
+    found = {line["name"]: line for line in table.rows}
+    assert {name: (line["printed"], line["in_print"]) for name, line in found.items()} == {
+        "H1": ("0.90", "held"),
+        "H2": ("0.30", "failed"),
+        "H3": ("0.60", "held"),
+        "H4": ("0.90", "held"),
+        "5": ("3", "failed"),
+        "6": ("dinov2, clip", "failed"),
+    }
+    # 0.7 is not above 0.7, which is the file's bound; it reaches the paper's.
+    verdicts = {name: (found[name]["in_run"], found[name]["in_run_by_paper"]) for name in found}
+    assert verdicts == {
+        "H1": ("failed", "held"),
+        "H2": ("held", "failed"),
+        "H3": ("not computable", "not computable"),
+        "H4": ("held", "failed"),
+        "5": ("held", None),
+        "6": ("held", None),
+    }
+    assert [found[f"H{i}"]["file"] for i in range(1, 5)] == [
+        "ρ above 0.7", "ρ above 0.5", "ρ above 0.5", "ρ above 0"
+    ]  # fmt: skip
+    tied = preregistration(published, [], {}, order | {"clip": 0.4}).rows
+    assert tied[-1]["run"] == "dinov2, deit = clip, siglip, mae"
+    assert (tied[-1]["in_run"], tied[-2]["in_run"]) == ("failed", "not computable")
+    few = preregistration(published, [], {}, {"dinov2": 0.5}).rows
+    assert few[-1]["in_run"] == "not computable"
+    assert layout.as_latex(table).isascii()
+    assert not set("<>") & set(layout.as_latex(table))
 
 
 def test_every_view_of_every_table(planted, printed):

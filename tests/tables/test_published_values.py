@@ -10,7 +10,7 @@ import pytest
 
 from visae.base.errors import UserError
 from visae.evals.shelf import labels as metric_labels
-from visae.tables.published import rank_order, read_published
+from visae.tables.published import PAPER, rank_order, read_published, read_recorded
 from visae.tables.statistics import spearman
 
 PATH = Path(__file__).parents[2] / "resources" / "published_values.csv"
@@ -56,10 +56,11 @@ def test_every_table_is_complete(published):
 def test_every_value_names_its_place_and_unit():
     with open(PATH, newline="", encoding="utf-8") as handle:
         reader = csv.DictReader(handle)
-        assert reader.fieldnames == ["key", "value", "unit", "place", "note"]
+        assert reader.fieldnames == ["key", "value", "unit", "source", "place", "note"]
         for row in reader:
             assert row["unit"], row["key"]
-            assert row["place"].startswith(("Table ", "§", "App. ", "Abstract")), row["key"]
+            places = ("Table ", "§", "App. ", "Abstract") if row["source"] == PAPER else "commit "
+            assert row["place"].startswith(places), row["key"]
 
 
 @pytest.mark.parametrize(
@@ -230,6 +231,21 @@ def test_deit_is_lowest_in_seven_of_nine_settings(published):
 
 def test_a_repeated_key_is_refused(tmp_path):
     path = tmp_path / "values.csv"
-    path.write_text("key,value,unit,place,note\na,1,x,§5,\na,2,x,§5,\n", encoding="utf-8")
+    head = "key,value,unit,source,place,note\n"
+    path.write_text(f"{head}a,1,x,paper,§5,\na,2,x,paper,§5,\n", encoding="utf-8")
     with pytest.raises(UserError, match="line 3: the key 'a' occurs twice"):
         read_published(path)
+    path.write_text(f"{head}a,1,x,hearsay,§5,\n", encoding="utf-8")
+    with pytest.raises(UserError, match="line 2: the source 'hearsay' is neither"):
+        read_published(path)
+
+
+def test_recorded_runs_are_no_part_of_print(published):
+    recorded = {key: entry.value for key, entry in read_recorded(PATH).items()}
+    assert not set(recorded) & set(published)
+    sae = "recorded/dinov2/batchtopk_16x_k192"
+    assert recorded[f"{sae}/monosemanticity/as_run"] == pytest.approx(
+        recorded[f"{sae}/monosemanticity/raw"] - recorded[f"{sae}/monosemanticity/as_run_baseline"]
+    )
+    assert recorded[f"{sae}/absorption/as_run"] == round(91 / 265, 3)
+    assert all(key.startswith(sae) for key in recorded)

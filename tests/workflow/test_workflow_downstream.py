@@ -12,7 +12,7 @@ from visae.study.study import Study
 from visae.tables.correlations import hypotheses
 from visae.tables.foresight import registered_cells
 
-TABLES = {"table_6", "table_8", "codes_lift", "correlations", "hypotheses"}
+TABLES = {"table_6", "table_8", "codes_lift", "correlations", "hypotheses", "preregistration"}
 FIGURES = {"figure_2b", "figure_7", "figure_8"}
 
 

@@ -38,11 +38,10 @@ class Targets(NamedTuple):
 
     def compared(
         self, reconstruction_npd: Float[torch.Tensor, "n P D"]
-    ) -> tuple[float, Float[np.ndarray, "n D"]]:
-        """(Σ‖a − â‖², the maxima of â over patches [n, D] as an array)."""
+    ) -> tuple[float, float, Float[np.ndarray, "n D"]]:
+        """(Σ‖a − â‖², Σ(a − â), the maxima of â over patches [n, D] as an array)."""
         restored = self.restored(reconstruction_npd)
-        error = float(((self.activations.double() - restored) ** 2).sum())
-        return error, restored.amax(dim=1).cpu().numpy()
+        return *_errors(self.activations, restored), restored.amax(dim=1).cpu().numpy()
 
 
 class SparseEncoder:
@@ -94,6 +93,7 @@ class SparseEncoder:
             reconstructions_max=np.empty((images, width), np.float32),
             firing_count=np.zeros(features, np.int64),
             squared_error=0.0,
+            residual_sum=0.0,
             moran_sum=np.zeros((2, len(self._minimum_active), features)),
             moran_images=np.zeros((len(self._minimum_active), features), np.int64),
         )
@@ -128,7 +128,7 @@ class SparseEncoder:
         if self._sae.signed and selected_ft is not None:
             _restore_signs(codes, selected_ft.unflatten(1, (images, patches)).numpy())
         if targets is None:
-            unit.squared_error = decode(
+            unit.squared_error, unit.residual_sum = decode(
                 x_npd.numpy(),
                 self._decoder,
                 codes.patch,
@@ -138,7 +138,9 @@ class SparseEncoder:
             )
         else:
             reconstruction = self._decoded(codes, patches)
-            unit.squared_error, unit.reconstructions_max = targets.compared(reconstruction)
+            unit.squared_error, unit.residual_sum, unit.reconstructions_max = targets.compared(
+                reconstruction
+            )
         unit.codes_half = half_codes(codes_max)
         return unit
 
@@ -209,10 +211,12 @@ class DenseEncoder:
             magnitudes = codes.abs() if sae.signed else codes
             blocks.append(self._reduce(magnitudes.unflatten(0, shape[:2])))
         if targets is None:
-            squared_error = float(((tokens_td.double() - reconstruction) ** 2).sum())
+            squared_error, residual_sum = _errors(tokens_td, reconstruction)
             reconstructions_max = reconstruction.view(shape).amax(dim=1).cpu().numpy()
         else:
-            squared_error, reconstructions_max = targets.compared(reconstruction.view(shape))
+            squared_error, residual_sum, reconstructions_max = targets.compared(
+                reconstruction.view(shape)
+            )
         codes_max, codes_half, firing_count, moran_sum, moran_images = (
             torch.cat(parts, dim=-1).cpu().numpy() for parts in zip(*blocks, strict=True)
         )
@@ -222,6 +226,7 @@ class DenseEncoder:
             reconstructions_max=reconstructions_max,
             firing_count=firing_count,
             squared_error=squared_error,
+            residual_sum=residual_sum,
             moran_sum=moran_sum,
             moran_images=moran_images,
         )
@@ -236,6 +241,12 @@ class DenseEncoder:
         moran_sum, moran_images = sum_evaluable(moran, active, self._minimum_active)
         codes_max = codes_npf.amax(dim=1)
         return codes_max, _half(codes_max), active.sum(dim=0), moran_sum, moran_images
+
+
+def _errors(compared, reconstruction):
+    """(Σ(x − x̂)², Σ(x − x̂)) of two tensors of one shape, in float64."""
+    residual = compared.double() - reconstruction
+    return float((residual**2).sum()), float(residual.sum())
 
 
 def _half(codes):

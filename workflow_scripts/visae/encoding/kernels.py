@@ -170,11 +170,14 @@ def moran_of_channels(
 
 @njit(nogil=True, cache=True, fastmath={"contract"})
 def decode(x_npd, decoder_sfw, code_patch, code_value, code_end, reconstructions_max):
-    """Decode n images from their active codes; returns Σ‖x − x̂‖² and fills the maxima [n, D]."""
+    """Decode n images from their active codes; fills the maxima [n, D].
+
+    Returns (Σ‖x − x̂‖² over tokens, Σ(x − x̂) over tokens and dimensions).
+    """
     images, patches, width = x_npd.shape
     slices, features, _ = decoder_sfw.shape
     reconstruction = np.empty((patches, DECODE_WIDTH), np.float32)
-    error = 0.0
+    error = residual = 0.0
     for i in range(images):
         for s in range(slices):
             reconstruction[:] = 0
@@ -193,7 +196,8 @@ def decode(x_npd, decoder_sfw, code_patch, code_value, code_end, reconstructions
                         reconstructions_max[i, start + w] = value
                     difference = np.float64(x_npd[i, p, start + w]) - np.float64(value)
                     error += difference * difference
-    return error
+                    residual += difference
+    return error, residual
 
 
 @njit(nogil=True, cache=True)

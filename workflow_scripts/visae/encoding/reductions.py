@@ -23,7 +23,7 @@ from visae.base.errors import UserError
 from visae.base.files import atomic_path, unreadable
 from visae.encoding.largest import LargestCodes
 
-FORMAT = "visae-reductions-2"
+FORMAT = "visae-reductions-3"
 SIGNED = "signed"
 """Attribute of reductions of an SAE whose codes may be negative: they hold magnitudes."""
 BLOCK_IMAGES = 1024
@@ -47,6 +47,8 @@ class SaeUnit:
     """int64, tokens on which the feature is active."""
     squared_error: float
     """Σ over tokens of ‖x − x̂‖², normalised units."""
+    residual_sum: float
+    """Σ over tokens and dimensions of x − x̂, normalised units."""
     moran_sum: Float[np.ndarray, "2 M F"]
     """float64, Σ of Moran's I over evaluable images (queen, rook)."""
     moran_images: Int[np.ndarray, "M F"]
@@ -181,6 +183,7 @@ class _SaeWriter:
         self._totals = {
             "firing_count": np.zeros(features, np.int64),
             "squared_error": np.zeros(()),
+            "residual_sum": np.zeros(()),
             "moran_sum": np.zeros((2, minima, features)),
             "moran_images": np.zeros((minima, features), np.int64),
         }
@@ -283,8 +286,8 @@ class SaeReductions(_Reductions):
     Attributes: `sae`, `sae_fingerprint`, `cache_fingerprint`, `features` (F), `images` (N),
     `grid`, `tokens`, `minimum_active`, `variance_floor`, `l0_sum`, `labels` int64 [N],
     `image_ids`, `firing_count` int64 [F], `largest` (`LargestCodes`), `squared_error`,
-    `moran_sum` float64 [2, M, F], `moran_images` int64 [M, F], `signed` (codes may be negative,
-    and their magnitudes are what is here).
+    `residual_sum`, `moran_sum` float64 [2, M, F], `moran_images` int64 [M, F], `signed` (codes may
+    be negative, and their magnitudes are what is here).
     """
 
     def __init__(self, path: str | Path):
@@ -302,6 +305,7 @@ class SaeReductions(_Reductions):
             hdf5.array(self._file, "codes_least"),
         )
         self.squared_error = hdf5.number(self._file, "squared_error")
+        self.residual_sum = hdf5.number(self._file, "residual_sum")
 
     @property
     def codes(self) -> Float[h5py.Dataset, "F N"]:

@@ -130,6 +130,7 @@ def _conversion(sae, statistics):
         return dataclasses.replace(
             unit,
             squared_error=unit.squared_error * scale**2,
+            residual_sum=unit.residual_sum * scale,
             # The scale is positive, so that the maxima are those of the same patches.
             reconstructions_max=unit.reconstructions_max * np.float32(scale) + shift,
         )

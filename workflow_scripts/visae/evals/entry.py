@@ -38,6 +38,16 @@ class Needs:
 
 
 @dataclass(frozen=True, kw_only=True)
+class AsRun:
+    """A metric's reading `as_run`: as the public code of the paper computes it (docs/as_run.md)."""
+
+    definition: str
+    """What it is, in one sentence; names in braces are filled in from the details."""
+    warning: str | None = None
+    """Where it is computed on what it was chosen or fitted on, so that it is too favourable."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Eval:
     """A metric, or a downstream task."""
 
@@ -68,6 +78,8 @@ class Eval:
         metadata=ASIDE, default=lambda config, settings: ""
     )
     """How it is computed, for Table 2: a function of the checked config and of the settings."""
+    as_run: AsRun | None = None
+    """The definition of a metric's reading `as_run`, which its results then have."""
     arrays: bool = False
     """Whether it writes arrays beside the result."""
     work: Callable | None = field(metadata=ASIDE, default=None)

@@ -12,7 +12,7 @@ checked against its schema, the entry's `schema.json` upon `metric.schema.json` 
 import functools
 import json
 import math
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -96,7 +96,8 @@ def write_result(path, name, result, source, provenance):
         )
     said = {"definition": _definition(entry, result), "higher_is_better": entry.higher_is_better}
     if isinstance(result, Result):
-        document = {"metric": name, **said, **result.document(), "sae": source}
+        outcome = result.document() | {"details": _details(entry, result)}
+        document = {"metric": name, **said, **outcome, "sae": source}
         arrays = result.arrays
     else:
         outcomes = {kind: outcome.document() for kind, outcome in result.items()}
@@ -207,6 +208,15 @@ def _definition(entry, result):
             f"the definition {entry.definition!r} has {error} in braces, which is not among the "
             f"details of the result ({', '.join(details)}); correct the entry"
         ) from None
+
+
+def _details(entry, result):
+    """The details of a metric's result, with the definition of its reading `as_run`."""
+    if entry.as_run is None:
+        return result.details
+    said = asdict(entry.as_run)
+    said["definition"] = said["definition"].format(**result.details)
+    return result.details | {"as_run": said}
 
 
 def _plain(value, where):

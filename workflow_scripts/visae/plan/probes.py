@@ -52,6 +52,11 @@ class Probes:
         dataset = dataset or self._study.evaluation.dataset
         return training_set(self._study, dataset, self._counts)
 
+    def test_images(self, dataset):
+        """The images of a data set of M6 on which probes are scored."""
+        _, test = self._study.probe_splits(dataset)
+        return self._counts[test.name].images
+
     def multinomial(self, images, features, classes):
         """Count one probe of all classes."""
         self._add(*[multinomial(images, features, classes)] * 2)

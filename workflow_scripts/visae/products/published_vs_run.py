@@ -17,16 +17,21 @@ ENTRY = Product(
 
 
 def make(inputs, settings):
-    from visae.claims.beside import run_values
+    from visae.claims.beside import recorded_values, run_values
     from visae.claims.evidence import read_run
     from visae.claims.verdicts import read_claims
-    from visae.tables.published import read_published
+    from visae.study.roles import Roles
+    from visae.tables.published import read_published, read_recorded
     from visae.tables.published_vs_run import published_vs_run
+    from visae.tables.scores import read_scores
 
     claims, published = read_claims(inputs["claims"]), read_published(inputs["published"])
+    recorded = read_recorded(inputs["published"])
+    same_sae = recorded_values(recorded, read_scores(inputs["scores"]), Roles(**settings["roles"]))
     evidence = read_run(inputs, settings)
     readings = {
         reading: run_values(published, claims, read_anew)
         for reading, read_anew in evidence.readings.items()
     }
-    return published_vs_run(published, run_values(published, claims, evidence), readings)
+    run = run_values(published, claims, evidence) | same_sae
+    return published_vs_run(published | recorded, run, readings)

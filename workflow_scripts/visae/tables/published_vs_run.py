@@ -1,4 +1,4 @@
-"""Every number that the paper prints beside the run's."""
+"""Every number that the paper prints, and those of recorded runs, beside the run's."""
 
 import math
 
@@ -6,11 +6,11 @@ from visae.tables.layout import Column, Table
 
 
 def published_vs_run(published, run, readings=None):
-    """One row per printed number, in the order of print.
+    """One row per printed number, in the order of print, by the definition that print has.
 
-    published: from `read_published`. run: {published key: number}, without what the run lacks.
-    readings: {another reading of a metric: the same with that reading}; a row is added for each
-    by which the run's number is another.
+    published: from `read_published`, `read_recorded`, or both. run: {key: number}, without what
+    the run lacks. readings: {another reading of a metric: the same with that reading}; a row is
+    added for each by which the run's number is another.
     """
     lines = []
     for key, entry in published.items():
@@ -22,6 +22,7 @@ def published_vs_run(published, run, readings=None):
             lines.append(
                 {
                     "key": key,
+                    "source": entry.source,
                     "place": entry.place.replace("§", "Sec. "),
                     "published": entry.value,
                     "unit": entry.unit,
@@ -34,6 +35,7 @@ def published_vs_run(published, run, readings=None):
         "Published values beside this run's",
         (
             Column("key", "Key"),
+            Column("source", "Source"),
             Column("place", "Place"),
             Column("published", "Published", digits=4),
             Column("unit", "Unit"),
@@ -44,9 +46,11 @@ def published_vs_run(published, run, readings=None):
         lines,
         (
             "Backbones of the run stand for the paper's of the same paradigm, data sets for those "
-            "of the same layout. Reading: of a metric whose definition the paper leaves open; "
-            "without one, the headline. Difference: run − published. No run: the run lacks it, or "
-            "it is no result (thresholds, counts of cells).",
+            "of the same layout. Source: print, or runs recorded in the paper's public code, which "
+            "stand beside the same SAE. Without a reading: by the definition that the number has "
+            "(of M2, M3 and M4 the reading `as_run`). Reading: by another one; `written`: as "
+            "the paper defines M2, M3 and M4. Difference: run − published. No run: the run lacks "
+            "it, or it is no result (thresholds, counts of cells).",
         ),
     )
 

@@ -13,6 +13,9 @@ from visae.probing.rankings import gather_ranked
 
 MAX_ITER = 500
 
+AS_RUN_GAIN, AS_RUN_IMAGES, AS_RUN_SIDE = 0.1, 10, 3
+"""Of the reading `as_run`: gain in F1, least images of a group, and of either side of a task."""
+
 
 def compute(inputs, settings, job):
     """M7 of an SAE."""
@@ -64,8 +67,8 @@ def absorption(
         _task(
             gathered.rows(rankings.siblings[row]),
             labels == rankings.sibling_tasks[row, 0],
-            members[rankings.sibling_tasks[row, 1]],
-            test_mask,
+            members[rankings.sibling_tasks[row, 1]] & ~test_mask,
+            members[rankings.sibling_tasks[row, 1]] & test_mask,
         )
         for row in eligible
     )
@@ -78,6 +81,7 @@ def absorption(
             positive = labels[members[group] & test_mask] == label
             f1[i] = [f1_score(positive, predicted) for predicted in scores > thresholds[:, None]]
             not_converged += int((~converged).sum())
+        gains = _in_sample(codes_fn, rankings, labels, members, budgets, device, workers)
     one, four = f1[:, 0], f1[:, -1]
     value = absorbed_share(one, four, alpha, beta)
     tasks_defined = sum(len(group.labels) for group in sibling_groups)
@@ -100,6 +104,11 @@ def absorption(
                 for a in ALPHAS
                 for b in BETAS
             },
+            "as_run": float(np.mean(gains[:, -1] - gains[:, 0] > AS_RUN_GAIN))
+            if len(gains)
+            else None,
+            "as_run_mean_f1_one": float(gains[:, 0].mean()) if len(gains) else None,
+            "as_run_mean_f1_four": float(gains[:, -1].mean()) if len(gains) else None,
         },
         details={
             "alpha": alpha,
@@ -113,6 +122,7 @@ def absorption(
             "tasks": tasks_defined,
             "eligible_tasks": len(eligible),
             "fits": f1.size,
+            "as_run_tasks": len(gains),
         },
         arrays={
             "class": rankings.sibling_tasks[eligible, 0],
@@ -122,6 +132,35 @@ def absorption(
             "features": rankings.siblings[eligible],
         },
     )
+
+
+def _in_sample(codes_fn, rankings, labels, members, budgets, device, workers):
+    """F1 [T', K] of probes on the images on which they were fitted and features ranked.
+
+    members: bool [N] of each sibling group. Tasks are left out where the group or a side of them
+    is too small (`AS_RUN_IMAGES`, `AS_RUN_SIDE`).
+    """
+    chosen = []
+    for row, (label, group) in enumerate(rankings.sibling_tasks_all_images):
+        positive, images = np.count_nonzero(labels == label), np.count_nonzero(members[group])
+        if images >= AS_RUN_IMAGES and AS_RUN_SIDE <= positive <= images - AS_RUN_SIDE:
+            chosen.append(row)
+    gathered = gather_ranked(codes_fn, rankings.siblings_all_images[chosen])
+    f1 = np.empty((len(chosen), len(budgets)))
+    tasks = (
+        _task(
+            gathered.rows(rankings.siblings_all_images[row]),
+            labels == rankings.sibling_tasks_all_images[row, 0],
+            *2 * [members[rankings.sibling_tasks_all_images[row, 1]]],
+        )
+        for row in chosen
+    )
+    results = nested_probes(tasks, budgets, MAX_ITER, device, workers)
+    for i, (scores, thresholds, _) in enumerate(results):
+        label, group = rankings.sibling_tasks_all_images[chosen[i]]
+        positive = labels[members[group]] == label
+        f1[i] = [f1_score(positive, predicted) for predicted in scores > thresholds[:, None]]
+    return f1
 
 
 def absorbed_share(f1_one, f1_four, alpha, beta):
@@ -137,6 +176,5 @@ def f1_score(positive, predicted):
     return 2 * hits / (np.count_nonzero(positive) + np.count_nonzero(predicted))
 
 
-def _task(codes_kn, positive_n, member_n, test_mask):
-    train, test = member_n & ~test_mask, member_n & test_mask
+def _task(codes_kn, positive_n, train, test):
     return BinaryTask(codes_kn[:, train], positive_n[train], codes_kn[:, test])

@@ -1,6 +1,6 @@
 """M7. Its probes are too small for the plan to count."""
 
-from visae.evals.entry import METRIC, SAES, Eval, Needs, listed
+from visae.evals.entry import METRIC, SAES, AsRun, Eval, Needs, listed
 
 ALPHAS = (0.7, 0.8, 0.9)
 BETAS = (0.3, 0.5, 0.7)
@@ -24,6 +24,13 @@ ENTRY = Eval(
         "share of class-against-siblings tasks with held-out F1 < {alpha} from the best feature "
         "and > {beta} from the best {most_features} (logistic regression, features ranked by "
         "F-statistic on the task's training images)"
+    ),
+    as_run=AsRun(
+        definition=(
+            "share of class-against-siblings tasks with F1({most_features}) − F1(1) > 0.1, "
+            "features ranked, probes fitted and F1 read on the same images: all of the group"
+        ),
+        warning="F1 is read on the images on which features were ranked and probes fitted",
     ),
     higher_is_better=False,
     of={

@@ -5,6 +5,7 @@ own training split with the same settings. Paper: section 4.3, Appendices L and 
 of Table 3 is iNaturalist alone.
 """
 
+import functools
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,13 +17,17 @@ from visae.probing.multinomial import choose_estimator
 from visae.probing.rankings import gather_ranked
 from visae.probing.raw_probes import fit_domain_probe
 from visae.probing.readout import accuracy_curve, class_areas, eligible_rows
+from visae.probing.splits import stratified_split
 
 ONE_VS_REST_CLASSES = 1000
+
+AS_RUN_HELD_OUT = 0.2
+"""Share of a test split on which the probes of the reading `as_run` are scored."""
 
 
 def compute(inputs, settings, job):
     """M6 of an SAE."""
-    readings = {}
+    readings, as_run = {}, {}
     for dataset, (train, test) in inputs.data.cross_domain.items():
         fitted, scored = inputs.encoded(train), inputs.encoded(test)
         readings[dataset] = domain_reading(
@@ -39,7 +44,14 @@ def compute(inputs, settings, job):
             job.seed,
             settings["one_vs_rest_classes"],
         )
-    return cross_domain(readings, settings["headline"])
+        within = functools.partial(
+            accuracy_within, labels=scored.labels, seed=job.seed, device=job.device
+        )
+        raw = inputs.shared(
+            ("accuracy_within", dataset), functools.partial(within, inputs.features_max(test))
+        )
+        as_run[dataset] = within(scored.reconstructions_max()) / raw if raw else None
+    return cross_domain(readings, settings["headline"], as_run)
 
 
 @dataclass(frozen=True)
@@ -77,6 +89,18 @@ class DomainReading:
 def raw_reading(probe, test_md, test_labels):
     """Read the raw features' probe (`raw_probes.fit_domain_probe`) on raw test features [m, D]."""
     return RawReading(probe.accuracy(test_md, test_labels), probe.estimator, probe.converged)
+
+
+def accuracy_within(x_nd, labels, seed=42, device="cpu"):
+    """Accuracy of a probe on a fifth of the features x_nd [n, D] of a split, fitted on the others.
+
+    The division is stratified. None if no image is held out, or there are fewer than two classes.
+    """
+    held_out = stratified_split(labels, AS_RUN_HELD_OUT, seed)
+    if not held_out.any() or np.unique(labels).size < 2:
+        return None
+    probe = fit_domain_probe(x_nd[~held_out], labels[~held_out], device)
+    return probe.accuracy(x_nd[held_out], labels[held_out])
 
 
 def domain_reading(
@@ -130,11 +154,12 @@ def domain_reading(
     )
 
 
-def cross_domain(readings, headline):
+def cross_domain(readings, headline, as_run):
     """M6.
 
     readings: data set name -> DomainReading, for the data sets that were computed. headline: the
-    name whose preservation is the value; null if it is not among them.
+    name whose preservation is the value; null if it is not among them. as_run: data set name ->
+    accuracy on reconstructions / on raw features, both from `accuracy_within`, or None.
     """
     value = reason = None
     if headline not in readings:
@@ -159,7 +184,9 @@ def cross_domain(readings, headline):
     return Result(
         value=value,
         reason=reason,
-        readings=numbers,
+        readings=numbers
+        | {f"{name}_as_run": ratio for name, ratio in as_run.items()}
+        | {"as_run": as_run.get(headline)},
         details={
             "headline": headline,
             "estimators": {name: reading.estimators for name, reading in readings.items()},

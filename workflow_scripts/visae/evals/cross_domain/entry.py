@@ -1,6 +1,6 @@
 """M6."""
 
-from visae.evals.entry import METRIC, SAES, Eval, Needs
+from visae.evals.entry import METRIC, SAES, AsRun, Eval, Needs
 from visae.probing.limits import DOMAIN_MAX_ITER
 
 BUDGET = 128
@@ -21,6 +21,7 @@ def _work(probes, settings):
     for dataset in settings["datasets"]:
         images, classes = probes.training_set(dataset)
         probes.multinomial(images, probes.width, classes)
+        probes.multinomial(round(0.8 * probes.test_images(dataset)), probes.width, classes)
         probes.multinomial(images, BUDGET, classes)
         probes.one_vs_rest(images, [BUDGET], min(classes, settings["one_vs_rest_classes"]))
 
@@ -33,6 +34,13 @@ ENTRY = Eval(
     definition=(
         "accuracy on {headline}'s test images of a probe trained on its reconstructed "
         "features / of one trained on its raw features (max over patches)"
+    ),
+    as_run=AsRun(
+        definition=(
+            "accuracy of a probe on {headline}'s reconstructed features / of one on its raw "
+            "features, each fitted on 80 % of its test split and scored on the other 20 % "
+            "(stratified, seeded)"
+        )
     ),
     data="cross_domain",
     of={

@@ -20,14 +20,17 @@ def compute(inputs, settings, job):
         encoded.firing_count,
         encoded.tokens,
         encoded.l0_sum,
+        encoded.residual_sum,
+        raw.token_mean,
     )
 
 
-def fvu(squared_error, total_squares, firing_count, tokens, l0_sum):
+def fvu(squared_error, total_squares, firing_count, tokens, l0_sum, residual_sum, token_mean):
     """M2 from sums over all tokens.
 
     squared_error: Σ‖x − x̂‖² of the SAE; total_squares: Σ‖x − x̄‖² of the backbone (the mean is
     the mean vector), both in normalised units, in which the ratio is that of Eq. 4.
+    residual_sum: Σ(x − x̂) over tokens and dimensions; token_mean: x̄, float [D].
     firing_count: int64 [F]; tokens: number of tokens; l0_sum: active codes over all tokens.
 
     Arrays: `firing_share` float64 [F].
@@ -50,8 +53,25 @@ def fvu(squared_error, total_squares, firing_count, tokens, l0_sum):
             "dead_fraction": dead / features,
             "dense_features": dense,
             "dense_fraction": dense / features,
+            "as_run": None
+            if reason
+            else ratio_of_scalar_variances(
+                squared_error, residual_sum, total_squares, token_mean, tokens
+            ),
         },
         details={"dense_share": DENSE_SHARE},
         data={"tokens": int(tokens), "features": features},
         arrays={"firing_share": firing_count / max(tokens, 1)},
     )
+
+
+def ratio_of_scalar_variances(squared_error, residual_sum, total_squares, token_mean, tokens):
+    """The reading `as_run`: sums over tokens and dimensions alike, one mean for all dimensions.
+
+    Arguments as for `fvu`. None if the activations' mean, so taken, exceeds their size.
+    """
+    token_mean = np.asarray(token_mean, np.float64)
+    squares = total_squares + tokens * (token_mean**2).sum()  # Σ‖x‖²
+    spread = squares / tokens - token_mean.sum() ** 2
+    left = squared_error / tokens - (residual_sum / tokens) ** 2
+    return float(left / spread) if spread > 0 and left >= 0 else None

@@ -1,6 +1,6 @@
 """M2."""
 
-from visae.evals.entry import METRIC, SAES, Eval, Needs
+from visae.evals.entry import METRIC, SAES, AsRun, Eval, Needs
 
 ENTRY = Eval(
     kind=METRIC,
@@ -9,6 +9,12 @@ ENTRY = Eval(
     paper="section 4.2, Eq. 4; Table 2",
     definition=(
         "Σ‖x − x̂‖² / Σ‖x − x̄‖² over all patch tokens of the evaluation set, x̄ the mean vector"
+    ),
+    as_run=AsRun(
+        definition=(
+            "(Σr²/n − (Σr/n)²) / (Σx²/n − (Σx/n)²), r = x − x̂, sums over the n patch tokens and "
+            "over dimensions: the mean is subtracted as one number, not as a vector"
+        )
     ),
     higher_is_better=False,
     of={SAES: Needs(reads=("errors", "raw"))},

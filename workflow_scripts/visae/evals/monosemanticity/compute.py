@@ -76,6 +76,12 @@ def monosemanticity(
         for reading, number in (("normalised", space.normalised), ("raw", space.raw))
     }
     scored = headline.scored
+    baseline_of_top = _baseline(
+        unit_rows(embeddings[evaluator])[np.unique(selection.images[scored])],
+        selection.images.shape[1],
+        seed,
+        baseline_groups,
+    )
     return Result(
         value=headline.normalised,
         reason=headline.reason(data),
@@ -85,6 +91,10 @@ def monosemanticity(
             "within_class": _mean(headline.within),
             "between_class": _mean(headline.between),
             "within_class_share": _mean(headline.within_share[scored]),
+            "as_run": None
+            if headline.raw is None or baseline_of_top is None
+            else headline.raw - baseline_of_top,
+            "as_run_baseline": baseline_of_top,
             **others,
         },
         details={
@@ -166,7 +176,8 @@ class _Space:
         return f"random groups of images are as alike as can be (baseline {self.baseline})"
 
 
-def _score_in(embeddings_nd, selection, labels, seed, baseline_groups):
+def unit_rows(embeddings_nd):
+    """Embeddings [N, D'] of length 1, float32."""
     embeddings_nd = np.asarray(embeddings_nd, dtype=np.float32)
     norms_n = np.linalg.norm(embeddings_nd, axis=1, keepdims=True)
     if not (norms_n > 0).all():
@@ -174,7 +185,11 @@ def _score_in(embeddings_nd, selection, labels, seed, baseline_groups):
             f"image number {int(np.argmin(norms_n))} of the evaluation split has an embedding of "
             "length 0, which has no cosine with others: check the evaluator's weights and the image"
         )
-    embeddings_nd = embeddings_nd / norms_n
+    return embeddings_nd / norms_n
+
+
+def _score_in(embeddings_nd, selection, labels, seed, baseline_groups):
+    embeddings_nd = unit_rows(embeddings_nd)
     sums = [np.empty((4, 0))]
     first, second = np.triu_indices(selection.images.shape[1], 1)
     for start in range(0, selection.features.size, _BLOCK):
@@ -206,8 +221,8 @@ def _score_in(embeddings_nd, selection, labels, seed, baseline_groups):
 
 
 def _baseline(embeddings_nd, size, seed, groups):
-    """Mean pairwise cosine of random groups of images, or None if a group has no pair."""
-    if size < 2:
+    """Mean pairwise cosine of random groups of images; None without a pair, or enough images."""
+    if size < 2 or len(embeddings_nd) < size:
         return None
     random = np.random.default_rng(seed)
     total = 0.0

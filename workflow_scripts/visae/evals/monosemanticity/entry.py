@@ -1,6 +1,6 @@
 """M5."""
 
-from visae.evals.entry import METRIC, SAES, Eval, Needs
+from visae.evals.entry import METRIC, SAES, AsRun, Eval, Needs
 
 
 def _protocol(config, settings):
@@ -20,6 +20,12 @@ ENTRY = Eval(
         "(s - s_random) / (1 - s_random), s the mean over features of the weighted mean pairwise "
         "cosine of their top {top_images} images in the evaluator's mean-pooled patch embeddings, "
         "s_random that of random groups"
+    ),
+    as_run=AsRun(
+        definition=(
+            "s − s_random, s as in the value, s_random the mean pairwise cosine of random groups "
+            "drawn from the images that are a top image of a scored feature"
+        )
     ),
     of={SAES: Needs(reads=("codes", "embeddings"))},
     # The paper's pairing confounds backbone and evaluator; the full table separates them.

@@ -67,6 +67,7 @@ def preservation(raw_nd, recon_nd, labels, test_mask, raw_probe=None, device="cp
             "accuracy_reconstructed": recon,
             "accuracy_retrained": retrained,
             "retrained": _share(retrained, raw),
+            "as_run": _share(retrained, raw),
         },
         details={"estimator": estimator, "converged": converged},
         data=data,

@@ -1,6 +1,6 @@
 """M3."""
 
-from visae.evals.entry import METRIC, SAES, Eval, Needs
+from visae.evals.entry import METRIC, SAES, AsRun, Eval, Needs
 from visae.probing.limits import MAX_ITER
 
 
@@ -26,6 +26,12 @@ ENTRY = Eval(
     definition=(
         "accuracy on reconstructed / accuracy on raw test features (max over patches) of one "
         "multinomial logistic regression trained on raw training features"
+    ),
+    as_run=AsRun(
+        definition=(
+            "accuracy of a probe fitted and scored on reconstructed features / accuracy of one "
+            "fitted and scored on raw features (the reading `retrained`)"
+        )
     ),
     of={SAES: Needs(reads=("reconstructions", "raw", "raw_probe", "probe_split"), gpu=True)},
     signed_codes=True,
