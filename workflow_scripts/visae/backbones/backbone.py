@@ -20,9 +20,9 @@ class _StopForward(Exception):
 class Backbone(nn.Module):
     """A vision transformer whose blocks can be read.
 
-    Loaders pass the library's `model`, its transformer `blocks` (in order), `run` (a function of
-    normalised images [B, 3, S, S] that calls the model), `patch_size` in pixels, the number of
-    `prefix_tokens` that the library states, and the `preprocessing` of the weights.
+    Loaders pass the library's `model`, its transformer `blocks` (in order) and `run`, a function of
+    normalised images [B, 3, S, S] that calls the model. They also pass `patch_size` in pixels, the
+    number of `prefix_tokens` that the library states, and the `preprocessing` of the weights.
 
     Attributes: `spec`, `model`, `depth` (number of blocks), `grid` (H, W) of patches,
     `prefix_tokens` (class, register and distillation tokens before the patches), `width` (D).

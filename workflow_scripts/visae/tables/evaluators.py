@@ -1,7 +1,7 @@
 """Table 5 and what it hides: M5 of every backbone in the space of every evaluator.
 
 The paper scores CLIP's and SigLIP's SAEs in DINOv2's embedding space and the others in CLIP's
-(Table 5, Appendix K), so that a difference between backbones may be one between evaluators.
+(Table 5, Appendix K). So a difference between backbones may be one between evaluators.
 """
 
 import statistics

@@ -1,10 +1,10 @@
 """Classification with all codes of an SAE: the "perf(SAE codes)" of Appendix O.
 
 M6 (`evals.cross_domain.compute`) has the accuracies of raw features and reconstructions, which
-are taken over here, and that of codes cut to 128 features. The lift of codes over raw features
-is about the whole code (the paper's lifts above 1 on 200 classes are out of reach of 128
-features), so a probe on all F features is fitted here, as M6 fits its own: lbfgs up to 1000
-classes, Adam beyond.
+are taken over here, and that of codes cut to 128 features. The lift of codes over raw features is
+about the whole code: the paper's lifts above 1 on 200 classes are out of reach of 128 features.
+So a probe on all F features is fitted here, as M6 fits its own: lbfgs up to 1000 classes, Adam
+beyond.
 """
 
 import numpy as np

@@ -1,9 +1,9 @@
 """Image retrieval R@1, R@5, R@10: exact, cosine, a hit is another image of the same class.
 
 Images are queries and gallery at once; a query is never its own result. R@k asks only whether
-an image of the query's class is among the k most similar, which is whether fewer than k images
-of other classes precede the nearest of its own: nothing is sorted, and only a block of queries
-× images is ever in memory. Paper: section 4.5 (H3), Appendix O.
+an image of the query's class is among the k most similar. It is if fewer than k images of other
+classes precede the nearest of its own. So nothing is sorted, and only a block of queries × images
+is ever in memory. Paper: section 4.5 (H3), Appendix O.
 
 Ties: similarities closer than `TIE` count as equal, and of equally similar images those of
 other classes come first. A tie so earns no hit, and the order of the images has no influence.
