@@ -3,10 +3,12 @@
 # with `cache: false` are read straight from their images, with no activations on disk.
 
 
+from visae.study.evals import of_moran
+
+
 def moran_settings(splits):
     """For each split the settings of Moran's I, or None where it is not computed."""
-    names = ("minimum_active", "variance_floor")
-    chosen = {name: settings("metrics", "localization", name) for name in names}
+    chosen = of_moran(STUDY)
     return [chosen if split == STUDY.evaluation else None for split in splits]
 
 
@@ -137,7 +139,9 @@ for sweep in jobs.sweep_groups(STUDY):
                 mem_mb=memory(8000),
                 runtime=minutes(60, per_gigabyte=0.5),
             params:
-                split_here=[dataset == STUDY.evaluation.dataset for dataset in datasets],
+                saes=names,
+                splits={dataset: STUDY.probe_splits(dataset)[0].name for dataset in datasets},
+                evaluation=STUDY.evaluation.dataset,
                 code=code("rank_features"),
             message:
                 f"Ranking the features of {sweep.name} on {{wildcards.backbone}} ({batch})"

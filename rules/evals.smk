@@ -27,7 +27,8 @@ for batch, datasets in jobs.probing(STUDY):
             mem_mb=memory(6000, raw=4),
             runtime=minutes(120),
         params:
-            split_here=[dataset == STUDY.evaluation.dataset for dataset in datasets],
+            splits={dataset: STUDY.probe_splits(dataset)[0].name for dataset in datasets},
+            evaluation=STUDY.evaluation.dataset,
             code=code("fit_raw_probes"),
         message:
             f"Fitting the probes on raw features of {{wildcards.backbone}} ({batch})"

@@ -1,5 +1,6 @@
 """Fit the probes on a backbone's raw features: once, for every SAE that is held against them."""
 
+from visae.base import paths
 from visae.base.devices import take_device
 from visae.base.job import run
 from visae.encoding.reductions import RawReductions
@@ -9,18 +10,18 @@ from visae.probing.splits import read_split
 
 
 def body(snakemake):
-    device = take_device()
-    for path, output, split_here in zip(
-        snakemake.input.raw, snakemake.output.probes, snakemake.params.split_here, strict=True
-    ):
-        with RawReductions(path) as raw:
+    device, params, wildcards = take_device(), snakemake.params, snakemake.wildcards
+    results = paths.Paths(f"results/{snakemake.config['study']}")
+    place = paths.place(wildcards.backbone, wildcards.layer)
+    for dataset, split in params.splits.items():
+        with RawReductions(results.reductions(paths.RAW, split, place)) as raw:
             features_nd, labels = raw.features_max(), raw.labels
-            if split_here:
+            if dataset == params.evaluation:
                 test_mask = read_split(snakemake.input.split, raw.image_ids)
                 probe = fit_raw_probe(features_nd, labels, test_mask, device)
             else:
                 probe = fit_domain_probe(features_nd, labels, device)
-        write_probe(output, probe)
+        write_probe(results.raw_probe(dataset, place), probe)
 
 
 run(body, snakemake)  # noqa: F821

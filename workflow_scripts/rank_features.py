@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from visae.base import paths
 from visae.base.job import run
 from visae.encoding.reductions import SaeReductions
 from visae.probing.rankings import rank_features, write_rankings
@@ -10,18 +11,19 @@ from visae.probing.splits import read_split
 
 
 def body(snakemake):
-    reductions, rankings = list(snakemake.input.reductions), list(snakemake.output.rankings)
-    saes = len(reductions) // len(snakemake.params.split_here)
-    for number, (path, output) in enumerate(zip(reductions, rankings, strict=True)):
-        dataset = number // saes
-        with SaeReductions(path) as encoded:
-            if snakemake.params.split_here[dataset]:
-                train_mask = ~read_split(snakemake.input.split, encoded.image_ids)
-            else:
-                train_mask = np.ones(encoded.images, bool)
-            groups = read_sibling_groups(snakemake.input.classes[dataset])
-            ranked = rank_features(encoded.codes, encoded.labels, train_mask, groups)
-        write_rankings(output, ranked)
+    params, wildcards = snakemake.params, snakemake.wildcards
+    results = paths.Paths(f"results/{snakemake.config['study']}")
+    place = paths.place(wildcards.backbone, wildcards.layer)
+    for dataset, split in params.splits.items():
+        groups = read_sibling_groups(results.classes(dataset))
+        for sae in params.saes:
+            with SaeReductions(results.reductions(sae, split, place)) as encoded:
+                if dataset == params.evaluation:
+                    train_mask = ~read_split(snakemake.input.split, encoded.image_ids)
+                else:
+                    train_mask = np.ones(encoded.images, bool)
+                ranked = rank_features(encoded.codes, encoded.labels, train_mask, groups)
+            write_rankings(results.rankings(sae, dataset, place), ranked)
 
 
 run(body, snakemake)  # noqa: F821

@@ -9,6 +9,7 @@ from visae.evals.entry import SAES
 from visae.evals.shelf import reads
 from visae.sae.families import FAMILIES
 from visae.study import jobs
+from visae.study.evals import of_moran
 from visae.study.parts import Split
 
 HALF, SINGLE, DOUBLE = 2, 4, 8
@@ -152,7 +153,7 @@ def _sae_files(study, sae, geometry, counts):
 
 
 def _minima(study):
-    return len(study.config["metrics"]["localization"]["minimum_active"])
+    return len(of_moran(study)["minimum_active"])
 
 
 def resume_files(study, geometries, outputs):

@@ -98,6 +98,16 @@ def every_space(study):
     return list(dict.fromkeys([*main, *evaluators]))
 
 
+def of_moran(study):
+    """The settings of the pass over activations that computes Moran's I, by its argument.
+
+    They are those of the first metric that reads it (M1).
+    """
+    reading = [name for name in study.metrics() if "moran" in EVALS[name].of[SAES].reads]
+    own = sections.settings_of(reading[0], study.config)
+    return {name: own[name] for name in ("minimum_active", "variance_floor")}
+
+
 def settings_of(study, job):
     """{eval: its settings}"""
     return {name: sections.settings_of(name, study.config) for name in job.evals}

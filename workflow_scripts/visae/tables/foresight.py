@@ -67,8 +67,8 @@ def backbone_selection(correlations, raw, codes):
         ),
         lines,
         (
-            "Supporting metric: the one with the highest ρ to raw performance, of seven; ρ > 0: "
-            "the better a backbone by the metric, the better at the task.",
+            "Supporting metric: the one with the highest ρ to raw performance; ρ > 0: the "
+            "better a backbone by the metric, the better at the task.",
         ),
     )
 

@@ -5,7 +5,7 @@ from visae.products.sources import looks, over_main, tables
 
 ENTRY = Product(
     kind="figure",
-    shows="normalised scores on the seven metrics, by backbone",
+    shows="normalised scores on every metric, by backbone",
     reads=lambda study, paths: tables(paths, "backbone_means"),
     settings=looks,
     over=over_main,
