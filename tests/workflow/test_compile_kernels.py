@@ -18,6 +18,8 @@ kernels = misses = 0
 for name in (
     "activations.shards",
     "probing.fstatistic",
+    "probing.one_vs_rest",
+    "probing.rankings",
     "encoding.kernels",
     "sae.sparse",
     "evals.sparse_codes",
