@@ -20,6 +20,7 @@ from visae.encoding.raw_pass import reduce_raw
 from visae.encoding.reductions import SaeReductions
 from visae.encoding.sae_pass import encode_activations
 from visae.evals.sparse_codes import inner_products, read_codes
+from visae.probing.one_vs_rest import BinaryTask, nested_probes
 from visae.probing.rankings import rank_features
 from visae.sae.checkpoint import load_sae
 from visae.sae.specs import SaeSpec, TrainingSettings
@@ -54,7 +55,7 @@ def write_cache(folder):
 
 
 def compile_kernels(folder):
-    """Train, encode, rank and compare in `folder`."""
+    """Train, encode, rank, probe and compare in `folder`."""
     specs = [SaeSpec.from_name(name) for name in ("batchtopk_2x_k4", "jumprelu_2x_l0_4")]
     settings = TrainingSettings(batch_size=64)
     with ActivationCache(write_cache(folder)) as cache:
@@ -70,7 +71,8 @@ def compile_kernels(folder):
         reduce_raw(cache, cache.mean, cache.std, folder / "raw.h5")
     with SaeReductions(outputs[specs[0].name]) as encoded:
         rank_features(encoded.codes, encoded.labels, np.ones(IMAGES, bool), [])
-        codes = read_codes(encoded.codes)
+        codes, some = read_codes(encoded.codes), encoded.codes[:2]
+        list(nested_probes([BinaryTask(some, encoded.labels == 0, some)], [1]))
     none = codes[:, :1] * 0
     none.eliminate_zeros()  # few active codes are visited one by one, many multiplied densely
     inner_products(none, codes)
