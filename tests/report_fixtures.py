@@ -43,9 +43,9 @@ def codes_of(sae):
     return np.float32(8.0) / (1 + ranks)
 
 
-def write_study(folder):
-    """(study, sources) of a study with two backbones and two SAEs each."""
-    config = tiny_config()
+def write_study(folder, **changes):
+    """(study, sources) of a study with two backbones and two SAEs each; changes: of its config."""
+    config = tiny_config(**changes)
     config["datasets"]["photographs"]["root"] = str(folder / "images")
     study = Study(config)
     index = _images(folder)

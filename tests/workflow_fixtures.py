@@ -43,6 +43,7 @@ def tiny_config(**changes):
     """The demo's study with two backbones, four SAEs, one out-of-domain data set and masks."""
     config = demo_config()
     config["study"] = "tiny"
+    config["report"] = {"claims": "always"}
     for entry in config["datasets"].values():
         entry["root"] = entry["root"].replace("results/demo", "results/tiny")
     kept = {"dino_small": "deit_small", "deit_small": "dino_small"}

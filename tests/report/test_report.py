@@ -27,10 +27,12 @@ from report_fixtures import (
 from study_fixtures import ROOT
 
 from visae.audit.choice import audit_features
+from visae.evals.shelf import EVALS
 from visae.report.curves import HEIGHT, WIDTH, read_curves
 from visae.report.features import example_features
 from visae.report.provenance_section import commit
 from visae.report.thumbnails import SIDE
+from visae.tables.scores import read_scores
 
 
 class Parsed(HTMLParser):
@@ -70,6 +72,42 @@ def page(written):
 @pytest.fixture(scope="module")
 def parsed(page):
     return Parsed(page)
+
+
+# ---------------------------------------------------------------- a study of one's own
+
+
+@pytest.fixture(scope="module")
+def own_page(tmp_path_factory):
+    """The page of a study that has two of the paper's five backbones."""
+    return build_page(*write_study(tmp_path_factory.mktemp("own"), report={"claims": "auto"}))
+
+
+def test_own_study_leads_with_its_scores_and_has_no_claims(own_page, parsed):
+    own = Parsed(own_page)
+    ids = [attributes["id"] for attributes in own.all("section")]
+    assert ids == ["summary", "saes", "figures", "tables", "provenance"]
+    assert "Of the paper’s" not in own.text
+    assert "The paper’s parts" not in own.text
+    judged = [attributes["id"] for attributes in parsed.all("section")]
+    assert {"claims", "contradictions"} <= set(judged)
+    links = {attributes["href"].removeprefix("#") for attributes in own.all("a")}
+    assert links <= {attributes["id"] for _, attributes in own.elements if "id" in attributes}
+
+
+def test_best_of_each_metric_is_found_by_its_direction(written, own_page):
+    _, sources = written
+    rows = [
+        row
+        for row in read_scores(next(path for path in sources.tidy if path.stem == "scores"))
+        if row["reading"] == "headline" and row["value"] is not None
+    ]
+    for metric, choose, arrow in (("localization", max, "↑"), ("fvu", min, "↓")):
+        best = f"{choose(row['value'] for row in rows if row['metric'] == metric):.4f}"
+        label = EVALS[metric].title
+        assert f"{label}\xa0{arrow}</th>" in own_page.replace("&nbsp;", "\xa0")
+        cell = own_page.split(f"{label}&nbsp;{arrow}</th>")[1].split("</td>")[0]
+        assert cell.endswith(best.replace("-", "−"))
 
 
 # ---------------------------------------------------------------- the page as a document
@@ -206,8 +244,11 @@ def test_curves_run_from_the_first_window_to_the_last(written):
     # Three windows; on a logarithmic axis a tenfold fall per window is a straight line.
     assert loss.points == f"{WIDTH / 3:.1f},0.0 {WIDTH * 2 / 3:.1f},{HEIGHT / 2:.1f} 180.0,64.0"
     assert (loss.first, loss.last, loss.logarithmic) == ("1", "0.01", True)
-    assert {point.split(",")[1] for point in l0.points.split()} == {f"{HEIGHT / 2:.1f}"}
+    # These axes start at 0: a constant L0 lies at the top, and rounding is not magnified.
+    assert {point.split(",")[1] for point in l0.points.split()} == {"0.0"}
+    assert l0.low == "0"
     assert (dead.low, dead.high) == ("0", "0.5")
+    assert loss.alone is None
     assert read_curves(sources.logs[3]) is None
 
 
@@ -219,6 +260,17 @@ def test_long_log_is_thinned_and_keeps_its_end(tmp_path):
     points = curves.panels[0].points.split()
     assert 100 <= len(points) <= 121
     assert points[-1] == f"{WIDTH:.1f},0.0"
+
+
+def test_only_point_is_drawn_as_a_dot(tmp_path):
+    path = tmp_path / "training.jsonl"
+    path.write_text('{"step": 1, "loss": 2.0, "l0": 8.0, "dead_fraction": 0}\n')
+    loss, l0, dead = read_curves(path).panels
+    assert [panel.alone for panel in (loss, l0, dead)] == [
+        (f"{WIDTH:.1f}", f"{HEIGHT / 2:.1f}"),
+        (f"{WIDTH:.1f}", "0.0"),
+        (f"{WIDTH:.1f}", f"{HEIGHT / 2:.1f}"),
+    ]
 
 
 def test_config_is_shown_as_it_ran(written, page):
@@ -363,6 +415,18 @@ def test_links_lead_to_what_can_be_seen(browser):
     _click(browser, f'a[href="{link}"]')
     browser.implicitly_wait(5)
     browser.find_element("css selector", f'[id="{link[1:]}"][open]')
+
+
+def test_verdicts_are_on_a_narrow_screen(browser):
+    metrics = {"width": 390, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    ends = browser.execute_script(
+        "return [...document.querySelectorAll('#claims .verdict')]"
+        ".filter(v => v.offsetParent)"
+        ".map(v => v.getBoundingClientRect()).map(box => [box.left, box.right])"
+    )
+    assert ends
+    assert all(0 <= left < right <= 390 for left, right in ends)
 
 
 @pytest.mark.parametrize("width", [400, 1400])

@@ -1,5 +1,6 @@
 """The parts of the paper are played by the sweeps and SAEs that it names, or the nearest."""
 
+import pytest
 from study_fixtures import demo_config, paper_config
 
 from visae.study import roles
@@ -28,3 +29,16 @@ def test_audited_sae_is_the_papers_or_the_nearest():
         config["sweeps"]["token_order"]["grid"] = {key: value[:1] for key, value in grid.items()}
         assert roles.audited(Study(config)).name == name
     assert roles.audited(Study(demo_config())).name == "batchtopk_8x_k24"
+
+
+@pytest.mark.parametrize(
+    ("said", "backbones", "judged"),
+    [("auto", 5, True), ("auto", 4, False), ("always", 1, True), ("never", 5, False)],
+)
+def test_claims_are_judged_where_all_five_backbones_have_a_part(said, backbones, judged):
+    config = demo_config()
+    config["report"] = {"claims": said}
+    config["sweeps"] = {"main": config["sweeps"]["main"]}
+    kept = list(config["backbones"])[:backbones]
+    config["sweeps"]["main"]["backbones"] = kept
+    assert roles.judged(Study(config)) is judged

@@ -1,7 +1,7 @@
 """What a file in the paper's public code predicted before the paper, on print and on this run."""
 
 from visae.products.product import Product
-from visae.products.sources import PUBLISHED, downstream, has_tasks, on_main, tables
+from visae.products.sources import PUBLISHED, downstream, is_foreseen, on_main, tables
 from visae.study.roles import Roles
 
 
@@ -23,7 +23,7 @@ ENTRY = Product(
     shows="predictions fixed before the paper, with other thresholds than it has",
     reads=_reads,
     settings=_settings,
-    wanted=has_tasks,
+    wanted=is_foreseen,
 )
 
 

@@ -169,3 +169,13 @@ def has_pretrained(study):
 def has_replicates(study):
     """Whether the study is repeated with other seeds of the pretraining."""
     return bool(study.config["replicates"])
+
+
+def is_judged(study):
+    """Whether the paper's claims are judged on the study."""
+    return roles.judged(study)
+
+
+def is_foreseen(study):
+    """Whether the study can be held against what was registered before the paper's runs."""
+    return is_judged(study) and has_tasks(study)

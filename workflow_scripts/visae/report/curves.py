@@ -12,7 +12,8 @@ WIDTH, HEIGHT = 180, 64
 
 _MOST_POINTS = 120
 
-# Key of a logging window, its name, and whether its axis is logarithmic.
+# Key of a logging window, its name, and whether its axis is logarithmic. The others start at 0, so
+# that no axis magnifies rounding.
 _PANELS = (
     ("loss", "loss", True),
     ("l0", "L0", False),
@@ -26,6 +27,8 @@ class Panel(NamedTuple):
     name: str
     logarithmic: bool
     points: str
+    alone: tuple | None
+    """The place of the only point, which no line shows."""
     first: str
     last: str
     low: str
@@ -59,13 +62,15 @@ def _panel(name, logarithmic, steps, values):
     # A loss of exactly 0 has no place on a logarithmic axis.
     logarithmic = logarithmic and min(values) > 0
     heights = [math.log(value) for value in values] if logarithmic else values
-    low, high = min(heights), max(heights)
-    points = " ".join(
-        f"{WIDTH * step / steps[-1]:.1f},{HEIGHT * _fall(height, low, high):.1f}"
+    low, high = min(heights) if logarithmic else 0, max(heights)
+    places = [
+        (f"{WIDTH * step / steps[-1]:.1f}", f"{HEIGHT * _fall(height, low, high):.1f}")
         for step, height in zip(steps, heights, strict=True)
-    )
-    ends = (values[0], values[-1], min(values), max(values))
-    return Panel(name, logarithmic, points, *(number(float(value), 3) for value in ends))
+    ]
+    points = " ".join(map(",".join, places))
+    alone = places[0] if len(places) == 1 else None
+    ends = (values[0], values[-1], min(values) if logarithmic else 0, max(values))
+    return Panel(name, logarithmic, points, alone, *(number(float(value), 3) for value in ends))
 
 
 def _fall(height, low, high):

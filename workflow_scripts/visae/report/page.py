@@ -17,11 +17,16 @@ from visae.report.saes import example_files, sae_views
 from visae.report.summary import summarise
 from visae.report.tables_section import read_tables
 from visae.report.thumbnails import SIDE, draw_sheet
+from visae.study import roles
 from visae.tables.layout import read
 from visae.tables.published import read_published
 from visae.tables.scores import read_scores
 
 HERE = Path(__file__).parent
+
+OF_THE_PAPER = ("figures", "claims", "tables", "saes", "contradictions", "provenance")
+OF_ONES_OWN = ("saes", "figures", "tables", "provenance")
+"""The sections in their order: of a study that the paper's claims are judged on, of any other."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +36,7 @@ class Sources:
     figures: list
     """PNG."""
     tables: list
-    """JSON, `table_3` and `claims` among them."""
+    """JSON: `table_3` is among them, and `claims` where the paper's claims are judged."""
     tidy: list
     """CSV: `scores` and, if the study has tasks, `downstream`."""
     logs: list
@@ -60,16 +65,23 @@ def build(study, sources, captions):
     """
     paths = {Path(path).stem: path for path in (*sources.tables, *sources.tidy)}
     scores = read_scores(paths["scores"])
+    judged = roles.judged(study)
     examples = example_files(sources.reductions, sources.scores)
     views = sae_views(study, scores, sources.logs, examples)
     pictures = _pictures(study, sources, views)
     return _environment().get_template("page.html.jinja").render(
         study=study,
-        summary=summarise(study, read(paths["table_3"]).rows, read_published(sources.published)),
+        sections=OF_THE_PAPER if judged else OF_ONES_OWN,
+        summary=summarise(
+            study,
+            views,
+            read(paths["table_3"]).rows,
+            read_published(sources.published) if judged else {},
+        ),
         figures=read_figures(sources.figures, captions),
         tables=[t for t in read_tables(sources.tables, sources.tidy) if t.name != "claims"],
-        claims=read_verdicts(paths["claims"], sources.claims),
-        contradictions=read_contradictions(sources.contradictions),
+        claims=read_verdicts(paths["claims"], sources.claims) if judged else None,
+        contradictions=read_contradictions(sources.contradictions) if judged else None,
         saes=views,
         metrics=labels(study.metrics()),
         lower_is_better=_lower_is_better(scores),

@@ -26,6 +26,15 @@ class VarianceBar(NamedTuple):
     published: float | None
 
 
+class Best(NamedTuple):
+    """The SAEs with the best headline of one metric, as far as its printed decimals tell."""
+
+    metric: str
+    value: str
+    higher_is_better: bool
+    saes: list
+
+
 class Summary(NamedTuple):
     """What the headline says, in numbers."""
 
@@ -38,11 +47,17 @@ class Summary(NamedTuple):
     large: list
     metrics: int
     bars: list
+    best: list
+    parts: list
     generated: bool
 
 
-def summarise(study, table_3, published):
-    """The `Summary` of a study; table_3: its rows; published: the paper's numbers."""
+def summarise(study, views, table_3, published):
+    """The `Summary` of a study.
+
+    views: those of `visae.report.saes`. table_3: its rows. published: the paper's numbers, none
+    where its claims are not judged.
+    """
     bars = [_bar(row, published) for row in table_3]
     main, config = roles.main(study), study.config
     used = [config["datasets"][split.dataset] for split in (study.training, study.evaluation)]
@@ -59,8 +74,41 @@ def summarise(study, table_3, published):
         large=sorted(bar.metric for bar in bars if bar.parts and bar.parts[0][1] > LARGE_SHARE),
         metrics=sum(bool(bar.parts) for bar in bars),
         bars=bars,
+        best=_best(views),
+        parts=_parts(study) if roles.judged(study) else [],
         generated=any(entry["generated"] for entry in used),
     )
+
+
+def _best(views):
+    """The `Best` of every metric that any SAE has."""
+    scored = [
+        (score, view) for view in views for score in view.scores if score.cell.sort is not None
+    ]
+    best = []
+    for metric in dict.fromkeys(score.metric for score, _ in scored):
+        of_metric = [(score, view) for score, view in scored if score.metric == metric]
+        higher = of_metric[0][0].higher_is_better
+        choose = max if higher else min
+        found, _ = choose(of_metric, key=lambda item: item[0].cell.sort)
+        equal = [view for score, view in of_metric if score.cell.text == found.cell.text]
+        best.append(Best(metric, found.cell.text, higher, equal))
+    return best
+
+
+def _parts(study):
+    """[(the paper's part, who plays it here), …]."""
+    played = roles.Roles.of(study)
+    sweeps = (
+        ("the 60 SAEs", played.main),
+        ("JumpReLU", played.jumprelu),
+        ("the early layer", played.early),
+    )
+    return [
+        *((paper, study.backbones[own]["label"]) for own, paper in played.backbones.items()),
+        *((paper, f"sweep {own}") for paper, own in sweeps if own),
+        *((paper, own) for own, paper in played.tasks.items()),
+    ]
 
 
 def _grid(sweep):

@@ -156,6 +156,14 @@ def paper_backbones(study):
     return found
 
 
+def judged(study):
+    """Whether the paper's claims are judged on a study: as its config says, `report.claims`."""
+    said = study.config["report"]["claims"]
+    if said == "auto":
+        return len(paper_backbones(study)) == len(PAPER_PARADIGMS)
+    return said == "always"
+
+
 def _identity(study, backbone):
     """What makes two backbones the same but for their token order."""
     keys = ("loader", "model", "seed", "image_size", "preprocessing", "options")

@@ -1,11 +1,12 @@
 """Figure 3: share of each metric's variance that backbone and hyperparameters explain."""
 
 from visae.products.product import Product
-from visae.products.sources import PUBLISHED, over_main, tables
+from visae.products.sources import PUBLISHED, is_judged, over_main, tables
 
 
 def _reads(study, paths):
-    return {**tables(paths, "table_3"), "published": PUBLISHED}
+    printed = {"published": PUBLISHED} if is_judged(study) else {}
+    return tables(paths, "table_3") | printed
 
 
 ENTRY = Product(

@@ -20,7 +20,7 @@ _NARROWEST_LABELLED = 0.11
 
 def make(inputs, settings):
     """See `draw`."""
-    printed = read_published(inputs["published"])
+    printed = read_published(inputs["published"]) if "published" in inputs else {}
     published = {
         metric: printed[key].value
         for metric in labels()
