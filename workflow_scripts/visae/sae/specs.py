@@ -118,8 +118,10 @@ class TrainingSettings:
             value = getattr(self, setting.name)
             if setting.name in ("recipes", "seed", *_WORDS):
                 continue
-            if value is None and setting.name in _OPTIONAL:
-                continue
+            if value is None:
+                if setting.name in _OPTIONAL:
+                    continue
+                raise UserError(f"training setting {setting.name} is empty: give a number")
             if not value >= 0 or (value == 0 and setting.name != "checkpoint_minutes"):
                 raise UserError(f"training setting {setting.name} is {value}: it must be positive")
         for name, words in _WORDS.items():

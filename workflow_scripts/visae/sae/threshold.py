@@ -97,9 +97,10 @@ class BatchMinima:
 
     def value(self) -> float:
         """The mean of the minima."""
-        if self._minima:
-            return float(np.mean(self._minima))
-        return self._batch.cut_to(self._k * self._tokens).threshold(self._tokens).value
+        minima = self._minima or [
+            self._batch.cut_to(self._k * self._tokens).threshold(self._tokens).value
+        ]
+        return float(np.mean(minima))
 
 
 class ActiveCodes:
