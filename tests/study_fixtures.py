@@ -19,6 +19,11 @@ def paper_config():
     return copy.deepcopy(_load("config.yaml"))
 
 
+def as_run_config():
+    """A fresh copy of the config of the paper as it was run."""
+    return copy.deepcopy(_load("as_run.yaml"))
+
+
 def demo_config():
     """A fresh copy of the demo's config."""
     return copy.deepcopy(_load("profiles/demo/study.yaml"))

@@ -1,5 +1,7 @@
 """Extraction of small data sets with a small backbone, against one image at a time."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +11,7 @@ from visae.activations.cache import ActivationCache
 from visae.activations.extraction import ShardJob, extract
 from visae.activations.shards import join_shards
 from visae.backbones import BackboneSpec, build_backbone
-from visae.backbones.backbone import patch_order
+from visae.backbones.backbone import forward_noise, patch_order
 from visae.base.errors import UserError
 from visae.images.decoding import load_image
 from visae.images.index import ClassRecord, ImageRecord, build_index
@@ -103,6 +105,26 @@ def test_permuted_order_is_the_raster_order_shuffled(backbone, dataset, tmp_path
         for row, image_id in enumerate(raster.image_ids):
             order = patch_order(16, image_id, seed=0)
             np.testing.assert_allclose(shuffled_npd[row], raster_npd[row, order], atol=2e-3)
+
+
+def test_the_forward_order_does_not_depend_on_batch_or_shard(dataset, tmp_path):
+    spec = BackboneSpec(
+        "mae", "transformers", "vit_mae", weights="random", image_size=32, token_order="forward",
+        options={"patch_size": 8, "hidden_size": 16, "num_hidden_layers": 2,
+                 "num_attention_heads": 2, "intermediate_size": 32},
+    )  # fmt: skip
+    own, raster = build_backbone(spec), build_backbone(replace(spec, token_order="raster"))
+    with (
+        extracted(raster, dataset, tmp_path / "raster") as plain,
+        extracted(own, dataset, tmp_path / "one") as one,
+        extracted(own, dataset, tmp_path / "other", shards=3, batch_size=2) as other,
+    ):
+        assert one.info.token_order == "forward"
+        plain_npd, one_npd = activations(plain), activations(one)
+        np.testing.assert_allclose(activations(other), one_npd, atol=2e-3)
+        for row, image_id in enumerate(one.image_ids):
+            order = forward_noise(16, [image_id], spec.seed)[0].argsort().numpy()
+            np.testing.assert_allclose(one_npd[row], plain_npd[row, order], atol=2e-3)
 
 
 @pytest.fixture

@@ -152,3 +152,31 @@ def test_pinned_batches(tmp_path):
         for pinned, plain in zip(stream.batches(pinned=True), stream.batches(), strict=True):
             assert pinned.is_pinned()
             assert torch.equal(pinned, plain)
+
+
+@pytest.mark.parametrize("images", [16, 25])
+def test_ragged_shards_are_shuffled_by_themselves_and_end_with_a_smaller_batch(tmp_path, images):
+    with ActivationCache(numbered_cache(tmp_path, images)) as cache:
+        shard, size = 2 * cache.info.chunk_images, 11
+        stream = TokenStream(cache, size, 3, ragged_images=shard)
+        batches = list(stream.batches(epoch=1))
+        assert len(batches) == len(stream)
+        numbers, position, shards = [numbers_of([b]) for b in batches], 0, []
+        while position < len(numbers):
+            # The shard of the first token, whole, in the batches that follow.
+            first = numbers[position][0] // (shard * PATCHES)
+            tokens = range(images * PATCHES)[first * shard * PATCHES :][: shard * PATCHES]
+            count = -(-len(tokens) // size)
+            own = numbers[position : position + count]
+            assert [len(b) for b in own[:-1]] == [size] * (count - 1)
+            flat = [n for b in own for n in b]
+            assert sorted(flat) == list(tokens)
+            assert flat != list(tokens)
+            shards.append(first)
+            position += count
+        assert sorted(shards) == list(range(-(-images // shard)))
+        for start in range(len(batches)):
+            rest = list(stream.batches(epoch=1, start=start))
+            assert [numbers_of([b]) for b in rest] == numbers[start:]
+            seen = sum(len(b) for b in batches[:start])
+            assert stream.tokens_after(len(batches) + start) == images * PATCHES + seen

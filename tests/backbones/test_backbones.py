@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from visae.backbones import BackboneSpec, build_backbone
-from visae.backbones.backbone import Backbone, patch_order, permute_patches
+from visae.backbones.backbone import Backbone, forward_noise, patch_order, permute_patches
 from visae.backbones.checks import check_backbone, check_raster_order
 from visae.backbones.preprocessing import INTERPOLATIONS
 from visae.backbones.weights import save_weights
@@ -476,3 +477,26 @@ def test_permuted_orders_are_uniform():
     counts = np.stack([(orders == patch).sum(axis=0) for patch in range(9)])
     statistic = ((counts - 2000 / 9) ** 2 / (2000 / 9)).sum()
     assert statistic < 64 + 3 * np.sqrt(2 * 64)
+
+
+def test_the_forward_order_is_the_models_own():
+    backbone = build_backbone(replace(small_spec("vit_mae"), token_order="forward"))
+    images, ids = some_images(), [f"image_{n}" for n in range(len(some_images()))]
+    patches = backbone.grid[0] * backbone.grid[1]
+    noise_bp = forward_noise(patches, ids, seed=3)
+    raster = backbone.patch_tokens(images, 2)
+    drawn = backbone.patch_tokens(images, 2, noise_bp)
+    for image in range(len(images)):
+        order = noise_bp[image].argsort()
+        torch.testing.assert_close(drawn[image], raster[image, order], rtol=1e-4, atol=1e-5)
+        alone = forward_noise(patches, ids[image : image + 1], seed=3)
+        assert torch.equal(alone[0], noise_bp[image])
+    assert (drawn - raster).abs().max() > 0.01
+    assert not torch.equal(noise_bp, forward_noise(patches, ids, seed=4))
+
+
+@pytest.mark.parametrize("kind", ["deit", "dinov2"])
+def test_a_model_that_keeps_the_order_has_none_of_its_own(kind):
+    spec = BackboneSpec("x", "transformers", kind, weights="random", token_order="forward")
+    with pytest.raises(UserError, match="leaves patches in raster order"):
+        build_backbone(spec)

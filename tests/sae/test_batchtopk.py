@@ -99,7 +99,9 @@ def test_sparse_gradients_do_not_depend_on_the_number_of_threads():
     found, threads = [], torch.get_num_threads()
     for count in (1, 3):
         torch.set_num_threads(count)
-        sparse.set_sparse_gradients(x_bd, codes, *sae.weights.values(), lambda _: None)
+        sparse.set_sparse_gradients(
+            x_bd, codes, *sae.weights.values(), lambda _: None, x_bd.shape[1]
+        )
         found.append([weight.grad.clone() for weight in sae.weights.values()])
     torch.set_num_threads(threads)
     assert all(torch.equal(one, three) for one, three in zip(*found, strict=True))

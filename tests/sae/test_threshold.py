@@ -1,6 +1,7 @@
 """Inference thresholds: exact, independent of batches, with L0 = K on the held-out tokens."""
 
 import numpy as np
+import pytest
 import torch
 from cache_fixtures import write_cache
 from hypothesis import given, settings
@@ -86,3 +87,19 @@ def test_denormalise_undoes_normalise():
     model = toy_model()
     a = torch.randn(5, 8).half()
     assert torch.allclose(model.denormalise(model.normalise(a)), a.float(), atol=1e-6)
+
+
+@pytest.mark.parametrize("batch_tokens", [50, 120, 10_000])
+def test_batch_minimum_is_the_mean_of_the_smallest_kept_codes(tmp_path, batch_tokens):
+    path = write_cache(tmp_path, mixture_activations(30, 12), statistics=False, split="val")
+    model, k = toy_model(), 4
+    with ActivationCache(path) as cache:
+        measured, own = measure_thresholds([model] * 2, [k, None], cache, 30, batch_tokens)
+        tokens = np.concatenate([cache.read_chunk(n) for n in range(len(cache.chunks))])
+    codes_tf = model.encode(model.normalise(torch.from_numpy(tokens.reshape(-1, 8)))).numpy()
+    whole = len(codes_tf) // batch_tokens * batch_tokens
+    batches = [codes_tf[s : s + batch_tokens] for s in range(0, whole, batch_tokens)]
+    minima = [np.sort(batch.ravel())[-k * len(batch)] for batch in batches or [codes_tf]]
+    assert measured.value == pytest.approx(np.mean(minima), rel=1e-6)
+    assert measured.l0 == np.count_nonzero(codes_tf >= measured.value) / len(codes_tf)
+    assert own == (None, np.count_nonzero(codes_tf) / len(codes_tf), False)

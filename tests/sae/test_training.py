@@ -18,6 +18,7 @@ from visae.activations.cache import ActivationCache
 from visae.base.errors import UserError
 from visae.sae import resume, training
 from visae.sae.checkpoint import check_fits, load_sae
+from visae.sae.families.batchtopk.trainer import BatchTopK
 from visae.sae.specs import SaeSpec, TrainingSettings
 from visae.sae.trainer import Trainer
 from visae.sae.training import train, train_and_save
@@ -223,3 +224,52 @@ def test_stale_and_damaged_checkpoints_are_ignored(caches, tmp_path, monkeypatch
         checkpoint.write_bytes(content)
         assert resume.load(checkpoint, "", reports.append) is None
         assert "cannot be read" in reports[-1]
+
+
+def autograd(sae, x_bd, reduce):
+    """Gradients by autograd of `reduce` of the squared errors [B, D]."""
+    encoder, bias, decoder = (w.detach().clone().requires_grad_() for w in sae.weights.values())
+    pre_bf = x_bd @ encoder.T + bias
+    codes_bf = pre_bf * sae.keep(pre_bf.detach())
+    reduce((codes_bf @ decoder - x_bd) ** 2).backward()
+    return [weight.grad for weight in (encoder, bias, decoder)]
+
+
+@pytest.mark.parametrize("step", ["set_dense_gradients", "set_sparse_gradients"])
+@pytest.mark.parametrize(
+    ("loss", "reduce"), [("mean", torch.mean), ("sum", lambda squares: squares.sum(1).mean())]
+)
+def test_the_loss_is_a_mean_or_a_sum_over_dimensions(step, loss, reduce):
+    sae = BatchTopK(SPECS[0], 8, replace(SETTINGS, loss=loss), "cpu")
+    x_bd = torch.randn(30, 8, generator=torch.Generator().manual_seed(0))
+    reference = BatchTopK(SPECS[0], 8, replace(SETTINGS, loss=loss), "cpu")
+    expected = autograd(reference, x_bd, reduce)
+    getattr(sae, step)(x_bd)
+    for weight, gradient in zip(sae.weights.values(), expected, strict=True):
+        torch.testing.assert_close(weight.grad, gradient, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize(("clip", "share"), [(None, 0.0), (1e-6, 1.0), (1e6, 0.0)])
+def test_the_log_tells_how_many_steps_were_clipped(caches, clip, share):
+    [(_, log)] = train(SPECS[:1], caches[0], replace(SETTINGS, gradient_clip=clip), "cpu")
+    assert {line["clipped_fraction"] for line in log} == {share}
+
+
+def test_no_clipping_is_a_clip_that_never_acts(caches):
+    weights = []
+    for clip in (None, 1e6):
+        settings = replace(SETTINGS, gradient_clip=clip)
+        [(trainer, _)] = train(SPECS[:1], caches[0], settings, "cpu")
+        weights.append(trainer.finish())
+    assert all(torch.equal(one, other) for one, other in zip(*weights, strict=True))
+
+
+@pytest.mark.parametrize(("ragged", "budget"), [(None, 30 * 3), (8, 50 * 3)])
+def test_a_ragged_batch_keeps_a_whole_batchs_codes(caches, ragged, budget):
+    settings = replace(SETTINGS, ragged_images=ragged)
+    x_bd = torch.randn(30, 8, generator=torch.Generator().manual_seed(0))
+    for step in ("set_dense_gradients", "set_sparse_gradients"):
+        sae = BatchTopK(SPECS[0], 8, settings, "cpu")
+        assert int(getattr(sae, step)(x_bd).active) == budget
+    [(_, log)] = train(SPECS[:1], caches[0], settings, "cpu")
+    assert log[-1]["tokens"] == 2 * caches[0].tokens

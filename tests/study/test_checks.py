@@ -50,6 +50,12 @@ from visae.study.study import Study
         ("sweeps.main.grid.k", [64.5], r"sweeps\.main\.grid: sparsity 64.5 of a batchtopk SAE"),
         ("sweeps.main.grid.k", [64, 64], r"sweeps\.main\.grid\.k is \[64, 64\].*non-unique"),
         ("metrics.sparse_probing", {"budgets": [2048]}, "budgets.*maximum of 1024"),
+        (
+            "backbones.mae.token_order",
+            "forward",
+            "token_order is 'forward', which the loader 'timm' cannot.*set loader to transformers",
+        ),
+        ("training.ragged_images", 5000, "ragged_images is 5000, which is no multiple of .*, 64;"),
         ("study", "My Study", "study is 'My Study'"),
         ("seed", "42", "seed is '42', but must be of type integer"),
     ],

@@ -4,7 +4,7 @@ import re
 import shlex
 
 import pytest
-from study_fixtures import ROOT, paper_config
+from study_fixtures import ROOT, as_run_config, paper_config
 from workflow_fixtures import copy_repository, plan, run_command, snakemake, write_study
 
 
@@ -40,6 +40,13 @@ def test_whole_paper_is_planned(repository):
     for metric in ("localization", "fvu", "cross_domain", "absorption"):
         assert jobs[f"evaluate_main_{metric}"] == 5
     assert jobs["figure_3"] == jobs["table_3"] == jobs["collect_scores"] == 1
+
+
+def test_the_study_as_it_was_run_is_planned(repository):
+    jobs = plan(repository, config=as_run_config())
+    assert jobs["train_main"] == jobs["encode_main_imagenet_val"] == 5
+    assert jobs["extract_imagenet_train"] == 5 * 8
+    assert "train_jumprelu" not in jobs
 
 
 def test_one_sae_needs_its_backbone_only(repository):

@@ -8,6 +8,7 @@ bytes.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from visae.activations.format import CacheInfo
 from visae.activations.shards import ShardWriter, shard_bounds
-from visae.backbones.backbone import Backbone, autocast, permute_patches
+from visae.backbones.backbone import Backbone, autocast, forward_noise, permute_patches
 from visae.base.arrays import Float
 from visae.base.errors import UserError
 from visae.images.decoding import load_image
@@ -142,11 +143,14 @@ def _extract_shard(backbone, info, job, batch_size, workers, on_bad_image, preci
 def _tokens(backbone, pixels, records, layer, precision):
     """Patch tokens of decoded images in the backbone's token order: NumPy array [n, P, D]."""
     device = next(backbone.parameters()).device
+    image_ids = [record.image_id for record in records]
+    noise_np = None
+    if backbone.spec.token_order == "forward":
+        noise_np = forward_noise(math.prod(backbone.grid), image_ids, backbone.spec.seed)
     with autocast(precision, device):
         images = backbone.normalise(pixels.to(device, non_blocking=True))
-        tokens_npd = backbone.patch_tokens(images, layer)
+        tokens_npd = backbone.patch_tokens(images, layer, noise_np)
     if backbone.spec.token_order == "permuted":
-        image_ids = [record.image_id for record in records]
         tokens_npd = permute_patches(tokens_npd, image_ids, backbone.spec.seed)
     # The cache is float16: converting before the transfer halves it.
     return tokens_npd.half().cpu().numpy()

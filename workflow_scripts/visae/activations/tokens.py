@@ -32,21 +32,41 @@ class TokenStream:
     """Batches of patch tokens from an `ActivationCache`.
 
     cache: an open cache. batch_size: tokens per batch (the last one may be smaller).
-    window_images: images permuted together; at least one chunk is held.
+    window_images: images permuted together; at least one chunk is held. ragged_images: images of
+    a shard, consecutive in the cache, that is permuted by itself and ends with a smaller batch;
+    shards come in a seeded order. None for windows of permuted chunks, with batches across them.
 
     In memory are two windows (616 MB with 1024 images, P = 196 and D = 768) and READY_BATCHES + 2
     batches: those that wait, the one that is being gathered and the one that the consumer has.
     """
 
     def __init__(
-        self, cache: ActivationCache, batch_size: int, seed: int, window_images: int = 1024
+        self,
+        cache: ActivationCache,
+        batch_size: int,
+        seed: int,
+        window_images: int = 1024,
+        ragged_images: int | None = None,
     ):
         self.cache, self.batch_size, self.seed = cache, batch_size, seed
-        self._window_chunks = max(1, window_images // cache.info.chunk_images)
+        self._ragged = ragged_images is not None
+        images = window_images if ragged_images is None else ragged_images
+        self._window_chunks = max(1, images // cache.info.chunk_images)
 
     def __len__(self) -> int:
         """The number of batches of one epoch."""
-        return -(-self.cache.tokens // self.batch_size)
+        if not self._ragged:
+            return -(-self.cache.tokens // self.batch_size)
+        return sum(-(-tokens // self.batch_size) for _, tokens in self._windows(0))
+
+    def tokens_after(self, step: int) -> int:
+        """Tokens of the first `step` batches, over all epochs."""
+        epochs, rest = divmod(step, len(self))
+        seen = epochs * self.cache.tokens
+        if not self._ragged:
+            return seen + rest * self.batch_size
+        windows, first, offset = self._from(epochs, rest)
+        return seen + sum(tokens for _, tokens in windows[:first]) + offset
 
     def batches(
         self, epoch: int = 0, start: int = 0, pinned: bool = False
@@ -58,17 +78,15 @@ class TokenStream:
         return ahead(self._gathered(epoch, start, pinned), READY_BATCHES)
 
     def _gathered(self, epoch, start, pinned):
-        windows = self._windows(epoch)
-        offset, first = start * self.batch_size, 0
-        while first < len(windows) and offset >= windows[first][1]:
-            offset -= windows[first][1]
-            first += 1
+        windows, first, offset = self._from(epoch, start)
         left = sum(tokens for _, tokens in windows[first:]) - offset
         batch, filled = None, 0
         with closing(self._read(windows[first:])) as read:
             for number, window_td in enumerate(read, first):
                 generator = np.random.default_rng([self.seed, epoch, number + 1])
                 order = generator.permutation(len(window_td))[offset:]
+                if self._ragged:
+                    left = len(order)
                 offset = 0
                 while len(order):
                     if batch is None:
@@ -84,14 +102,30 @@ class TokenStream:
                         left -= filled
                         batch, filled = None, 0
 
+    def _from(self, epoch, start):
+        """The windows of an epoch, and of batch `start` the window and the token in it."""
+        windows, first = self._windows(epoch), 0
+        size = self.batch_size
+        if self._ragged:
+            while first < len(windows) and start >= (batches := -(-windows[first][1] // size)):
+                start, first = start - batches, first + 1
+            return windows, first, start * size
+        offset = start * size
+        while first < len(windows) and offset >= windows[first][1]:
+            offset, first = offset - windows[first][1], first + 1
+        return windows, first, offset
+
     def _windows(self, epoch):
         """[(chunk numbers, tokens), …] of an epoch."""
         chunks, patches = self.cache.chunks, self.cache.info.patches
-        order = np.random.default_rng([self.seed, epoch, 0]).permutation(len(chunks))
+        generator = np.random.default_rng([self.seed, epoch, 0])
+        order = np.arange(len(chunks)) if self._ragged else generator.permutation(len(chunks))
         groups = [
             order[start : start + self._window_chunks]
             for start in range(0, len(order), self._window_chunks)
         ]
+        if self._ragged:
+            groups = [groups[number] for number in generator.permutation(len(groups))]
         images = [sum(chunks[c][1] - chunks[c][0] for c in group) for group in groups]
         return [(group, count * patches) for group, count in zip(groups, images, strict=True)]
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from visae.backbones.loaders import LOADERS
 from visae.base.errors import UserError
 
-TOKEN_ORDERS = ("raster", "permuted")
+TOKEN_ORDERS = ("raster", "permuted", "forward")
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,8 @@ class BackboneSpec:
         local file or folder.
     image_size: side of the square input in pixels; None for the size of the pretrained weights.
     seed: of random weights and of permuted token orders.
-    token_order: `raster`, or `permuted` for the control arm whose patches are shuffled per image.
+    token_order: `raster`; `permuted` for the control arm whose patches are shuffled per image; or
+        `forward` for the order that the model's own forward pass draws (ViTMAEModel).
     preprocessing: `resize_mode`, `resize`, `interpolation` of `Preprocessing`, where they are not
         to be the library's own.
     options: further keyword arguments of the library's constructor (timm), its model config

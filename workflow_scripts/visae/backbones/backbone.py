@@ -81,17 +81,19 @@ class Backbone(nn.Module):
         return pixels.float().div_(255).sub_(self._mean).div_(self._std)
 
     @torch.inference_mode()
-    def patch_tokens(self, images_b3hw, layer):
+    def patch_tokens(self, images_b3hw, layer, noise_bp=None):
         """Output of block `layer` (0-based) at the patches, before any final norm.
 
         images_b3hw: normalised images [B, 3, S, S] on the backbone's device. Returns float32
-        [B, P, D] in raster order, whatever `spec.token_order` says (see `permute_patches`).
+        [B, P, D] in raster order, whatever `spec.token_order` says (see `permute_patches`), unless
+        there is `noise_bp` [B, P]: a ViTMAEModel then puts the patches in its increasing order.
         Raises UserError when there is no such block.
         """
-        return self.block_output(images_b3hw, layer)[:, self.prefix_tokens :].float()
+        tokens = self.block_output(images_b3hw, layer, noise_bp)
+        return tokens[:, self.prefix_tokens :].float()
 
     @torch.inference_mode()
-    def block_output(self, images_b3hw, layer):
+    def block_output(self, images_b3hw, layer, noise_bp=None):
         """All tokens that block `layer` puts out, prefix tokens included: [B, T, D]."""
         self._check_layer(layer)
 
@@ -100,7 +102,9 @@ class Backbone(nn.Module):
             raise _StopForward
 
         kept = []
-        return self._run_until(self.blocks[layer].register_forward_hook(keep), images_b3hw, kept)
+        hook = self.blocks[layer].register_forward_hook(keep)
+        arguments = {} if noise_bp is None else {"noise_bp": noise_bp}
+        return self._run_until(hook, images_b3hw, kept, **arguments)
 
     @torch.inference_mode()
     def embedded_tokens(self, images_b3hw):
@@ -113,9 +117,9 @@ class Backbone(nn.Module):
         kept = []
         return self._run_until(self.blocks[0].register_forward_pre_hook(keep), images_b3hw, kept)
 
-    def _run_until(self, hook, images_b3hw, kept):
+    def _run_until(self, hook, images_b3hw, kept, **arguments):
         try:
-            self.run(images_b3hw)
+            self.run(images_b3hw, **arguments)
         except _StopForward:
             return kept[0]
         finally:
@@ -153,5 +157,18 @@ def permute_patches(tokens_bpd, image_ids, seed):
 
 def patch_order(patches, image_id, seed):
     """The raster positions of an image's patches in permuted order: int64 [P]."""
+    return _generator(image_id, seed).permutation(patches)
+
+
+def forward_noise(patches, image_ids, seed):
+    """What a ViTMAEModel sorts each image's patches by, as it would draw it: float32 [B, P].
+
+    Uniform in [0, 1), of `seed` and the image's id only, so that the order can be repeated.
+    """
+    drawn = [_generator(i, seed).random(patches, dtype=np.float32) for i in image_ids]
+    return torch.from_numpy(np.stack(drawn))
+
+
+def _generator(image_id, seed):
     entropy = int.from_bytes(hashlib.sha256(image_id.encode()).digest()[:16])
-    return np.random.default_rng([seed, entropy]).permutation(patches)
+    return np.random.default_rng([seed, entropy])

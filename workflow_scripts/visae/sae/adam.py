@@ -13,6 +13,8 @@ from collections.abc import Iterable, Mapping, Sequence
 import torch
 from torch.optim.adam import adam
 
+from visae.base.arrays import Bool
+
 
 class Adam:
     """Adam (betas 0.9 and 0.999, eps 1e-8) in one fused pass over memory, in place.
@@ -77,11 +79,17 @@ def gradient(parameter: torch.Tensor) -> torch.Tensor:
 
 
 @torch.no_grad()
-def clip_gradients(parameters: Iterable[torch.Tensor], largest_norm: float) -> None:
-    """Shorten the gradients of `parameters`, taken as one vector, to `largest_norm`, in place."""
+def clip_gradients(
+    parameters: Iterable[torch.Tensor], largest_norm: float
+) -> Bool[torch.Tensor, ""]:
+    """Shorten the gradients of `parameters`, taken as one vector, to `largest_norm`, in place.
+
+    Returns whether they were longer, on their device.
+    """
     gradients = [gradient(parameter) for parameter in parameters]
     norms = [torch.linalg.vector_norm(each) for each in gradients]
     norm = torch.linalg.vector_norm(torch.stack(norms)) if len(norms) > 1 else norms[0]
     factor = (largest_norm / (norm + 1e-6)).clamp(max=1.0)
     for each in gradients:
         each.mul_(factor)
+    return factor < 1

@@ -75,18 +75,21 @@ def set_sparse_gradients(
     bias: Float[torch.Tensor, " F"],
     decoder: Float[torch.Tensor, "F D"],
     on_code_gradients: Callable[[np.ndarray], Any],
+    averaged: int,
 ) -> np.floating:
-    """Set `.grad` of the three parameters to those of mean((x̂ − x)²); returns this loss.
+    """Set `.grad` of the three parameters to those of Σ (x̂ − x)² / (B · averaged).
+
+    Returns the mean of (x̂ − x)² over elements.
 
     codes: the active codes; others may be among them with value 0. on_code_gradients: called with
     the derivative by each of the codes, (x̂ − x) · dictionary row, unscaled, float32 array; what
-    it leaves there goes on to the encoder.
+    it leaves there goes on to the encoder. averaged: D for a mean over dimensions, 1 for a sum.
     """
     for parameter in (encoder, bias, decoder):
         if parameter.grad is None:
             parameter.grad = torch.empty_like(parameter)
     x, threads = normalised_bd.numpy(), torch.get_num_threads()
-    scale = np.float32(2 / x.size)
+    scale = np.float32(2 / (len(x) * averaged))
     residual, squares = np.empty_like(x), np.empty(len(x))
     grad_codes = np.empty_like(codes.values)
     rows = decoder.detach().numpy()

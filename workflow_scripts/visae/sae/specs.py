@@ -11,6 +11,14 @@ from visae.base.errors import UserError
 from visae.sae.families import FAMILIES
 
 PRECISIONS = ("float32", "float16")
+LOSSES = ("mean", "sum")
+THRESHOLD_RULES = ("quantile", "batch_minimum")
+
+# Settings that are one of a few words.
+_WORDS = {"precision": PRECISIONS, "loss": LOSSES, "threshold_rule": THRESHOLD_RULES}
+
+# Settings that None switches off.
+_OPTIONAL = ("gradient_clip", "ragged_images")
 
 _NAME = r"(\w+)_(\d+)x_(.+)"
 
@@ -74,13 +82,19 @@ class TrainingSettings:
     learning_rate: Adam's, constant, without weight decay.
     epochs: passes over the training cache.
     seed: of the initial weights and of the order of tokens; the same for every SAE.
-    gradient_clip: largest L2 norm of the gradient of all weights of an SAE.
+    gradient_clip: largest L2 norm of the gradient of all weights of an SAE; None for no clipping.
+    loss: squared errors are averaged over tokens, and over dimensions their `mean` or `sum`
+        (Eq. 1) is taken; penalties on codes keep their weight beside them.
     precision: of the matrix products on CUDA, `float16` (summed in float32) or `float32`; the
         CPU always computes in float32, and codes are selected in float32 everywhere.
     log_interval: steps per line of `training.jsonl`.
     checkpoint_minutes: time between two resumable checkpoints; with 0, every step writes one.
     window_images: images whose tokens are held in memory and shuffled together.
+    ragged_images: images of a shard that is shuffled by itself and ends with a smaller batch,
+        which has a whole batch's budget of codes; None for batches across windows.
     threshold_images: held-out images on which inference thresholds and L0 are measured.
+    threshold_rule: `quantile` of all their codes, or `batch_minimum`: the mean, over batches of
+        `batch_size` tokens, of the smallest code that BatchTopK keeps.
     recipes: family → which of its recipes trains it; without one, a family's first.
     """
 
@@ -88,27 +102,41 @@ class TrainingSettings:
     learning_rate: float = 1e-3
     epochs: int = 1
     seed: int = 42
-    gradient_clip: float = 1.0
+    gradient_clip: float | None = 1.0
+    loss: str = "mean"
     precision: str = "float16"
     log_interval: int = 100
     checkpoint_minutes: float = 10
     window_images: int = 1024
+    ragged_images: int | None = None
     threshold_images: int = 1024
+    threshold_rule: str = "quantile"
     recipes: dict = field(default_factory=dict)
 
     def __post_init__(self):
         for setting in fields(self):
             value = getattr(self, setting.name)
-            if setting.name in ("precision", "recipes", "seed"):
+            if setting.name in ("recipes", "seed", *_WORDS):
                 continue
+            if value is None:
+                if setting.name in _OPTIONAL:
+                    continue
+                raise UserError(f"training setting {setting.name} is empty: give a number")
             if not value >= 0 or (value == 0 and setting.name != "checkpoint_minutes"):
                 raise UserError(f"training setting {setting.name} is {value}: it must be positive")
-        if self.precision not in PRECISIONS:
-            raise UserError(
-                f"training setting precision is {self.precision!r}: write {' or '.join(PRECISIONS)}"
-            )
+        for name, words in _WORDS.items():
+            if getattr(self, name) not in words:
+                raise UserError(
+                    f"training setting {name} is {getattr(self, name)!r}: "
+                    f"write {' or '.join(words)}"
+                )
         for family, recipe in self.recipes.items():
             check_recipe(family, recipe, "training setting recipes")
+
+    @property
+    def threshold_batch(self) -> int | None:
+        """Tokens of a batch whose smallest code counts, or None where the quantile is taken."""
+        return self.batch_size if self.threshold_rule == "batch_minimum" else None
 
     def recipe(self, family: str) -> str | None:
         """Which of its recipes trains a family, or None where it has none."""

@@ -55,6 +55,11 @@ class LargestValues:
         values = values[values >= cut]
         self._pieces, self._held = [values], len(values)
 
+    def cut_to(self, budget: int) -> LargestValues:
+        """The same with a smaller budget."""
+        self._budget = budget
+        return self
+
     def threshold(self, tokens: int) -> Threshold:
         """The Threshold, of `tokens` tokens."""
         if self._held > self._budget:
@@ -64,19 +69,54 @@ class LargestValues:
         return Threshold(smallest, len(values) / tokens, len(values) < self._budget)
 
 
+class BatchMinima:
+    """The smallest code that BatchTopK keeps in each batch of a stream of tokens.
+
+    A rest that is smaller than a batch is left out, unless it is all that there is.
+    """
+
+    def __init__(self, k: int, batch_tokens: int):
+        self._k, self._batch_tokens = k, batch_tokens
+        self._minima = []
+        self._begin()
+
+    def _begin(self):
+        self._batch, self._tokens = LargestValues(self._k * self._batch_tokens), 0
+
+    def add(self, codes_tf: Float[torch.Tensor, "T F"]) -> None:
+        """Take the codes of T tokens into account."""
+        while len(codes_tf):
+            taken, codes_tf = codes_tf.split(
+                [n := min(len(codes_tf), self._batch_tokens - self._tokens), len(codes_tf) - n]
+            )
+            self._batch.add(taken)
+            self._tokens += n
+            if self._tokens == self._batch_tokens:
+                self._minima.append(self._batch.threshold(self._tokens).value)
+                self._begin()
+
+    def value(self) -> float:
+        """The mean of the minima."""
+        minima = self._minima or [
+            self._batch.cut_to(self._k * self._tokens).threshold(self._tokens).value
+        ]
+        return float(np.mean(minima))
+
+
 class ActiveCodes:
     """Counts active codes: for SAEs whose threshold is trained."""
 
-    def __init__(self):
-        self._active = 0
+    def __init__(self, value: float | None = None):
+        self._value, self._active = value, 0
 
     def add(self, codes: Float[torch.Tensor, "*_"]) -> None:
         """Take the codes of a batch into account."""
-        self._active += int(codes.count_nonzero())
+        active = codes > 0 if self._value is None else codes >= self._value
+        self._active += int(active.count_nonzero())
 
     def threshold(self, tokens: int) -> Threshold:
-        """A Threshold without a value, of `tokens` tokens."""
-        return Threshold(None, self._active / tokens, False)
+        """The Threshold whose value was given, of `tokens` tokens."""
+        return Threshold(self._value, self._active / tokens, False)
 
 
 def held_out_images(cache: Activations, images: int) -> Int[np.ndarray, " n"]:
@@ -100,17 +140,31 @@ def measure_thresholds(
     budgets: Sequence[float | None],
     cache: Activations,
     images: int,
+    batch_tokens: int | None = None,
 ) -> list[Threshold]:
     """Thresholds and L0 of several SAEs by one read of a held-out cache: a list of Threshold.
 
     models: SparseAutoencoder, on one device, with threshold 0 where it is to be measured.
     budgets: K of each SAE, or None where the model's own threshold stands and only L0 is
     measured. images: how many images are read, evenly spaced over the cache.
+    batch_tokens: tokens of a batch, where the mean of the batches' smallest kept codes is taken
+    for the quantile; the cache is then read twice.
     """
     tokens = len(held_out_images(cache, images)) * cache.info.patches
-    counters = [ActiveCodes() if k is None else LargestValues(int(k) * tokens) for k in budgets]
+    if batch_tokens is None:
+        counters = [ActiveCodes() if k is None else LargestValues(int(k) * tokens) for k in budgets]
+    else:
+        minima = [None if k is None else BatchMinima(int(k), batch_tokens) for k in budgets]
+        _count(models, minima, cache, images)
+        counters = [ActiveCodes(None if each is None else each.value()) for each in minima]
+    _count(models, counters, cache, images)
+    return [counter.threshold(tokens) for counter in counters]
+
+
+def _count(models, counters, cache, images):
+    """Show every counter the codes of its model; those that are None see nothing."""
     for batch in held_out_tokens(cache, images):
         batch = batch.to(models[0].encoder_weight.device)
         for model, counter in zip(models, counters, strict=True):
-            counter.add(model.encode(model.normalise(batch)))
-    return [counter.threshold(tokens) for counter in counters]
+            if counter is not None:
+                counter.add(model.encode(model.normalise(batch)))

@@ -7,6 +7,7 @@ kept entries, residual r = c W_d − x and scale = 2 / (B·D):
 
     loss = mean(r²),   ∂W_d = scale · cᵀ r,   ∂c = scale · r W_dᵀ,   ∂Wₑ = (∂c on kept)ᵀ x.
 
+With `loss: sum` (Eq. 1) the squares are summed over dimensions, and scale = 2 / B.
 `scale` is multiplied last, so that no operand of a float16 product is too small for it.
 """
 
@@ -38,6 +39,8 @@ class StepResult(NamedTuple):
     """Non-zero codes of the batch."""
     fired: Bool[torch.Tensor, " F"]
     """Which features were active at all."""
+    clipped: Bool[torch.Tensor, ""] = torch.tensor(False)
+    """Whether the gradient was longer than `gradient_clip`."""
 
 
 def product(
@@ -89,6 +92,7 @@ class Trainer:
         self.spec, self.width, self.settings = spec, width, settings
         self.device = torch.device(device)
         self.features = spec.expansion_factor * width
+        self.averaged = width if settings.loss == "mean" else 1  # dimensions per token
         self.half = settings.precision == "float16" and self.device.type == "cuda"
         weights = initial_weights(self.features, width, settings.seed)
         self.weights = {
@@ -105,13 +109,15 @@ class Trainer:
         """One step of training on normalised activations float32 [B, D]: a StepResult."""
         normalise_rows(self.weights[DECODER_WEIGHT])
         result = self.set_gradients(normalised_bd)
-        self.clip_gradients()
+        if self.settings.gradient_clip is not None:
+            clipped = self.clip_gradients(self.settings.gradient_clip)
+            result = result._replace(clipped=clipped)
         self.optimizer.step()
         return result
 
-    def clip_gradients(self) -> None:
-        """Shorten the gradient of the weights to `gradient_clip`."""
-        clip_gradients(self.weights.values(), self.settings.gradient_clip)
+    def clip_gradients(self, largest_norm: float) -> Bool[torch.Tensor, ""]:
+        """Shorten the gradient of the weights to `largest_norm`: whether it was longer."""
+        return clip_gradients(self.weights.values(), largest_norm)
 
     def set_gradients(self, normalised_bd: Float[torch.Tensor, "B D"]) -> StepResult:
         """Set `.grad` of every parameter for this batch: a StepResult."""
@@ -125,7 +131,9 @@ class Trainer:
         codes = self.active_codes(normalised_bd)
         on_code_gradients = functools.partial(self.on_sparse_code_gradients, codes)
         encoder, bias, decoder = self.weights.values()
-        loss = set_sparse_gradients(normalised_bd, codes, encoder, bias, decoder, on_code_gradients)
+        loss = set_sparse_gradients(
+            normalised_bd, codes, encoder, bias, decoder, on_code_gradients, self.averaged
+        )
         active = torch.from_numpy(codes.features[codes.values != 0]).long()
         fired = torch.zeros(self.features, dtype=torch.bool).index_fill_(0, active, True)
         return StepResult(torch.tensor(loss), torch.tensor(len(active)), fired)
@@ -139,7 +147,7 @@ class Trainer:
         keep_bf = self.keep(pre_bf)
         codes_bf = pre_bf.masked_fill(~keep_bf, 0)
         residual_bd = product(codes_bf, decoder, half).sub_(x_bd)
-        scale = 2 / x_bd.numel()
+        scale = 2 / (len(x_bd) * self.averaged)
         decoder.grad = product(codes_bf.T, residual_bd, half).mul_(scale)
         grad_codes_bf = product(residual_bd, decoder.T, half)
         self.on_dense_code_gradients(pre_bf, grad_codes_bf)

@@ -42,24 +42,26 @@ class Window:
         self._clear()
 
     def _clear(self):
-        self._losses, self._active, self._tokens = [], [], 0
+        self._losses, self._active, self._clipped, self._tokens = [], [], [], 0
         self._fired = torch.tensor(False)
 
     def state(self) -> list[Any]:
         """The steps so far, for a resumable checkpoint."""
-        return [self._losses, self._active, self._fired, self._tokens]
+        return [self._losses, self._active, self._clipped, self._fired, self._tokens]
 
     def load_state(self, state: Iterable[Any], device: torch.device) -> None:
         """Take over what `state` gave."""
-        losses, active, fired, self._tokens = state
+        losses, active, clipped, fired, self._tokens = state
         self._losses = [loss.to(device) for loss in losses]
         self._active = [count.to(device) for count in active]
+        self._clipped = [each.to(device) for each in clipped]
         self._fired = fired.to(device)
 
     def add(self, result: StepResult, tokens: int) -> None:
         """Take in a StepResult of a batch of `tokens` tokens; nothing is read from the device."""
         self._losses.append(result.loss)
         self._active.append(result.active)
+        self._clipped.append(result.clipped)
         self._fired = self._fired | result.fired
         self._tokens += tokens
 
@@ -82,6 +84,7 @@ class Window:
             "loss": float(losses.mean()),
             "l0": float(torch.stack(self._active).sum()) / self._tokens,
             "dead_fraction": float((~self._fired).double().mean()),
+            "clipped_fraction": float(torch.stack(self._clipped).double().mean()),
         }
         self._clear()
         return line
@@ -111,7 +114,9 @@ def train(
         for spec in specs
     ]
     logs = [[] for _ in trainers]
-    stream = TokenStream(cache, settings.batch_size, settings.seed, settings.window_images)
+    stream = TokenStream(
+        cache, settings.batch_size, settings.seed, settings.window_images, settings.ragged_images
+    )
     steps = len(stream) * settings.epochs
     resume_path = Path(resume_path) if resume_path else None
     fingerprint = run_fingerprint(specs, cache, settings, device)
@@ -133,7 +138,7 @@ def train(
                 window.add(trainer.step(normalised), len(batch))
             step += 1
             if step % settings.log_interval == 0 or step == steps:
-                tokens = _tokens_after(step, stream)
+                tokens = stream.tokens_after(step)
                 for log, window in zip(logs, windows, strict=True):
                     log.append(window.line(step, tokens))
                 rate = (step - first) / (time.monotonic() - started)
@@ -176,7 +181,9 @@ def train_and_save(
     trained = train(specs, cache, settings, device, resume_path, report)
     models = [_model(trainer, *_statistics(cache, trainer.device)) for trainer, _ in trained]
     budgets = [spec.k if FAMILIES[spec.family].threshold.measured else None for spec in specs]
-    measured = measure_thresholds(models, budgets, held_out, settings.threshold_images)
+    measured = measure_thresholds(
+        models, budgets, held_out, settings.threshold_images, settings.threshold_batch
+    )
     for spec, model, (trainer, log), threshold in zip(
         specs, models, trained, measured, strict=True
     ):
@@ -241,12 +248,6 @@ def _batches(stream, start, epochs, device):
         skipped = start - epoch * len(stream) if epoch == start // len(stream) else 0
         for batch in stream.batches(epoch, skipped, pinned=device.type == "cuda"):
             yield batch.to(device, non_blocking=True)
-
-
-def _tokens_after(step, stream):
-    """Tokens seen after `step` steps; the last batch of an epoch may be smaller."""
-    epochs, rest = divmod(step, len(stream))
-    return epochs * stream.cache.tokens + rest * stream.batch_size
 
 
 def _model(trainer: Trainer, mean: torch.Tensor, std: torch.Tensor) -> SparseAutoencoder:

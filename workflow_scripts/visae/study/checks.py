@@ -3,6 +3,7 @@
 Every check takes a Study and raises UserError (one sentence).
 """
 
+from visae.backbones.loaders import LOADERS
 from visae.base.errors import UserError
 from visae.evals.sections import settings_of
 from visae.evals.shelf import EVALS
@@ -13,6 +14,8 @@ def check(study):
     """All checks, in the order of the flow."""
     _held_out_images(study)
     _evaluators(study)
+    _token_orders(study)
+    _ragged(study)
     _pretraining(study)
     _unique_saes(study)
     _control(study)
@@ -62,6 +65,30 @@ def _evaluators(study):
                 f"config: backbones.{name}.evaluator is '{evaluator}', which is not in "
                 f"backbones ({', '.join(study.backbones)})"
             )
+
+
+def _token_orders(study):
+    """Not every library's forward pass draws an order."""
+    for name, entry in study.backbones.items():
+        order, loader = entry["token_order"], entry["loader"]
+        if order not in LOADERS[loader].token_orders:
+            able = [other for other in LOADERS if order in LOADERS[other].token_orders]
+            raise UserError(
+                f"config: backbones.{name}.token_order is '{order}', which the loader '{loader}' "
+                f"cannot give; set loader to {' or '.join(able)}, with that library's name of the "
+                f"model, or token_order to {' or '.join(LOADERS[loader].token_orders)}"
+            )
+
+
+def _ragged(study):
+    """Shards of training are made of whole chunks."""
+    images = study.config["training"]["ragged_images"]
+    chunk = study.config["extraction"]["chunk_images"]
+    if images is not None and images % chunk:
+        raise UserError(
+            f"config: training.ragged_images is {images}, which is no multiple of "
+            f"extraction.chunk_images, {chunk}; change one of them"
+        )
 
 
 def _pretraining(study):

@@ -140,7 +140,7 @@ def paper_backbones(study):
     """The run's backbone → the paper's.
 
     A paradigm that several backbones of the main sweep share is played by the one with the
-    paper's own name, else by the first in raster order: a permuted control arm never stands
+    paper's own name, else by the first that is not a control arm: a permuted one never stands
     for its paradigm.
     """
     found = {}
@@ -149,7 +149,7 @@ def paper_backbones(study):
             name
             for name in main(study).backbones
             if study.backbones[name]["paradigm"] == paradigm
-            and study.backbones[name]["token_order"] == "raster"
+            and study.backbones[name]["token_order"] != "permuted"
         ]
         if candidates:
             found[paper_name if paper_name in candidates else candidates[0]] = paper_name

@@ -31,8 +31,8 @@ def table_1(config, sweep, widths):
         family.sparsity.label: listed(entry["grid"][family.sparsity.key]),
         **({"recipe": entry["recipe"]} if "recipe" in entry else {}),
         "training activations": (
-            f"patch tokens of {training['dataset']}/{training['split']}, shuffled within windows "
-            f"of {training['window_images']} images"
+            f"patch tokens of {training['dataset']}/{training['split']}, shuffled within "
+            + _windows(training)
         ),
         "activation normalisation": (
             "mean subtracted per dimension, divided by one scalar standard deviation, both of "
@@ -40,12 +40,15 @@ def table_1(config, sweep, widths):
         ),
         "optimizer": "Adam",
         "learning rate": f"{training['learning_rate']:g}, constant",
-        "largest gradient norm": f"{training['gradient_clip']:g}",
+        "loss": f"squared errors, {training['loss']} over dimensions and mean over tokens",
+        "largest gradient norm": (
+            "none" if training["gradient_clip"] is None else f"{training['gradient_clip']:g}"
+        ),
         "batch size": f"{training['batch_size']} patch tokens",
         "epochs": str(training["epochs"]),
         "seed": str(config["seed"]),
         "precision": f"{training['precision']} on CUDA, float32 on CPU",
-        "inference threshold": family.threshold.sentence.format(
+        "inference threshold": _threshold(family, training).format(
             images=training["threshold_images"], split=held_out
         ),
     }
@@ -54,6 +57,26 @@ def table_1(config, sweep, widths):
         (Column("setting", "Setting"), Column("value", "Value")),
         [{"setting": setting, "value": value} for setting, value in values.items()],
         ("From the config of this run, defaults included.",),
+    )
+
+
+def _windows(training):
+    """What is shuffled together."""
+    if training["ragged_images"] is None:
+        return f"windows of {training['window_images']} images"
+    return (
+        f"shards of {training['ragged_images']} images, whose last batch is smaller and keeps as "
+        "many codes as a whole one"
+    )
+
+
+def _threshold(family, training):
+    """How thresholds come about; to be formatted with `images` and `split`."""
+    if not family.threshold.measured or training["threshold_rule"] == "quantile":
+        return family.threshold.sentence
+    return (
+        f"mean, over batches of {training['batch_size']} tokens, of the smallest kept code, on "
+        "{images} images of {split}"
     )
 
 

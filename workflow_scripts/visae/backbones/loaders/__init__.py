@@ -18,9 +18,11 @@ class Loader:
 
     label: the library's name. description: what it builds, in one sentence. model: how `model` in
     the config names an architecture and its weights. source: where its models are listed.
+    token_orders: the orders of patches that it can give.
     """
 
     label: str = field(metadata=ASIDE)
     description: str = field(metadata=ASIDE)
     model: str = field(metadata=ASIDE)
     source: str = field(metadata=ASIDE)
+    token_orders: tuple[str, ...] = field(default=("raster", "permuted"), metadata=ASIDE)

@@ -37,7 +37,9 @@ def import_sae(source, destination, reading, cache, held_out, settings):
             f"{cache.info.backbone} in {cache.path} have width {cache.info.width}: name the "
             "backbone that the SAE was trained on"
         )
-    [threshold] = measure_thresholds([model], [foreign.budget], held_out, settings.threshold_images)
+    [threshold] = measure_thresholds(
+        [model], [foreign.budget], held_out, settings.threshold_images, settings.threshold_batch
+    )
     if threshold.value is not None:
         model.threshold = torch.tensor(threshold.value)
     config = {

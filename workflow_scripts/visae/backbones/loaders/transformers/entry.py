@@ -7,4 +7,5 @@ ENTRY = Loader(
     description="Vision models of seven types, with weights from the Hugging Face hub.",
     model="hub id, or a model type such as vit_mae, which is then built from `options`",
     source="https://huggingface.co/models",
+    token_orders=("raster", "permuted", "forward"),
 )

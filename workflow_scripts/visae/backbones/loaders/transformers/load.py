@@ -2,7 +2,8 @@
 
 `ViTMAEModel` shuffles the patches at random in every forward pass, also in evaluation mode and
 with nothing masked. Here it is given an increasing "noise" to sort by, which leaves the patches
-in raster order (`token_order: permuted` shuffles them on purpose, reproducibly).
+in raster order (`token_order: permuted` shuffles them on purpose, reproducibly). With `token_order:
+forward` the noise is random as there, but drawn from the backbone's seed and the image's id.
 
 The preprocessing is that of the image processors, except that a centre crop whose margins
 differ by one pixel may lie one pixel further (`Preprocessing` rounds as torchvision does).
@@ -60,6 +61,12 @@ def load(spec):
     transformers.logging.disable_progress_bar()
     source = _source(spec)
     config = _config(spec, source)
+    if spec.token_order == "forward" and config.model_type != "vit_mae":
+        raise UserError(
+            f"Backbone '{spec.name}' asks for the token order 'forward', but the forward pass of "
+            f"'{spec.model}' leaves patches in raster order: choose raster or permuted, or a model "
+            "of type vit_mae."
+        )
     class_name, preprocessing = MODEL_TYPES[config.model_type]
     model_class = getattr(transformers, class_name)
     # The pooling layers of these two are for classification; published files often lack them.
@@ -204,8 +211,10 @@ def _runner(model, side):
         return lambda images_b3hw: model(images_b3hw, **arguments)
     patches = (side // model.config.patch_size) ** 2
 
-    def run_in_raster_order(images_b3hw):
-        order = torch.arange(patches, dtype=torch.float32, device=images_b3hw.device)
-        return model(images_b3hw, noise=order.expand(len(images_b3hw), -1), **arguments)
+    def run_by_noise(images_b3hw, noise_bp=None):
+        if noise_bp is None:
+            order = torch.arange(patches, dtype=torch.float32, device=images_b3hw.device)
+            noise_bp = order.expand(len(images_b3hw), -1)
+        return model(images_b3hw, noise=noise_bp.to(images_b3hw.device), **arguments)
 
-    return run_in_raster_order
+    return run_by_noise

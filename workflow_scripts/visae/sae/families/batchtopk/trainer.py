@@ -24,6 +24,11 @@ class BatchTopK(Trainer):
         super().__init__(spec, width, settings, device)
         self._last_threshold = None
 
+    def _budget(self, batch):
+        """How many codes a batch keeps: with ragged shards, a smaller one as many as a whole."""
+        ragged = self.settings.ragged_images is not None
+        return int(self.spec.sparsity) * (self.settings.batch_size if ragged else len(batch))
+
     def _brackets(self):
         """Lower bounds of the codes to compare, the last of which loses none."""
         if self._last_threshold is not None:
@@ -31,7 +36,7 @@ class BatchTopK(Trainer):
         yield 0.0
 
     def keep(self, pre_bf: Float[torch.Tensor, "B F"]) -> Bool[torch.Tensor, "B F"]:
-        budget = int(self.spec.sparsity) * len(pre_bf)
+        budget = self._budget(pre_bf)
         for lower in self._brackets():
             candidates_bf = ~((pre_bf < lower) | (pre_bf <= 0))
             # The length of the candidates is the step's one wait for the device.
@@ -43,7 +48,7 @@ class BatchTopK(Trainer):
         return candidates_bf
 
     def active_codes(self, normalised_bd: Float[torch.Tensor, "B D"]) -> SparseCodes:
-        budget = int(self.spec.sparsity) * len(normalised_bd)
+        budget = self._budget(normalised_bd)
         for lower in self._brackets():
             candidates = collect_codes(normalised_bd, *self.encoder(), lower)
             surplus = len(candidates.values) - budget

@@ -120,10 +120,10 @@ class JumpReLU(Trainer):
             return torch.tensor(math.log(recipe.coefficient), device=self.device)
         return (2 * self.log_threshold).exp().mean().log()
 
-    def clip_gradients(self):
+    def clip_gradients(self, largest_norm):
         """Clip the gradient of the thresholds apart from that of the weights."""
-        super().clip_gradients()
-        clip_gradients([self.log_threshold], self.settings.gradient_clip)
+        clip_gradients([self.log_threshold], largest_norm)
+        return super().clip_gradients(largest_norm)
 
     def trained(self):
         return [*super().trained(), self.log_threshold]
@@ -159,10 +159,13 @@ class JumpReLU(Trainer):
         grad_codes[codes.values == 0] = 0
 
     def _set_threshold_gradient(self, kernel_grads_f, kernels_f, tokens):
-        """∂loss/∂p = −θ Σ κ · (2 θ grad + λ) / (B·D), of Σ κ · grad and Σ κ over the batch."""
+        """∂loss/∂p = −θ Σ κ · (2 θ grad + λ) / (B·D), of Σ κ · grad and Σ κ over the batch.
+
+        With `loss: sum` the divisor is B.
+        """
         threshold, coefficient = self.threshold(), self.log_coefficient.exp()
         total = 2 * threshold * kernel_grads_f + coefficient * kernels_f
-        self.log_threshold.grad = (-threshold * total / (tokens * self.width)).float()
+        self.log_threshold.grad = (-threshold * total / (tokens * self.averaged)).float()
 
     def state(self):
         control = [self._start, self._integral, self.log_coefficient]
