@@ -23,6 +23,7 @@ from visae.products.product import KINDS
 from visae.sae.families import FAMILIES
 from visae.sae.specs import SaeSpec
 from visae.study import jobs, roles
+from visae.study.config import write_config
 from visae.study.study import Study
 
 repository.come_first_in_jobs()
@@ -201,11 +202,8 @@ def settings(*keys):
 
 
 def backbone_settings(wildcards):
-    """What of a backbone's entry decides its activations (not its label or its evaluator)."""
-    entry = STUDY.backbones[wildcards.backbone]
-    names = ("loader", "model", "seed", "image_size", "token_order", "preprocessing", "options")
-    weights = STUDY.weights(wildcards.backbone)
-    return {name: entry[name] for name in names} | {"weights": weights}
+    """What of a backbone's entry decides its activations."""
+    return STUDY.backbone_settings(wildcards.backbone)
 
 
 def loader_code(wildcards):

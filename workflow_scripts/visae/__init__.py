@@ -5,3 +5,10 @@ import gc
 # Importing torch and the libraries of backbones makes many objects and hardly any garbage. Python
 # would look for some after every 700; looking less often saves a seventh of the time.
 gc.set_threshold(100_000, *gc.get_threshold()[1:])
+
+
+def open_study(folder):
+    """The study whose results lie in `folder`: see `visae.interface.study.OpenStudy`."""
+    from visae.interface.study import OpenStudy  # torch only where it is asked for
+
+    return OpenStudy(folder)

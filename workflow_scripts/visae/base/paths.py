@@ -42,6 +42,10 @@ class Paths:
         """The folder of results that `path` is in: `activations`, `saes`, `tables` …"""
         return path.removeprefix(f"{self.results}/").partition("/")[0]
 
+    def config(self):
+        """The study's config, as it was when the study last ran."""
+        return f"{self.results}/config.yaml"
+
     # ---- images
 
     def data(self):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
+from pathlib import Path
 from typing import Any
 
 import jsonschema
@@ -10,6 +12,7 @@ import yaml
 from jsonschema.exceptions import best_match
 
 from visae.base.errors import UserError
+from visae.base.files import write_text
 from visae.base.repository import SCHEMAS
 from visae.evals import extensions
 from visae.evals.sections import with_evals
@@ -45,6 +48,17 @@ def checked(config):
     if errors:
         raise UserError(_sentence(best_match(errors), schema))
     return config
+
+
+def write_config(config, path):
+    """Write the config as it was given to YAML at `path`, unless it lies there.
+
+    Where nothing can be written nothing is: what a study computes does not need the file.
+    """
+    text = yaml.safe_dump(config, sort_keys=False, allow_unicode=True)
+    with contextlib.suppress(OSError, UserError):
+        if not Path(path).exists() or Path(path).read_text(encoding="utf-8") != text:
+            write_text(path, text)
 
 
 SEEDS_APART = 1000  # between a backbone's seeds in a study and in its replicates

@@ -110,3 +110,9 @@ class Study:
         if backbone in self.pretrained():
             return self.paths.pretraining(backbone)
         return self.backbones[backbone]["weights"]
+
+    def backbone_settings(self, backbone):
+        """What of its entry decides its activations: not its label, nor its evaluator."""
+        entry = self.backbones[backbone]
+        names = ("loader", "model", "seed", "image_size", "token_order", "preprocessing", "options")
+        return {name: entry[name] for name in names} | {"weights": self.weights(backbone)}

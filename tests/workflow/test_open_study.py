@@ -1,0 +1,148 @@
+"""A finished study from Python: what is computed anew equals what the workflow left on disk."""
+
+import re
+
+import numpy as np
+import pandas
+import pytest
+import torch
+import yaml
+from PIL import Image
+from study_fixtures import ROOT
+from workflow_fixtures import study_folder, tiny_config
+
+import visae
+from visae.activations.cache import ActivationCache
+from visae.audit.examples import read_examples
+from visae.base.errors import UserError
+
+SAE = "dino_small/layer3/batchtopk_2x_k8"
+
+
+@pytest.fixture(scope="module")
+def study(finished):
+    return visae.open_study(study_folder(finished))
+
+
+@pytest.fixture(scope="module")
+def pictures(study):
+    """(paths of the first images of the evaluation split, their number)."""
+    split = study.splits[0]
+    return [study.root(split) / record.path for record in study.index(split).images[:5]]
+
+
+def test_study_says_what_it_holds(study):
+    assert yaml.safe_load((study.folder / "config.yaml").read_text()) == tiny_config()
+    assert study.name == "tiny"
+    assert study.backbones == ["dino_small", "deit_small"]
+    assert study.splits[0] == "photographs/val"
+    assert len(study.saes) == 4
+    assert SAE in study.saes
+
+
+def test_tables_are_data_frames(study):
+    written = pandas.read_csv(study.folder / "tables/scores.csv")
+    scores = study.scores()
+    assert list(scores.columns) == list(written.columns)
+    assert len(scores) == len(written)
+    headline = scores[(scores.reading == "headline") & (scores.metric == "fvu")]
+    assert headline.value.tolist() == written[
+        (written.reading == "headline") & (written.metric == "fvu")
+    ].value.tolist()  # fmt: skip
+    assert set(study.downstream().task) >= {"retrieval"}
+
+
+def test_codes_of_files_are_those_of_the_study(study, pictures):
+    sae = study.sae(SAE)
+    codes_npf = sae.encode(pictures)
+    assert codes_npf.shape == (5, 64, sae.features)
+    with ActivationCache(study.paths.cache("photographs/val", sae.place)) as cache:
+        cached_npd = torch.from_numpy(cache.read_chunk(0)[:5])
+    torch.testing.assert_close(sae.activations(pictures), cached_npd.float(), rtol=2e-3, atol=2e-3)
+    pooled_nf = sae.pooled_codes()[:5].toarray()
+    np.testing.assert_allclose(codes_npf.amax(dim=1), pooled_nf, rtol=5e-3, atol=5e-3)
+    tokens = sae.patch_codes()[: 5 * 64].toarray().reshape(5, 64, -1)
+    np.testing.assert_allclose(codes_npf, tokens, rtol=5e-3, atol=5e-3)
+
+
+def test_images_arrays_and_files_give_the_same_codes(study, pictures):
+    sae = study.sae(SAE)
+    image = Image.open(pictures[0]).convert("RGB")
+    codes = sae.encode(pictures[0])
+    for given in (image, np.asarray(image), [image]):
+        torch.testing.assert_close(sae.encode(given), codes, rtol=0, atol=0)
+
+
+def test_reconstruction_is_decoded_codes(study, pictures):
+    sae = study.sae(SAE)
+    model, x_npd = sae.model, sae.activations(pictures)
+    codes = sae.encode(pictures)
+    expected = codes @ model.decoder_weight * model.activation_std + model.activation_mean
+    torch.testing.assert_close(sae.reconstruct(pictures), expected, rtol=1e-5, atol=1e-5)
+    assert expected.shape == x_npd.shape
+
+
+def test_top_features_are_the_largest_codes(study, pictures):
+    sae = study.sae(SAE)
+    codes_pf = sae.encode(pictures[1])[0].numpy()
+    top = sae.top_features(pictures[1], 4)
+    assert top.code.tolist() == sorted(codes_pf.max(axis=0), reverse=True)[:4]
+    for row in top.itertuples():
+        assert codes_pf[:, row.feature].max() == np.float32(row.code)
+        assert (codes_pf[:, row.feature] > 0).sum() == row.patches
+
+
+def test_exemplars_are_those_of_the_audit(study):
+    """The audit's file has two features' images, found by the workflow."""
+    audited = sorted((study.folder / "examples").rglob("*.h5"))
+    about, examples = read_examples(audited[0])
+    sae = study.sae(f"{about['backbone']}/layer{about['layer']}/{about['sae']}")
+    for example in examples.values():
+        found = sae.exemplars(example["feature"], len(example["image_ids"]))
+        assert [item.image_id for item in found] == list(example["image_ids"])
+        np.testing.assert_array_equal(np.stack([item.map for item in found]), example["maps"])
+        for item in found:
+            assert item.path.exists()
+            assert item.code == pytest.approx(item.map.max(), rel=1e-5)
+
+
+def test_nearest_feature_of_itself_is_itself(study):
+    sae = study.sae(SAE)
+    other = study.sae("dino_small/layer3/batchtopk_4x_k8")
+    own = sae.nearest(sae, [3, 0])
+    assert own.nearest.tolist() == [3, 0]
+    assert own.cosine.tolist() == pytest.approx([1, 1], abs=1e-5)
+    far = sae.nearest(other)
+    row = far.iloc[7]
+    a, b = sae.model.decoder_weight[7], other.model.decoder_weight
+    cosine = torch.nn.functional.cosine_similarity(a[None], b)
+    assert int(row.nearest) == int(cosine.argmax())
+
+
+def test_mistakes_are_told_in_one_sentence(study, tmp_path):
+    sae = study.sae(SAE)
+    deit = study.sae(SAE.replace("dino", "deit"))
+    for wrong, sentence in (
+        (lambda: visae.open_study(tmp_path), "holds no study"),
+        (lambda: study.sae("dino_small/layer3/batchtopk_9x_k8"), "has no trained SAE"),
+        (lambda: sae.exemplars(10**6), "numbered 0 to"),
+        (lambda: sae.exemplars(-1), "numbered 0 to"),
+        (lambda: sae.pooled_codes("photographs/test"), "choose one of photographs/val"),
+        (lambda: sae.encode(np.zeros((8, 8), np.float32)), "give uint8"),
+        (lambda: sae.encode(tmp_path / "none.png"), "none.png"),
+        (lambda: sae.nearest(deit), "different activations"),
+    ):
+        with pytest.raises(UserError, match=sentence):
+            wrong()
+
+
+def test_page_of_the_docs_runs(study, monkeypatch, capsys):
+    """Its code is that of the demo; the tiny study has other SAEs."""
+    page = (ROOT / "docs/python.md").read_text(encoding="utf-8")
+    code = "\n".join(re.findall(r"```python\n(.*?)```", page, re.DOTALL))
+    code = code.replace("results/demo", str(study.folder))
+    code = code.replace("clip_small/layer3/batchtopk_8x_k8", "dino_small/layer3/batchtopk_4x_k8")
+    code = code.replace("clip_small/layer3/batchtopk_4x_k8", SAE)
+    monkeypatch.chdir(study.folder.parents[1])
+    exec(compile(code, "docs/python.md", "exec"), {})
+    assert "headline" not in capsys.readouterr().out

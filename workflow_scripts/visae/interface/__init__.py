@@ -1,0 +1,1 @@
+"""A finished study, used from Python: `visae.open_study("results/demo")`."""
