@@ -76,7 +76,7 @@ def _digest(fingerprint, rest, tensors):
 
 
 def _apart(state, tensors):
-    """`state` as JSON has it; each tensor goes to `tensors`, and {TENSOR: its name} stands for it."""
+    """`state` as JSON has it; tensors go to `tensors`, {TENSOR: its name} stands for each."""
     if isinstance(state, torch.Tensor):
         name = f"{len(tensors):06d}"
         # A copy, because safetensors refuse tensors that share memory.
