@@ -152,13 +152,13 @@ def test_other_files_are_refused(tmp_path, cache):
     write_toy(tmp_path / "toy.h5", cache)
     with pytest.raises(UserError, match="does not hold features_max"):
         RawReductions(tmp_path / "toy.h5")
-    with pytest.raises(UserError, match="does not hold codes_max"):
+    with pytest.raises(UserError, match="visae-reductions-4"):
         SaeReductions(cache.path)
     with pytest.raises(UserError, match="is missing"):
         SaeReductions(tmp_path / "absent.h5")
     with h5py.File(tmp_path / "toy.h5", "r+") as file:
-        file.attrs["format"] = "visae-reductions-1"
-    with pytest.raises(UserError, match="visae-reductions-3"):
+        file["squared_error"][()] += 1e-9
+    with pytest.raises(UserError, match="has changed since it was written"):
         SaeReductions(tmp_path / "toy.h5")
 
 

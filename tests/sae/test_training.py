@@ -273,3 +273,30 @@ def test_a_ragged_batch_keeps_a_whole_batchs_codes(caches, ragged, budget):
         assert int(getattr(sae, step)(x_bd).active) == budget
     [(_, log)] = train(SPECS[:1], caches[0], settings, "cpu")
     assert log[-1]["tokens"] == 2 * caches[0].tokens
+
+
+def test_no_flipped_bit_of_a_checkpoint_is_resumed(tmp_path):
+    """The state that comes back is the one that was written, or none with a reason."""
+    path, randoms = tmp_path / "resume", np.random.default_rng(0)
+    weights = torch.randn(40, 8, generator=torch.Generator().manual_seed(0))
+    state = {
+        "step": 3,
+        "logs": [{"loss": 0.1, "l0": None}],
+        "trainers": [{"weights": weights, "same": weights[:2], "count": torch.tensor(5)}],
+        "windows": [[[], torch.tensor([True, False])]],
+    }
+    resume.save(path, "run", state)
+    reports = []
+    found = resume.load(path, "run", reports.append)
+    assert not reports
+    assert found["logs"] == state["logs"]
+    assert torch.equal(found["trainers"][0]["weights"], weights)
+    assert torch.equal(found["windows"][0][1], torch.tensor([True, False]))
+    whole = path.read_bytes()
+    for bit in randoms.choice(8 * len(whole), 400, replace=False):
+        damaged = bytearray(whole)
+        damaged[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(damaged)
+        reports.clear()
+        assert resume.load(path, "run", reports.append) is None, bit
+        assert "ignoring the training checkpoint" in reports[0]

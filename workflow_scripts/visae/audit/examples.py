@@ -4,13 +4,12 @@ One file per SAE, described in `docs/formats.md`; `visae.audit.patch_maps` compu
 """
 
 import h5py
-import numpy as np
 
 from visae.base import hdf5
-from visae.base.errors import UserError
 from visae.base.files import atomic_path
+from visae.base.seals import LIBVER, SEAL, open_hdf5, seal_hdf5
 
-FORMAT = "visae-examples-1"
+FORMAT = "visae-examples-2"
 
 
 def write_examples(path, examples, attributes):
@@ -19,14 +18,14 @@ def write_examples(path, examples, attributes):
     An example is {`feature` (index), `moran` (its mean Moran's I), `image_ids` (n of str), `maps`
     float32 [n, H, W], `images` uint8 [n, S, S, 3]}, the images from the largest code downwards.
     """
-    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
-        file.attrs.update({"format": FORMAT, **attributes})
+    with atomic_path(path) as temporary, h5py.File(temporary, "w", libver=LIBVER) as file:
+        hdf5.write_attributes(file, attributes)
         for kind, example in examples.items():
             group = file.create_group(kind)
             group.attrs["feature"], group.attrs["moran"] = example["feature"], example["moran"]
-            image_ids = np.array(example["image_ids"], object)
-            group.create_dataset("image_ids", data=image_ids, dtype=hdf5.STRING)
+            hdf5.write_strings(group, "image_ids", example["image_ids"])
             group["maps"], group["images"] = example["maps"], example["images"]
+        seal_hdf5(file, path, FORMAT)
 
 
 def read_examples(path):
@@ -34,23 +33,20 @@ def read_examples(path):
 
     Raises UserError when it is missing, damaged or of another format.
     """
-    try:
-        with h5py.File(path, "r") as file:
-            attributes = dict(file.attrs)
-            if attributes.pop("format", None) != FORMAT:
-                raise OSError(f"its format is not {FORMAT}")
-            return attributes, {kind: _example(group) for kind, group in file.items()}
-    except (OSError, KeyError) as error:
-        raise UserError(
-            f"{path} holds no examples of features ({error}): remove it and run the workflow again"
-        ) from error
+    with open_hdf5(path, FORMAT) as file:
+        attributes = {
+            name: hdf5.text(value) if isinstance(value, bytes) else value
+            for name, value in file.attrs.items()
+            if name != SEAL
+        }
+        return attributes, {kind: _example(group) for kind, group in file.items()}
 
 
 def _example(group):
     return {
         "feature": int(group.attrs["feature"]),
         "moran": float(group.attrs["moran"]),
-        "image_ids": group["image_ids"].asstr()[:].tolist(),
+        "image_ids": hdf5.strings(group, "image_ids"),
         "maps": group["maps"][:],
         "images": group["images"][:],
     }

@@ -37,7 +37,8 @@ def atomic_path(path):
     """Yield a temporary path in the same folder; rename it to `path` if the block succeeds.
 
     A killed process leaves at most a hidden `.name.<random>.partial`, which nothing reads and the
-    next writer of that path removes (there is one at a time: Snakemake sees to it).
+    next writer of that path removes (there is one at a time: Snakemake sees to it). Content reaches
+    the disk before the name does, and the name before this returns: a power loss leaves no part.
     Raises UserError where the disk is full or closed to writing.
     """
     path = Path(path)
@@ -50,6 +51,7 @@ def atomic_path(path):
         with open(temporary, "rb") as handle:
             os.fsync(handle.fileno())
         os.replace(temporary, path)
+        _sync_folder(path.parent)
     except Exception as error:
         if reason := _cannot_write(error, temporary):
             raise UserError(
@@ -60,6 +62,16 @@ def atomic_path(path):
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def _sync_folder(folder):
+    """Let the disk know the names in `folder`; a file system that cannot is left alone."""
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0))
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def _cannot_write(error, temporary):

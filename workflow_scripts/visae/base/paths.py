@@ -5,6 +5,7 @@ path variable `<results>` and with wildcards; the plan and the scripts with the 
 """
 
 from dataclasses import dataclass
+from pathlib import PurePath
 
 PLACE = "{backbone}/layer{layer}"
 """The place of a rule whose wildcards are `backbone` and `layer`."""
@@ -19,8 +20,20 @@ EXPORT_FILES = (
     *("sae_lens/sae_weights.safetensors", "sae_lens/cfg.json"),
     *("dictionary_learning/ae.pt", "dictionary_learning/config.json"),
 )
+TOP_FOLDERS = ("reductions", "rankings", "probes", "examples", "metrics", "downstream")
+"""The folders of results whose files say where they belong."""
 TABLE_VIEWS = ("csv", "md", "tex", "json")
 FIGURE_VIEWS = ("pdf", "png")
+
+
+def place_of(path):
+    """The path below the study's results that `path` has: `rankings/clip/layer11/NAME/imagenet.h5`.
+
+    Of a file that lies in no folder of results its name. A moved or copied study keeps its places.
+    """
+    parts = PurePath(path).parts
+    known = [index for index, part in enumerate(parts[:-1]) if part in TOP_FOLDERS]
+    return "/".join(parts[known[-1] if known else -1 :])
 
 
 def place(backbone, layer):

@@ -20,14 +20,17 @@ from visae.activations.source import Activations, LabelledImages
 from visae.base import hdf5
 from visae.base.arrays import Float, Int
 from visae.base.errors import UserError
-from visae.base.files import atomic_path, unreadable
+from visae.base.files import atomic_path
+from visae.base.seals import LIBVER, open_hdf5, seal_hdf5
 from visae.encoding.largest import LargestCodes
 
-FORMAT = "visae-reductions-3"
+FORMAT = "visae-reductions-4"
 SIGNED = "signed"
 """Attribute of reductions of an SAE whose codes may be negative: they hold magnitudes."""
 BLOCK_IMAGES = 1024
 """Images per write: 2 kB of memory per feature of every SAE in the pass."""
+ROWS = 64
+"""Images per HDF5 chunk of arrays of rows: 192 kB at a width of 768."""
 CHUNK_FEATURES = 16
 """Features per HDF5 chunk of `codes_max`: a chunk is 32 kB, and reading one feature's row
 reads 16 neighbours along with it."""
@@ -117,18 +120,24 @@ def _create(path, source, minimum_active, variance_floor, attributes):
             f"{source.path} holds no images: check the data set {source.info.dataset} and "
             "its skipped images, then extract it again"
         )
-    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
-        file.attrs["format"] = FORMAT
+    with atomic_path(path) as temporary, h5py.File(temporary, "w", libver=LIBVER) as file:
         file.attrs["grid"] = np.array(source.info.grid)
         file.attrs["tokens"] = source.tokens
         file.attrs["minimum_active"] = np.array(minimum_active, np.int64)
         file.attrs["variance_floor"] = variance_floor
-        file.attrs.update(attributes)
+        hdf5.write_attributes(file, attributes)
         file["labels"] = source.labels
-        file.create_dataset("image_ids", data=np.array(source.image_ids, object), dtype=hdf5.STRING)
+        hdf5.write_strings(file, "image_ids", source.image_ids)
         yield file
         # Last, because a stream knows its content only when all of it has been read.
-        file.attrs["cache_fingerprint"] = source.fingerprint
+        hdf5.write_attributes(file, {"cache_fingerprint": source.fingerprint})
+        seal_hdf5(file, path, FORMAT)
+
+
+def _checked(file, name, shape, kind, chunks=None):
+    """A large data set, each of whose chunks HDF5 checks when it is read; by default of rows."""
+    chunks = chunks or (min(ROWS, shape[0]), shape[1])
+    return file.create_dataset(name, shape, kind, chunks=chunks, fletcher32=True)
 
 
 class _BlockWriter:
@@ -175,10 +184,10 @@ class _SaeWriter:
         images, self._file = source.images, file
         chunks = (min(CHUNK_FEATURES, features), min(BLOCK_IMAGES, images))
         self._codes = _BlockWriter(
-            file.create_dataset("codes_max", (features, images), np.float16, chunks=chunks), 1
+            _checked(file, "codes_max", (features, images), np.float16, chunks), 1
         )
         self._reconstructions = _BlockWriter(
-            file.create_dataset("reconstructions_max", (images, source.info.width), np.float32), 0
+            _checked(file, "reconstructions_max", (images, source.info.width), np.float32), 0
         )
         self._totals = {
             "firing_count": np.zeros(features, np.int64),
@@ -213,7 +222,7 @@ class _RawWriter:
     def __init__(self, file, source, minima):
         self._file, width = file, source.info.width
         self._rows = {
-            name: _BlockWriter(file.create_dataset(name, (source.images, width), np.float32), 0)
+            name: _BlockWriter(_checked(file, name, (source.images, width), np.float32), 0)
             for name in ("features_max", "embeddings")
         }
         self._tokens, self._mean, self._squares = 0, np.zeros(width), 0.0
@@ -253,13 +262,9 @@ class _Reductions(LabelledImages):
 
     def __init__(self, path, expected):
         self.path = Path(path)
-        try:
-            self._file = h5py.File(self.path, "r")
-        except OSError as error:
-            cure = "remove it and run the workflow again"
-            raise unreadable(path, error, "HDF5", cure) from error
+        self._file = open_hdf5(self.path, FORMAT)
         attributes = hdf5.attributes(self._file)
-        if attributes.get("format") != FORMAT or expected not in self._file:
+        if expected not in self._file:
             self._file.close()
             raise UserError(
                 f"{path} does not hold {expected} in format {FORMAT}: remove it and run the "
@@ -270,7 +275,7 @@ class _Reductions(LabelledImages):
         self.tokens = int(attributes["tokens"])
         self.minimum_active = attributes["minimum_active"].tolist()
         self.variance_floor = float(attributes["variance_floor"])
-        self.cache_fingerprint = str(attributes["cache_fingerprint"])
+        self.cache_fingerprint = hdf5.text(attributes["cache_fingerprint"])
         self.labels = hdf5.array(self._file, "labels")
         self.image_ids = hdf5.strings(self._file, "image_ids")
         self.moran_sum = hdf5.array(self._file, "moran_sum")
@@ -293,8 +298,8 @@ class SaeReductions(_Reductions):
     def __init__(self, path: str | Path):
         super().__init__(path, "codes_max")
         attributes = hdf5.attributes(self._file)
-        self.sae = str(attributes["sae"])
-        self.sae_fingerprint = str(attributes["sae_fingerprint"])
+        self.sae = hdf5.text(attributes["sae"])
+        self.sae_fingerprint = hdf5.text(attributes["sae_fingerprint"])
         self.signed = bool(attributes.get(SIGNED, False))
         self.l0_sum = int(attributes["l0_sum"])
         self.features = self.codes.shape[0]

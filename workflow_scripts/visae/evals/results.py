@@ -18,13 +18,15 @@ from pathlib import Path
 import numpy as np
 
 from visae.base.errors import UserError
-from visae.base.files import atomic_path, read_json, write_json
+from visae.base.files import read_json, write_json
 from visae.base.paths import RAW
+from visae.base.seals import read_npz, write_npz
 from visae.evals.entry import METRIC
 from visae.evals.shelf import EVALS, entry_name
 from visae.sae.specs import SaeSpec
 
 FORMAT = 2
+ARRAYS_FORMAT = "visae-arrays-1"
 
 REPRESENTATIONS = ("raw", "reconstructed", "codes")
 
@@ -111,8 +113,7 @@ def write_result(path, name, result, source, provenance):
             f"{entry.arrays}; change one of them"
         )
     if arrays:
-        with atomic_path(arrays_path(path)) as temporary:
-            np.savez(temporary, **arrays)
+        write_npz(arrays_path(path), ARRAYS_FORMAT, arrays)
     write_json(path, document)
 
 
@@ -140,8 +141,7 @@ def load(path):
 
 def read_arrays(path):
     """The arrays (name -> ndarray) that belong to the result at `path`."""
-    with np.load(arrays_path(path), allow_pickle=False) as file:
-        return {name: file[name] for name in file.files}
+    return read_npz(arrays_path(path), ARRAYS_FORMAT)
 
 
 def arrays_path(path):

@@ -14,8 +14,10 @@ import numpy as np
 
 from visae.base.arrays import Float, Int
 from visae.base.errors import UserError
-from visae.base.files import atomic_path
+from visae.base.seals import read_npz, write_npz
 from visae.probing.logistic_regression import solve
+
+FORMAT = "visae-probe-1"
 
 ADAM_ABOVE_CLASSES = 1000
 """More classes than this are probed with Adam (`choose_estimator`)."""
@@ -106,27 +108,19 @@ def fit_probe(
 
 def write_probe(path: str | Path, probe: LinearProbe) -> None:
     """Write `probe` to an `.npz` file (no pickle)."""
-    with atomic_path(path) as temporary:
-        np.savez(
-            temporary,
-            coef=probe.coef,
-            intercept=probe.intercept,
-            classes=probe.classes,
-            estimator=probe.estimator,
-            converged=probe.converged,
-        )
+    write_npz(path, FORMAT, vars(probe))
 
 
 def read_probe(path: str | Path) -> LinearProbe:
-    """Read what `write_probe` wrote."""
-    with np.load(path, allow_pickle=False) as file:
-        return LinearProbe(
-            coef=file["coef"],
-            intercept=file["intercept"],
-            classes=file["classes"],
-            estimator=str(file["estimator"]),
-            converged=bool(file["converged"]),
-        )
+    """Read what `write_probe` wrote; UserError for a file that is damaged or not this one."""
+    arrays = read_npz(path, FORMAT)
+    return LinearProbe(
+        coef=arrays["coef"],
+        intercept=arrays["intercept"],
+        classes=arrays["classes"],
+        estimator=str(arrays["estimator"]),
+        converged=bool(arrays["converged"]),
+    )
 
 
 def lbfgs_name(max_iter: int, device: str) -> str:

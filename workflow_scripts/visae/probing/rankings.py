@@ -16,9 +16,11 @@ import h5py
 import numba
 import numpy as np
 
+from visae.base import hdf5
 from visae.base.arrays import Bool, Float, Int
 from visae.base.errors import UserError
 from visae.base.files import atomic_path
+from visae.base.seals import LIBVER, open_hdf5, seal_hdf5
 from visae.probing.fstatistic import (
     class_sums,
     correlation_ratio,
@@ -26,6 +28,8 @@ from visae.probing.fstatistic import (
     f_one_vs_rest,
 )
 from visae.probing.siblings import SiblingGroup
+
+FORMAT = "visae-rankings-1"
 
 SIBLING_FEATURES = 4
 """Features kept for each class-against-siblings task (M7 needs four)."""
@@ -231,7 +235,7 @@ def feature_blocks(
     height = getattr(codes_fn, "chunks", None) or (1,)
     step = max(height[0], step // height[0] * height[0])  # no chunk is read twice
     for start in range(0, features, step):
-        yield start, np.asarray(codes_fn[start : start + step])
+        yield start, hdf5.part(codes_fn, slice(start, start + step))
 
 
 def gather_features(
@@ -252,7 +256,7 @@ def gather_features(
     edges = np.flatnonzero(np.diff(features[order] // height)) + 1
     for chosen in np.split(order, edges) if order.size else []:
         start = features[chosen[0]] // height * height
-        rows[chosen] = codes_fn[start : start + height][features[chosen] - start]
+        rows[chosen] = hdf5.part(codes_fn, slice(start, start + height))[features[chosen] - start]
     return rows
 
 
@@ -284,7 +288,7 @@ def gather_ranked(
 
 def write_rankings(path: str | Path, rankings: Rankings) -> None:
     """Write `rankings/…/{dataset}.h5` (see docs/formats.md)."""
-    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
+    with atomic_path(path) as temporary, h5py.File(temporary, "w", libver=LIBVER) as file:
         file["per_class"] = rankings.per_class
         file["classes"] = rankings.classes
         file["global"] = rankings.overall
@@ -293,11 +297,12 @@ def write_rankings(path: str | Path, rankings: Rankings) -> None:
         file["global_all_images"] = rankings.overall_all_images
         file["siblings_all_images"] = rankings.siblings_all_images
         file["sibling_tasks_all_images"] = rankings.sibling_tasks_all_images
+        seal_hdf5(file, path, FORMAT)
 
 
 def read_rankings(path: str | Path) -> Rankings:
-    """Read what `write_rankings` wrote."""
-    with h5py.File(path, "r") as file:
+    """Read what `write_rankings` wrote; UserError for a file that is damaged or not this one."""
+    with open_hdf5(path, FORMAT) as file:
         return Rankings(
             per_class=np.asarray(file["per_class"]),
             classes=np.asarray(file["classes"]),

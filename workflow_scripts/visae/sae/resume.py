@@ -7,44 +7,59 @@ carries a fingerprint of everything that decides the result; one of another run 
 from __future__ import annotations
 
 import contextlib
-import pickle
+import json
 import signal
 import threading
-import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import safetensors
+import safetensors.torch
 import torch
 
+from visae.base import fingerprints
 from visae.base.files import atomic_path
 
 STOPPED_BY_SIGTERM = 128 + signal.SIGTERM
+TENSOR = "tensor"
+"""The only key of what stands for a tensor."""
 
 
 def save(path: Path, fingerprint: str, state: Any) -> None:
-    """Write `state` (nested mappings and lists of tensors, numbers and strings) atomically."""
+    """Write `state` (nested mappings and lists of tensors, numbers and strings) atomically.
+
+    The file is safetensors: tensors by number, and in its metadata the rest as JSON, the
+    fingerprint of the run and a digest of all that is there.
+    """
+    tensors: dict[str, torch.Tensor] = {}
+    rest = json.dumps(_apart(state, tensors))
+    metadata = {
+        "fingerprint": fingerprint,
+        "rest": rest,
+        "digest": _digest(fingerprint, rest, tensors),
+    }
     with atomic_path(path) as temporary:
-        torch.save({"fingerprint": fingerprint, "state": state}, temporary)
+        safetensors.torch.save_file(tensors, temporary, metadata)
 
 
 def load(path: Path, fingerprint: str, report: Callable[[str], Any]) -> Any:
-    """The state at `path`, or None when there is none of this fingerprint (`report` says so)."""
+    """The state at `path`, or None when there is none of this fingerprint (`report` says so).
+
+    A damaged file is ignored too, whatever reading it raises: nothing may recur at every attempt.
+    """
     if not path.exists():
         return None
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-        found = content["fingerprint"]
-    except (
-        OSError,
-        RuntimeError,
-        KeyError,
-        TypeError,
-        EOFError,
-        pickle.UnpicklingError,
-        zipfile.BadZipFile,
-    ) as error:
-        report(f"ignoring the training checkpoint {path}, which cannot be read: {error}")
+        with safetensors.safe_open(path, "pt") as file:
+            metadata = file.metadata()
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        found, rest = metadata["fingerprint"], metadata["rest"]
+        if metadata["digest"] != _digest(found, rest, tensors):
+            raise ValueError("its content has changed since it was written")
+        state = _together(json.loads(rest), tensors)
+    except Exception as error:
+        report(f"ignoring the training checkpoint {path}, which cannot be read: {error!r}")
         return None
     if found != fingerprint:
         report(
@@ -52,7 +67,37 @@ def load(path: Path, fingerprint: str, report: Callable[[str], Any]) -> Any:
             f"({found}, now {fingerprint})"
         )
         return None
-    return content["state"]
+    return state
+
+
+def _digest(fingerprint, rest, tensors):
+    content = fingerprints.of_tensors(tensors.items())
+    return fingerprints.of_bytes(json.dumps([fingerprint, rest, content]).encode())
+
+
+def _apart(state, tensors):
+    """`state` as JSON has it; tensors go to `tensors`, {TENSOR: its name} stands for each."""
+    if isinstance(state, torch.Tensor):
+        name = f"{len(tensors):06d}"
+        # A copy, because safetensors refuse tensors that share memory.
+        tensors[name] = state.detach().cpu().clone(memory_format=torch.contiguous_format)
+        return {TENSOR: name}
+    if isinstance(state, Mapping):
+        return {key: _apart(value, tensors) for key, value in state.items()}
+    if isinstance(state, list | tuple):
+        return [_apart(value, tensors) for value in state]
+    return state
+
+
+def _together(state, tensors):
+    """What `_apart` took apart; tuples are lists."""
+    if isinstance(state, dict):
+        if state.keys() == {TENSOR}:
+            return tensors[state[TENSOR]]
+        return {key: _together(value, tensors) for key, value in state.items()}
+    if isinstance(state, list):
+        return [_together(value, tensors) for value in state]
+    return state
 
 
 @contextlib.contextmanager

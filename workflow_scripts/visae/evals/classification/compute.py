@@ -10,6 +10,7 @@ beyond.
 import numpy as np
 import scipy.sparse
 
+from visae.base import hdf5
 from visae.base.errors import UserError
 from visae.evals.results import Result
 from visae.evals.segmentation.heads import HeadSettings, fit_heads, predictions
@@ -141,5 +142,5 @@ class _ImageBlocks:
     def load(self, number):
         """The rows of block `number`."""
         start, targets = number * _BLOCK_IMAGES, self.labels[number]
-        block_fn = np.asarray(self._codes_fn[:, start : start + targets.size])
+        block_fn = hdf5.part(self._codes_fn, np.s_[:, start : start + targets.size])
         return scipy.sparse.csr_matrix(block_fn.T.astype(np.float32))
