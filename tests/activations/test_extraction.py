@@ -15,6 +15,7 @@ from visae.backbones.backbone import forward_noise, patch_order
 from visae.base.errors import UserError
 from visae.images.decoding import load_image
 from visae.images.index import ClassRecord, ImageRecord, build_index
+from visae.sae.describe import describe_data
 
 SPEC = BackboneSpec(
     name="tiny",
@@ -174,3 +175,19 @@ def test_activations_beyond_float16_are_refused(dataset, tmp_path):
         backbone.model.blocks[1].mlp.fc2.bias[0] = 1e6
     with pytest.raises(UserError, match="NaN or infinite activations"):
         extracted(backbone, dataset, tmp_path)
+
+
+def test_how_weights_were_read_is_kept_and_changes_no_fingerprint(backbone, dataset, tmp_path):
+    plain = extracted(backbone, dataset, tmp_path / "plain")
+    backbone.weights_reading = "names without `teacher.`"
+    try:
+        renamed = extracted(backbone, dataset, tmp_path / "renamed")
+    finally:
+        backbone.weights_reading = ""
+    assert (plain.info.weights_reading, renamed.info.weights_reading) == (
+        "",
+        "names without `teacher.`",
+    )
+    assert renamed.fingerprint == plain.fingerprint
+    assert describe_data(renamed)["weights_reading"] == renamed.info.weights_reading
+    assert "weights_reading" not in describe_data(plain)

@@ -88,6 +88,7 @@ def cache_info(
         preprocessing=backbone.preprocessing,
         index_fingerprint=index.fingerprint(),
         chunk_images=chunk_images,
+        weights_reading=backbone.weights_reading,
     )
 
 

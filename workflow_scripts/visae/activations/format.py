@@ -41,6 +41,7 @@ class CacheInfo:
     preprocessing: dict
     index_fingerprint: str
     chunk_images: int = 64
+    weights_reading: str = ""
 
     @property
     def patches(self) -> int:
@@ -63,6 +64,7 @@ class CacheInfo:
             "preprocessing": json.dumps(self.preprocessing, sort_keys=True),
             "index_fingerprint": self.index_fingerprint,
             "chunk_images": self.chunk_images,
+            "weights_reading": self.weights_reading,
         }
 
     @classmethod
@@ -87,6 +89,7 @@ class CacheInfo:
             preprocessing=json.loads(attributes["preprocessing"]),
             index_fingerprint=str(attributes["index_fingerprint"]),
             chunk_images=int(attributes["chunk_images"]),
+            weights_reading=str(attributes.get("weights_reading", "")),
         )
 
 
@@ -191,8 +194,10 @@ def content_fingerprint(
     image_ids: Sequence[str],
 ) -> str:
     """Hash of a cache's attributes, identities and checksums (uint32, one per chunk)."""
+    # The weights have a fingerprint of their own, under whatever names they were found.
+    attributes = {k: str(v) for k, v in vars(info).items() if k != "weights_reading"}
     return fingerprints.of_bytes(
-        json.dumps({k: str(v) for k, v in vars(info).items()}, sort_keys=True).encode(),
+        json.dumps(attributes, sort_keys=True).encode(),
         np.asarray(crc, np.uint32).tobytes(),
         np.asarray(labels, np.int64).tobytes(),
         "\n".join(image_ids).encode(),

@@ -115,4 +115,5 @@ class Study:
         """What of its entry decides its activations: not its label, nor its evaluator."""
         entry = self.backbones[backbone]
         names = ("loader", "model", "seed", "image_size", "token_order", "preprocessing", "options")
-        return {name: entry[name] for name in names} | {"weights": self.weights(backbone)}
+        optional = {name: entry[name] for name in ("weights_part",) if name in entry}
+        return {name: entry[name] for name in names} | {"weights": self.weights(backbone)} | optional
