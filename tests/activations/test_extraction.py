@@ -169,12 +169,32 @@ def test_a_missing_layer_is_refused(backbone, dataset, tmp_path):
     assert list((tmp_path / "train").iterdir()) == []
 
 
-def test_activations_beyond_float16_are_refused(dataset, tmp_path):
+@pytest.mark.parametrize(
+    "value, message",
+    [
+        (
+            80_000,
+            r"gives (79,99\d|80,00\d) in channel 5 at block 1 for image 'id-00' .*1 of 16 .*65,504",
+        ),
+        (-80_000, r"gives -(79,99\d|80,00\d) in channel 5 .*`backbones\.tiny\.layer` to a block"),
+        (torch.inf, r"NaN or infinity in channel 5 at block 1 for image 'id-00' of toy/train"),
+        (torch.nan, r"NaN or infinity in channel 5 "),
+    ],
+)
+def test_activations_beyond_float16_are_named(value, message, dataset, tmp_path):
     backbone = build_backbone(SPEC)
     with torch.no_grad():
-        backbone.model.blocks[1].mlp.fc2.bias[0] = 1e6
-    with pytest.raises(UserError, match="NaN or infinite activations"):
+        backbone.model.blocks[1].mlp.fc2.bias[5] = value
+    with pytest.raises(UserError, match=message):
         extracted(backbone, dataset, tmp_path)
+
+
+def test_a_channel_within_float16_is_stored(dataset, tmp_path):
+    backbone = build_backbone(SPEC)
+    with torch.no_grad():
+        backbone.model.blocks[1].mlp.fc2.bias[5] = 65_000
+    cache = extracted(backbone, dataset, tmp_path)
+    assert (np.abs(activations(cache)[:, :, 5].astype(float) - 65_000) < 100).all()
 
 
 def test_how_weights_were_read_is_kept_and_changes_no_fingerprint(backbone, dataset, tmp_path):

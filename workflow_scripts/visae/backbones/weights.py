@@ -25,7 +25,7 @@ def save_weights(backbone, path):
         save_file(tensors, temporary)
 
 
-def load_weights(backbone, translate=None):
+def load_weights(backbone, translate=lambda tensors: tensors):
     """Load the local weights of `backbone.spec` into `backbone.model`.
 
     The file may hold more than the model, and may hold it under other names. Looked for is the one
@@ -125,7 +125,7 @@ def _fit(model, part, translate, never_read):
     """
     tensors, grouped = _ungrouped(part.tensors)
     try:
-        tensors = translate(tensors) if translate else tensors
+        tensors = translate(tensors)
     except Exception as error:  # a library's translation of names that it does not expect
         return _Fit(part, {}, [first_line(error)], [])
     wanted = model.state_dict()
