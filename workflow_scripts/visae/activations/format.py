@@ -171,9 +171,9 @@ def _not_storable(given_npd, stored_npd, info, image_ids):
     over = int((~np.isfinite(stored_npd[image])).any(axis=0).sum())
     return UserError(
         f"backbone {info.backbone} gives {values_pd[patch, channel]:,.0f} in channel {channel} "
-        f"{where} ({over} of {info.width} channels are too large there), and a cache stores float16, "
-        f"up to {np.finfo(np.float16).max:,.0f}: set `backbones.{info.backbone}.layer` to a block "
-        "without such values, often an earlier one"
+        f"{where} ({over} of {info.width} channels are too large there), and a cache stores "
+        f"float16, up to {np.finfo(np.float16).max:,.0f}: set `backbones.{info.backbone}.layer` to "
+        "a block without such values, often an earlier one"
     )
 
 

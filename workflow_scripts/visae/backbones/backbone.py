@@ -108,9 +108,9 @@ class Backbone(nn.Module):
     @torch.inference_mode()
     def block_output(self, images_b3hw, layer, noise_bp=None):
         """All tokens that block `layer` puts out, prefix tokens included: [B, T, D]."""
-        return self.block_output_with_grad(images_b3hw, layer)
+        return self.block_output_with_grad(images_b3hw, layer, noise_bp)
 
-    def block_output_with_grad(self, images_b3hw, layer):
+    def block_output_with_grad(self, images_b3hw, layer, noise_bp=None):
         """The same, recorded for gradients where the caller's mode asks for it."""
         self._check_layer(layer)
 
