@@ -46,6 +46,18 @@ rule all:
         "The study is complete"
 
 
+# Jobs are given files, which exist.
+if workflow.is_main_process:
+    try:
+        targets.check(
+            sys.argv[1:],
+            known={rule.name for rule in workflow.rules},
+            others=PRODUCTS.entries().keys() - {name for made in MADE.values() for name in made},
+        )
+    except UserError as error:
+        raise WorkflowError(str(error)) from None
+
+
 # What `visae.open_study` reads: the folder of results says by itself what it holds.
 onstart:
     write_config(config, Paths(f"results/{STUDY.name}").config())

@@ -22,7 +22,7 @@ from visae.products import PRODUCTS
 from visae.products.product import KINDS
 from visae.sae.families import FAMILIES
 from visae.sae.specs import SaeSpec
-from visae.study import jobs, roles
+from visae.study import jobs, roles, targets
 from visae.study.config import write_config
 from visae.study.study import Study
 

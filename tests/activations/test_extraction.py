@@ -15,6 +15,7 @@ from visae.backbones.backbone import forward_noise, patch_order
 from visae.base.errors import UserError
 from visae.images.decoding import load_image
 from visae.images.index import ClassRecord, ImageRecord, build_index
+from visae.sae.describe import describe_data
 
 SPEC = BackboneSpec(
     name="tiny",
@@ -168,9 +169,45 @@ def test_a_missing_layer_is_refused(backbone, dataset, tmp_path):
     assert list((tmp_path / "train").iterdir()) == []
 
 
-def test_activations_beyond_float16_are_refused(dataset, tmp_path):
+@pytest.mark.parametrize(
+    "value, message",
+    [
+        (
+            80_000,
+            r"gives (79,99\d|80,00\d) in channel 5 at block 1 for image 'id-00' .*1 of 16 .*65,504",
+        ),
+        (-80_000, r"gives -(79,99\d|80,00\d) in channel 5 .*`backbones\.tiny\.layer` to a block"),
+        (torch.inf, r"NaN or infinity in channel 5 at block 1 for image 'id-00' of toy/train"),
+        (torch.nan, r"NaN or infinity in channel 5 "),
+    ],
+)
+def test_activations_beyond_float16_are_named(value, message, dataset, tmp_path):
     backbone = build_backbone(SPEC)
     with torch.no_grad():
-        backbone.model.blocks[1].mlp.fc2.bias[0] = 1e6
-    with pytest.raises(UserError, match="NaN or infinite activations"):
+        backbone.model.blocks[1].mlp.fc2.bias[5] = value
+    with pytest.raises(UserError, match=message):
         extracted(backbone, dataset, tmp_path)
+
+
+def test_a_channel_within_float16_is_stored(dataset, tmp_path):
+    backbone = build_backbone(SPEC)
+    with torch.no_grad():
+        backbone.model.blocks[1].mlp.fc2.bias[5] = 65_000
+    cache = extracted(backbone, dataset, tmp_path)
+    assert (np.abs(activations(cache)[:, :, 5].astype(float) - 65_000) < 100).all()
+
+
+def test_how_weights_were_read_is_kept_and_changes_no_fingerprint(backbone, dataset, tmp_path):
+    plain = extracted(backbone, dataset, tmp_path / "plain")
+    backbone.weights_reading = "names without `teacher.`"
+    try:
+        renamed = extracted(backbone, dataset, tmp_path / "renamed")
+    finally:
+        backbone.weights_reading = ""
+    assert (plain.info.weights_reading, renamed.info.weights_reading) == (
+        "",
+        "names without `teacher.`",
+    )
+    assert renamed.fingerprint == plain.fingerprint
+    assert describe_data(renamed)["weights_reading"] == renamed.info.weights_reading
+    assert "weights_reading" not in describe_data(plain)

@@ -9,6 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from backbone_fixtures import (
+    CLIP_SMALL,
+    HF_MLP,
+    ONE_PER_LOADER,
+    SMALL,
+    TIMM_SMALL,
+    small_spec,
+    some_images,
+)
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
@@ -18,49 +27,6 @@ from visae.backbones.checks import check_backbone, check_raster_order
 from visae.backbones.preprocessing import INTERPOLATIONS
 from visae.backbones.weights import save_weights
 from visae.base.errors import UserError
-
-TIMM_SMALL = {"patch_size": 8, "embed_dim": 32, "depth": 3, "num_heads": 2}
-CLIP_SMALL = {
-    "embed_dim": 16,
-    "vision_cfg": {"width": 32, "layers": 3, "head_width": 16, "patch_size": 8},
-}
-HF_SMALL = {
-    "hidden_size": 32,
-    "num_hidden_layers": 3,
-    "num_attention_heads": 2,
-    "patch_size": 8,
-}
-HF_MLP = HF_SMALL | {"intermediate_size": 64}  # DINOv2's is given as a ratio
-SMALL = {
-    "timm": ("timm", "deit_tiny_patch16_224.fb_in1k", TIMM_SMALL, 1),
-    "timm_distilled": ("timm", "deit_tiny_distilled_patch16_224.fb_in1k", TIMM_SMALL, 2),
-    "timm_registers": (
-        "timm",
-        "vit_small_patch14_reg4_dinov2.lvd142m",
-        TIMM_SMALL,
-        5,
-    ),
-    "open_clip": ("open_clip", "ViT-B-16-quickgelu:openai", CLIP_SMALL, 1),
-    "vit_mae": ("transformers", "vit_mae", HF_MLP, 1),
-    "vit": ("transformers", "vit", HF_MLP, 1),
-    "deit": ("transformers", "deit", HF_MLP, 2),
-    "dinov2": ("transformers", "dinov2", HF_SMALL, 1),
-    "dinov2_with_registers": ("transformers", "dinov2_with_registers", HF_SMALL, 5),
-    "clip_vision_model": ("transformers", "clip_vision_model", HF_MLP, 1),
-    "siglip_vision_model": ("transformers", "siglip_vision_model", HF_MLP, 0),
-}
-ONE_PER_LOADER = ("timm", "open_clip", "vit_mae", "clip_vision_model")
-
-
-def small_spec(kind, **changes):
-    """The spec of a small transformer: 4×4 patches of 8 pixels, D = 32, 3 blocks."""
-    loader, model, options, _ = SMALL[kind]
-    values = {"model": model, "weights": "random", "image_size": 32, "options": options}
-    return BackboneSpec(kind, loader, **values | changes)
-
-
-def some_images(count=2, side=32, seed=0):
-    return torch.randn(count, 3, side, side, generator=torch.Generator().manual_seed(seed))
 
 
 @pytest.mark.parametrize("kind", SMALL)
@@ -354,6 +320,7 @@ def test_damaged_missing_and_empty_weights_are_named(tmp_path):
         (BackboneSpec("x", "timm", "vit_bse_patch16_224.mae"), "did you mean vit_base_patch16_224"),
         (BackboneSpec("x", "timm", "vit_base_patch16_224.mea"), r"vit_base_patch16_224\.mae"),
         (BackboneSpec("x", "timm", "resnet18.a1_in1k", "random", None), "is no vision transformer"),
+        (BackboneSpec("x", "timm", "resnet18.a1_in1k", "random"), "is no vision transformer"),
         (BackboneSpec("x", "open_clip", "ViT-B-16-SigLIP"), "did you mean ViT-B-16-SigLIP:webli"),
         (BackboneSpec("x", "open_clip", "ViT-B-61:openai"), "did you mean ViT-B-16:openai"),
         (BackboneSpec("x", "open_clip", "ViT-B-16:openai", "random"), "with the quick GELU"),
@@ -369,6 +336,58 @@ def test_damaged_missing_and_empty_weights_are_named(tmp_path):
 def test_wrong_entries_are_answered_with_the_cure(spec, message):
     with pytest.raises(UserError, match=message):
         build_backbone(spec)
+
+
+# One architecture of each kind that is built, and has no grid of one token per patch.
+NO_GRID = {
+    "convolutional": "convnext_atto",
+    "hierarchical": "swin_tiny_patch4_window7_224",
+    "multiscale": "mvitv2_tiny",
+    "pooling of tokens": "hiera_tiny_224",
+    "class attention": "cait_xxs24_224",
+    "cross-covariance": "xcit_nano_12_p16_224",
+    "tokens in tokens": "tnt_s_patch16_224",
+    "two scales": "crossvit_9_240",
+    "any size": "naflexvit_base_patch16_gap",
+    "no class token in the first blocks": "convit_tiny",
+    "mixer": "mixer_s32_224",
+    "outlook": "volo_d1_224",
+    "another tower": "gemma4_vit_167m_enc",
+}
+
+
+@pytest.mark.parametrize("image_size", [None, 224])
+@pytest.mark.parametrize("kind", NO_GRID)
+def test_an_architecture_without_a_plain_grid_is_refused_in_a_sentence(kind, image_size):
+    spec = BackboneSpec("x", "timm", NO_GRID[kind], "random", image_size)
+    with torch.device("meta"), pytest.raises(UserError, match=r"backbone 'x'.*(choose|only plain)"):
+        build_backbone(spec)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"patch_size": (8, 4)},
+        {"depth": 0},
+        {"num_heads": 5},
+        {"embed_dim": "32"},
+        {"class_token": False},
+        {"block_fn": 3},
+        {"depth": 2.5},
+    ],
+)
+def test_options_that_build_no_plain_transformer_are_refused_in_a_sentence(options):
+    with pytest.raises(UserError, match="ackbone 'timm'"):
+        build_backbone(small_spec("timm", options=TIMM_SMALL | options))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"num_hidden_layers": 0}, {"patch_size": "8"}, {"num_channels": 1}],
+)
+def test_the_same_of_transformers(options):
+    with pytest.raises(UserError, match="ackbone 'vit'"):
+        build_backbone(small_spec("vit", options=HF_MLP | options))
 
 
 @pytest.mark.parametrize(

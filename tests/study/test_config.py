@@ -2,6 +2,7 @@
 
 import jsonschema
 import pytest
+import yaml
 from study_fixtures import demo_config, paper_config
 
 from visae.base.errors import UserError
@@ -37,4 +38,41 @@ def test_missing_key_is_named():
     config = paper_config()
     del config["backbones"]["mae"]["evaluator"]
     with pytest.raises(UserError, match=r"backbones\.mae lacks the key 'evaluator'"):
+        Study(config)
+
+
+@pytest.mark.parametrize("spelled", ["11.0", "1.1e1", "'11'", "1.1e+1"])
+def test_numbers_mean_the_same_however_they_are_spelled(spelled):
+    plain, other = demo_config(), demo_config()
+    name = next(iter(plain["backbones"]))
+    plain["backbones"][name]["options"] = other["backbones"][name]["options"] = {}
+    plain["backbones"][name] |= {"layer": 11, "model": "vit_base_patch16_224.mae"}
+    other["backbones"][name] |= plain["backbones"][name] | {"layer": yaml.safe_load(spelled)}
+    if spelled == "'11'":  # text in quotes is meant as text
+        with pytest.raises(UserError, match=rf"backbones\.{name}\.layer is '11', but must be of"):
+            Study(other)
+    else:
+        assert repr(Study(other).config) == repr(Study(plain).config)
+
+
+def test_numbers_in_grids_and_exponents_without_a_point():
+    plain, other = demo_config(), demo_config()
+    sweep = next(iter(plain["sweeps"]))
+    for config, number in ((plain, int), (other, float)):
+        grid = config["sweeps"][sweep]["grid"]
+        config["sweeps"][sweep]["grid"] = {k: [number(v) for v in vs] for k, vs in grid.items()}
+    plain["training"]["learning_rate"] = 0.001
+    other["training"]["learning_rate"] = yaml.safe_load("1e-3")
+    assert other["training"]["learning_rate"] == "1e-3"
+    assert repr(Study(other).config) == repr(Study(plain).config)
+    other["training"]["learning_rate"] = "one"
+    with pytest.raises(UserError, match="learning_rate is 'one'"):
+        Study(other)
+
+
+@pytest.mark.parametrize("number", ["11.5", ".nan", ".inf", "1e400"])
+def test_numbers_that_are_not_whole_are_refused(number):
+    config = demo_config()
+    config["backbones"][next(iter(config["backbones"]))]["layer"] = yaml.safe_load(number)
+    with pytest.raises(UserError, match=r"layer is .*integer"):
         Study(config)

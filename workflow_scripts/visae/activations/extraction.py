@@ -88,6 +88,7 @@ def cache_info(
         preprocessing=backbone.preprocessing,
         index_fingerprint=index.fingerprint(),
         chunk_images=chunk_images,
+        weights_reading=backbone.weights_reading,
     )
 
 
@@ -103,6 +104,7 @@ def token_batches(
 ) -> Iterator[tuple[list[ImageRecord], Float[np.ndarray, "n P D"], list[str]]]:
     """Yield (records, patch tokens float16 [n, P, D], ids of unreadable images) batch by batch.
 
+    Tokens are float32 where one is beyond float16, which `as_stored` then refuses.
     Raises UserError for an unreadable image, unless on_bad_image is `skip`.
     """
     batches = [records[first : first + batch_size] for first in range(0, len(records), batch_size)]
@@ -152,8 +154,10 @@ def _tokens(backbone, pixels, records, layer, precision):
         tokens_npd = backbone.patch_tokens(images, layer, noise_np)
     if backbone.spec.token_order == "permuted":
         tokens_npd = permute_patches(tokens_npd, image_ids, backbone.spec.seed)
-    # The cache is float16: converting before the transfer halves it.
-    return tokens_npd.half().cpu().numpy()
+    # The cache is float16: converting before the transfer halves it. What float16 cannot hold is
+    # handed on as it is, so that the cache's own check can name it.
+    half_npd = tokens_npd.half()
+    return (half_npd if torch.isfinite(half_npd).all() else tokens_npd.float()).cpu().numpy()
 
 
 class _DecodedBatches(Dataset):

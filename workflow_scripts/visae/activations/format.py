@@ -41,6 +41,7 @@ class CacheInfo:
     preprocessing: dict
     index_fingerprint: str
     chunk_images: int = 64
+    weights_reading: str = ""
 
     @property
     def patches(self) -> int:
@@ -63,6 +64,7 @@ class CacheInfo:
             "preprocessing": json.dumps(self.preprocessing, sort_keys=True),
             "index_fingerprint": self.index_fingerprint,
             "chunk_images": self.chunk_images,
+            "weights_reading": self.weights_reading,
         }
 
     @classmethod
@@ -87,6 +89,7 @@ class CacheInfo:
             preprocessing=json.loads(attributes["preprocessing"]),
             index_fingerprint=str(attributes["index_fingerprint"]),
             chunk_images=int(attributes["chunk_images"]),
+            weights_reading=str(attributes.get("weights_reading", "")),
         )
 
 
@@ -140,21 +143,38 @@ def chunk_bounds(image_counts: Sequence[int], chunk_images: int) -> list[tuple[i
 def as_stored(
     activations_npd: Num[np.ndarray, "n P D"], info: CacheInfo, image_ids: Sequence[str]
 ) -> Float[np.ndarray, "n P D"]:
-    """Activations [n, P, D] as float16; UserError names the first image with a value not finite.
+    """Activations [n, P, D] as float16; UserError names the first value that is none in float16.
 
     What is float16 already is returned as it is, not copied.
     """
+    given_npd = np.asarray(activations_npd)
     with np.errstate(over="ignore"):
-        activations_npd = np.asarray(activations_npd).astype(np.float16, copy=False)
-    if not _all_finite(activations_npd):
-        finite = np.isfinite(activations_npd).all(axis=(1, 2))
-        raise UserError(
-            f"backbone {info.backbone} gives NaN or infinite activations (in float16) at "
-            f"layer {info.layer} for image {image_ids[int(np.argmin(finite))]!r} of "
-            f"{info.dataset}/{info.split}: check the weights and the image, or, where "
-            "`extraction.precision` is float16, set it to float32"
+        stored_npd = given_npd.astype(np.float16, copy=False)
+    if not _all_finite(stored_npd):
+        raise _not_storable(given_npd, stored_npd, info, image_ids)
+    return stored_npd
+
+
+def _not_storable(given_npd, stored_npd, info, image_ids):
+    """A sentence about the first image that has no place in a cache: which channel, which value."""
+    image = int(np.argmin(np.isfinite(stored_npd).all(axis=(1, 2))))
+    where = f"at block {info.layer} for image {image_ids[image]!r} of {info.dataset}/{info.split}"
+    values_pd = given_npd[image].astype(np.float64)
+    if not np.isfinite(values_pd).all():
+        channel = int(np.argmin(np.isfinite(values_pd).all(axis=0)))
+        return UserError(
+            f"backbone {info.backbone} gives NaN or infinity in channel {channel} {where}: check "
+            "the weights and the image, or, where `extraction.precision` is float16, set it to "
+            "float32"
         )
-    return activations_npd
+    patch, channel = np.unravel_index(np.abs(values_pd).argmax(), values_pd.shape)
+    over = int((~np.isfinite(stored_npd[image])).any(axis=0).sum())
+    return UserError(
+        f"backbone {info.backbone} gives {values_pd[patch, channel]:,.0f} in channel {channel} "
+        f"{where} ({over} of {info.width} channels are too large there), and a cache stores "
+        f"float16, up to {np.finfo(np.float16).max:,.0f}: set `backbones.{info.backbone}.layer` to "
+        "a block without such values, often an earlier one"
+    )
 
 
 def _all_finite(values):
@@ -191,8 +211,10 @@ def content_fingerprint(
     image_ids: Sequence[str],
 ) -> str:
     """Hash of a cache's attributes, identities and checksums (uint32, one per chunk)."""
+    # The weights have a fingerprint of their own, under whatever names they were found.
+    attributes = {k: str(v) for k, v in vars(info).items() if k != "weights_reading"}
     return fingerprints.of_bytes(
-        json.dumps({k: str(v) for k, v in vars(info).items()}, sort_keys=True).encode(),
+        json.dumps(attributes, sort_keys=True).encode(),
         np.asarray(crc, np.uint32).tobytes(),
         np.asarray(labels, np.int64).tobytes(),
         "\n".join(image_ids).encode(),

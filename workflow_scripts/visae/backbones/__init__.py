@@ -29,6 +29,8 @@ class BackboneSpec:
         to be the library's own.
     options: further keyword arguments of the library's constructor (timm), its model config
         (open_clip: `vision_cfg`, `embed_dim`, …) or its config class (transformers).
+    weights_part: which of several networks in a local file, by the beginning of its tensors' names;
+        None to find the only one that fits.
     """
 
     name: str
@@ -40,6 +42,7 @@ class BackboneSpec:
     token_order: str = "raster"
     preprocessing: dict = field(default_factory=dict)
     options: dict = field(default_factory=dict)
+    weights_part: str | None = None
 
 
 def build_backbone(spec):

@@ -25,7 +25,8 @@ class Backbone(nn.Module):
     number of `prefix_tokens` that the library states, and the `preprocessing` of the weights.
 
     Attributes: `spec`, `model`, `depth` (number of blocks), `grid` (H, W) of patches,
-    `prefix_tokens` (class, register and distillation tokens before the patches), `width` (D).
+    `prefix_tokens` (class, register and distillation tokens before the patches), `width` (D),
+    `weights_reading` (how names in a local file were read, empty where they were the model's own).
 
     Raises UserError when the image size is not a multiple of the patch size, or when a block's
     output does not hold one token per patch after the stated prefix.
@@ -50,8 +51,15 @@ class Backbone(nn.Module):
         for name in ("mean", "std"):
             values = torch.tensor(getattr(preprocessing, name)).reshape(3, 1, 1)
             self.register_buffer(f"_{name}", values, persistent=False)
-        blank = torch.zeros(1, 3, preprocessing.crop, preprocessing.crop)
-        _, tokens, self.width = self.block_output(blank, 0).shape
+        self.weights_reading = ""
+        shape = tuple(self.block_output(self.blank(), 0).shape)
+        if len(shape) != 3:
+            raise UserError(
+                f"The blocks of backbone '{spec.name}' put out an array of shape {shape} for one "
+                f"image, not [1, tokens, width]: '{spec.model}' is no plain vision transformer, "
+                "which alone can be used; choose another model."
+            )
+        _, tokens, self.width = shape
         self.prefix_tokens = tokens - math.prod(self.grid)
         if self.prefix_tokens != prefix_tokens:
             raise UserError(
@@ -92,9 +100,18 @@ class Backbone(nn.Module):
         tokens = self.block_output(images_b3hw, layer, noise_bp)
         return tokens[:, self.prefix_tokens :].float()
 
+    def blank(self):
+        """One image without content as network input: zeros [1, 3, S, S], where the weights are."""
+        side = self.transform.crop
+        return torch.zeros(1, 3, side, side, device=next(self.model.parameters()).device)
+
     @torch.inference_mode()
     def block_output(self, images_b3hw, layer, noise_bp=None):
         """All tokens that block `layer` puts out, prefix tokens included: [B, T, D]."""
+        return self.block_output_with_grad(images_b3hw, layer, noise_bp)
+
+    def block_output_with_grad(self, images_b3hw, layer, noise_bp=None):
+        """The same, recorded for gradients where the caller's mode asks for it."""
         self._check_layer(layer)
 
         def keep(_module, _arguments, output):
@@ -127,6 +144,11 @@ class Backbone(nn.Module):
         raise RuntimeError(f"the forward pass of backbone {self.spec.name} never met its block")
 
     def _check_layer(self, layer):
+        if not self.depth:
+            raise UserError(
+                f"Backbone '{self.spec.name}' has no blocks at all: correct its options "
+                f"({self.spec.options})."
+            )
         if not 0 <= layer < self.depth:
             raise UserError(
                 f"Backbone '{self.spec.name}' has no block {layer}: '{self.spec.model}' has "

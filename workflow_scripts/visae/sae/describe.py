@@ -35,6 +35,8 @@ def describe_sae(spec: SaeSpec, model: SparseAutoencoder, threshold: Threshold) 
 def describe_data(cache: Activations) -> dict[str, Any]:
     """The training activations: which backbone, layer, split and content."""
     data = {name: getattr(cache.info, name) for name in (*ACTIVATIONS, "dataset", "split")}
+    if cache.info.weights_reading:
+        data["weights_reading"] = cache.info.weights_reading
     return {
         **data,
         "grid": list(cache.info.grid),

@@ -3,6 +3,7 @@
 Every check takes a Study and raises UserError (one sentence).
 """
 
+from visae.backbones.catalogue import check_model
 from visae.backbones.loaders import LOADERS
 from visae.base.errors import UserError
 from visae.evals.sections import settings_of
@@ -13,6 +14,7 @@ from visae.study import roles
 def check(study):
     """All checks, in the order of the flow."""
     _held_out_images(study)
+    _models(study)
     _evaluators(study)
     _token_orders(study)
     _ragged(study)
@@ -49,6 +51,13 @@ def _held_out_images(study):
                 "probes would be scored on the images that they were fitted on; name another for "
                 "one of them"
             )
+
+
+def _models(study):
+    """Models and blocks exist, as far as their libraries' lists say."""
+    for name, entry in study.backbones.items():
+        read = [sweep.layers[name] for sweep in study.sweeps.values() if name in sweep.layers]
+        check_model(name, entry, max([entry["layer"], *read]))
 
 
 def _evaluators(study):

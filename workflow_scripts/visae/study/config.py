@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import re
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from visae.evals.sections import with_evals
 from visae.study.shelves import SHELVES
 
 SCHEMA = SCHEMAS / "config.schema.yaml"
+# YAML reads 1e-3 and 1e4 as text: it asks for a point, and for a sign in the exponent.
+EXPONENT = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+")
 
 
 def load_schema() -> dict[str, Any]:
@@ -100,10 +103,15 @@ def _resolve(schema, root):
 
 
 def _with_defaults(value: Any, schema: Any, root: Any) -> Any:
-    """A copy of `value` in which every absent property with a default has it, at any depth."""
+    """A copy of `value` in which every absent property with a default has it, at any depth.
+
+    Numbers are as the schema has them, however they are spelled.
+    """
     schema = _resolve(schema, root)
+    if isinstance(value, list) and isinstance(schema.get("items"), dict):
+        return [_with_defaults(item, schema["items"], root) for item in value]
     if not isinstance(value, dict):
-        return value
+        return _number(value, schema.get("type", ()))
     filled = dict(value)
     properties = schema.get("properties", {})
     for key, sub in properties.items():
@@ -115,6 +123,21 @@ def _with_defaults(value: Any, schema: Any, root: Any) -> Any:
         if sub is not None:
             filled[key] = _with_defaults(filled[key], sub, root)
     return filled
+
+
+def _number(value, kinds):
+    """A number spelled another way: 8.0 and 8e0 as 8, 1e-3, which YAML calls text, as 0.001.
+
+    kinds: the types that the schema allows here. What is no number is returned as it is.
+    """
+    kinds = {kinds} if isinstance(kinds, str) else set(kinds)
+    if not kinds & {"integer", "number"} or not isinstance(value, str | float):
+        return value
+    if isinstance(value, str):
+        if "string" in kinds or not EXPONENT.fullmatch(value):
+            return value
+        value = float(value)
+    return int(value) if value.is_integer() else value
 
 
 def _sentence(error, root):

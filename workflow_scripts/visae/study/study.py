@@ -4,6 +4,8 @@ The rules ask it. It imports nothing heavy, because every job of a cluster run p
 Snakefile again.
 """
 
+from typing import Any
+
 from visae.base.paths import Paths
 from visae.study import build, checks
 from visae.study import config as configs
@@ -111,8 +113,9 @@ class Study:
             return self.paths.pretraining(backbone)
         return self.backbones[backbone]["weights"]
 
-    def backbone_settings(self, backbone):
+    def backbone_settings(self, backbone) -> dict[str, Any]:
         """What of its entry decides its activations: not its label, nor its evaluator."""
         entry = self.backbones[backbone]
         names = ("loader", "model", "seed", "image_size", "token_order", "preprocessing", "options")
-        return {name: entry[name] for name in names} | {"weights": self.weights(backbone)}
+        settings = {name: entry[name] for name in (*names, "weights_part") if name in entry}
+        return settings | {"weights": self.weights(backbone)}

@@ -6,6 +6,7 @@ GELU belong to it: without it open_clip gives SigLIP CLIP's mean and standard de
 
 import contextlib
 import difflib
+import functools
 import logging
 
 import open_clip
@@ -13,7 +14,13 @@ import torch
 
 from visae.backbones.backbone import Backbone
 from visae.backbones.preprocessing import Preprocessing
-from visae.backbones.weights import construction, download, load_into, random_weights, read_weights
+from visae.backbones.weights import (
+    construction,
+    download,
+    load_weights,
+    plain_transformer,
+    random_weights,
+)
 from visae.base.errors import UserError
 
 # The text tower is never used: it is built as small as it can be.
@@ -40,15 +47,17 @@ def load(spec):
     if spec.weights == "pretrained":
         with download(spec):
             model = open_clip.create_model(architecture, pretrained=tag, **arguments)
-    elif spec.weights != "random":
-        load_into(model.visual, _image_tower(read_weights(spec), model), spec)
     visual = model.visual
-    return Backbone(
-        spec,
-        visual,
-        **_blocks(spec, visual),
-        preprocessing=_preprocessing(spec, settings, visual.image_size[0]),
-    )
+    with plain_transformer(spec):
+        backbone = Backbone(
+            spec,
+            visual,
+            **_blocks(spec, visual),
+            preprocessing=_preprocessing(spec, settings, visual.image_size[0]),
+        )
+    if spec.weights not in ("pretrained", "random"):
+        load_weights(backbone, functools.partial(_image_tower, model=model))
+    return backbone
 
 
 def _blocks(spec, visual):

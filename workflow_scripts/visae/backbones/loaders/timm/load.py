@@ -1,6 +1,7 @@
 """Vision transformers of timm, by `architecture.tag`."""
 
 import difflib
+import functools
 import math
 import sys
 
@@ -8,7 +9,13 @@ import timm
 
 from visae.backbones.backbone import Backbone
 from visae.backbones.preprocessing import Preprocessing
-from visae.backbones.weights import construction, download, load_into, random_weights, read_weights
+from visae.backbones.weights import (
+    construction,
+    download,
+    load_weights,
+    plain_transformer,
+    random_weights,
+)
 from visae.base.errors import UserError
 
 
@@ -18,29 +25,41 @@ def load(spec):
     arguments = dict(spec.options)
     if spec.image_size is not None:
         arguments["img_size"] = spec.image_size
-    with construction(spec), random_weights(spec.seed):
-        # Without a network, so that wrong options are told apart from a failed download.
-        model = timm.create_model(spec.model, num_classes=0, **arguments)
+    try:
+        with construction(spec), random_weights(spec.seed):
+            # Without a network, so that wrong options are told apart from a failed download.
+            model = timm.create_model(spec.model, num_classes=0, **arguments)
+    except UserError as error:
+        # Convolutional networks take images of any size.
+        if "img_size" not in spec.options and "argument 'img_size'" in str(error):
+            raise _no_transformer(spec) from error
+        raise
     if not (hasattr(model, "blocks") and hasattr(model, "num_prefix_tokens")):
-        raise UserError(
-            f"'{spec.model}' of backbone '{spec.name}' is no vision transformer with a list of "
-            "blocks: choose one of timm's `vit_*`, `deit_*`, `deit3_*`, `beit*` or `eva*` models."
-        )
+        raise _no_transformer(spec)
     if spec.weights == "pretrained":
         with download(spec):
             model = timm.create_model(spec.model, num_classes=0, pretrained=True, **arguments)
-    elif spec.weights != "random":
+    with plain_transformer(spec):
+        backbone = Backbone(
+            spec,
+            model,
+            blocks=model.blocks,
+            run=model.forward_features,
+            patch_size=model.patch_embed.patch_size[0],
+            prefix_tokens=model.num_prefix_tokens,
+            preprocessing=_preprocessing(spec, model),
+        )
+    if spec.weights not in ("pretrained", "random"):
         # The model family's own translation of published files: names, resampled positions.
-        translate = sys.modules[type(model).__module__].checkpoint_filter_fn
-        load_into(model, translate(read_weights(spec), model), spec)
-    return Backbone(
-        spec,
-        model,
-        blocks=model.blocks,
-        run=model.forward_features,
-        patch_size=model.patch_embed.patch_size[0],
-        prefix_tokens=model.num_prefix_tokens,
-        preprocessing=_preprocessing(spec, model),
+        family = sys.modules[type(model).__module__]
+        load_weights(backbone, functools.partial(family.checkpoint_filter_fn, model=model))
+    return backbone
+
+
+def _no_transformer(spec):
+    return UserError(
+        f"'{spec.model}' of backbone '{spec.name}' is no vision transformer with a list of "
+        "blocks: choose one of timm's `vit_*`, `deit_*`, `deit3_*`, `beit*` or `eva*` models."
     )
 
 

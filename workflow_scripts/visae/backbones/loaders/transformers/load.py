@@ -23,9 +23,9 @@ from visae.backbones.weights import (
     check_fit,
     construction,
     download,
-    fitting,
+    load_weights,
+    plain_transformer,
     random_weights,
-    read_weights,
 )
 from visae.base.errors import UserError
 
@@ -71,27 +71,31 @@ def load(spec):
     model_class = getattr(transformers, class_name)
     # The pooling layers of these two are for classification; published files often lack them.
     arguments = {"add_pooling_layer": False} if class_name in ("ViTModel", "DeiTModel") else {}
-    if spec.weights == "random":
+    if spec.weights == "pretrained":
+        model = _published(spec, model_class, config, source, arguments)
+    else:
         with construction(spec), random_weights(spec.seed):
             model = model_class(config, **arguments)
-    else:
-        model = _with_weights(spec, model_class, config, source, arguments)
     if source is not None:
         preprocessing = _published_preprocessing(spec, source, preprocessing)
     side = spec.image_size or config.image_size
-    return Backbone(
-        spec,
-        model,
-        blocks=_blocks(model),
-        run=_runner(model, side),
-        patch_size=config.patch_size,
-        prefix_tokens=_prefix_tokens(model.embeddings),
-        preprocessing=replace(
-            preprocessing,
-            resize=round(side * preprocessing.resize / preprocessing.crop),
-            crop=side,
-        ),
-    )
+    with plain_transformer(spec):
+        backbone = Backbone(
+            spec,
+            model,
+            blocks=_blocks(model),
+            run=_runner(model, side),
+            patch_size=config.patch_size,
+            prefix_tokens=_prefix_tokens(model.embeddings),
+            preprocessing=replace(
+                preprocessing,
+                resize=round(side * preprocessing.resize / preprocessing.crop),
+                crop=side,
+            ),
+        )
+    if spec.weights not in ("pretrained", "random"):
+        load_weights(backbone, lambda tensors: _translated(tensors, model_class, config, arguments))
+    return backbone
 
 
 def _source(spec):
@@ -115,8 +119,15 @@ def _config(spec, source):
         config = transformers.AutoConfig.for_model(spec.model)
         options = {} if spec.image_size is None else {"image_size": spec.image_size}
     else:
-        with download(spec):
-            config = transformers.AutoConfig.from_pretrained(source)
+        try:
+            with download(spec):
+                config = transformers.AutoConfig.from_pretrained(source)
+        except ValueError as error:
+            raise UserError(
+                f"The config.json of '{source}' (backbone '{spec.name}') names no model type that "
+                f"transformers {transformers.__version__} knows: choose a model of type "
+                f"{', '.join(MODEL_TYPES)}."
+            ) from error
         config = getattr(config, "vision_config", config)
         options = {}
     if config.model_type not in MODEL_TYPES:
@@ -140,21 +151,17 @@ def _config(spec, source):
         return config
 
 
-def _with_weights(spec, model_class, config, source, arguments):
-    """The model with published or local weights, all of them found."""
-    if spec.weights == "pretrained":
-        if source is None:
-            raise UserError(
-                f"Backbone '{spec.name}' asks for pretrained weights of '{spec.model}', which is a "
-                "model type: set `model` to a hub id such as facebook/dinov2-base, or `weights` to "
-                "a file or folder."
-            )
-        origin, tensors, guard = source, None, download(spec)
-    else:
-        origin, tensors, guard = None, read_weights(spec), fitting(spec)
-    with guard:
+def _published(spec, model_class, config, source, arguments):
+    """The model with published weights, all of them found."""
+    if source is None:
+        raise UserError(
+            f"Backbone '{spec.name}' asks for pretrained weights of '{spec.model}', which is a "
+            "model type: set `model` to a hub id such as facebook/dinov2-base, or `weights` to "
+            "a file or folder."
+        )
+    with download(spec):
         model, found = model_class.from_pretrained(
-            origin, config=config, state_dict=tensors, output_loading_info=True, **arguments
+            source, config=config, output_loading_info=True, **arguments
         )
     # transformers fills missing weights with random numbers and drops blocks that are too many.
     problems = [f"{name} is missing" for name in sorted(found["missing_keys"])]
@@ -167,22 +174,81 @@ def _with_weights(spec, model_class, config, source, arguments):
     return model
 
 
+def _translated(tensors, model_class, config, arguments):
+    """Tensors by the model's names, from files of any version; unknown ones under their own."""
+    with random_weights(0):  # what is missing is drawn, and then left out
+        model, found = model_class.from_pretrained(
+            None,
+            config=config,
+            state_dict=dict(tensors),
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,
+            **arguments,
+        )
+    missing = set(found["missing_keys"])
+    mismatched = {name: shape for name, shape, _ in found["mismatched_keys"]}
+    own = {name: t for name, t in model.state_dict().items() if name not in missing}
+    return (
+        own
+        | {name: torch.empty(shape, device="meta") for name, shape in mismatched.items()}
+        | {name: tensors[name] for name in found["unexpected_keys"] if name in tensors}
+    )
+
+
 def _published_preprocessing(spec, source, default):
     """The settings of `preprocessor_config.json`; `default` where a local folder has none."""
     if Path(source).is_dir() and not (Path(source) / "preprocessor_config.json").is_file():
         return default
-    with download(spec):
-        processor = transformers.AutoImageProcessor.from_pretrained(source)
-    size = dict(processor.size)
-    resize = size.get("shortest_edge") or size["height"]
-    crop = dict(processor.crop_size)["height"] if processor.do_center_crop else resize
+    processor = _processor(spec, source)
+    size, crop_size = dict(processor.size or {}), dict(processor.crop_size or {})
+    shortest = size.get("shortest_edge")
+    sides = {shortest} if shortest else {size.get("height"), size.get("width")}
+    cropped = {crop_size.get("height"), crop_size.get("width")}
+    # ConvNeXt's way to say that images are resized to more than is cut out.
+    share = getattr(processor, "crop_pct", None) or 1
+    if not processor.do_resize:
+        raise _other_preprocessing(spec, "do not resize images")
+    if None in sides or len(sides) > 1 or (processor.do_center_crop and len(cropped) > 1):
+        raise _other_preprocessing(spec, f"resize to {size} and crop to {crop_size}")
+    if not processor.do_rescale or abs(processor.rescale_factor * 255 - 1) > 1e-6:
+        raise _other_preprocessing(spec, "do not scale images from 0 to 1")
+    side = sides.pop()
+    resize = round(side / share)
+    normalised = processor.do_normalize
     return Preprocessing(
-        resize_mode="shortest" if size.get("shortest_edge") else "squash",
+        resize_mode="shortest" if shortest else "squash",
         resize=resize,
-        crop=crop,
+        crop=cropped.pop() if processor.do_center_crop else side,
         interpolation=Image.Resampling(processor.resample).name.lower(),
-        mean=tuple(processor.image_mean),
-        std=tuple(processor.image_std),
+        mean=tuple(processor.image_mean) if normalised else (0.0, 0.0, 0.0),
+        std=tuple(processor.image_std) if normalised else (1.0, 1.0, 1.0),
+    )
+
+
+def _processor(spec, source):
+    """The image processor, also where its file names a type of older versions."""
+    with download(spec):
+        try:
+            return transformers.AutoImageProcessor.from_pretrained(source)
+        except ValueError as error:
+            unknown = error
+        settings, _ = transformers.ImageProcessingMixin.get_image_processor_dict(source)
+    kind = settings.get("image_processor_type") or settings.get("feature_extractor_type") or ""
+    # A model without a processor of its own was given an extractor that was ViT's.
+    current = kind.replace("FeatureExtractor", "ImageProcessor").replace("ViTMAE", "ViT")
+    if not hasattr(transformers, current):
+        raise UserError(
+            f"The preprocessor_config.json of '{source}' (backbone '{spec.name}') is of type "
+            f"'{kind}', which transformers {transformers.__version__} does not know: give it the "
+            "image_processor_type of a class that does the same, such as ViTImageProcessor."
+        ) from unknown
+    return getattr(transformers, current).from_dict(settings)
+
+
+def _other_preprocessing(spec, what):
+    return UserError(
+        f"The settings in the preprocessor_config.json of backbone '{spec.name}' {what}, which is "
+        "not supported: change that file to square sizes, resized and scaled to [0, 1]."
     )
 
 

@@ -1,0 +1,48 @@
+"""Small transformers of every kind of model, with random weights."""
+
+import torch
+
+from visae.backbones import BackboneSpec
+
+TIMM_SMALL = {"patch_size": 8, "embed_dim": 32, "depth": 3, "num_heads": 2}
+CLIP_SMALL = {
+    "embed_dim": 16,
+    "vision_cfg": {"width": 32, "layers": 3, "head_width": 16, "patch_size": 8},
+}
+HF_SMALL = {
+    "hidden_size": 32,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 2,
+    "patch_size": 8,
+}
+HF_MLP = HF_SMALL | {"intermediate_size": 64}  # DINOv2's is given as a ratio
+SMALL = {
+    "timm": ("timm", "deit_tiny_patch16_224.fb_in1k", TIMM_SMALL, 1),
+    "timm_distilled": ("timm", "deit_tiny_distilled_patch16_224.fb_in1k", TIMM_SMALL, 2),
+    "timm_registers": (
+        "timm",
+        "vit_small_patch14_reg4_dinov2.lvd142m",
+        TIMM_SMALL,
+        5,
+    ),
+    "open_clip": ("open_clip", "ViT-B-16-quickgelu:openai", CLIP_SMALL, 1),
+    "vit_mae": ("transformers", "vit_mae", HF_MLP, 1),
+    "vit": ("transformers", "vit", HF_MLP, 1),
+    "deit": ("transformers", "deit", HF_MLP, 2),
+    "dinov2": ("transformers", "dinov2", HF_SMALL, 1),
+    "dinov2_with_registers": ("transformers", "dinov2_with_registers", HF_SMALL, 5),
+    "clip_vision_model": ("transformers", "clip_vision_model", HF_MLP, 1),
+    "siglip_vision_model": ("transformers", "siglip_vision_model", HF_MLP, 0),
+}
+ONE_PER_LOADER = ("timm", "open_clip", "vit_mae", "clip_vision_model")
+
+
+def small_spec(kind, **changes):
+    """The spec of a small transformer: 4×4 patches of 8 pixels, D = 32, 3 blocks."""
+    loader, model, options, _ = SMALL[kind]
+    values = {"model": model, "weights": "random", "image_size": 32, "options": options}
+    return BackboneSpec(kind, loader, **values | changes)
+
+
+def some_images(count=2, side=32, seed=0):
+    return torch.randn(count, 3, side, side, generator=torch.Generator().manual_seed(seed))

@@ -1,0 +1,70 @@
+"""The models that a loader's library names, as a list: asked at planning time, without the library.
+
+`models.txt` beside a loader's entry lists those of one version. Its first line gives package,
+version, what stands between architecture and tag, and `bare` where the tag may be left out. Each
+other line is an architecture, the number of its blocks and its tags. The number is `-` for what is
+no plain vision transformer, and `?` where unknown.
+"""
+
+import difflib
+from importlib import metadata
+from pathlib import Path
+
+from visae.backbones import loaders
+from visae.base.errors import UserError
+
+
+def check_model(name, entry, layer):
+    """Refuse a backbone's config entry whose model, or whose block `layer`, does not exist.
+
+    A model that the list lacks may exist in another version of the library than the list's: it is
+    then left to the loader, as all models of loaders without a list are.
+
+    Raises:
+        UserError: naming models that are alike, or the blocks that there are.
+    """
+    path = Path(loaders.__file__).parent / entry["loader"] / "models.txt"
+    if not path.is_file():
+        return
+    text = path.read_text(encoding="utf-8")
+    package, version, between, bare = text[: text.index("\n")].split(" ")
+    architecture, _, tag = entry["model"].partition(between)
+    start = text.find(f"\n{architecture} ") + 1
+    depth, *tags = text[start : text.index("\n", start)].split(" ")[1:]
+    if bare == "bare":  # architectures without a tag are models as well
+        tags.append("")
+    if not start or tag not in tags:
+        if _installed(package) in (version, None):
+            known = [f"{architecture}{between}{each}" for each in tags if each]
+            known = known if start and known else _all(text, between, bare)
+            close = difflib.get_close_matches(entry["model"], known) or known[:3]
+            raise UserError(
+                f"config: backbones.{name}.model is '{entry['model']}', which {package} does not "
+                f"have; did you mean {' or '.join(close)}?"
+            )
+        return
+    if depth == "-":
+        raise UserError(
+            f"config: backbones.{name}.model is '{entry['model']}', which is no plain vision "
+            "transformer with one token per patch in every block; choose another"
+        )
+    # Options may change how many blocks there are.
+    if depth != "?" and not entry["options"] and layer >= int(depth):
+        raise UserError(
+            f"config: block {layer} of backbones.{name} is asked for, but '{entry['model']}' has "
+            f"{depth} blocks, numbered 0 to {int(depth) - 1}; correct `layer`"
+        )
+
+
+def _all(text, between, bare):
+    rows = [line.split(" ") for line in text.splitlines()[1:]]
+    tagged = [f"{row[0]}{between}{tag}" for row in rows for tag in row[2:]]
+    return tagged + ([row[0] for row in rows] if bare == "bare" else [])
+
+
+def _installed(package):
+    """The installed version of a package; None where planning is done without it."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None

@@ -1,0 +1,40 @@
+"""Targets of the command line that nothing makes, named before Snakemake looks for rules."""
+
+import difflib
+import re
+from pathlib import Path
+
+from visae.base.errors import UserError
+
+NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
+
+
+def check(arguments, known, others):
+    """Refuse a target that is no rule, where one is alike, or where other studies make it.
+
+    arguments: the words of the command after `snakemake`. known: the rules of this study. others:
+    the products that it does not make.
+
+    Raises:
+        UserError: naming the target and what may be meant.
+    """
+    words = [word for word in arguments if NAME.fullmatch(word) and word not in known]
+    close = {word: difflib.get_close_matches(word, [*known, *others], n=3) for word in words}
+    if not any(close.values()):
+        return
+    # Which words are targets and which are values of options is known to Snakemake's own parser.
+    # Building it takes a quarter of a second, which only a command like this one pays.
+    from snakemake.cli import get_argument_parser
+
+    for target in get_argument_parser().parse_known_args(arguments)[0].targets:
+        if Path(target).exists() or not close.get(target):
+            continue
+        if target in others:
+            raise UserError(
+                f"'{target}' is not made for this study: its config lacks what it shows "
+                "(docs/protocol.md); `snakemake --list` names what can be asked for"
+            )
+        raise UserError(
+            f"there is no target '{target}': did you mean {' or '.join(close[target])}? "
+            "`snakemake --list` names all"
+        )
