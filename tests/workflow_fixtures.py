@@ -19,8 +19,14 @@ PARTS = (
 )
 
 # What takes long to import: of Snakemake also what a dry run imports beside the command line.
-SNAKEMAKE = ("snakemake.cli", "snakemake.report.html_reporter", "jsonschema", "nbformat", "yte")
-JOBS = ("torch", "timm", "h5py", "numba", "scipy.stats", "matplotlib.figure", "snakemake.script")
+SNAKEMAKE = (
+    *("snakemake.cli", "snakemake.profiles", "snakemake.report.html_reporter"),
+    *("smart_open", "jsonschema", "nbformat", "yte"),
+)
+JOBS = (
+    *("torch", "timm", "h5py", "numba", "scipy.stats", "pandas", "statsmodels.formula.api"),
+    *("matplotlib.figure", "matplotlib.backends.backend_pdf", "snakemake.script"),
+)
 PLANNING = {"-n", "--dry-run", "--rulegraph", "--summary", "--unlock"}  # no job is run
 SERVERS = []  # (process, folder of its address), to be kept as long as this process
 

@@ -101,21 +101,21 @@ def test_a_stream_leaves_the_same_reductions_as_a_cache(
         encode_activations(
             cache,
             {"a": sae(), "b": sae(threshold=1.0)},
-            {"a": tmp_path / f"{name}_a.h5", "b": tmp_path / f"{name}_b.h5"},
+            {own: tmp_path / name / f"{own}.h5" for own in "ab"},
             sae_fingerprints={"a": "1", "b": "2"},
             minimum_active=(1, 5),
         )
 
     def reduce(cache, name):
         mean, std = np.full(WIDTH, 0.1), 1.5
-        reduce_raw(cache, mean, std, tmp_path / f"{name}_raw.h5", minimum_active=())
+        reduce_raw(cache, mean, std, tmp_path / name / "raw.h5", minimum_active=())
 
     for work in (encode, reduce):
         with ActivationCache(tmp_path / "val.h5") as cache:
             work(cache, "cache")
         work(streamed(backbone, dataset, **settings), "stream")
     for name in ("a", "b", "raw"):
-        assert_equal(tmp_path / f"cache_{name}.h5", tmp_path / f"stream_{name}.h5")
+        assert_equal(tmp_path / f"cache/{name}.h5", tmp_path / f"stream/{name}.h5")
     assert content(tmp_path / "stream_a.h5")["codes_max"].any()
 
 

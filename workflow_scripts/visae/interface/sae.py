@@ -142,7 +142,7 @@ class OpenSae:
                 tokens = torch.from_numpy(cache.read_chunk(number)).flatten(0, 1)
                 codes = self.model.encode(self.model.normalise(tokens))
                 blocks.append(scipy.sparse.csr_array(codes.numpy()))
-        return scipy.sparse.vstack(blocks).tocsr()
+        return scipy.sparse.csr_array(scipy.sparse.vstack(blocks))
 
     def exemplars(self, feature: int, number: int = 8, split: str | None = None) -> list[Exemplar]:
         """The images of a split on which a feature's code is largest, with where it is active.
