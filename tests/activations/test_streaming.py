@@ -116,7 +116,7 @@ def test_a_stream_leaves_the_same_reductions_as_a_cache(
         work(streamed(backbone, dataset, **settings), "stream")
     for name in ("a", "b", "raw"):
         assert_equal(tmp_path / f"cache/{name}.h5", tmp_path / f"stream/{name}.h5")
-    assert content(tmp_path / "stream_a.h5")["codes_max"].any()
+    assert content(tmp_path / "stream/a.h5")["codes_max"].any()
 
 
 def test_a_stream_is_read_once_and_in_order(backbone, dataset):
