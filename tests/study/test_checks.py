@@ -4,6 +4,7 @@ import pytest
 from study_fixtures import change, demo_config, paper_config
 
 from visae.base.errors import UserError
+from visae.products.table_5 import ENTRY as table_5
 from visae.study.study import Study
 
 
@@ -89,3 +90,20 @@ def test_pretraining_starts_from_random_weights():
     config["backbones"]["dino_small"]["weights"] = "pretrained"
     with pytest.raises(UserError, match="both pretraining and weights 'pretrained'"):
         Study(config)
+
+
+def test_an_evaluator_is_needed_where_m5_is_asked_for_and_nowhere_else():
+    config = demo_config()
+    config["sweeps"] = {"main": config["sweeps"]["main"] | {"backbones": ["mae_small"]}}
+    config["downstream"] = None
+    del config["backbones"]["mae_small"]["evaluator"]
+    with pytest.raises(UserError, match=r"mae_small has no evaluator.*metrics of sweeps\.main"):
+        Study(config)
+    config["sweeps"]["main"]["metrics"] = ["fvu", "localization"]
+    assert table_5.settings(Study(config)) == {"evaluators": {"MAE (small)": None}}
+
+
+def test_an_evaluator_may_lie_outside_the_sweep():
+    config = demo_config()
+    config["sweeps"] = {"main": config["sweeps"]["main"] | {"backbones": ["mae_small"]}}
+    assert table_5.settings(Study(config)) == {"evaluators": {"MAE (small)": "CLIP (small)"}}

@@ -6,8 +6,9 @@ Every check takes a Study and raises UserError (one sentence).
 from visae.backbones.catalogue import check_model
 from visae.backbones.loaders import LOADERS
 from visae.base.errors import UserError
+from visae.evals.entry import SAES
 from visae.evals.sections import settings_of
-from visae.evals.shelf import EVALS
+from visae.evals.shelf import EVALS, reads
 from visae.study import roles
 
 
@@ -62,8 +63,21 @@ def _models(study):
 
 def _evaluators(study):
     """M5 is scored in the space of another backbone."""
+    scored = {
+        name: sweep.name
+        for sweep in study.sweeps.values()
+        if reads(sweep.metrics, SAES, "embeddings")
+        for name in sweep.backbones
+    }
     for name, entry in study.backbones.items():
         evaluator = entry["evaluator"]
+        if evaluator is None:
+            if name in scored:
+                raise UserError(
+                    f"config: backbones.{name} has no evaluator, in whose space M5 is scored; name "
+                    f"another backbone, or list the metrics of sweeps.{scored[name]} without it"
+                )
+            continue
         if evaluator == name:
             raise UserError(
                 f"config: backbones.{name}.evaluator is '{name}' itself, which would score M5 "
