@@ -107,3 +107,19 @@ def test_an_evaluator_may_lie_outside_the_sweep():
     config = demo_config()
     config["sweeps"] = {"main": config["sweeps"]["main"] | {"backbones": ["mae_small"]}}
     assert table_5.settings(Study(config)) == {"evaluators": {"MAE (small)": "CLIP (small)"}}
+
+
+def test_another_studys_generated_data_are_refused():
+    config = demo_config()
+    config["study"] = "mine"
+    with pytest.raises(
+        UserError, match=r"photographs\.root is 'results/demo.*write results/mine/data"
+    ):
+        Study(config)
+
+
+def test_a_control_without_its_counterpart_is_refused():
+    config = demo_config()
+    change(config, "backbones.mae_permuted.weights", "results/other/pretraining/mae_small/w")
+    with pytest.raises(UserError, match="permutes the patches of mae_permuted, of which the main"):
+        Study(config)

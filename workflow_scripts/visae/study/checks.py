@@ -3,6 +3,8 @@
 Every check takes a Study and raises UserError (one sentence).
 """
 
+import os
+
 from visae.backbones.catalogue import check_model
 from visae.backbones.loaders import LOADERS
 from visae.base.errors import UserError
@@ -16,6 +18,7 @@ def check(study):
     """All checks, in the order of the flow."""
     _held_out_images(study)
     _models(study)
+    _generated(study)
     _evaluators(study)
     _token_orders(study)
     _ragged(study)
@@ -59,6 +62,20 @@ def _models(study):
     for name, entry in study.backbones.items():
         read = [sweep.layers[name] for sweep in study.sweeps.values() if name in sweep.layers]
         check_model(name, entry, max([entry["layer"], *read]))
+
+
+def _generated(study):
+    """Data sets that are generated are this study's own."""
+    folder = study.paths.data()
+    for name, entry in study.config["datasets"].items():
+        inside = os.path.relpath(entry["root"], folder)
+        if entry["generated"] and inside.split(os.sep)[0] in (os.pardir, os.curdir):
+            raise UserError(
+                f"config: datasets.{name}.root is {entry['root']!r}, but what the study "
+                f"'{study.name}' generates lies below {folder}: write "
+                f"{folder}/{os.path.basename(entry['root'])}, and move other paths below "
+                "results/ along"
+            )
 
 
 def _evaluators(study):
@@ -140,8 +157,17 @@ def _unique_saes(study):
 def _control(study):
     """The control is read against the main sweep's SAE of the same name."""
     main, control = roles.main(study), roles.control(study)
-    if control is None or not roles.control_arms(study):
+    if control is None or control == main:
         return
+    paired = {permuted for _, permuted in roles.control_arms(study)}
+    for backbone in control.backbones:
+        if backbone not in paired:
+            raise UserError(
+                f"config: sweeps.{control.name} permutes the patches of {backbone}, of which the "
+                f"main sweep '{main.name}' has no backbone in raster order; give "
+                f"backbones.{backbone} the weights ({study.weights(backbone)}), loader, model, "
+                "seed, image_size, preprocessing and options of one of that sweep's"
+            )
     name = control.sae_names()[0]
     if name not in main.sae_names():
         raise UserError(
