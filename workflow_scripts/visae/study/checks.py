@@ -4,6 +4,7 @@ Every check takes a Study and raises UserError (one sentence).
 """
 
 import os
+from pathlib import Path
 
 from visae.backbones.catalogue import check_model
 from visae.backbones.loaders import LOADERS
@@ -68,13 +69,13 @@ def _generated(study):
     """Data sets that are generated are this study's own."""
     folder = study.paths.data()
     for name, entry in study.config["datasets"].items():
-        inside = os.path.relpath(entry["root"], folder)
-        if entry["generated"] and inside.split(os.sep)[0] in (os.pardir, os.curdir):
+        results, other, *below = (*Path(os.path.relpath(entry["root"])).parts, "", "", "", "")
+        elsewhere = results == "results" and other != study.name and below[0] == "data"
+        if entry["generated"] and elsewhere:
             raise UserError(
-                f"config: datasets.{name}.root is {entry['root']!r}, but what the study "
-                f"'{study.name}' generates lies below {folder}: write "
-                f"{folder}/{os.path.basename(entry['root'])}, and move other paths below "
-                "results/ along"
+                f"config: datasets.{name}.root is {entry['root']!r}, of the study '{other}', but "
+                f"what the study '{study.name}' generates lies below {folder}: write "
+                f"{folder}/{below[1]}, and move other paths below results/ along"
             )
 
 
