@@ -7,6 +7,7 @@ from visae.backbones import geometry
 from visae.backbones.measuring import measured
 from visae.base.files import write_text
 from visae.base.job import run
+from visae.plan.feasible import check_training
 from visae.plan.images import count_images
 from visae.plan.page import details, summary, write_rows
 from visae.plan.work import stages
@@ -20,6 +21,7 @@ def body(snakemake):
     folder.mkdir(parents=True, exist_ok=True)
     geometries = geometry.complete(study.backbones, study.paths.plan("geometry.json"), measured)
     counts = count_images(study, study.paths.results)
+    check_training(study, geometries, counts)
     rows = stages(study, geometries, counts)
     speeds = study.config["planning"]
     shown = summary(study, geometries, counts, rows, shutil.disk_usage(folder).free)

@@ -1072,6 +1072,7 @@ def read_anew():
         | {"sparse_probing.average_precision_at_128": "siglip dinov2 deit clip mae"}
         | DEIT_LOWEST
         | {"kept:cub200/mae": [0.8, 0.9, 1.0, None]}
+        | {f"lift:{task}/mae": 0.8 for task in quantities.GROUPS["tasks"]}
     ).evidence()
 
 

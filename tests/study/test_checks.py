@@ -4,6 +4,7 @@ import pytest
 from study_fixtures import change, demo_config, paper_config
 
 from visae.base.errors import UserError
+from visae.products.table_5 import ENTRY as table_5
 from visae.study.study import Study
 
 
@@ -88,4 +89,37 @@ def test_pretraining_starts_from_random_weights():
     assert study.weights("dino_small") == "results/demo/pretraining/dino_small/weights.safetensors"
     config["backbones"]["dino_small"]["weights"] = "pretrained"
     with pytest.raises(UserError, match="both pretraining and weights 'pretrained'"):
+        Study(config)
+
+
+def test_an_evaluator_is_needed_where_m5_is_asked_for_and_nowhere_else():
+    config = demo_config()
+    config["sweeps"] = {"main": config["sweeps"]["main"] | {"backbones": ["mae_small"]}}
+    config["downstream"] = None
+    del config["backbones"]["mae_small"]["evaluator"]
+    with pytest.raises(UserError, match=r"mae_small has no evaluator.*metrics of sweeps\.main"):
+        Study(config)
+    config["sweeps"]["main"]["metrics"] = ["fvu", "localization"]
+    assert table_5.settings(Study(config)) == {"evaluators": {"MAE (small)": None}}
+
+
+def test_an_evaluator_may_lie_outside_the_sweep():
+    config = demo_config()
+    config["sweeps"] = {"main": config["sweeps"]["main"] | {"backbones": ["mae_small"]}}
+    assert table_5.settings(Study(config)) == {"evaluators": {"MAE (small)": "CLIP (small)"}}
+
+
+def test_another_studys_generated_data_are_refused():
+    config = demo_config()
+    config["study"] = "mine"
+    with pytest.raises(
+        UserError, match=r"photographs\.root is 'results/demo.*write results/mine/data"
+    ):
+        Study(config)
+
+
+def test_a_control_without_its_counterpart_is_refused():
+    config = demo_config()
+    change(config, "backbones.mae_permuted.weights", "results/other/pretraining/mae_small/w")
+    with pytest.raises(UserError, match="permutes the patches of mae_permuted, of which the main"):
         Study(config)

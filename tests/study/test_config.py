@@ -36,8 +36,8 @@ def test_schema_is_a_schema_and_describes_every_key():
 
 def test_missing_key_is_named():
     config = paper_config()
-    del config["backbones"]["mae"]["evaluator"]
-    with pytest.raises(UserError, match=r"backbones\.mae lacks the key 'evaluator'"):
+    del config["backbones"]["mae"]["layer"]
+    with pytest.raises(UserError, match=r"backbones\.mae lacks the key 'layer'"):
         Study(config)
 
 

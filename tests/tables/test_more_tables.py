@@ -9,7 +9,9 @@ from scipy import stats
 from study_fixtures import change, demo_config, paper_config
 
 from visae.audit import choice as audit
+from visae.products.table_5 import ENTRY
 from visae.study import config as configs
+from visae.study.study import Study
 from visae.tables import evaluators, family, foresight, layout, thresholds, token_order
 from visae.tables import settings as settings_tables
 from visae.tables.correlations import correlation_table
@@ -95,7 +97,7 @@ def test_table_2_follows_the_config():
 
 
 def test_table_5_is_the_papers_pairing():
-    table = evaluators.table_5(configs.checked(paper_config())["backbones"])
+    table = evaluators.table_5(ENTRY.settings(Study(paper_config()))["evaluators"])
     pairs = {line["backbone"].split()[0]: line["evaluator"].split()[0] for line in table.rows}
     assert pairs == {"DINOv2": "CLIP", "CLIP": "DINOv2", "SigLIP": "DINOv2", "DeiT": "CLIP",
                      "MAE": "CLIP"}  # fmt: skip
@@ -315,7 +317,7 @@ def test_latex_of_every_table_is_ascii():
     tables = [
         settings_tables.table_1(config, "main", dict.fromkeys(LABELS, 768)),
         settings_tables.table_2(config),
-        evaluators.table_5(config["backbones"]),
+        evaluators.table_5(ENTRY.settings(Study(paper_config()))["evaluators"]),
         evaluators.monosemanticity_by_evaluator(rows, "main", {"a": "b"}),
         thresholds.table_7(rows, "main", LABELS),
         family.table_9(rows, "main", "jumprelu"),

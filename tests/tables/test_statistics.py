@@ -207,3 +207,24 @@ def test_exact_p_only_where_the_orders_can_be_listed():
     result = statistics.spearman(many, many[::-1])
     assert result.rho == -1
     assert result.p_exact is None
+
+
+def test_values_equal_on_paper_tie():
+    """Two means of M4 in the demo, 22648/22896, summed in two orders."""
+    first = [0.9891684136967156, 0.9891684136967155, 0.7, 0.8, 0.9]
+    result = statistics.spearman(first, [5, 4, 1, 2, 3])
+    assert result.rho == pytest.approx(stats.spearmanr([4, 4, 1, 2, 3], [5, 4, 1, 2, 3])[0])
+    assert result.rho == pytest.approx(0.975, abs=5e-4)
+    assert result.p_exact == pytest.approx(4 / 120)
+
+
+@given(st.permutations(range(7)))
+def test_equal_orders_have_equal_rho(order):
+    """To the last bit, however the pairs are listed."""
+    one, other = [0, 0, 1, 2, 3, 3, 4], [3, 1, 1, 0, 5, 6, 2]
+    listed = statistics.spearman([one[i] for i in order], [other[i] for i in order])
+    assert (
+        listed.rho
+        == statistics.spearman(one, other).rho
+        == -statistics.spearman(one, [-x for x in other]).rho
+    )

@@ -5,7 +5,7 @@ import shutil
 import pytest
 from shelf_fixtures import SCRIPTS, shelves
 from study_fixtures import ROOT
-from workflow_fixtures import plan
+from workflow_fixtures import plan, tiny_config
 
 # Shelf → the entry that a dummy is made of and what is left out of it, if not any and nothing.
 COPIED = {"evals": ("fvu", "    number=2,\n")}
@@ -49,6 +49,17 @@ def test_remarks_and_touches_compute_nothing(scripts, repository):
 
 def test_another_folder_computes_nothing(repository, tmp_path):
     assert plan(shutil.copytree(repository, tmp_path / "elsewhere", symlinks=True)) == {}
+
+
+def test_another_spelling_of_the_config_computes_nothing(repository):
+    config = tiny_config()
+    for entry in config["backbones"].values():
+        entry["options"] = dict(reversed(entry["options"].items()))
+    config["training"] = {
+        key: float(value) if isinstance(value, int) else value
+        for key, value in reversed(config["training"].items())
+    }
+    assert plan(repository, config=dict(reversed(config.items()))) == {}
 
 
 @pytest.mark.parametrize("name", shelves())

@@ -8,6 +8,7 @@ import statistics
 from itertools import permutations
 from typing import NamedTuple
 
+from visae.base import equal
 from visae.study.roles import BACKBONES, PAPER_METRICS
 from visae.tables.statistics import spearman
 
@@ -126,9 +127,9 @@ def count(evidence, pattern, over, above=None, below=None, at_least=None):
     values = _values(evidence, pattern, over).values()
     return Found(
         sum(
-            (above is None or number > above)
-            and (below is None or number < below)
-            and (at_least is None or number >= at_least)
+            (above is None or equal.above(number, above))
+            and (below is None or equal.above(below, number))
+            and (at_least is None or equal.at_least(number, at_least))
             for number in values
         )
     )
@@ -137,40 +138,34 @@ def count(evidence, pattern, over, above=None, below=None, at_least=None):
 def exceeding(evidence, pattern, than, over):
     """Names of the members whose first number is larger than their second."""
     first, second = (_values(evidence, p, over) for p in (pattern, than))
-    return Found(", ".join(m for m in first if first[m] > second[m]) or "none")
+    return Found(", ".join(m for m in first if equal.above(first[m], second[m])) or "none")
 
 
 def order(evidence, pattern, over, ascending=False):
     """Names of the members by falling (or rising) number."""
-    groups = _ranked(_values(evidence, pattern, over), ascending)
+    groups = equal.ranked(_values(evidence, pattern, over), ascending)
     return Found(", ".join(_named(evidence, group) for group in groups))
 
 
 def first(evidence, pattern, over, ascending=False):
     """Name of the member with the largest (or smallest) number."""
-    return Found(_named(evidence, _ranked(_values(evidence, pattern, over), ascending)[0]))
+    return Found(_named(evidence, equal.ranked(_values(evidence, pattern, over), ascending)[0]))
 
 
-def _ranked(values, ascending=False):
-    """[[names of equal numbers], …] by falling (or rising) number."""
-    groups = {}
-    for name, number in values.items():
-        groups.setdefault(round(number, 12), []).append(name)
-    return [groups[number] for number in sorted(groups, reverse=not ascending)]
-
-
-def _named(evidence, equal):
-    """A group of `_ranked` in one word: no order of a list decides between equal numbers."""
-    if len(equal) > 1 and evidence.printed:
-        raise Missing(f"{' and '.join(equal)} are printed alike")
-    return " = ".join(equal)
+def _named(evidence, names):
+    """Names of one value in one word: no order of a list decides between equal numbers."""
+    if len(names) > 1 and evidence.printed:
+        raise Missing(f"{' and '.join(names)} are printed alike")
+    return equal.named(names)
 
 
 def _settings_lowest(evidence, pattern, over, settings, member):
     """The settings (`?` in the pattern) in which `member` is lowest."""
     won = []
     for setting in _members(settings):
-        lowest = _ranked(_values(evidence, pattern.replace("?", setting), over), ascending=True)[0]
+        lowest = equal.ranked(
+            _values(evidence, pattern.replace("?", setting), over), ascending=True
+        )[0]
         if member in lowest:
             if len(lowest) > 1:
                 raise Missing(f"tie of {' and '.join(lowest)} at {setting}")
@@ -197,8 +192,8 @@ def overall(evidence, family):
         )
         for backbone in BACKBONES
     }
-    ranked = _ranked(means, ascending=True)
-    return Found(f"{' = '.join(ranked[0])} first, {' = '.join(ranked[-1])} last")
+    ranked = equal.ranked(means, ascending=True)
+    return Found(f"{equal.named(ranked[0])} first, {equal.named(ranked[-1])} last")
 
 
 def correlation(evidence, metric, task, statistic="rho"):
@@ -236,12 +231,12 @@ def _number(result, statistic) -> float:
 
 def best_metric(evidence, tasks):
     """The metric with the highest ρ to raw scores, averaged over `tasks`."""
-    return Found(" = ".join(_ranked(_mean_correlations(evidence, tasks))[0]))
+    return Found(equal.named(equal.ranked(_mean_correlations(evidence, tasks))[0]))
 
 
 def worst_metric(evidence, tasks):
     """The metric with the lowest ρ to raw scores, averaged over `tasks`."""
-    return Found(" = ".join(_ranked(_mean_correlations(evidence, tasks))[-1]))
+    return Found(equal.named(equal.ranked(_mean_correlations(evidence, tasks))[-1]))
 
 
 def _mean_correlations(evidence, tasks):
@@ -260,8 +255,10 @@ def not_weaker_on(evidence, metric, than, tasks):
             task
             for task in _members(tasks)
             if any(
-                _correlation(evidence, metric, f"raw/{task}/*")
-                >= _correlation(evidence, other, f"raw/{task}/*")
+                equal.at_least(
+                    _correlation(evidence, metric, f"raw/{task}/*"),
+                    _correlation(evidence, other, f"raw/{task}/*"),
+                )
                 for other in than
             )
         )
@@ -274,8 +271,8 @@ def confirmed(evidence, thresholds, p_at_most=None, statistic="p_t"):
     held = 0
     for metric, task, threshold in thresholds:
         rho = _value(evidence, f"rho/{metric}/{task}")
-        held += rho >= threshold - 1e-9 and (
-            p_at_most is None or _p(evidence, metric, task, statistic) <= p_at_most
+        held += equal.at_least(rho, threshold) and (
+            p_at_most is None or equal.at_least(p_at_most, _p(evidence, metric, task, statistic))
         )
     return Found(held)
 

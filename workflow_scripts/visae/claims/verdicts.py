@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import yaml
 
+from visae.base import equal
 from visae.base.errors import UserError
 from visae.claims import quantities
 from visae.claims.evidence import OTHER_READINGS
@@ -127,9 +128,9 @@ def _holds(claim, found, evidence, benefit=1):
         case "at_most":
             return found.value <= bound + slack
         case "above":
-            return found.value + benefit * found.slack > bound
+            return equal.above(found.value + benefit * found.slack, bound)
         case "below":
-            return found.value - benefit * found.slack < bound
+            return equal.above(bound, found.value - benefit * found.slack)
 
 
 def _accepted(claim, printed):

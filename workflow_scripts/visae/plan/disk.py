@@ -11,6 +11,7 @@ from visae.backbones import geometry
 from visae.backbones.measuring import measured_apart
 from visae.base.errors import UserError
 from visae.plan.artefacts import artefacts, resume_files
+from visae.plan.feasible import check_training
 from visae.plan.images import count_images
 
 LARGE = ("activations", "saes", "reductions", "rankings")
@@ -32,6 +33,7 @@ def check_run(study, outputs):
     except ImportError as error:
         # Snakemake's own environment need not hold the libraries of the backbones.
         return f"The disk that this run needs was not counted ({error}): `snakemake plan` counts it"
+    check_training(study, geometries, counts)
     check_fits(study, written_files(study, geometries, counts, outputs), counts)
     return None
 

@@ -5,7 +5,14 @@ from visae.study import roles
 
 
 def _settings(study):
-    return {"backbones": {name: study.backbones[name] for name in roles.main(study).backbones}}
+    """Label of a backbone of the main sweep → its evaluator's, which may be in no sweep."""
+    labels = {name: entry["label"] for name, entry in study.backbones.items()}
+    return {
+        "evaluators": {
+            labels[name]: labels.get(study.backbones[name]["evaluator"])
+            for name in roles.main(study).backbones
+        }
+    }
 
 
 ENTRY = Product(
@@ -18,4 +25,4 @@ ENTRY = Product(
 def make(inputs, settings):
     from visae.tables.evaluators import table_5
 
-    return table_5(settings["backbones"])
+    return table_5(settings["evaluators"])

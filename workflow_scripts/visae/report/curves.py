@@ -42,6 +42,12 @@ class Curves(NamedTuple):
     steps: str
 
 
+def last_step(path):
+    """The last step in a `training.jsonl`; None if it is empty."""
+    lines = Path(path).read_text(encoding="utf-8").splitlines()
+    return json.loads(lines[-1])["step"] if lines else None
+
+
 def read_curves(path):
     """The curves in a `training.jsonl`; None if it is empty (an imported SAE)."""
     lines = Path(path).read_text(encoding="utf-8").splitlines()

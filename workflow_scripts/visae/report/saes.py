@@ -4,8 +4,9 @@ from typing import NamedTuple
 
 from visae.evals.shelf import labels
 from visae.report.cells import Cell, gap, number
-from visae.report.curves import read_curves
+from visae.report.curves import last_step, read_curves
 from visae.report.features import METRICS, example_features
+from visae.sae.concerns import concerns
 from visae.study import roles
 from visae.tables.scores import HEADLINE
 
@@ -35,6 +36,8 @@ class SaeView(NamedTuple):
     scores: list
     curves: object
     examples: list
+    concerns: list
+    """Sentences about what speaks against it."""
 
 
 def sae_views(study, score_rows, logs, example_files):
@@ -66,9 +69,22 @@ def sae_views(study, score_rows, logs, example_files):
                 scores=_scores(rows, ranges),
                 curves=read_curves(log),
                 examples=examples,
+                concerns=_concerns(rows, log, sae.spec),
             )
         )
     return views
+
+
+def _concerns(rows, log, spec):
+    """What speaks against an SAE, by its scores and its training log (empty if imported)."""
+    of_fvu = {row["reading"]: row["value"] for row in rows if row["metric"] == "fvu"}
+    return concerns(
+        steps=last_step(log),
+        fvu=of_fvu.get(HEADLINE),
+        dead_fraction=of_fvu.get("dead_fraction"),
+        l0=of_fvu.get("mean_l0"),
+        target=spec.k,
+    )
 
 
 def example_files(paths, scores):

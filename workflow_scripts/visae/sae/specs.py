@@ -143,6 +143,20 @@ class TrainingSettings:
         return self.recipes.get(family, next(iter(FAMILIES[family].recipes), None))
 
 
+def check_size(spec: SaeSpec, width: int, where: str = "") -> None:
+    """UserError unless an SAE on activations of `width` has as many features as are to be active.
+
+    `where` begins the sentence.
+    """
+    features = spec.expansion_factor * width
+    if spec.k is not None and spec.k > features:
+        raise UserError(
+            f"{where}{spec.name} is to have {spec.k:g} active features per token, but has "
+            f"{features} in all ({spec.expansion_factor} × {width}): lower K or the target L0, or "
+            "raise the expansion factor"
+        )
+
+
 def check_recipe(family: str, recipe: str, where: str) -> None:
     """UserError, which says `where` it stands, unless `family` can be trained by `recipe`."""
     entry = FAMILIES[family]

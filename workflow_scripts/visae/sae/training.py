@@ -24,10 +24,11 @@ from visae.base import fingerprints
 from visae.base.errors import UserError
 from visae.sae import resume
 from visae.sae.checkpoint import save_sae
+from visae.sae.concerns import concerns
 from visae.sae.describe import describe_data, describe_held_out, describe_sae
 from visae.sae.families import FAMILIES
 from visae.sae.model import SparseAutoencoder
-from visae.sae.specs import SaeSpec, TrainingSettings
+from visae.sae.specs import SaeSpec, TrainingSettings, check_size
 from visae.sae.threshold import measure_thresholds
 from visae.sae.trainer import StepResult, Trainer
 
@@ -108,6 +109,8 @@ def train(
     has been written.
     """
     device = torch.device(device)
+    for spec in specs:
+        check_size(spec, cache.info.width)
     mean, std = _statistics(cache, device)
     trainers = [
         FAMILIES.module(spec.family, "trainer").TRAINER(spec, cache.info.width, settings, device)
@@ -189,6 +192,14 @@ def train_and_save(
     ):
         if threshold.value is not None:
             model.threshold = torch.tensor(threshold.value)
+        warnings = concerns(
+            log[-1]["step"],
+            settings.epochs,
+            _fvu(spec, log[-1]["loss"], settings, model.width),
+            log[-1]["dead_fraction"],
+            threshold.l0,
+            spec.k,
+        )
         config = {
             **describe_sae(spec, model, threshold),
             "training": {
@@ -197,11 +208,14 @@ def train_and_save(
                 "device": trainer.device.type,
             },
             "last_window": log[-1],
+            "warnings": warnings,
             "data": describe_data(cache),
             "held_out": describe_held_out(held_out, settings, threshold),
         }
         save_sae(Path(folder) / spec.name, model, config, log)
         report(f"{spec.name}: L0 {threshold.l0:.2f} on held-out images")
+        for warning in warnings:
+            logger.warning("%s: %s", spec.name, warning)
     if resume_path:
         Path(resume_path).unlink(missing_ok=True)
 
@@ -240,6 +254,17 @@ def _statistics(cache, device):
     mean, std = statistics_of(cache)
     mean = torch.from_numpy(mean).float().to(device)
     return mean, torch.tensor(std, dtype=torch.float32, device=device)
+
+
+def _fvu(spec, loss, settings, width):
+    """FVU of the training tokens by their loss, where that is the squared error alone, else None.
+
+    Normalised activations have a variance of 1 per dimension.
+    """
+    family = FAMILIES[spec.family]
+    if family.steered or not family.sparsity.counted:
+        return None
+    return loss / width if settings.loss == "sum" else loss
 
 
 def _batches(stream, start, epochs, device):

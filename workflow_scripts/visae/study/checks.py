@@ -3,11 +3,15 @@
 Every check takes a Study and raises UserError (one sentence).
 """
 
+import os
+from pathlib import Path
+
 from visae.backbones.catalogue import check_model
 from visae.backbones.loaders import LOADERS
 from visae.base.errors import UserError
+from visae.evals.entry import SAES
 from visae.evals.sections import settings_of
-from visae.evals.shelf import EVALS
+from visae.evals.shelf import EVALS, reads
 from visae.study import roles
 
 
@@ -15,6 +19,7 @@ def check(study):
     """All checks, in the order of the flow."""
     _held_out_images(study)
     _models(study)
+    _generated(study)
     _evaluators(study)
     _token_orders(study)
     _ragged(study)
@@ -60,10 +65,37 @@ def _models(study):
         check_model(name, entry, max([entry["layer"], *read]))
 
 
+def _generated(study):
+    """Data sets that are generated are this study's own."""
+    folder = study.paths.data()
+    for name, entry in study.config["datasets"].items():
+        results, other, *below = (*Path(os.path.relpath(entry["root"])).parts, "", "", "", "")
+        elsewhere = results == "results" and other != study.name and below[0] == "data"
+        if entry["generated"] and elsewhere:
+            raise UserError(
+                f"config: datasets.{name}.root is {entry['root']!r}, of the study '{other}', but "
+                f"what the study '{study.name}' generates lies below {folder}: write "
+                f"{folder}/{below[1]}, and move other paths below results/ along"
+            )
+
+
 def _evaluators(study):
     """M5 is scored in the space of another backbone."""
+    scored = {
+        name: sweep.name
+        for sweep in study.sweeps.values()
+        if reads(sweep.metrics, SAES, "embeddings")
+        for name in sweep.backbones
+    }
     for name, entry in study.backbones.items():
         evaluator = entry["evaluator"]
+        if evaluator is None:
+            if name in scored:
+                raise UserError(
+                    f"config: backbones.{name} has no evaluator, in whose space M5 is scored; name "
+                    f"another backbone, or list the metrics of sweeps.{scored[name]} without it"
+                )
+            continue
         if evaluator == name:
             raise UserError(
                 f"config: backbones.{name}.evaluator is '{name}' itself, which would score M5 "
@@ -126,8 +158,17 @@ def _unique_saes(study):
 def _control(study):
     """The control is read against the main sweep's SAE of the same name."""
     main, control = roles.main(study), roles.control(study)
-    if control is None or not roles.control_arms(study):
+    if control is None or control == main:
         return
+    paired = {permuted for _, permuted in roles.control_arms(study)}
+    for backbone in control.backbones:
+        if backbone not in paired:
+            raise UserError(
+                f"config: sweeps.{control.name} permutes the patches of {backbone}, of which the "
+                f"main sweep '{main.name}' has no backbone in raster order; give "
+                f"backbones.{backbone} the weights ({study.weights(backbone)}), loader, model, "
+                "seed, image_size, preprocessing and options of one of that sweep's"
+            )
     name = control.sae_names()[0]
     if name not in main.sae_names():
         raise UserError(

@@ -46,7 +46,7 @@ def checked(config):
     for folder in config.get("extensions", []):
         extensions.add(folder)
     schema = load_schema()
-    config = _with_defaults(config, schema, schema)
+    config = _canonical(_with_defaults(config, schema, schema), schema, schema)
     errors = list(jsonschema.Draft202012Validator(schema).iter_errors(config))
     if errors:
         raise UserError(_sentence(best_match(errors), schema))
@@ -103,15 +103,12 @@ def _resolve(schema, root):
 
 
 def _with_defaults(value: Any, schema: Any, root: Any) -> Any:
-    """A copy of `value` in which every absent property with a default has it, at any depth.
-
-    Numbers are as the schema has them, however they are spelled.
-    """
+    """A copy of `value` in which every absent property with a default has it, at any depth."""
     schema = _resolve(schema, root)
     if isinstance(value, list) and isinstance(schema.get("items"), dict):
         return [_with_defaults(item, schema["items"], root) for item in value]
     if not isinstance(value, dict):
-        return _number(value, schema.get("type", ()))
+        return value
     filled = dict(value)
     properties = schema.get("properties", {})
     for key, sub in properties.items():
@@ -125,19 +122,43 @@ def _with_defaults(value: Any, schema: Any, root: Any) -> Any:
     return filled
 
 
+def _canonical(value: Any, schema: Any, root: Any) -> Any:
+    """The one spelling of `value`, since jobs run again where the text of their params differs.
+
+    Keys stand in the order of the schema, others by name. Entries that people name themselves keep
+    their order, in which they are shown and of which the first has a part to play. So do lists.
+    """
+    schema = _resolve(schema, root)
+    if isinstance(value, dict):
+        properties, others = schema.get("properties", {}), schema.get("additionalProperties")
+        others = others if isinstance(others, dict) else {}
+        named = "propertyNames" in schema or _resolve(others, root).get("type") == "object"
+        free = [key for key in value if key not in properties]
+        keys = [*(key for key in properties if key in value), *(free if named else sorted(free))]
+        return {key: _canonical(value[key], properties.get(key, others), root) for key in keys}
+    if isinstance(value, list | tuple):
+        return [_canonical(item, schema.get("items", {}), root) for item in value]
+    return _number(value, _types(schema))
+
+
+def _types(schema):
+    """The types that a resolved schema allows, as far as it says."""
+    said = schema.get("type", [])
+    return {said} if isinstance(said, str) else {*said}.union(*map(_types, schema.get("anyOf", [])))
+
+
 def _number(value, kinds):
     """A number spelled another way: 8.0 and 8e0 as 8, 1e-3, which YAML calls text, as 0.001.
 
-    kinds: the types that the schema allows here. What is no number is returned as it is.
+    kinds: the types that the schema allows here, none where it does not say: a library's own
+    options tell 1 from 1.0. What is no number is returned as it is.
     """
-    kinds = {kinds} if isinstance(kinds, str) else set(kinds)
-    if not kinds & {"integer", "number"} or not isinstance(value, str | float):
-        return value
-    if isinstance(value, str):
-        if "string" in kinds or not EXPONENT.fullmatch(value):
+    if isinstance(value, str) and EXPONENT.fullmatch(value):
+        if kinds and ("string" in kinds or not kinds & {"integer", "number"}):
             return value
         value = float(value)
-    return int(value) if value.is_integer() else value
+    whole = isinstance(value, float) and value.is_integer() and kinds & {"integer", "number"}
+    return int(value) if whole else value
 
 
 def _sentence(error, root):

@@ -95,7 +95,7 @@ def every_space(study):
     """The backbones of the main sweep and their evaluators."""
     main = roles.main(study).backbones
     evaluators = (study.backbones[name]["evaluator"] for name in main)
-    return list(dict.fromkeys([*main, *evaluators]))
+    return list(dict.fromkeys([*main, *filter(None, evaluators)]))
 
 
 def of_moran(study):

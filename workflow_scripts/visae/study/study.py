@@ -56,7 +56,7 @@ class Study:
 
         That decides nothing of what comes out, so a change of it trains nothing again.
         """
-        others = ("dataset", "split", "threshold_split", "checkpoint_minutes")
+        others = ("dataset", "split", "threshold_split", "minimum_steps", "checkpoint_minutes")
         entries = {k: v for k, v in self.config["training"].items() if k not in others}
         origins = [self.config["sweeps"][name] for name in dict.fromkeys(sweep.origins.values())]
         recipes = {entry["family"]: entry["recipe"] for entry in origins if "recipe" in entry}

@@ -7,6 +7,7 @@ paper rebuild from. Source: paper, section 4.5.
 
 from typing import NamedTuple
 
+from visae.base import equal
 from visae.evals.shelf import lower_is_better
 from visae.tables import statistics
 from visae.tables.downstream import task_values
@@ -14,7 +15,6 @@ from visae.tables.layout import Column, Table
 from visae.tables.scores import low_is_good
 from visae.tables.summaries import backbone_means, summarised
 
-_ROUNDING = 1e-9
 """Of ρ, so that an exact 0.6 reaches a threshold of 0.6."""
 
 _CORRELATION_COLUMNS = (
@@ -152,7 +152,7 @@ def hypotheses_table(metrics, tasks, datasets=None):
             result = _spearman(by_backbone, of_task)
             line |= {**_correlation(result), "reason": result.reason}
             if result.rho is not None:
-                reached = result.rho >= hypothesis.threshold - _ROUNDING
+                reached = equal.at_least(result.rho, hypothesis.threshold)
                 line["verdict"] = "confirmed" if reached else "not confirmed"
         else:
             lacking = hypothesis.task if by_backbone else hypothesis.metric
@@ -195,15 +195,16 @@ def table_8(lifts):
         result = statistics.spearman(
             [line["raw"] for line in of_task], [line["lift_mean"] for line in of_task]
         )
-        low, high = (choose(known, key=lambda line: line["lift_mean"]) for choose in (min, max))
+        mean_lifts = {line["backbone"]: line["lift_mean"] for line in known}
+        groups = equal.ranked(mean_lifts)
         lines.append(
             {
                 "task": task,
                 **_correlation(result),
-                "lowest_lift": low["lift_mean"],
-                "lowest": low["backbone"],
-                "highest_lift": high["lift_mean"],
-                "highest": high["backbone"],
+                "lowest_lift": mean_lifts[groups[-1][0]],
+                "lowest": equal.named(groups[-1]),
+                "highest_lift": mean_lifts[groups[0][0]],
+                "highest": equal.named(groups[0]),
                 "reason": result.reason,
             }
         )

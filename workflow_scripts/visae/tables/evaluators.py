@@ -12,14 +12,15 @@ from visae.tables.scores import HEADLINE
 _ELSEWHERE = "normalised_in_"
 
 
-def table_5(backbones):
-    """Which backbone's space scores whose SAEs; `backbones` are those of the checked config."""
+def table_5(evaluators):
+    """Which backbone's space scores whose SAEs: {label of a backbone: its
+    evaluator's, or None where M5 is not scored}."""
     return Table(
         "Table 5: embedding space in which M5 is scored",
         (Column("backbone", "SAE's backbone"), Column("evaluator", "evaluator")),
         [
-            {"backbone": entry["label"], "evaluator": backbones[entry["evaluator"]]["label"]}
-            for entry in backbones.values()
+            {"backbone": backbone, "evaluator": evaluator}
+            for backbone, evaluator in evaluators.items()
         ],
     )
 

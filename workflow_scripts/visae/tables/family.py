@@ -7,6 +7,7 @@ configurations; a second correlation keeps to those that converged on every back
 
 import statistics
 
+from visae.base import equal
 from visae.evals.shelf import labels
 from visae.sae.families import FAMILIES
 from visae.tables import statistics as tests
@@ -181,12 +182,8 @@ def _means(values, backbones, configurations):
 
 def _ranking(means, higher_is_better):
     """Best to worst; equal ones as `clip = siglip`."""
-    groups = {}
-    for backbone, mean in means.items():
-        if mean is not None:
-            groups.setdefault(mean, []).append(backbone)
-    ranked = (groups[mean] for mean in sorted(groups, reverse=higher_is_better))
-    return ", ".join(map(" = ".join, ranked)) or None
+    groups = equal.ranked(means, ascending=not higher_is_better)
+    return ", ".join(map(equal.named, groups)) or None
 
 
 def _pairs(first, second, backbone):

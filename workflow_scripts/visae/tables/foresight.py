@@ -1,5 +1,6 @@
 """Which metric foresees which task, and so which backbone to take (Appendices J and P)."""
 
+from visae.base import equal
 from visae.evals.shelf import lower_is_better
 from visae.tables.layout import Column, Table
 
@@ -40,16 +41,15 @@ def backbone_selection(correlations, raw, codes):
     lines = []
     for task in raw:
         known = [row for row in correlations if row["task"] == task and row["rho"] is not None]
-        supporting = max(known, key=lambda row: row["rho"], default=None)
         best_raw, best_codes = _best(raw[task]), _best(codes.get(task, {}))
         lines.append(
             {
                 "task": task,
-                "best_raw": best_raw,
-                "raw": raw[task].get(best_raw),
-                "best_codes": best_codes,
-                "codes": codes.get(task, {}).get(best_codes),
-                **{key: supporting and supporting[key] for key in _SUPPORT},
+                "best_raw": equal.named(best_raw) or None,
+                "raw": raw[task][best_raw[0]] if best_raw else None,
+                "best_codes": equal.named(best_codes) or None,
+                "codes": codes[task][best_codes[0]] if best_codes else None,
+                **_supporting(known),
             }
         )
     return Table(
@@ -74,5 +74,15 @@ def backbone_selection(correlations, raw, codes):
 
 
 def _best(scores):
-    known = {backbone: score for backbone, score in scores.items() if score is not None}
-    return max(known, key=known.__getitem__, default=None)
+    """The names of the highest score."""
+    return next(iter(equal.ranked(scores)), [])
+
+
+def _supporting(known):
+    """The metric of the highest ρ, or all of these; p and n only where they have one."""
+    first = _best({row["metric"]: row["rho"] for row in known})
+    rows = [row for row in known if row["metric"] in first]
+    told = {key: {row[key] for row in rows} for key in _SUPPORT}
+    alike = {key: values.pop() if len(values) == 1 else None for key, values in told.items()}
+    rho = rows[0]["rho"] if rows else None
+    return alike | {"metric": equal.named(first) or None, "rho": rho}

@@ -6,11 +6,10 @@ and predicts two things more: the sign of four correlations, and an order of bac
 
 from typing import NamedTuple
 
+from visae.base import equal
 from visae.tables.layout import Column, Table
 
 HELD, FAILED, UNKNOWN = "held", "failed", "not computable"
-
-_ROUNDING = 1e-9
 
 
 class Prediction(NamedTuple):
@@ -58,10 +57,12 @@ def preregistration(published, hypotheses, lifts, segmentation):
             _line(each.name, each.words, f"ρ above {each.above:g}", f"ρ ≥ {own:g}", each.remark)
             | {
                 "printed": f"{printed:.2f}",
-                "in_print": _verdict(printed, lambda rho, bound=each.above: rho > bound),
+                "in_print": _verdict(
+                    printed, lambda rho, bound=each.above: equal.above(rho, bound)
+                ),
                 "run": None if found is None else f"{found:.2f}",
-                "in_run": _verdict(found, lambda rho, bound=each.above: rho > bound + _ROUNDING),
-                "in_run_by_paper": _verdict(found, lambda rho, own=own: rho >= own - _ROUNDING),
+                "in_run": _verdict(found, lambda rho, bound=each.above: equal.above(rho, bound)),
+                "in_run_by_paper": _verdict(found, lambda rho, own=own: equal.at_least(rho, own)),
             }
         )
     printed = [published[f"table_8/{task}/rho"].value for task in LIFT_TASKS]
@@ -123,7 +124,7 @@ def _sides(printed, run, holds):
 
 def _negative(rhos):
     """How many are below 0; None if one is not known."""
-    return None if None in rhos else sum(rho < 0 for rho in rhos)
+    return None if None in rhos else sum(equal.above(0, rho) for rho in rhos)
 
 
 def _verdict(found, holds):
@@ -134,7 +135,4 @@ def _verdict(found, holds):
 
 def _order(scores):
     """Names by falling score; equal ones joined by `=`."""
-    groups = {}
-    for name, score in scores.items():
-        groups.setdefault(score, []).append(name)
-    return ", ".join(" = ".join(groups[score]) for score in sorted(groups, reverse=True))
+    return ", ".join(map(equal.named, equal.ranked(scores)))

@@ -3,6 +3,7 @@
 import statistics
 from typing import NamedTuple
 
+from visae.base.equal import settled_by_name
 from visae.evals.shelf import labels, metrics
 from visae.tables.layout import Column, Table
 from visae.tables.scores import headlines
@@ -81,6 +82,7 @@ def _ranked(lines):
         for line in lines
         if line["mean"] is not None
     }
+    merits = settled_by_name(merits)
     worst, best = min(merits.values(), default=0.0), max(merits.values(), default=0.0)
     for line in lines:
         line["rank"] = line["normalised"] = None

@@ -2,6 +2,7 @@
 
 import statistics
 
+from visae.base import equal
 from visae.evals.absorption.entry import ALPHAS, BETAS
 from visae.tables.layout import Column, Table
 
@@ -17,7 +18,7 @@ def table_7(rows, sweep, labels):
         for beta in BETAS:
             means = {b: _mean(rows, sweep, b, alpha, beta) for b in labels}
             known = [mean for mean in means.values() if mean is not None]
-            lowest = [b for b, mean in means.items() if known and mean == min(known)]
+            lowest = next(iter(equal.ranked(means, ascending=True)), []) if known else []
             lines.append(
                 {"alpha": alpha, "beta": beta, **means, "lowest": ", ".join(lowest) or None}
             )

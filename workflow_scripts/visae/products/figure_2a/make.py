@@ -3,6 +3,7 @@
 import numpy as np
 from matplotlib.lines import Line2D
 
+from visae.base import equal
 from visae.figures import style
 from visae.tables.layout import read
 from visae.tables.scores import read_scores
@@ -61,7 +62,7 @@ def draw(rows, agreement, styles):
 
 def _key(figure, means, styles):
     """Names right of the plot, in the order in which the means stand."""
-    order = sorted(means, key=lambda backbone: -means[backbone][1])
+    order = [b for group in equal.ranked({b: mean[1] for b, mean in means.items()}) for b in group]
     handles = [
         Line2D([], [], color=styles[b].color, marker=styles[b].marker, markersize=5, linestyle="",
                label=styles[b].label)

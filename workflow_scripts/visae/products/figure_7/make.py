@@ -1,5 +1,6 @@
 """Figure 7: per task, how well each metric foresees it."""
 
+from visae.base import equal
 from visae.evals.shelf import labels
 from visae.figures import style
 from visae.tables.foresight import turned
@@ -64,5 +65,5 @@ def _bar(axes, y, row, known):
     axes.text(
         rho + (0.05 if rho >= 0 else -0.05), y, text, va="center",
         ha="left" if rho >= 0 else "right", fontsize=style.SMALL,
-        fontweight="bold" if row["rho"] == max(known) else "normal",
+        fontweight="bold" if equal.same(row["rho"], max(known)) else "normal",
     )  # fmt: skip

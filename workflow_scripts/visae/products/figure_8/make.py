@@ -5,6 +5,7 @@ import textwrap
 
 from matplotlib.patches import FancyBboxPatch
 
+from visae.base import equal
 from visae.evals.shelf import labels
 from visae.figures import style
 from visae.tables.layout import read
@@ -80,16 +81,20 @@ def _box(axes, x, y, color, text, strong):
 def _backbones(row, styles):
     if row["best_raw"] is None:
         return "not computed\nin this run"
-    lines = [f"raw: {styles[row['best_raw']].label} ({row['raw']:.3f})"]
+    lines = [f"raw: {_labelled(row['best_raw'], styles)} ({row['raw']:.3f})"]
     if row["best_codes"] is not None:
-        lines.append(f"codes: {styles[row['best_codes']].label} ({row['codes']:.3f})")
+        lines.append(f"codes: {_labelled(row['best_codes'], styles)} ({row['codes']:.3f})")
     return "\n".join("\n".join(textwrap.wrap(line, 21)) for line in lines)
+
+
+def _labelled(best, styles):
+    return equal.named(styles[name].label for name in equal.names(best))
 
 
 def _metric(row, labels):
     if row["metric"] is None:
         return "no metric has\na correlation"
-    name = "\n".join(textwrap.wrap(labels[row["metric"]], 20))
+    name = "\n".join(textwrap.wrap(equal.named(labels[m] for m in equal.names(row["metric"])), 20))
     rho = f"ρ = {row['rho']:.2f}".replace("-", "−")
     exact = f", p = {row['p_exact']:.3f}" if row["p_exact"] is not None else ""
     return f"{name}\n{rho}{exact}"

@@ -1,0 +1,33 @@
+"""Can the SAEs of a study be trained at all? What is certain before it runs is refused."""
+
+from visae.base.errors import UserError
+from visae.sae.specs import check_size
+
+COUNTED = ("index", "config")
+"""Sources of a number of images that are certain."""
+
+
+def check_training(study, geometries, counts):
+    """Refuse SAEs that ask for more features than they have, and trainings of too few steps.
+
+    geometries: backbone → Geometry. counts: split name → Count. Raises UserError with the settings
+    to change.
+    """
+    for sae in study.saes():
+        where = f"config: sweeps.{sae.sweep}.grid on {sae.backbone}: "
+        check_size(sae.spec, geometries[sae.backbone].width, where)
+    count, settings = counts[study.training.name], study.config["training"]
+    trained = {b for sweep in study.sweeps.values() if not sweep.published for b in sweep.backbones}
+    if count.source not in COUNTED:
+        return
+    for backbone in sorted(trained):
+        tokens = count.images * geometries[backbone].patches
+        steps = -(-tokens // settings["batch_size"]) * settings["epochs"]
+        if steps < settings["minimum_steps"]:
+            raise UserError(
+                f"config: {study.training.name} has {tokens:,} tokens of {backbone}, which are "
+                f"{steps} {'step' if steps == 1 else 'steps'} of training.batch_size "
+                f"{settings['batch_size']:,} in {settings['epochs']} of training.epochs, too few "
+                "to learn anything: lower the batch size, raise the epochs, take more images, or "
+                f"lower training.minimum_steps ({settings['minimum_steps']})"
+            )
