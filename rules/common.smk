@@ -16,6 +16,7 @@ from visae.base import fingerprints, repository
 from visae.base.errors import UserError
 from visae.base.paths import RAW, SAE_FILES, Paths, place
 from visae.evals.shelf import EVALS, entry_name
+from visae.images import inventory
 from visae.images.layouts import LAYOUTS
 from visae.pretraining.paradigms import PARADIGMS
 from visae.products import PRODUCTS
@@ -173,9 +174,29 @@ def image_folder(dataset):
                 f"put the data set there (layout {entry['layout']}, see docs/data.md) or change "
                 "the path" + (f". Nor are {', '.join(others)}" if others else "")
             )
+        tell_changes(dataset)
         return []
 
     return folder
+
+
+@functools.cache
+def tell_changes(dataset):
+    """Say on the terminal what of a data set has changed since it was indexed."""
+    entry, known = STUDY.config["datasets"][dataset], STUDY.paths.inventory(dataset)
+    rule = f"index_{dataset}"
+    if not workflow.is_main_process or rule in workflow.dag_settings.forcerun:
+        return
+    if not os.path.exists(known):
+        return
+    lists = LAYOUTS[entry["layout"]].lists
+    if found := inventory.changes(entry["root"], inventory.read(known), lists):
+        print(
+            f"datasets.{dataset} has changed since it was indexed: {inventory.described(found)}. The "
+            f"index and what was made of it stand. `--forcerun {rule}` takes the changes in "
+            "(docs/data.md).",
+            file=sys.stderr,
+        )
 
 
 def local_weights(wildcards):

@@ -10,8 +10,8 @@ from PIL import Image
 
 from visae.base.errors import UserError
 from visae.images import arrow
+from visae.images.copies import check_disjoint
 from visae.images.decoding import load_image
-from visae.images.index import check_disjoint
 from visae.images.layouts import LAYOUTS, index_images
 
 
