@@ -34,6 +34,9 @@ try:
 except UserError as error:
     raise WorkflowError(str(error)) from None
 
+# Scripts find extensions by the config as Snakemake hands it to them.
+config["extensions"] = STUDY.config["extensions"]
+
 # The paths of rules: with `<results>`, and the wildcards backbone and layer where no place is given.
 PATHS = Paths()
 
@@ -184,16 +187,15 @@ def image_folder(dataset):
 def tell_changes(dataset):
     """Say on the terminal what of a data set has changed since it was indexed."""
     entry, known = STUDY.config["datasets"][dataset], STUDY.paths.inventory(dataset)
-    rule = f"index_{dataset}"
-    if not workflow.is_main_process or rule in workflow.dag_settings.forcerun:
-        return
-    if not os.path.exists(known):
+    indexing = f"index_{dataset}"
+    taken_in = not workflow.is_main_process or indexing in workflow.dag_settings.forcerun
+    if taken_in or not os.path.exists(known):
         return
     lists = LAYOUTS[entry["layout"]].lists
     if found := inventory.changes(entry["root"], inventory.read(known), lists):
         print(
             f"datasets.{dataset} has changed since it was indexed: {inventory.described(found)}. The "
-            f"index and what was made of it stand. `--forcerun {rule}` takes the changes in "
+            f"index and what was made of it stand. `--forcerun {indexing}`, added to the command, takes the changes in "
             "(docs/data.md).",
             file=sys.stderr,
         )
