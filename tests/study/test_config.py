@@ -38,3 +38,26 @@ def test_missing_key_is_named():
     del config["backbones"]["mae"]["evaluator"]
     with pytest.raises(UserError, match=r"backbones\.mae lacks the key 'evaluator'"):
         Study(config)
+
+
+def test_home_and_environment_variables_in_paths(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", "/home/me")
+    monkeypatch.setenv("DATA", "/disk")
+    config = paper_config()
+    config["datasets"]["cub"]["root"] = "~/cub"
+    config["datasets"]["dtd"]["root"] = "${DATA}/$DATA/dtd"
+    config["backbones"]["clip"]["weights"] = "$DATA/clip.pt"
+    config["sweeps"]["theirs"] = {
+        "family": "batchtopk",
+        "grid": {"expansion_factor": [8], "k": [7]},
+        "published": {"clip": "~/saes"},
+    }
+    checked = Study(config).config
+    assert checked["datasets"]["cub"]["root"] == "/home/me/cub"
+    assert checked["datasets"]["dtd"]["root"] == "/disk//disk/dtd"
+    assert checked["backbones"]["clip"]["weights"] == "/disk/clip.pt"
+    assert checked["backbones"]["mae"]["weights"] == "pretrained"
+    assert checked["sweeps"]["theirs"]["published"] == {"clip": "/home/me/saes"}
+    config["datasets"]["dtd"]["root"] = "$NOWHERE/dtd"
+    with pytest.raises(UserError, match=r"datasets\.dtd\.root is '\$NOWHERE/dtd', but \$NOWHERE"):
+        Study(config)

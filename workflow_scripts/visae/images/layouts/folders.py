@@ -48,9 +48,10 @@ def image_files(folder, below=False):
 
 def _leads_back(entry):
     """Whether a folder is a link to one that it lies in, and so has no end."""
-    return entry.is_symlink() and os.path.realpath(entry.path + "/..").startswith(
-        os.path.realpath(entry.path)
-    )
+    if not entry.is_symlink():
+        return False
+    target = os.path.realpath(entry.path)
+    return os.path.commonpath([target, os.path.realpath(os.path.dirname(entry.path))]) == target
 
 
 def image_files_by_stem(folder):
