@@ -86,8 +86,12 @@ def test_large_data_sets_cost_one_stat_for_each_folder(root, taken, monkeypatch)
 def test_what_is_left_out_is_counted_and_named(root):
     for name in ("a.txt", "b.txt", "LICENCE", "clip.mp4"):
         (root / "train/cat" / name).write_text("words")
+    (root / "val/loose.csv").touch()  # beside a folder of images that is not asked for
     records = index_images("imagenet", root, "train").images
-    told = inventory.left_out(inventory.take(root, records, LISTS), records)
+    lists = (*LISTS, "train/cat/b.txt")
+    (root / "train/cat/b.txt").rename(root / "train/cat/z.txt")
+    (root / "train/cat/b.txt").write_text("a list is used")
+    told = inventory.left_out(inventory.take(root, records, lists), records)
     assert told == [
         "Left out: 1 file(s) without a suffix, the first is train/cat/LICENCE.",
         "Left out: 1 file(s) named *.mp4, the first is train/cat/clip.mp4.",

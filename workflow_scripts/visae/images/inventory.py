@@ -54,6 +54,7 @@ def take(root, records, lists):
 def left_out(entries, records):
     """Sentences on the files of the folders that are no part of `records`, one for each suffix."""
     used = {file_of(path) for r in records for path in r[1::3]}
+    used |= {entry.path for entry in entries if "" in entry.files}
     found = {}
     for entry in entries:
         for name in entry.files:
