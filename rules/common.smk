@@ -16,6 +16,7 @@ from visae.base import fingerprints, repository
 from visae.base.errors import UserError
 from visae.base.paths import RAW, SAE_FILES, Paths, place
 from visae.evals.shelf import EVALS, entry_name
+from visae.images import inventory
 from visae.images.layouts import LAYOUTS
 from visae.pretraining.paradigms import PARADIGMS
 from visae.products import PRODUCTS
@@ -32,6 +33,9 @@ try:
     STUDY = Study(config)
 except UserError as error:
     raise WorkflowError(str(error)) from None
+
+# Scripts find extensions by the config as Snakemake hands it to them.
+config["extensions"] = STUDY.config["extensions"]
 
 # The paths of rules: with `<results>`, and the wildcards backbone and layer where no place is given.
 PATHS = Paths()
@@ -173,9 +177,28 @@ def image_folder(dataset):
                 f"put the data set there (layout {entry['layout']}, see docs/data.md) or change "
                 "the path" + (f". Nor are {', '.join(others)}" if others else "")
             )
+        tell_changes(dataset)
         return []
 
     return folder
+
+
+@functools.cache
+def tell_changes(dataset):
+    """Say on the terminal what of a data set has changed since it was indexed."""
+    entry, known = STUDY.config["datasets"][dataset], STUDY.paths.inventory(dataset)
+    indexing = f"index_{dataset}"
+    taken_in = not workflow.is_main_process or indexing in workflow.dag_settings.forcerun
+    if taken_in or not os.path.exists(known):
+        return
+    lists = LAYOUTS[entry["layout"]].lists
+    if found := inventory.changes(entry["root"], inventory.read(known), lists):
+        print(
+            f"datasets.{dataset} has changed since it was indexed: {inventory.described(found)}. The "
+            f"index and what was made of it stand. `--forcerun {indexing}`, added to the command, takes the changes in "
+            "(docs/data.md).",
+            file=sys.stderr,
+        )
 
 
 def local_weights(wildcards):

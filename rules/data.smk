@@ -35,6 +35,7 @@ for dataset, entry in STUDY.config["datasets"].items():
         output:
             indices=[PATHS.index(f"{dataset}/{split}") for split in entry["splits"]],
             classes=PATHS.classes(dataset),
+            inventory=PATHS.inventory(dataset),
         log:
             f"<logs>/index_{dataset}.log",
         benchmark:

@@ -1,4 +1,4 @@
-# SAEs → the layout of the published checkpoints, for others: `snakemake export`, no part of `all`.
+# SAEs → the layout of the published checkpoints, for others: `snakemake --cores 1 -- export`, no part of `all`.
 
 from visae.base.paths import EXPORT_FILES
 

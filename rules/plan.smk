@@ -1,4 +1,4 @@
-# What the study costs, before anything runs: `snakemake plan`. A run that cannot fit on the disk is
+# What the study costs, before anything runs: `snakemake --cores 1 -- plan`. A run that cannot fit on the disk is
 # refused when it starts.
 
 

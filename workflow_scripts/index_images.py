@@ -1,23 +1,33 @@
-"""Index the splits of one data set."""
+"""Index the splits of one data set, and note what it is made of."""
 
 from visae.base.job import run
+from visae.images import inventory
+from visae.images.copies import check_copies, check_disjoint
 from visae.images.decoding import check_masks
-from visae.images.index import check_disjoint, spread, write_classes, write_images
-from visae.images.layouts import index_images
+from visae.images.index import spread, write_classes, write_images
+from visae.images.layouts import LAYOUTS, index_images
 
 
 def body(snakemake):
-    params = snakemake.params
-    indices = {split: index_images(params.layout, params.root, split) for split in params.splits}
-    check_disjoint(indices)
-    for path, index, images in zip(
-        snakemake.output.indices, indices.values(), params.images, strict=True
-    ):
-        index = spread(index, images)
+    params, output = snakemake.params, snakemake.output
+    whole = {split: index_images(params.layout, params.root, split) for split in params.splits}
+    check_disjoint(whole)
+    indices = {
+        split: spread(index, images)
+        for (split, index), images in zip(whole.items(), params.images, strict=True)
+    }
+    copies = check_copies(params.root, indices)
+    for path, index in zip(output.indices, indices.values(), strict=True):
         if any(record.mask for record in index.images):
             check_masks(index, params.root)
         write_images(path, index)
-    write_classes(snakemake.output.classes, index)
+    write_classes(output.classes, index)
+    records = [record for index in whole.values() for record in index.images]
+    entries = inventory.take(params.root, records, LAYOUTS[params.layout].lists)
+    inventory.write(output.inventory, entries)
+    told = [copies] if copies else []
+    told += inventory.left_out(entries, records)
+    return "".join(f"  {sentence}\n" for sentence in told)
 
 
 run(body, snakemake)  # noqa: F821

@@ -1,11 +1,14 @@
 """Decoding: every kind of picture becomes 8-bit RGB, and every broken file is named."""
 
+import struct
+import zlib
+
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from visae.base.errors import UserError
-from visae.images.decoding import check_masks, load_image, load_mask
+from visae.images.decoding import LARGEST, check_masks, is_image, load_image, load_mask
 from visae.images.index import ImageIndex, ImageRecord
 
 RAMP = np.arange(24, dtype=np.uint8).reshape(4, 6) * 10
@@ -37,6 +40,89 @@ def test_palette_with_transparency(tmp_path):
 def test_sixteen_bits_are_rescaled_and_not_clipped(suffix, tmp_path):
     Image.fromarray(RAMP.astype(np.uint16) * 257).save(tmp_path / f"image.{suffix}")
     assert (pixels(tmp_path / f"image.{suffix}") == RAMP[:, :, None]).all()
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif", "pgm"])
+@pytest.mark.parametrize("bits", [8, 12, 16])
+def test_values_of_fewer_bits_fill_the_range(bits, suffix, tmp_path):
+    """Cameras' 12 bits in 16-bit files are not black; a PGM says its largest value itself."""
+    largest = 2**bits - 1
+    values = np.rint(np.array([[0, 0.25, 0.5, 1]]) * largest).astype(np.uint16)
+    if suffix == "pgm":
+        header = f"P5 4 1 {largest}\n".encode()
+        (tmp_path / "a.pgm").write_bytes(
+            header + values.astype(">u2" if bits > 8 else "u1").tobytes()
+        )
+    else:
+        Image.fromarray(values).save(tmp_path / f"a.{suffix}")
+    assert np.abs(pixels(tmp_path / f"a.{suffix}")[0, :, 0] - [0, 63.75, 127.5, 255]).max() <= 1
+
+
+def _chunk(kind, content):
+    body = kind + content
+    return struct.pack(">I", len(content)) + body + struct.pack(">I", zlib.crc32(body))
+
+
+def _png_of_16_bits(values_hwc):
+    height, width, _ = values_hwc.shape
+    lines = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values_hwc)
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + _chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 16, 2, 0, 0, 0))
+        + _chunk(b"IDAT", zlib.compress(lines))
+        + _chunk(b"IEND", b"")
+    )
+
+
+def test_colours_of_12_bits_in_16_are_refused_since_their_lower_byte_is_lost(tmp_path):
+    colours = np.linspace(0, 1, 12).reshape(2, 2, 3)
+    (tmp_path / "deep.png").write_bytes(_png_of_16_bits(np.rint(colours * 65535)))
+    assert np.abs(pixels(tmp_path / "deep.png") - colours * 255).max() <= 1
+    (tmp_path / "dark.png").write_bytes(_png_of_16_bits(np.rint(colours * 4095)))
+    with pytest.raises(UserError, match=r"dark.png has three channels.*at most 12"):
+        load_image(tmp_path / "dark.png")
+
+
+def test_a_large_text_in_a_png_is_no_damage(tmp_path):
+    text = PngImagePlugin.PngInfo()
+    text.add_text("prompt", "x" * 3_000_000, zip=True)
+    Image.fromarray(RAMP).save(tmp_path / "a.png", pnginfo=text)
+    assert (pixels(tmp_path / "a.png") == RAMP[:, :, None]).all()
+
+
+def _header_of_png(path, width, height):
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    start = b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", header)
+    path.write_bytes(start + _chunk(b"IDAT", b"") + _chunk(b"IEND", b""))
+
+
+def test_large_pictures_are_opened_and_larger_ones_named_with_their_size(tmp_path):
+    assert 14_000 * 13_000 < LARGEST < 20_000 * 20_000
+    for name in ("large.png", "mask.png"):
+        _header_of_png(tmp_path / name, 14_000, 13_000)
+    record = ImageRecord("large", "large.png", -1, "", "mask.png")
+    check_masks(ImageIndex((record,), ()), tmp_path)
+    _header_of_png(tmp_path / "larger.png", 20_000, 20_000)
+    with pytest.raises(UserError, match=r"larger.png is 20000×20000 pixels"):
+        load_image(tmp_path / "larger.png")
+
+
+@pytest.mark.parametrize("size", [(1, 20_000), (20_000, 1)])
+def test_strips_that_would_fill_the_memory_are_named(size, tmp_path):
+    Image.new("RGB", size).save(tmp_path / "strip.png")
+    with pytest.raises(UserError, match=r"strip.png is .*200 times the shorter side"):
+        load_image(tmp_path / "strip.png")
+
+
+def test_what_pillow_reads_is_an_image(tmp_path):
+    for suffix in ("pgm", "gif", "jfif", "jpe", "avif", "JPG", "tiff", "jp2"):
+        assert is_image(tmp_path / f"a.{suffix}")  # not opened: the suffix tells
+    Image.fromarray(RAMP).save(tmp_path / "a.png")
+    (tmp_path / "a.png").rename(tmp_path / "n01440764_10")
+    assert is_image(tmp_path / "n01440764_10")
+    for name in ("words.txt", "empty", "data.h5", "clip.mpg"):
+        (tmp_path / name).write_text("" if name == "empty" else "words " * 99)
+        assert not is_image(tmp_path / name)
 
 
 def test_cmyk_jpeg_has_the_colours_of_the_rgb_original(tmp_path):

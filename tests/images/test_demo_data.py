@@ -11,6 +11,7 @@ from PIL import Image
 from sklearn import datasets
 
 from visae.base.errors import UserError
+from visae.images.copies import check_disjoint
 from visae.images.decoding import check_masks, load_image, load_mask
 from visae.images.demo_data import (
     DATASETS,
@@ -28,7 +29,6 @@ from visae.images.demo_data.crops import (
     train_and_held_out,
     whole,
 )
-from visae.images.index import check_disjoint
 from visae.images.layouts import index_images
 
 SIZES = DemoSizes(

@@ -5,12 +5,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from visae.base.errors import UserError
+from visae.images.copies import check_disjoint
 from visae.images.index import (
     ClassRecord,
     ImageIndex,
     ImageRecord,
     build_index,
-    check_disjoint,
     read_index,
     shuffled,
     write_classes,

@@ -10,8 +10,8 @@ from PIL import Image
 
 from visae.base.errors import UserError
 from visae.images import arrow
+from visae.images.copies import check_disjoint
 from visae.images.decoding import load_image
-from visae.images.index import check_disjoint
 from visae.images.layouts import LAYOUTS, index_images
 
 
@@ -212,6 +212,25 @@ def test_a_kaggle_list_that_does_not_fit(imagenet):
     refuses("imagenet", imagenet, "val", header)
 
 
+def test_pictures_of_every_kind_and_in_subfolders_are_found_and_told_apart(tmp_path):
+    names = ("a.png", "a.jpg", "b.PGM", "c.gif", "d.jfif", "e.avif", "near/a.png", "near/far/f.jpe")
+    put(tmp_path, *(f"train/cat/{name}" for name in names), "train/cat/.hidden/g.png")
+    Image.new("RGB", (2, 2)).save(tmp_path / "train/cat/photo", "JPEG")
+    (tmp_path / "train/cat/near/round").symlink_to(tmp_path / "train/cat")
+    images = index_images("imagenet", tmp_path, "train").images
+    assert {record.path: record.image_id for record in images} == {
+        "train/cat/a.jpg": "train/cat/a.jpg",
+        "train/cat/a.png": "train/cat/a.png",
+        "train/cat/b.PGM": "cat/b",
+        "train/cat/c.gif": "cat/c",
+        "train/cat/d.jfif": "cat/d",
+        "train/cat/e.avif": "cat/e",
+        "train/cat/near/a.png": "cat/near/a",
+        "train/cat/near/far/f.jpe": "cat/near/far/f",
+        "train/cat/photo": "cat/photo",
+    }
+
+
 # --- CUB-200-2011 -------------------------------------------------------------------------
 
 
@@ -271,6 +290,17 @@ def test_cub_lists_that_do_not_fit(cub, file, lines, words):
 def test_cub_without_a_list(cub):
     (cub / "train_test_split.txt").unlink()
     refuses("cub_200_2011", cub, "test", "train_test_split.txt", "caltech.edu")
+
+
+def test_cub_as_another_tool_writes_it(cub):
+    """Marked as UTF-8, with Windows' line ends and paths, and numbers as a spreadsheet has them."""
+    expected = {split: index_images("cub_200_2011", cub, split) for split in ("train", "test")}
+    for path in cub.glob("*.txt"):
+        lines = path.read_text().replace("/", "\\").splitlines()
+        if path.name in ("image_class_labels.txt", "train_test_split.txt"):
+            lines = [line.replace(" ", ".0\t") + ".0" for line in lines]
+        path.write_text("\ufeff# exported\r\n" + "\r\n".join(lines), encoding="utf-8", newline="")
+    assert {s: index_images("cub_200_2011", cub, s) for s in expected} == expected
 
 
 # --- DTD ----------------------------------------------------------------------------------
@@ -382,6 +412,14 @@ def test_inaturalist_json_that_does_not_fit(inaturalist):
     content["annotations"].pop()
     rewrite(content)
     refuses("inaturalist_2021", inaturalist, "val", "8.jpg", "category None")
+    for section, key in (("images", "file_name"), ("categories", "image_dir_name")):
+        content = inaturalist_json("val", files)
+        del content[section][1][key]
+        rewrite(content)
+        refuses("inaturalist_2021", inaturalist, "val", "val.json", section, key)
+    del content["annotations"]
+    rewrite(content)
+    refuses("inaturalist_2021", inaturalist, "val", "val.json", "'annotations'")
     (inaturalist / "val.json").write_text(json.dumps(content)[:-9])
     refuses("inaturalist_2021", inaturalist, "val", "val.json", "JSON")
 
@@ -481,6 +519,40 @@ def test_huggingface(saved):
     assert [image.getpixel((0, 0))[0] for image in images] == [0, 1, 2, 3]
     with pytest.raises(UserError, match="9"):
         load_image(saved / arrow.row_path("train/data-00000-of-00002.arrow", 9, "picture"))
+
+
+@pytest.mark.parametrize(
+    "lists",
+    [
+        [{"_type": "ClassLabel", "names": ["a"]}],
+        {"_type": "Sequence", "feature": {"_type": "ClassLabel", "names": ["a"]}},
+        {"_type": "List", "feature": {"_type": "ClassLabel", "names": ["a"]}, "length": -1},
+    ],
+)
+def test_huggingface_columns_of_lists_are_named(lists, tmp_path):
+    write_saved_data_set(tmp_path, "train", [(0,)])
+    features = {"image": {"_type": "Image"}, "kinds": lists, "note": None}
+    (tmp_path / "train/dataset_info.json").write_text(json.dumps({"features": features}))
+    refuses("huggingface", tmp_path, "train", "0 columns of type ClassLabel", "kinds holds lists")
+
+
+def test_huggingface_descriptions_that_lack_something(saved):
+    info, state = (saved / "train" / name for name in ("dataset_info.json", "state.json"))
+    whole, files = json.loads(info.read_text()), json.loads(state.read_text())
+    info.write_text(json.dumps({"features": None}))
+    refuses("huggingface", saved, "train", "dataset_info.json", "'features'")
+    del whole["features"]["kind"]["names"]
+    info.write_text(json.dumps(whole))
+    refuses("huggingface", saved, "train", "'kind'", "ClassLabel(names")
+    whole["features"]["kind"]["names"] = ["cat", "dog"]
+    info.write_text(json.dumps(whole))
+    state.write_text(json.dumps(files | {"_indices_data_files": [{"filename": "i.arrow"}]}))
+    refuses("huggingface", saved, "train", "flatten_indices")
+    state.write_text(json.dumps({"_data_files": [{}]}))
+    refuses("huggingface", saved, "train", "state.json", "no name")
+    state.write_text(json.dumps(files))
+    (saved / "train/data-00001-of-00002.arrow").write_bytes(b"words")
+    refuses("huggingface", saved, "train", "data-00001-of-00002.arrow", "save_to_disk")
 
 
 def test_huggingface_needs_one_column_of_each_kind(tmp_path):

@@ -206,6 +206,15 @@ def test_number_of_images_by_index_config_or_publication(tmp_path):
     assert counts["dtd/test1"] == Count(7, 47, "config")
     assert counts["imagenet/train"] == Count(TRAIN, 1000, "published")
     assert counts["cub/train"] == Count(0, 0, "unknown")
+    # Files that are not indexed yet are counted, and no more of them than the config asks for.
+    for number in range(3):
+        path = tmp_path / "mine" / "train" / "cat" / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    config["datasets"]["imagenet"]["root"] = str(tmp_path / "mine")
+    assert count_images(Study(config), tmp_path)["imagenet/train"] == Count(3, 1, "files")
+    config["datasets"]["imagenet"]["splits"]["train"]["images"] = 2
+    assert count_images(Study(config), tmp_path)["imagenet/train"] == Count(2, 1, "files")
     # The demo's layouts are those of published data sets, its photographs are not.
     demo = count_images(Study(demo_config()), tmp_path)
     assert {count.source for count in demo.values()} == {"unknown"}

@@ -76,3 +76,26 @@ def test_numbers_that_are_not_whole_are_refused(number):
     config["backbones"][next(iter(config["backbones"]))]["layer"] = yaml.safe_load(number)
     with pytest.raises(UserError, match=r"layer is .*integer"):
         Study(config)
+
+
+def test_home_and_environment_variables_in_paths(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", "/home/me")
+    monkeypatch.setenv("DATA", "/disk")
+    config = paper_config()
+    config["datasets"]["cub"]["root"] = "~/cub"
+    config["datasets"]["dtd"]["root"] = "${DATA}/$DATA/dtd"
+    config["backbones"]["clip"]["weights"] = "$DATA/clip.pt"
+    config["sweeps"]["theirs"] = {
+        "family": "batchtopk",
+        "grid": {"expansion_factor": [8], "k": [7]},
+        "published": {"clip": "~/saes"},
+    }
+    checked = Study(config).config
+    assert checked["datasets"]["cub"]["root"] == "/home/me/cub"
+    assert checked["datasets"]["dtd"]["root"] == "/disk//disk/dtd"
+    assert checked["backbones"]["clip"]["weights"] == "/disk/clip.pt"
+    assert checked["backbones"]["mae"]["weights"] == "pretrained"
+    assert checked["sweeps"]["theirs"]["published"] == {"clip": "/home/me/saes"}
+    config["datasets"]["dtd"]["root"] = "$NOWHERE/dtd"
+    with pytest.raises(UserError, match=r"datasets\.dtd\.root is '\$NOWHERE/dtd', but \$NOWHERE"):
+        Study(config)

@@ -73,6 +73,10 @@ class Paths:
         """The classes of a data set."""
         return f"{self.results}/index/{dataset}/classes.csv"
 
+    def inventory(self, dataset):
+        """What a data set was made of when it was indexed."""
+        return f"{self.results}/index/{dataset}/inventory.tsv"
+
     def probe_split(self, dataset):
         """Which images of the evaluation split are held out from probes."""
         return f"{self.results}/index/{dataset}/probe_split.csv"

@@ -6,6 +6,8 @@ Such an image has the path `{file}.arrow#{row}#{column}`.
 import functools
 from pathlib import Path
 
+from visae.base.errors import UserError
+
 _MARK = ".arrow#"
 
 
@@ -17,6 +19,16 @@ def is_arrow_row(path):
 def row_path(file, row, column):
     """The path of the image in `column` of a row of an Arrow file."""
     return f"{file}#{row}#{column}"
+
+
+def file_of(path):
+    """The Arrow file that holds the row `path`."""
+    return str(path).rsplit("#", 2)[0]
+
+
+def size_of(path):
+    """Bytes of the encoded image that `path` names."""
+    return len(image_bytes(path))
 
 
 def image_bytes(path):
@@ -37,7 +49,16 @@ def image_bytes(path):
 
 @functools.cache
 def read_table(file):
-    """The table in the Arrow stream `file`, memory-mapped: rows are read when they are used."""
+    """The table in the Arrow stream `file`, memory-mapped: rows are read when they are used.
+
+    Raises:
+        UserError: the file is missing, truncated or none.
+    """
     import pyarrow  # slow to import, and only these data sets need it
 
-    return pyarrow.ipc.open_stream(pyarrow.memory_map(str(file))).read_all()
+    try:
+        return pyarrow.ipc.open_stream(pyarrow.memory_map(str(file))).read_all()
+    except (OSError, pyarrow.ArrowInvalid) as error:
+        raise UserError(
+            f"{file} is no whole Arrow stream ({error}): save the data set again by `save_to_disk`."
+        ) from error

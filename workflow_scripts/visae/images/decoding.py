@@ -1,30 +1,82 @@
 """Reading image and mask files: every kind of picture comes out as 8-bit RGB, or is named."""
 
 import contextlib
-import io
+import functools
+import os
 import struct
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from visae.base.errors import UserError
-from visae.images.arrow import image_bytes, is_arrow_row
+from visae.images.contents import opened
 
 # What Pillow raises on files that are truncated, corrupt or no image at all.
-_BROKEN = (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError)
+_BROKEN = (OSError, SyntaxError, ValueError, EOFError, struct.error)
+
+LARGEST = 2**28
+"""Pixels of the largest picture that is decoded: 0.8 GB as RGB."""
+
+LONGEST = 200
+"""How many times longer than wide a picture may be. Resized by its short side, it grows with it."""
+
+# Pillow's own limits are for uploads by strangers: they call large pictures bombs, and a PNG with
+# more than 1 MB of text (a prompt, an edit history) unreadable.
+Image.MAX_IMAGE_PIXELS = None
+PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY = 2**28
+
+# Formats that Pillow names, but cannot decode by itself, and one of metadata.
+_STUBS = {"BUFR", "EPS", "GRIB", "HDF5", "IPTC", "MPEG", "WMF"}
+
+# Depths of data that are stored in 16 bits (or more): of a camera or a scanner, and bytes.
+_DEPTHS = (8, 12, 16)
+
+
+def is_image(path):
+    """Whether Pillow reads the file: by its suffix, or by its first bytes if that tells nothing."""
+    suffixes, formats = _readable()
+    if os.path.splitext(path)[1].lower() in suffixes:
+        return True
+    try:
+        with Image.open(path, formats=formats):
+            return True
+    except _BROKEN:
+        return False
+
+
+@functools.cache
+def _readable():
+    """Suffixes of images, and the formats that are known by their first bytes."""
+    Image.init()
+    suffixes = {
+        suffix
+        for suffix, kind in Image.EXTENSION.items()
+        if kind in Image.OPEN and kind not in _STUBS
+    }
+    formats = [kind for kind, (_, begins) in Image.OPEN.items() if begins and kind not in _STUBS]
+    return frozenset(suffixes), formats
 
 
 def load_image(path):
     """Decode the image file at `path` to a PIL image of mode RGB.
 
     Grey, palette, CMYK and 16-bit images are converted; transparency is dropped and EXIF
-    rotation is not applied, as in the usual ImageNet loaders.
+    rotation is not applied, as in the usual ImageNet loaders. Of 16-bit images without a value
+    above 4,095 (255), 12 (8) bits are taken to be used. Of an animation it is the first picture.
 
     Raises:
-        UserError: the file is missing, empty, truncated, corrupt, or holds no 8- or 16-bit image.
+        UserError: the file is missing, empty, truncated, corrupt, or holds no 8- or 16-bit image;
+            or it is too large or too long.
     """
     with _opened(path) as image:
+        width, height = image.size
+        if width * height > LARGEST or max(width, height) > LONGEST * min(width, height):
+            raise UserError(
+                f"The image {path} is {_by(image.size)} pixels: at most {LARGEST:,} pixels and "
+                f"{LONGEST} times the shorter side are read, so cut it, make it smaller, or set "
+                "`on_bad_image: skip`."
+            )
         return _to_rgb(image, path)
 
 
@@ -78,7 +130,7 @@ def _size(path):
 def _opened(path):
     """The image at `path`, opened; whatever Pillow raises becomes a UserError that names it."""
     try:
-        with Image.open(io.BytesIO(image_bytes(path)) if is_arrow_row(path) else path) as image:
+        with opened(path) as stream, Image.open(stream) as image:
             yield image
     except _BROKEN as error:
         raise UserError(
@@ -96,10 +148,24 @@ def _to_rgb(image, path):
                 f"The image {path} has neither 8 nor 16 bits per channel (mode {image.mode}): "
                 "convert it to 8-bit PNG or JPEG."
             )
-        image = Image.fromarray(np.rint(values / 257).astype(np.uint8))
+        depth = next(bits for bits in _DEPTHS if values.max() < 2**bits)
+        image = Image.fromarray(np.rint(values * (255 / (2**depth - 1))).astype(np.uint8))
+    elif _has_deep_colours(image):
+        # Pillow keeps the upper byte of each channel, and of 12 bits that is next to nothing.
+        brightest = max(high for _, high in image.getextrema())
+        if 0 < brightest < 16:
+            raise UserError(
+                f"The image {path} has three channels of 16 bits, of which at most 12 are used: "
+                "convert it to 8 bits per channel."
+            )
     elif image.mode == "P":
         image = image.convert("RGBA")
     return image.convert("RGB")
+
+
+def _has_deep_colours(image):
+    """Whether the file has 16 bits in each of several channels; asked before it is decoded."""
+    return image.mode in ("RGB", "RGBA") and any(";16" in str(tile[3]) for tile in image.tile)
 
 
 def _by(size):

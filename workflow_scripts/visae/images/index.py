@@ -6,6 +6,7 @@ index only. The files are specified in docs/formats.md.
 
 import csv
 import itertools
+from collections import Counter
 from typing import NamedTuple
 
 from visae.base.errors import UserError
@@ -78,8 +79,8 @@ def build_index(images, classes, where):
     for first, second in itertools.pairwise(images):
         if first.image_id == second.image_id:
             raise UserError(
-                f"The image id '{first.image_id}' appears twice in {where} ({first.path} and "
-                f"{second.path}): image ids must be unique, so remove one of the two."
+                f"The image '{first.image_id}' is there twice in {where} ({first.path} and "
+                f"{second.path}): remove one of the two."
             )
     for record in images:
         if record.label != UNLABELLED and not (
@@ -91,6 +92,19 @@ def build_index(images, classes, where):
                 f"('{record.class_name}'), which is none of the {len(classes)} classes."
             )
     return ImageIndex(images, classes)
+
+
+def told_apart(images):
+    """Records of which some share an id, but not the file, with their paths as ids of those.
+
+    `cat/1.png` beside `cat/1.jpg` are two pictures.
+    """
+    images = tuple(images)
+    times = Counter(record.image_id for record in images)
+    return tuple(
+        record if times[record.image_id] == 1 else record._replace(image_id=record.path)
+        for record in images
+    )
 
 
 def spread(index, images):
@@ -125,24 +139,6 @@ def first_duplicate(values):
             return value
         seen.add(value)
     return None
-
-
-def check_disjoint(splits):
-    """Refuse splits (name → ImageIndex) that share an image.
-
-    Raises:
-        UserError: naming both splits and one of the shared images.
-    """
-    owner = {}
-    for name, index in splits.items():
-        for record in index.images:
-            other = owner.setdefault(record.image_id, name)
-            if other != name:
-                raise UserError(
-                    f"The splits '{other}' and '{name}' overlap: both hold the image "
-                    f"'{record.image_id}', so scores on one would leak from the other; "
-                    "choose splits without common images."
-                )
 
 
 def write_images(path, index):

@@ -32,7 +32,10 @@ def check_run(study, outputs):
         geometries = geometry.complete(study.backbones, kept, measured_apart)
     except ImportError as error:
         # Snakemake's own environment need not hold the libraries of the backbones.
-        return f"The disk that this run needs was not counted ({error}): `snakemake plan` counts it"
+        return (
+            f"The disk that this run needs was not counted ({error}): "
+            "`snakemake --cores 1 -- plan` counts it"
+        )
     check_training(study, geometries, counts)
     check_fits(study, written_files(study, geometries, counts, outputs), counts)
     return None
@@ -119,8 +122,8 @@ def _refusal(study, files, counts, needed, free):
         name for name, count in counts.items() if count.source == "published" and name in held
     ]
     note = (
-        f" Images of {', '.join(published)} are counted as published; if yours are fewer, "
-        "`snakemake index` counts them."
+        f" Images of {', '.join(published)} are counted as published, since those in `root` could "
+        "not be listed; `snakemake --cores 1 -- index`, with your config, lists them or says why."
         if published
         else ""
     )
@@ -128,7 +131,8 @@ def _refusal(study, files, counts, needed, free):
     return (
         f"this run needs {readable(needed)} below {study.paths.results} ({parts}), "
         f"{readable(free)} are free there; {', '.join(first)}, or {last}.{note} "
-        "`snakemake --no-hooks` leaves this check out, `snakemake plan` shows the whole study."
+        "The same command with `--no-hooks` leaves this check out; "
+        "`snakemake --cores 1 -- plan`, with your config, shows the whole study."
     )
 
 

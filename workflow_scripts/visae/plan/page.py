@@ -12,8 +12,9 @@ COLUMNS = ("written", "read", "images", "FLOPs, CUDA", "FLOPs, CPU", "GPU-hours"
 
 SOURCES = {
     "config": "as the config states",
-    "published": "as published; `snakemake index` counts what is there",
-    "unknown": "NOT COUNTED: how many is unknown until `snakemake index` has run or the config "
+    "files": "as the files say, which are not indexed yet",
+    "published": "as published; once the files lie in `root` they are counted",
+    "unknown": "NOT COUNTED: how many is unknown until the data set is indexed or the config "
     "states it (`images` of the split)",
 }
 

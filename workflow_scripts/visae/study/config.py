@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -43,14 +44,49 @@ def _with_shelves(schema: Any) -> Any:
 
 def checked(config):
     """The config with defaults filled in. Raises UserError naming the key, the value, the cure."""
-    for folder in config.get("extensions", []):
+    config = config | {"extensions": written_out(config.get("extensions", []), "extensions")}
+    for folder in config["extensions"]:
         extensions.add(folder)
     schema = load_schema()
     config = _canonical(_with_defaults(config, schema, schema), schema, schema)
     errors = list(jsonschema.Draft202012Validator(schema).iter_errors(config))
     if errors:
         raise UserError(_sentence(best_match(errors), schema))
-    return config
+    return _with_paths(config, schema, schema, ())
+
+
+def written_out(value, where):
+    """A path, or a list of them, without `~` and environment variables.
+
+    Raises UserError where a variable is not set, or a home is unknown. where: the config's key.
+    """
+    if isinstance(value, list):
+        return [written_out(item, where) for item in value]
+    if not isinstance(value, str):  # the schema refuses it
+        return value
+    path = os.path.expanduser(os.path.expandvars(value))
+    if left := re.search(r"\$(\w+|\{\w+\})|^~[^/]*", path):
+        raise UserError(
+            f"config: {where} is {value!r}, but {left[0]} is not known here; set the environment "
+            "variable, or write the path out"
+        )
+    return path
+
+
+def _with_paths(value: Any, schema: Any, root: Any, where: tuple) -> Any:
+    """A copy of `value` in which every string that the schema calls a path is written out."""
+    schema = _resolve(schema, root)
+    if schema.get("format") == "path":
+        return written_out(value, ".".join(where))
+    if not isinstance(value, dict):
+        return value
+    properties, others = schema.get("properties", {}), schema.get("additionalProperties")
+    return {
+        key: _with_paths(item, sub, root, (*where, str(key)))
+        if isinstance(sub := properties.get(key, others), dict)
+        else item
+        for key, item in value.items()
+    }
 
 
 def write_config(config, path):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from visae.base.errors import UserError
 from visae.base.shelf import ASIDE, Shelf
-from visae.images.index import build_index
+from visae.images.index import build_index, told_apart
 
 LAYOUTS = Shelf("visae.images.layouts", "layout")
 
@@ -23,7 +23,8 @@ class Layout:
     data set is to be had. splits: their names; None where each data set has its own. masks:
     whether an image's truth is a mask instead of a class. images: split → number of images, and
     classes: their number, as the authors state them (the plan reckons with them until the data set
-    is indexed). paper: the name of the data set in the paper's hypotheses (section 4.5), if any.
+    is indexed). lists: patterns below the root of files that say which images and classes there
+    are. paper: the name of the data set in the paper's hypotheses (section 4.5), if any.
     """
 
     label: str = field(metadata=ASIDE)
@@ -33,6 +34,7 @@ class Layout:
     masks: bool = False
     images: dict[str, int] = field(metadata=ASIDE, default_factory=dict)
     classes: int = field(metadata=ASIDE, default=0)
+    lists: tuple[str, ...] = field(metadata=ASIDE, default=())
     paper: str | None = field(metadata=ASIDE, default=None)
 
 
@@ -59,4 +61,4 @@ def index_images(layout, root, split):
             f"unpacked, or get it from {entry.source}."
         )
     images, classes = LAYOUTS.module(layout, "read").read(root, split)
-    return build_index(images, classes, f"split '{split}' of {root}")
+    return build_index(told_apart(images), classes, f"split '{split}' of {root}")

@@ -5,12 +5,11 @@ A mask's value 0 is unlabelled and v = 1 … 150 the class v − 1, named by `ob
 instead of a label.
 """
 
-import csv
-
 from visae.base.errors import UserError
 from visae.images.index import UNLABELLED, ImageRecord
 from visae.images.layouts import Layout
 from visae.images.layouts.folders import image_files_by_stem, number_classes, require
+from visae.images.layouts.texts import read_table, whole
 
 SPLITS = ("training", "validation")
 SOURCE = "http://sceneparsing.csail.mit.edu (ADEChallengeData2016.zip)"
@@ -22,6 +21,7 @@ ENTRY = Layout(
     splits=SPLITS,
     images={"training": 20_210, "validation": 2_000},
     masks=True,
+    lists=("objectInfo150.txt",),
 )
 
 _CLASSES = 150
@@ -57,13 +57,9 @@ def read(root, split):
 def _class_names(path):
     if not path.exists():
         return [f"object_{number:03d}" for number in range(1, _CLASSES + 1)]
-    with open(path, newline="", encoding="utf-8") as handle:
-        reader = csv.DictReader(handle, delimiter="\t")
-        if not {"Idx", "Name"} <= set(reader.fieldnames or ()):
-            raise UserError(f"{path} has no columns Idx and Name: get it again from {SOURCE}.")
-        rows = [(row["Idx"].strip(), row["Name"].strip()) for row in reader]
+    rows = read_table(path, ("Idx", "Name"), delimiters="\t")
     for expected, (number, name) in enumerate(rows, start=1):
-        if number != str(expected):
+        if whole(number) != str(expected):
             raise UserError(
                 f"{path} numbers the class '{name}' {number} where {expected} is expected: get it "
                 f"again from {SOURCE}."

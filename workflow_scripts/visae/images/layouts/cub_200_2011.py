@@ -7,7 +7,8 @@
 from visae.base.errors import UserError
 from visae.images.index import ImageRecord, first_duplicate
 from visae.images.layouts import Layout
-from visae.images.layouts.folders import check_listed, number_classes, read_lines, stem
+from visae.images.layouts.folders import as_path, check_listed, number_classes, stem
+from visae.images.layouts.texts import read_lines, whole
 
 SPLITS = ("train", "test")
 SOURCE = "https://www.vision.caltech.edu/datasets/cub_200_2011/"
@@ -19,15 +20,16 @@ ENTRY = Layout(
     splits=SPLITS,
     images={"train": 5_994, "test": 5_794},
     classes=200,
+    lists=("*.txt",),
     paper="cub",
 )
 
 
 def read(root, split):
     """Image and class records of `split`."""
-    path_of = _table(root / "images.txt", "The list of images")
-    class_of = _table(root / "image_class_labels.txt", "The list of image labels")
-    training = _table(root / "train_test_split.txt", "The list of training and test images")
+    path_of = _table(root / "images.txt", "The list of images", as_path)
+    class_of = _table(root / "image_class_labels.txt", "The list of image labels", whole)
+    training = _table(root / "train_test_split.txt", "The list of training and test images", whole)
     names = _class_names(root / "classes.txt")
     for file, listed in (("image_class_labels.txt", class_of), ("train_test_split.txt", training)):
         _check_same_images(root / file, path_of, listed)
@@ -54,7 +56,7 @@ def read(root, split):
 
 def _class_names(path):
     """Class number (as written) → name; the numbers are 1 … C in order."""
-    names = _table(path, "The list of classes")
+    names = _table(path, "The list of classes", str)
     for expected, number in enumerate(names, start=1):
         if number != str(expected):
             raise UserError(
@@ -64,9 +66,9 @@ def _class_names(path):
     return names
 
 
-def _table(path, what):
-    """First field → second field of a text file whose first fields are unique."""
-    rows = read_lines(path, 2, what, SOURCE)
+def _table(path, what, meaning):
+    """Number → `meaning` of the second field, of a text file whose numbers are unique."""
+    rows = [(whole(key), meaning(value)) for key, value in read_lines(path, 2, what, SOURCE)]
     repeated = first_duplicate(key for key, _ in rows)
     if repeated is not None:
         raise UserError(f"{path} lists the number {repeated} twice: get it again from {SOURCE}.")

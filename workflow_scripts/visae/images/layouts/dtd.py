@@ -8,12 +8,13 @@ from visae.base.errors import UserError
 from visae.images.index import ImageRecord
 from visae.images.layouts import Layout
 from visae.images.layouts.folders import (
+    as_path,
     check_listed,
     class_folders,
     number_classes,
-    read_lines,
     stem,
 )
+from visae.images.layouts.texts import read_lines
 
 _PARTS = {"train": ("train",), "val": ("val",), "test": ("test",), "trainval": ("train", "val")}
 SPLITS = tuple(f"{name}{number}" for number in range(1, 11) for name in _PARTS)
@@ -26,6 +27,7 @@ ENTRY = Layout(
     splits=SPLITS,
     images={split: 3_760 if split.startswith("trainval") else 1_880 for split in SPLITS},
     classes=47,
+    lists=("labels/*.txt",),
     paper="dtd",
 )
 
@@ -59,7 +61,8 @@ def _lists(root, partition):
     lists, owner = {}, {}
     for part in ("train", "val", "test"):
         file = root / "labels" / f"{part}{partition}.txt"
-        lists[part] = [path for (path,) in read_lines(file, 1, "The list of images", SOURCE)]
+        rows = read_lines(file, 1, "The list of images", SOURCE)
+        lists[part] = [as_path(path) for (path,) in rows]
         for path in lists[part]:
             if owner.setdefault(path, part) != part:
                 raise UserError(

@@ -1,5 +1,7 @@
 """What several layouts share: listing folders, and comparing lists with the images on disk.
 
+An image is what Pillow reads: by the suffix, or by the content where the suffix tells nothing.
+
 Folders are listed with one pass each and without a `stat` per file: ImageNet's training split
 (1.28 million files) is indexed in seconds from a warm file system.
 """
@@ -8,8 +10,6 @@ import os
 
 from visae.base.errors import UserError
 from visae.images.index import ClassRecord, ImageRecord, first_duplicate
-
-IMAGE_SUFFIXES = (".jpeg", ".jpg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm")
 
 
 def stem(name):
@@ -23,13 +23,35 @@ def subfolders(folder):
         return sorted(e.name for e in entries if not e.name.startswith(".") and e.is_dir())
 
 
-def image_files(folder):
-    """Sorted names of the image files inside `folder`, by suffix, hidden ones left out."""
-    return sorted(
-        name
-        for name in os.listdir(folder)
-        if name.lower().endswith(IMAGE_SUFFIXES) and not name.startswith(".")
-    )
+def image_files(folder, below=False):
+    """Sorted names of the images inside `folder`, hidden ones left out.
+
+    below: those in its subfolders as well, as paths relative to `folder`.
+    """
+    from visae.images.decoding import is_image  # loads Pillow
+
+    folder = os.path.abspath(folder)
+    found, waiting = [], [""]
+    while waiting:
+        prefix = waiting.pop()
+        with os.scandir(os.path.join(folder, prefix)) as entries:
+            for entry in entries:
+                if entry.name.startswith("."):
+                    continue
+                if entry.is_dir():
+                    if below and not _leads_back(entry):
+                        waiting.append(f"{prefix}{entry.name}/")
+                elif is_image(entry.path):
+                    found.append(prefix + entry.name)
+    return sorted(found)
+
+
+def _leads_back(entry):
+    """Whether a folder is a link to one that it lies in, and so has no end."""
+    if not entry.is_symlink():
+        return False
+    target = os.path.realpath(entry.path)
+    return os.path.commonpath([target, os.path.realpath(os.path.dirname(entry.path))]) == target
 
 
 def image_files_by_stem(folder):
@@ -77,7 +99,7 @@ def class_folders(folder, source):
 
 
 def images_by_class(root, folder, classes):
-    """Records of all images in `root/folder/<class>/`, ids `<class>/<stem>`.
+    """Records of all images in `root/folder/<class>/` and below, ids `<class>/<stem>`.
 
     Class names that have no folder there are left out: a split need not hold every class.
 
@@ -99,7 +121,7 @@ def images_by_class(root, folder, classes):
                 f"The folder {root / folder / name} is none of the {len(label_of)} classes of this "
                 "data set: remove it, or unpack the data set again."
             )
-        files = image_files(root / folder / name)
+        files = image_files(root / folder / name, below=True)
         if not files:
             raise UserError(
                 f"The class folder {root / folder / name} holds no images: unpack that class "
@@ -107,10 +129,14 @@ def images_by_class(root, folder, classes):
             )
         label, prefix = label_of[name], f"{folder}/{name}/"
         records += [
-            ImageRecord(f"{name}/{file.rpartition('.')[0]}", prefix + file, label, name)
-            for file in files
+            ImageRecord(f"{name}/{stem(file)}", prefix + file, label, name) for file in files
         ]
     return records
+
+
+def as_path(text):
+    """A path as lists write it (`.\\cat\\1.jpg`), as it lies below the root (`cat/1.jpg`)."""
+    return text.replace("\\", "/").removeprefix("./")
 
 
 def check_listed(root, paths, listing):
@@ -133,29 +159,6 @@ def check_listed(root, paths, listing):
             f"{listing} names {len(missing)} image(s) that are not in {root}, the first is "
             f"'{missing[0]}': unpack the data set's images again."
         )
-
-
-def read_lines(path, fields, what, source):
-    """Split every non-empty line of the text file at `path` into `fields` parts at white space.
-
-    The last part keeps its inner spaces.
-
-    Raises:
-        UserError: the file is missing (see `require`) or a line has fewer parts.
-    """
-    require(path, what, source)
-    rows = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-        parts = line.split(maxsplit=fields - 1)
-        if not parts:
-            continue
-        if len(parts) < fields:
-            raise UserError(
-                f"{path}, line {number}: '{line.strip()}' has {len(parts)} field(s) and {fields} "
-                f"are expected: get the file again from {source}."
-            )
-        rows.append([part.rstrip() for part in parts])
-    return rows
 
 
 def number_classes(names, parents=None):

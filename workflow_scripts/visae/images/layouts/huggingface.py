@@ -4,13 +4,12 @@ Any data set with one column of images and one of class labels is read, whatever
 splits are called. The images stay inside the Arrow files (see `visae.images.arrow`).
 """
 
-import json
-
 from visae.base.errors import UserError
 from visae.images.arrow import read_table, row_path
 from visae.images.index import ImageRecord
 from visae.images.layouts import Layout
 from visae.images.layouts.folders import number_classes, require
+from visae.images.layouts.texts import read_json
 
 SOURCE = "https://huggingface.co/datasets, by load_dataset(…).save_to_disk(…)"
 
@@ -19,22 +18,40 @@ ENTRY = Layout(
     description="Saved by `save_to_disk`, with one column of images and one of labels.",
     source=SOURCE,
     splits=None,  # each data set has its own
+    lists=("*/dataset_info.json", "*/state.json"),
 )
 
 
 def read(root, split):
     """Image and class records of `split`; image ids are `<split>/<row>`."""
     folder = root / split
-    features = _json(folder / "dataset_info.json")["features"]
+    features = _described(folder / "dataset_info.json", "features")["features"]
     image_column = _column(folder, features, "Image")
     label_column = _column(folder, features, "ClassLabel")
-    names = features[label_column]["names"]
+    names = features[label_column].get("names")
+    if not names:
+        raise UserError(
+            f"{folder / 'dataset_info.json'} gives the classes of '{label_column}' no names: cast "
+            "the column to ClassLabel(names=[…]) and save the data set again."
+        )
+    state = _described(folder / "state.json", "_data_files")
+    if state.get("_indices_data_files"):
+        raise UserError(
+            f"{folder} was saved with a choice or an order of its rows that lies beside them: call "
+            "`flatten_indices()` and save the data set again."
+        )
     records = []
-    for data_file in _json(folder / "state.json")["_data_files"]:
-        file = require(folder / data_file["filename"], "A file of the split", SOURCE)
+    for number, data_file in enumerate(state["_data_files"]):
+        name = data_file.get("filename") if isinstance(data_file, dict) else None
+        if not name:
+            raise UserError(
+                f"{folder / 'state.json'} gives file number {number} no name: save the data set "
+                "again."
+            )
+        file = require(folder / name, "A file of the split", SOURCE)
         for row, label in enumerate(read_table(file)[label_column].to_pylist()):
             image_id = f"{split}/{len(records):08d}"
-            if label is None or not 0 <= label < len(names):
+            if not isinstance(label, int) or not 0 <= label < len(names):
                 raise UserError(
                     f"The image '{image_id}' of {root} has the label {label}, which is none of "
                     f"its {len(names)} classes: choose a split with labels."
@@ -44,17 +61,41 @@ def read(root, split):
     return records, number_classes(names)
 
 
-def _json(path):
+def _described(path, key):
+    """The description at `path`, which must have the entry `key`."""
     require(path, "A description of the saved data set", SOURCE)
-    return json.loads(path.read_text(encoding="utf-8"))
+    return read_json(path, SOURCE, (key,))
 
 
 def _column(folder, features, kind):
-    """The name of the one column of this kind."""
-    names = [name for name, feature in features.items() if feature.get("_type") == kind]
+    """The name of the one column of this kind.
+
+    A column of lists is described by a list, or by what its members are.
+    """
+    names, lists = [], []
+    for name, feature in features.items():
+        if isinstance(feature, dict) and feature.get("_type") == kind:
+            names.append(name)
+        elif kind in _member_types(feature):
+            lists.append(name)
     if len(names) != 1:
+        hint = (
+            f" ({', '.join(lists)} holds lists of them: keep one of each list's members)"
+            if lists
+            else ""
+        )
         raise UserError(
             f"{folder} has {len(names)} columns of type {kind} ({', '.join(names) or 'none'}) and "
-            "exactly one is needed: save it with one column of images and one of class labels."
+            "exactly one is needed: save it with one column of images and one of class labels"
+            f"{hint}."
         )
     return names[0]
+
+
+def _member_types(feature):
+    """The types that stand inside of a feature's description, at any depth."""
+    if not isinstance(feature, dict | list):
+        return set()
+    inside = feature.values() if isinstance(feature, dict) else feature
+    own = {part["_type"] for part in inside if isinstance(part, dict) and "_type" in part}
+    return own.union(*map(_member_types, inside))

@@ -12,10 +12,8 @@ images take their labels from the first of these that lies in the root:
 An optional `parents.csv` (`class,parent`) in the root gives the classes' hierarchy.
 """
 
-import csv
-
 from visae.base.errors import UserError
-from visae.images.index import ImageRecord, first_duplicate
+from visae.images.index import ImageRecord
 from visae.images.layouts import Layout
 from visae.images.layouts.folders import (
     check_listed,
@@ -23,10 +21,11 @@ from visae.images.layouts.folders import (
     image_files_by_stem,
     images_by_class,
     number_classes,
-    read_lines,
     require,
+    stem,
     subfolders,
 )
+from visae.images.layouts.texts import read_lines, read_table, whole
 
 SPLITS = ("train", "val")
 SOURCE = "https://image-net.org/download-images (ILSVRC 2012, tasks 1 and 2)"
@@ -38,6 +37,7 @@ ENTRY = Layout(
     splits=SPLITS,
     images={"train": 1_281_167, "val": 50_000},
     classes=1000,
+    lists=("parents.csv", "LOC_val_solution.csv", "ILSVRC2012_devkit_t12/data/*.*"),
 )
 
 _KAGGLE_FOLDER = "ILSVRC/Data/CLS-LOC"
@@ -59,8 +59,9 @@ def read(root, split):
 
 def _flat_images(root, folder, classes):
     label_of = {record.class_name: record.label for record in classes}
-    listing, wnids = _listed_wnids(root)
+    listing, listed = _listed_wnids(root)
     files = image_files_by_stem(root / folder)
+    wnids = {name if name in files else stem(name): wnid for name, wnid in listed.items()}
     unlisted = sorted(files.keys() - wnids.keys())
     if unlisted:
         raise UserError(
@@ -84,7 +85,7 @@ def _listed_wnids(root):
     """The label list in the root and what it says: image name → wnid."""
     kaggle = root / _KAGGLE_LIST
     if kaggle.exists():
-        boxes_of = _read_table(kaggle, ("ImageId", "PredictionString"))
+        boxes_of = dict(read_table(kaggle, ("ImageId", "PredictionString")))
         return kaggle, {name: boxes.partition(" ")[0] for name, boxes in boxes_of.items()}
     listing = root / _DEVKIT / "ILSVRC2012_validation_ground_truth.txt"
     what = (
@@ -94,7 +95,7 @@ def _listed_wnids(root):
     rows = read_lines(listing, 1, what, SOURCE)
     wnid_of = _devkit_wnids(listing.with_name("meta.mat"))
     return listing, {
-        f"ILSVRC2012_val_{number:08d}": _wnid(wnid_of, text, listing, number)
+        f"ILSVRC2012_val_{number:08d}": _wnid(wnid_of, whole(text), listing, number)
         for number, (text,) in enumerate(rows, start=1)
     }
 
@@ -121,7 +122,7 @@ def _parents(path, names):
     """Class → parent from the optional table, {} without one."""
     if not path.exists():
         return {}
-    parents = _read_table(path, ("class", "parent"))
+    parents = dict(read_table(path, ("class", "parent")))
     unknown = sorted(parents.keys() - set(names))
     if unknown:
         raise UserError(
@@ -129,24 +130,3 @@ def _parents(path, names):
             "remove the line, or unpack the class."
         )
     return parents
-
-
-def _read_table(path, columns):
-    """First → second field of a CSV file with exactly these two columns."""
-    with open(path, newline="", encoding="utf-8") as handle:
-        header, *rows = [row for row in csv.reader(handle) if row] or [[]]
-    if tuple(header) != columns:
-        raise UserError(
-            f"{path} begins with '{','.join(header)}' and not with the columns "
-            f"{','.join(columns)}: correct the file or get it again."
-        )
-    for row in rows:
-        if len(row) != len(columns):
-            raise UserError(
-                f"{path} has a line of {len(row)} field(s) ('{','.join(row)}') where "
-                f"{len(columns)} are expected: correct the file or get it again."
-            )
-    repeated = first_duplicate(key for key, _ in rows)
-    if repeated is not None:
-        raise UserError(f"{path} lists '{repeated}' twice: correct the file or get it again.")
-    return dict(rows)

@@ -6,12 +6,11 @@ the folder's name and its parent the genus (with its family: some names of gener
 kingdoms). Where `{split}.json` lies in the root, it is what says which images there are.
 """
 
-import json
-
 from visae.base.errors import UserError
 from visae.images.index import ImageRecord
 from visae.images.layouts import Layout
 from visae.images.layouts.folders import (
+    as_path,
     check_listed,
     class_folders,
     images_by_class,
@@ -20,6 +19,7 @@ from visae.images.layouts.folders import (
     stem,
     subfolders,
 )
+from visae.images.layouts.texts import read_json
 
 SPLITS = ("train", "train_mini", "val")
 SOURCE = "https://github.com/visipedia/inat_comp/tree/master/2021"
@@ -31,6 +31,7 @@ ENTRY = Layout(
     splits=SPLITS,
     images={"train": 2_686_843, "train_mini": 500_000, "val": 100_000},
     classes=10_000,
+    lists=("train.json", "train_mini.json", "val.json"),
     paper="inaturalist",
 )
 
@@ -51,22 +52,20 @@ def read(root, split):
 
 
 def _from_json(root, listing):
-    try:
-        content = json.loads(listing.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise UserError(
-            f"{listing} is no whole JSON file ({error}): get it again from {SOURCE}."
-        ) from error
-    names = {c["id"]: c["image_dir_name"] for c in content["categories"]}
+    content = read_json(listing, SOURCE, ("images", "annotations", "categories"))
+    images = {str(i): as_path(path) for i, path in _pairs(listing, content, "images", "file_name")}
+    category_of = {
+        str(i): str(category)
+        for i, category in _pairs(listing, content, "annotations", "category_id", "image_id")
+    }
+    names = {str(i): name for i, name in _pairs(listing, content, "categories", "image_dir_name")}
     ordered = sorted(names.values())
     classes = number_classes(ordered, {name: _genus(name, listing) for name in ordered})
     label_of = {record.class_name: record.label for record in classes}
-    category_of = {a["image_id"]: a["category_id"] for a in content["annotations"]}
-    check_listed(root, [image["file_name"] for image in content["images"]], listing)
+    check_listed(root, images.values(), listing)
     records = []
-    for image in content["images"]:
-        path = image["file_name"]
-        category = category_of.get(image["id"])
+    for image, path in images.items():
+        category = category_of.get(image)
         if category not in names:
             raise UserError(
                 f"{listing} gives the image '{path}' the category {category}, which is none of its "
@@ -76,6 +75,19 @@ def _from_json(root, listing):
         image_id = f"{name}/{stem(path.rpartition('/')[2])}"
         records.append(ImageRecord(image_id, path, label_of[name], name))
     return records, classes
+
+
+def _pairs(listing, content, section, value, key="id"):
+    """(key, value) of each object in a section; UserError for one that lacks either."""
+    for number, item in enumerate(content[section]):
+        item = item if isinstance(item, dict) else {}
+        missing = [name for name in (key, value) if item.get(name) is None]
+        if missing:
+            raise UserError(
+                f"{listing}: number {number} of '{section}' has no '{missing[0]}', which the 2021 "
+                f"data set has: get the file again from {SOURCE}, or remove it to read the folders."
+            )
+        yield item[key], item[value]
 
 
 def _genus(name, where):
