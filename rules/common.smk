@@ -8,17 +8,19 @@ import sys
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
+from snakemake.logging import logger
+from snakemake.settings.enums import Quietness
 
 sys.path.insert(0, str(Path(workflow.basedir) / "workflow_scripts"))
 
 from visae.backbones.loaders import LOADERS
-from visae.base import fingerprints, repository
+from visae.base import fingerprints, repository, terminal
 from visae.base.errors import UserError
 from visae.base.paths import RAW, SAE_FILES, Paths, place
 from visae.evals.shelf import EVALS, entry_name
 from visae.images.layouts import LAYOUTS
 from visae.pretraining.paradigms import PARADIGMS
-from visae.products import PRODUCTS
+from visae.products import PRODUCTS, sources
 from visae.products.product import KINDS
 from visae.sae.families import FAMILIES
 from visae.sae.specs import SaeSpec
@@ -26,7 +28,9 @@ from visae.study import jobs, roles
 from visae.study.config import write_config
 from visae.study.study import Study
 
-repository.come_first_in_jobs()
+repository.prepare_jobs()
+
+terminal.show_what_matters(logger, quiet=Quietness.ALL in (workflow.output_settings.quiet or ()))
 
 try:
     STUDY = Study(config)
@@ -111,6 +115,19 @@ def score_paths(metrics, sweep=None, suffix="json"):
         if sweep in (None, chosen) and metric in chosen.metrics
         for sae in STUDY.saes(chosen)
     ]
+
+
+def shipped(path):
+    """A file of the repository as an input, from whatever folder Snakemake runs in.
+
+    Its content decides, by a parameter (`content`), and not when it was checked out.
+    """
+    return ancient(os.path.relpath(Path(workflow.basedir, path).resolve(), os.path.realpath(".")))
+
+
+def content(path):
+    """The hash of a file of the repository."""
+    return fingerprints.of_file(Path(workflow.basedir, path))
 
 
 # ---------------------------------------------------------------- inputs of tables and figures

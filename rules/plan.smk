@@ -40,6 +40,9 @@ rule plan:
 onstart:
     from visae.plan.disk import check_run
 
+    # Jobs start as soon as they may. Snakemake's limit of jobs per time sets a timer for each of
+    # them, and waits for the last timer at the end of every command.
+    workflow.scheduler.job_rate_limiter = None
     try:
         note = check_run(
             STUDY, {str(path) for job in workflow.dag.needrun_jobs() for path in job.output}
