@@ -17,10 +17,26 @@ def show_what_matters(logger, quiet):
             if quiet:
                 handler.filters = [_is_error]
             handler.addFilter(_Unsaid())
+            handler.addFilter(_with_cure)
 
 
 def _is_error(record):
     return record.levelno >= logging.ERROR
+
+
+CURES = {
+    "ProtectedOutputException": "This run makes these files anew, and they are closed to writing: let "
+    "them be written (chmod u+w), or ask for files that need none of them.",
+}
+"""Snakemake's exception → what to do, where its own words do not say it."""
+
+
+def _with_cure(record):
+    """Lets every record pass; a refusal of Snakemake's own gets the sentence that it lacks."""
+    cure = CURES.get(getattr(record, "exception", None))
+    if cure and not record.getMessage().endswith(cure):
+        record.msg, record.args = f"{record.getMessage()}\n{cure}", ()
+    return True
 
 
 class _Unsaid:
