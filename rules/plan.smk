@@ -44,6 +44,7 @@ onstart:
     # them, and waits for the last timer at the end of every command.
     workflow.scheduler.job_rate_limiter = None
     try:
+        partitions.check_jobs(cluster_partitions(), workflow.dag.needrun_jobs())
         note = check_run(
             STUDY, {str(path) for job in workflow.dag.needrun_jobs() for path in job.output}
         )

@@ -87,6 +87,7 @@ TABLES, FIGURES = map(product_paths, KINDS)
 for name, product in [item for of_kind in MADE.values() for item in of_kind.items()]:
     inputs = product.reads(STUDY, PATHS)
     of_repository = {key: path for key, path in inputs.items() if path in sources.SHIPPED}
+    inputs |= {key: shipped(path) for key, path in of_repository.items()}
     files = product.files(name, PATHS)
     files[KINDS[product.kind].shown] = report(
         files[KINDS[product.kind].shown],
@@ -99,7 +100,7 @@ for name, product in [item for of_kind in MADE.values() for item in of_kind.item
         name:
             name
         input:
-            **inputs | {key: shipped(path) for key, path in of_repository.items()},
+            **inputs,
         output:
             **files,
         log:

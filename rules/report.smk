@@ -22,6 +22,7 @@ FIRST_OF_SWEEP = [
 
 rule report:
     input:
+        **{name: shipped(path) for name, path in EVIDENCE.items()},
         figures=product_paths("figure", "png"),
         tables=product_paths("table", "json"),
         tidy=[PATHS.scores(), *([PATHS.table("downstream")] if STUDY.tasks() else [])],
@@ -37,7 +38,6 @@ rule report:
         index=f"<results>/index/{STUDY.evaluation.name}.csv",
         classes=f"<results>/index/{STUDY.evaluation.dataset}/classes.csv",
         images=image_folder(STUDY.evaluation.dataset),
-        **{name: shipped(path) for name, path in EVIDENCE.items()},
     output:
         page=report(REPORT, category="Report", caption="../report/page.rst"),
     log:

@@ -25,8 +25,8 @@ def _is_error(record):
 
 
 CURES = {
-    "ProtectedOutputException": "This run makes these files anew, and they are closed to writing: let "
-    "them be written (chmod u+w), or ask for files that need none of them.",
+    "ProtectedOutputException": "This run makes these files anew, and they are closed to writing: "
+    "let them be written (chmod u+w), or ask for files that need none of them.",
 }
 """Snakemake's exception → what to do, where its own words do not say it."""
 
