@@ -254,14 +254,16 @@ def cluster_partitions():
     return partitions.of_workflow(workflow)
 
 
-def bounded(resource, first, asked, rulename):
+def bounded(resource, first, asked, rulename, sized):
     """What an attempt may ask for: no more than a partition of the cluster allows."""
     asking = workflow.get_rule(rulename)
     if workflow.is_local(asking) or not cluster_partitions():
         return asked
     gpus = asking.resources["gpu"].value if "gpu" in asking.resources else 0
     try:
-        return partitions.bounded(resource, first, asked, gpus, cluster_partitions(), rulename)
+        return partitions.bounded(
+            resource, first, asked, gpus, cluster_partitions(), rulename, sized
+        )
     except UserError as error:
         raise WorkflowError(str(error)) from None
 
@@ -284,8 +286,8 @@ def memory(megabytes, saes=(), raw=0, codes=0):
             for path in input.get("reductions", []):
                 by_sae.setdefault(PATHS.sae_of(path), []).append(path)
             held += codes * max(map(megabytes_of, by_sae.values()), default=0)
-        first = megabytes + weights + held
-        return bounded("mem_mb", int(first), int(first * 1.5 ** (attempt - 1)), rulename)
+        first, factor = megabytes + weights + held, 1.5 ** (attempt - 1)
+        return bounded("mem_mb", int(first), int(first * factor), rulename, sized=raw or codes)
 
     return mem_mb
 
@@ -302,7 +304,7 @@ def minutes(number, saes=(), per_gigabyte=0):
     def runtime(wildcards, input, attempt, rulename):
         read = megabytes_of(input.get("reductions", [])) / 1000 if per_gigabyte else 0
         first = int(total + per_gigabyte * read)
-        return bounded("runtime", first, first * 2 ** (attempt - 1), rulename)
+        return bounded("runtime", first, first * 2 ** (attempt - 1), rulename, per_gigabyte)
 
     return runtime
 

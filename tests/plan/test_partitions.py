@@ -58,12 +58,15 @@ def test_partitions_are_those_of_the_executor(file, monkeypatch):
 )
 def test_further_attempts_stop_at_the_limit(file, resource, first, asked, gpus, given):
     found = read_partition_file(file)
-    assert partitions.bounded(resource, first, asked, gpus, found, "train_main") == given
+    assert partitions.bounded(resource, first, asked, gpus, found, "train_main", False) == given
 
 
 def test_a_first_attempt_beyond_the_limit_is_refused(file):
     with pytest.raises(UserError, match=r"train_main asks for runtime 101.*cpu, gpu"):
-        partitions.bounded("runtime", 101, 101, 1, read_partition_file(file), "train_main")
+        partitions.bounded("runtime", 101, 101, 1, read_partition_file(file), "train_main", True)
+    # `check_jobs` has seen it, and named the job.
+    found = read_partition_file(file)
+    assert partitions.bounded("runtime", 101, 101, 1, found, "train_main", False) == 101
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ not have GPUs. Here it is refused by name, and what grows with every attempt sto
 
 import math
 import os
+from types import SimpleNamespace
 
 from visae.base.errors import UserError
 
@@ -27,26 +28,30 @@ def of_workflow(workflow):
 def check_jobs(partitions, jobs):
     """UserError that names a job which is for the queue and fits none of `partitions`."""
     for job in jobs if partitions else ():
-        chosen = job.is_local or job.resources.get("slurm_partition")
-        if not chosen and all(partition.score_job_fit(job) is None for partition in partitions):
+        # What depends on the size of files that are yet to be made is no number.
+        known = {name: value for name, value in job.resources.items() if type(value) in (int, str)}
+        chosen = job.is_local or "slurm_partition" in known
+        asking = SimpleNamespace(name=job.name, threads=job.threads, resources=known)
+        if not chosen and all(partition.score_job_fit(asking) is None for partition in partitions):
             asked = [f"{job.threads} threads"] + [
-                f"{name} {job.resources.get(name)}"
-                for name in ("gpu", "mem_mb", "runtime")
-                if job.resources.get(name) is not None
+                f"{name} {known[name]}" for name in ("gpu", "mem_mb", "runtime") if name in known
             ]
             raise _unfit(job.rule.name, ", ".join(asked), partitions)
 
 
-def bounded(resource, first, asked, gpus, partitions, rule):
+def bounded(resource, first, asked, gpus, partitions, rule, sized):
     """What an attempt of a job of `rule` may ask for: `asked`, or the most that is allowed.
 
-    resource: `runtime` (minutes) or `mem_mb`. first: what the first attempt asks for; UserError if
-    not even that is allowed.
+    resource: `runtime` (minutes) or `mem_mb`. first: what the first attempt asks for. sized:
+    whether that follows from the size of files, unseen by `check_jobs`: UserError if it is not
+    allowed.
     """
     limits = [getattr(p.limits, f"max_{resource}") for p in partitions if p.limits.max_gpu >= gpus]
     limit = max(limits, default=math.inf)
-    if first > limit:
+    if first > limit and sized:
         raise _unfit(rule, f"{resource} {first}", partitions)
+    if first > limit:
+        return asked
     return asked if asked <= limit else int(limit)
 
 
