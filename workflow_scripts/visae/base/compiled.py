@@ -6,6 +6,7 @@ import tempfile
 from pathlib import Path
 
 import numba
+from numba.core import config
 from numba.core.caching import UserProvidedCacheLocator
 
 
@@ -23,13 +24,13 @@ def njit(function=None, **options):
     except RuntimeError as error:
         if "no locator" not in str(error):
             raise
-    kept = numba.config.CACHE_DIR
-    numba.config.CACHE_DIR = _own_folder().name
+    kept = getattr(config, "CACHE_DIR", "")
+    setattr(config, "CACHE_DIR", _own_folder().name)  # noqa: B010 (made by numba when it starts)
     try:
         _link_kernels(inspect.getfile(function))
         return compiled(function)
     finally:
-        numba.config.CACHE_DIR = kept
+        setattr(config, "CACHE_DIR", kept)  # noqa: B010
 
 
 def _link_kernels(module):

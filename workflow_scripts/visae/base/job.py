@@ -3,14 +3,13 @@
 import atexit
 import contextlib
 import importlib
+import io
 import os
 import sys
 import time
 import traceback
 
 from visae.base.errors import UserError
-
-SHOWN = {"encoding": "utf-8", "errors": "backslashreplace"}
 
 
 def run(body, snakemake):
@@ -21,12 +20,13 @@ def run(body, snakemake):
     that `body` returns is shown after the line. Then the process ends: this does not return.
     """
     # In any locale: a line that cannot be shown must not fail a job whose work is done.
-    terminal = os.fdopen(os.dup(sys.stderr.fileno()), "w", buffering=1, **SHOWN)
-    log = open(snakemake.log[0], "w", buffering=1, **SHOWN)  # noqa: SIM115 (open until the end)
+    terminal = os.fdopen(os.dup(sys.stderr.fileno()), "w", 1, "utf-8", "backslashreplace")
+    log = open(snakemake.log[0], "w", 1, "utf-8", "backslashreplace")  # noqa: SIM115 (to the end)
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
         os.dup2(log.fileno(), stream.fileno())
-        stream.reconfigure(**SHOWN)
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
     if "torch" in sys.modules:  # few scripts need it
         sys.modules["torch"].set_num_threads(snakemake.threads)
     title = " ".join([snakemake.rule, *map(str, snakemake.wildcards)])

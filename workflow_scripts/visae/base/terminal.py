@@ -33,7 +33,7 @@ CURES = {
 
 def _with_cure(record):
     """Lets every record pass; a refusal of Snakemake's own gets the sentence that it lacks."""
-    cure = CURES.get(getattr(record, "exception", None))
+    cure = CURES.get(getattr(record, "exception", ""))
     if cure and not record.getMessage().endswith(cure):
         record.msg, record.args = f"{record.getMessage()}\n{cure}", ()
     return True

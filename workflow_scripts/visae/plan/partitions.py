@@ -6,6 +6,7 @@ not have GPUs. Here it is refused by name, and what grows with every attempt sto
 
 import math
 import os
+from pathlib import Path
 from types import SimpleNamespace
 
 from visae.base.errors import UserError
@@ -22,7 +23,7 @@ def of_workflow(workflow):
         return []
     from snakemake_executor_plugin_slurm.partitions import read_partition_file
 
-    return read_partition_file(path)
+    return read_partition_file(Path(path))
 
 
 def check_jobs(partitions, jobs):
