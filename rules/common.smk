@@ -8,18 +8,21 @@ import sys
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
+from snakemake.logging import logger
+from snakemake.settings.enums import Quietness
 
 sys.path.insert(0, str(Path(workflow.basedir) / "workflow_scripts"))
 
 from visae.backbones.loaders import LOADERS
-from visae.base import fingerprints, repository
+from visae.base import fingerprints, repository, terminal
 from visae.base.errors import UserError
 from visae.base.paths import RAW, SAE_FILES, Paths, place
 from visae.evals.shelf import EVALS, entry_name
 from visae.images import inventory
 from visae.images.layouts import LAYOUTS
+from visae.plan import partitions
 from visae.pretraining.paradigms import PARADIGMS
-from visae.products import PRODUCTS
+from visae.products import PRODUCTS, sources
 from visae.products.product import KINDS
 from visae.sae.families import FAMILIES
 from visae.sae.specs import SaeSpec
@@ -27,7 +30,9 @@ from visae.study import jobs, roles, targets
 from visae.study.config import write_config
 from visae.study.study import Study
 
-repository.come_first_in_jobs()
+repository.prepare_jobs()
+
+terminal.show_what_matters(logger, quiet=Quietness.ALL in (workflow.output_settings.quiet or ()))
 
 try:
     STUDY = Study(config)
@@ -115,6 +120,19 @@ def score_paths(metrics, sweep=None, suffix="json"):
         if sweep in (None, chosen) and metric in chosen.metrics
         for sae in STUDY.saes(chosen)
     ]
+
+
+def shipped(path):
+    """A file of the repository as an input, from whatever folder Snakemake runs in.
+
+    Its content decides, by a parameter (`content`), and not when it was checked out.
+    """
+    return ancient(os.path.relpath(Path(workflow.basedir, path).resolve(), os.path.realpath(".")))
+
+
+def content(path):
+    """The hash of a file of the repository."""
+    return fingerprints.of_file(Path(workflow.basedir, path))
 
 
 # ---------------------------------------------------------------- inputs of tables and figures
@@ -253,8 +271,28 @@ def alternatives(names):
 # ---------------------------------------------------------------- resources
 
 
+@functools.cache
+def cluster_partitions():
+    """Those that the Slurm executor chooses from, asked once the run has its executor."""
+    return partitions.of_workflow(workflow)
+
+
+def bounded(resource, first, asked, rulename, sized):
+    """What an attempt may ask for: no more than a partition of the cluster allows."""
+    asking = workflow.get_rule(rulename)
+    if workflow.is_local(asking) or not cluster_partitions():
+        return asked
+    gpus = asking.resources["gpu"].value if "gpu" in asking.resources else 0
+    try:
+        return partitions.bounded(
+            resource, first, asked, gpus, cluster_partitions(), rulename, sized
+        )
+    except UserError as error:
+        raise WorkflowError(str(error)) from None
+
+
 def memory(megabytes, saes=(), raw=0, codes=0):
-    """mem_mb: more on every further attempt, since the queue kills what needs more.
+    """mem_mb: more on every further attempt, up to what a partition allows.
 
     saes: names of the SAEs that are held at once: 20 MB for each unit of their expansion factors
     (float32 weights, gradients and Adam's two moments at D = 768, the width of a ViT-B). raw: how
@@ -264,14 +302,15 @@ def memory(megabytes, saes=(), raw=0, codes=0):
 
     weights = 20 * expansions(saes)
 
-    def mem_mb(wildcards, input, attempt):
+    def mem_mb(wildcards, input, attempt, rulename):
         held = raw * megabytes_of(input.get("raw", [])) if raw else 0
         if codes:
             by_sae = {}
             for path in input.get("reductions", []):
                 by_sae.setdefault(PATHS.sae_of(path), []).append(path)
             held += codes * max(map(megabytes_of, by_sae.values()), default=0)
-        return int((megabytes + weights + held) * 1.5 ** (attempt - 1))
+        first, factor = megabytes + weights + held, 1.5 ** (attempt - 1)
+        return bounded("mem_mb", int(first), int(first * factor), rulename, sized=raw or codes)
 
     return mem_mb
 
@@ -279,15 +318,16 @@ def memory(megabytes, saes=(), raw=0, codes=0):
 def minutes(number, saes=(), per_gigabyte=0):
     """runtime: `number` of minutes and one for each unit of the SAEs' expansion factors.
 
-    Doubled on every further attempt. 40,000 training steps of 8,192 tokens at D = 768 are
-    2·10¹⁵ operations per unit, 13 s at half the rate of an A100. per_gigabyte: minutes for each GB
-    of reductions among the inputs.
+    Doubled on every further attempt, up to what a partition allows. 40,000 training steps of 8,192
+    tokens at D = 768 are 2·10¹⁵ operations per unit, 13 s at half the rate of an A100.
+    per_gigabyte: minutes for each GB of reductions among the inputs.
     """
     total = number + expansions(saes)
 
-    def runtime(wildcards, input, attempt):
+    def runtime(wildcards, input, attempt, rulename):
         read = megabytes_of(input.get("reductions", [])) / 1000 if per_gigabyte else 0
-        return int((total + per_gigabyte * read) * 2 ** (attempt - 1))
+        first = int(total + per_gigabyte * read)
+        return bounded("runtime", first, first * 2 ** (attempt - 1), rulename, per_gigabyte)
 
     return runtime
 

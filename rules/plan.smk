@@ -40,7 +40,11 @@ rule plan:
 onstart:
     from visae.plan.disk import check_run
 
+    # Jobs start as soon as they may. Snakemake's limit of jobs per time sets a timer for each of
+    # them, and waits for the last timer at the end of every command.
+    workflow.scheduler.job_rate_limiter = None
     try:
+        partitions.check_jobs(cluster_partitions(), workflow.dag.needrun_jobs())
         note = check_run(
             STUDY, {str(path) for job in workflow.dag.needrun_jobs() for path in job.output}
         )

@@ -85,6 +85,9 @@ TOLD = {name: [EVALS[name].title, EVALS[name].higher_is_better] for name in STUD
 TABLES, FIGURES = map(product_paths, KINDS)
 
 for name, product in [item for of_kind in MADE.values() for item in of_kind.items()]:
+    inputs = product.reads(STUDY, PATHS)
+    of_repository = {key: path for key, path in inputs.items() if path in sources.SHIPPED}
+    inputs |= {key: shipped(path) for key, path in of_repository.items()}
     files = product.files(name, PATHS)
     files[KINDS[product.kind].shown] = report(
         files[KINDS[product.kind].shown],
@@ -97,7 +100,7 @@ for name, product in [item for of_kind in MADE.values() for item in of_kind.item
         name:
             name
         input:
-            **product.reads(STUDY, PATHS),
+            **inputs,
         output:
             **files,
         log:
@@ -116,6 +119,7 @@ for name, product in [item for of_kind in MADE.values() for item in of_kind.item
             settings=product.settings(STUDY),
             shows=product.shows,
             metrics=TOLD,
+            shipped=[content(path) for path in of_repository.values()],
             code=[code("make_product"), entry_code(PRODUCTS, name)],
         message:
             f"{name}: {product.shows}"

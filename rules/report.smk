@@ -5,6 +5,13 @@ REPORT = "<results>/report/index.html"
 # What the page looks like: no Python module, so that `code` does not see it.
 LOOK = Path(workflow.basedir) / "workflow_scripts" / "visae" / "report"
 
+# What the page holds a run against.
+EVIDENCE = {
+    "claims": sources.CLAIMS,
+    "published": sources.PUBLISHED,
+    "contradictions": "docs/inconsistencies.md",
+}
+
 # One SAE per sweep and backbone tells what all of them were trained on.
 FIRST_OF_SWEEP = [
     f"<results>/saes/{backbone}/layer{layer}/{sweep.sae_names()[0]}/config.yaml"
@@ -15,6 +22,7 @@ FIRST_OF_SWEEP = [
 
 rule report:
     input:
+        **{name: shipped(path) for name, path in EVIDENCE.items()},
         figures=product_paths("figure", "png"),
         tables=product_paths("table", "json"),
         tidy=[PATHS.scores(), *([PATHS.table("downstream")] if STUDY.tasks() else [])],
@@ -30,9 +38,6 @@ rule report:
         index=f"<results>/index/{STUDY.evaluation.name}.csv",
         classes=f"<results>/index/{STUDY.evaluation.dataset}/classes.csv",
         images=image_folder(STUDY.evaluation.dataset),
-        claims="resources/claims.yaml",
-        published="resources/published_values.csv",
-        contradictions="docs/inconsistencies.md",
     output:
         page=report(REPORT, category="Report", caption="../report/page.rst"),
     log:
@@ -52,6 +57,7 @@ rule report:
         captions={
             name: (product.shows, product.over(STUDY)) for name, product in MADE["figure"].items()
         },
+        evidence=[content(path) for path in EVIDENCE.values()],
         code=[
             code("write_report"),
             *map(fingerprints.of_file, sorted(LOOK.glob("templates/*.jinja"))),

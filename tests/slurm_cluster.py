@@ -33,7 +33,7 @@ COMMANDS = ("munged", "slurmctld", "slurmd", "sinfo")
 SECONDS = 30
 
 SETTINGS = [
-    *("--slurm-status-command", "squeue", "--slurm-no-account"),
+    *("--slurm-status-command", "squeue"),
     *("--slurm-init-seconds-before-status-checks", "3", "--latency-wait", "5"),
 ]
 """What Snakemake needs besides `--profile slurm` where Slurm keeps no accounts, to be quick."""
@@ -92,6 +92,13 @@ def stop():
         if path.exists() and path.read_text().startswith(OURS):
             path.unlink()
     shutil.rmtree(STATE)
+
+
+def drain():
+    """Let the node take no more jobs: what is submitted from now on waits."""
+    host = socket.gethostname().split(".")[0]
+    change = [f"NodeName={host}", "State=DRAIN", "Reason=test"]
+    subprocess.run(["scontrol", "update", *change], check=True)
 
 
 def jobs():

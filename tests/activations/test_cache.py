@@ -115,7 +115,7 @@ def test_flipped_byte_is_caught_on_joining_and_on_reading(tmp_path):
         join_shards(shards_of(joined), joined, statistics=True)
     with ActivationCache(joined) as cache:
         cache.read_chunk(0)
-        with pytest.raises(UserError, match="CRC-32"):
+        with pytest.raises(UserError, match=rf"{shard} does not match its CRC-32"):
             cache.read_chunk(3)
 
 
@@ -132,6 +132,49 @@ def test_missing_shard_is_never_read_as_zeros(tmp_path):
     shards_of(joined)[1].unlink()
     with pytest.raises(UserError, match=r"shard-00001-of-00002\.h5, which is missing"):
         ActivationCache(joined)
+
+
+def read_all(path):
+    with ActivationCache(path) as cache:
+        return np.concatenate([cache.read_chunk(i) for i in range(len(cache.chunks))])
+
+
+@pytest.mark.parametrize("kind", ["file", "folder", "shards"])
+def test_caches_are_read_through_links(tmp_path, kind):
+    activations = random_activations()
+    joined = write_cache(tmp_path / "disk", activations, shards=2)
+    link = tmp_path / "study" / "train.h5"
+    link.parent.mkdir()
+    if kind == "file":
+        link.symlink_to(joined)
+    elif kind == "folder":
+        link.parent.rmdir()
+        link.parent.symlink_to(joined.parent)
+    else:
+        joined.rename(link)
+        link.with_name("train").symlink_to(joined.parent / "train")
+    np.testing.assert_array_equal(read_all(link), activations)
+
+
+def test_shards_of_another_cache_beside_a_link_or_in_the_working_directory(tmp_path, monkeypatch):
+    activations = random_activations()
+    joined = write_cache(tmp_path / "disk", activations, shards=2)
+    write_cache(tmp_path / "other", -activations, shards=2)
+    monkeypatch.chdir(tmp_path / "other")
+    np.testing.assert_array_equal(read_all(joined), activations)
+
+
+def test_no_prefix_of_virtual_data_sets_leads_elsewhere(tmp_path):
+    activations = random_activations()
+    joined = write_cache(tmp_path / "disk", activations, shards=2)
+    write_cache(tmp_path / "other", -activations, shards=2)
+    for prefix in (tmp_path / "other", tmp_path / "nowhere"):
+        code = "import sys; from test_cache import read_all; read_all(sys.argv[1])"
+        environment = os.environ | {
+            "HDF5_VDS_PREFIX": str(prefix),  # which HDF5 reads once
+            "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path]),
+        }
+        subprocess.run([sys.executable, "-c", code, str(joined)], env=environment, check=True)
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,98 @@
-"""Files that exist are whole, also after the power is lost: the order of what a writer asks for."""
+"""Files that exist are whole, also after a power loss; two writers of one path do not meet."""
 
 import os
+import socket
 import stat
+import subprocess
+import sys
+import time
 
 import pytest
+from safetensors.numpy import save_file
+from study_fixtures import ROOT
 
-from visae.base.files import write_text
+from visae.base import files
+from visae.base.files import atomic_path, write_json, write_text
+
+WRITE_SLOWLY = """
+import sys, time
+from visae.base.files import atomic_path
+with atomic_path(sys.argv[1]) as temporary:
+    temporary.write_text("half")
+    print(temporary, flush=True)
+    time.sleep(float(sys.argv[2]))
+    temporary.write_text("whole")
+"""
+
+
+def writer(path, seconds):
+    """Another process that writes `path`, and its temporary file."""
+    command = [sys.executable, "-c", WRITE_SLOWLY, str(path), str(seconds)]
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "workflow_scripts")}
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+    return process, process.stdout.readline().strip()
+
+
+@pytest.fixture(params=[0o022, 0o002, 0o077])
+def umask(request):
+    before = os.umask(request.param)
+    yield request.param
+    os.umask(before)
+
+
+def test_files_have_the_mode_of_the_umask(tmp_path, umask):
+    import numpy as np
+
+    with atomic_path(tmp_path / "weights.safetensors") as temporary:
+        save_file({"a": np.zeros(3, np.float32)}, temporary)  # writes for the user alone
+    write_json(tmp_path / "score.json", {"value": 1})
+    modes = {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}
+    assert modes == {0o666 & ~umask}
+
+
+def test_two_writers_of_one_path_do_not_meet(tmp_path):
+    path = tmp_path / "scores.json"
+    other, temporary = writer(path, 1)
+    write_text(path, "mine")
+    assert path.read_text() == "mine"
+    assert os.path.exists(temporary)
+    assert other.wait() == 0
+    assert path.read_text() == "whole"
+    assert [p.name for p in tmp_path.iterdir()] == ["scores.json"]
+
+
+def test_what_a_killed_writer_left_is_removed(tmp_path):
+    path = tmp_path / "scores.json"
+    other, temporary = writer(path, 60)
+    other.kill()
+    other.wait()
+    assert os.path.exists(temporary)
+    write_text(path, "mine")
+    assert [p.name for p in tmp_path.iterdir()] == ["scores.json"]
+
+
+@pytest.mark.parametrize(("days", "left"), [(1, True), (30, False)])
+def test_the_file_of_another_machine_is_left_alone_while_it_may_be_written(tmp_path, days, left):
+    other = tmp_path / ".scores.another-node.1.0123abcd.partial.json"
+    other.touch()
+    os.utime(other, (time.time() - days * 24 * 3600,) * 2)
+    write_text(tmp_path / "scores.json", "mine")
+    assert other.exists() == left
+
+
+def test_unfinished_files_of_longer_names_are_left_alone(tmp_path):
+    machine = files._machine()
+    other = tmp_path / f".scores.old.{machine}.99999999.0123abcd.partial.json"
+    other.touch()
+    write_text(tmp_path / "scores.json", "mine")
+    assert other.exists()
+
+
+def test_the_longest_names_that_a_disk_takes_are_written(tmp_path, monkeypatch):
+    monkeypatch.setattr(socket, "gethostname", lambda: "node." * 40)
+    for stem in ("s" * 250, "ü" * 125):
+        write_text(tmp_path / f"{stem}.json", "mine")
+    assert len(list(tmp_path.iterdir())) == 2
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """How every script starts and ends: its line on the terminal, its log, its exit status."""
 
+import os
 import subprocess
 import sys
 
@@ -28,12 +29,17 @@ print("never")
 def finished(tmp_path):
     """last statement of the body → (the finished process, its log)."""
 
-    def run(last):
+    def run(last, **environment):
         log = tmp_path / "draw.log"
         path = str(ROOT / "workflow_scripts")
         code = SCRIPT.format(path=path, last=last, log=str(log))
-        process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-        return process, log.read_text()
+        process = subprocess.run(
+            [sys.executable, "-c", code],
+            env=os.environ | environment,
+            capture_output=True,
+            encoding="utf-8",
+        )
+        return process, log.read_text("utf-8")
 
     return run
 
@@ -59,3 +65,23 @@ def test_failure_is_a_sentence_and_a_traceback_in_the_log(finished, error, sente
     assert "half a line, " in log
     assert "Traceback" in log
     assert "in body" in log
+
+
+def test_an_interrupted_job_says_what_to_do(finished):
+    process, log = finished("raise KeyboardInterrupt")
+    assert process.returncode == 1
+    assert process.stderr.startswith("✗ draw clip 3: interrupted; run the same command again")
+    assert "Traceback" in log
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_no_locale_fails_a_job_whose_work_is_done(finished, encoding):
+    locale = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    process, log = finished(
+        "print('\\u03c1 = 1'); return '  \\u03c1 \\u2265 0\\n'", PYTHONIOENCODING=encoding, **locale
+    )
+    assert process.returncode == 0
+    title, remark = process.stderr.splitlines()
+    assert title.startswith("✓ draw clip 3")
+    assert remark == "  ρ ≥ 0"
+    assert log == "half a line, ρ = 1\nleft"

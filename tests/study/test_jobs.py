@@ -88,3 +88,21 @@ def test_sweeps_on_the_same_activations_are_one_group_in_coarse_granularity():
     assert group.sae_names() == list(group.origins)
     names = [group.name for group in jobs.sweep_groups(Study(config | {"granularity": "fine"}))]
     assert names == list(config["sweeps"])
+
+
+def test_joined_names_of_many_sweeps_fit_in_file_names():
+    config = demo_config()
+    config["granularity"] = "coarse"
+    main = config["sweeps"]["main"]
+    names = []
+    for last in ("a", "b"):
+        for number in range(30):
+            config["sweeps"][f"a_sweep_of_some_length_{number}"] = main | {
+                "grid": {"expansion_factor": [2], "k": [number + 3]}
+            }
+        config["sweeps"][f"the_last_{last}"] = main | {"grid": {"expansion_factor": [2], "k": [99]}}
+        names.append([sweep.name for sweep in jobs.sweep_groups(Study(config))])
+        del config["sweeps"][f"the_last_{last}"]
+    assert max(len(name) for found in names for name in found) <= 150
+    assert len(set(names[0])) == len(names[0])
+    assert set(names[0]) != set(names[1])  # other sweeps are other jobs

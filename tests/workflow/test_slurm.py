@@ -8,6 +8,7 @@ import csv
 import itertools
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -40,12 +41,13 @@ def longer_study():
     return config
 
 
-def start_on_slurm(folder):
+def start_on_slurm(folder, partitions="profiles/slurm/partitions.yaml"):
     """Start Snakemake in `folder` with the Slurm profile, typed as the README says."""
-    shutil.copy(ROOT / "slurm", folder / "slurm", follow_symlinks=False)
+    if not (folder / "slurm").is_symlink():
+        shutil.copy(ROOT / "slurm", folder / "slurm", follow_symlinks=False)
     command = [
         *(sys.executable, "-m", "snakemake", "--profile", "slurm", *cluster.SETTINGS),
-        *("--slurm-partition-config", "profiles/slurm/partitions.yaml"),
+        *("--slurm-partition-config", partitions),
         *("--max-threads", "1", "--configfile", "study.yaml", "--", SCORES),
     ]
     log = open(folder / "snakemake.log", "w")  # noqa: SIM115 (as long as the process)
@@ -159,3 +161,49 @@ def test_stopped_training_goes_on_from_its_checkpoint(finished):
     resumed = re.search(r"resuming at step (\d+) of (\d+)", log.read_text())
     assert resumed
     assert int(resumed[1]) >= 100
+
+
+@pytest.fixture
+def drained(tmp_path):
+    """The folder of a study, and a Slurm whose only node takes no job."""
+    write_study(copy_repository(tmp_path), small_config())
+    with cluster.running():
+        cluster.drain()
+        yield tmp_path
+
+
+def wait_for_pending(run):
+    """Return when Snakemake has submitted the two jobs of extraction, which then wait."""
+    deadline = time.monotonic() + SECONDS
+    while [job["state"] for job in cluster.jobs()].count("PENDING") < 2:
+        assert run.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.5)
+
+
+def test_ending_a_run_as_the_docs_say(drained):
+    (drained / "tight.yaml").write_text(
+        "partitions:\n  cpu: {max_runtime: 2880}\n  gpu: {max_runtime: 60, max_gpu: 4}\n"
+    )
+    run = start_on_slurm(drained, "tight.yaml")
+    assert run.wait(SECONDS) == 1
+    assert "which none of the partitions cpu, gpu allows" in (drained / "snakemake.log").read_text()
+    assert cluster.jobs() == []
+
+    run = start_on_slurm(drained)
+    try:
+        wait_for_pending(run)
+        run.send_signal(signal.SIGINT)  # Ctrl-C
+        assert run.wait(SECONDS) == 1
+        assert {job["state"] for job in cluster.jobs()} == {"CANCELLED"}
+
+        run = start_on_slurm(drained)
+        wait_for_pending(run)
+        run.send_signal(signal.SIGTERM)
+        with pytest.raises(subprocess.TimeoutExpired):
+            run.wait(15)
+        run.send_signal(signal.SIGINT)
+        assert run.wait(SECONDS) == 1
+    finally:
+        run.kill()
+    assert {job["state"] for job in cluster.jobs()} == {"CANCELLED"}

@@ -1,17 +1,23 @@
 """A change computes again what it is about and nothing else: of a finished study, by its code."""
 
+import os
+import re
 import shutil
+import subprocess
+import time
 
 import pytest
 from shelf_fixtures import SCRIPTS, shelves
 from study_fixtures import ROOT
-from workflow_fixtures import plan, tiny_config
+from workflow_fixtures import copy_repository, plan, run_command, snakemake, tiny_config
 
 # Shelf → the entry that a dummy is made of and what is left out of it, if not any and nothing.
 COPIED = {"evals": ("fvu", "    number=2,\n")}
 
 # Jobs that a dummy adds: a product is made as soon as it stands there.
 ADDED = {"products": {"dummy", "product_dummy", "report", "all"}}
+
+CLUSTER = ROOT / "docs" / "cluster.md"
 
 BEFORE_TRAINING = ("write", "index", "split", "pretrain", "extract", "join", "reduce", "fit_raw")
 
@@ -60,6 +66,62 @@ def test_another_spelling_of_the_config_computes_nothing(repository):
         for key, value in reversed(config["training"].items())
     }
     assert plan(repository, config=dict(reversed(config.items()))) == {}
+
+
+def copied(repository, folder, *left_out):
+    """A copy whose files have the times of copying, in another order than they were made."""
+    shutil.copytree(repository, folder, symlinks=True, ignore=shutil.ignore_patterns(*left_out))
+    start = time.time() - 3600
+    files = sorted(path for path in (folder / "results").rglob("*") if not path.is_symlink())
+    for number, path in enumerate(reversed(files)):
+        os.utime(path, (start + number / 100,) * 2)
+    return folder
+
+
+def test_a_copy_without_times_is_taken_up_as_the_docs_say(repository, tmp_path):
+    folder = copied(repository, tmp_path / "copy")
+    assert plan(folder) != {}
+    [command] = re.findall(r"^(find -L results .*)$", CLUSTER.read_text("utf-8"), re.MULTILINE)
+    subprocess.run(["bash", "-c", command], cwd=folder, check=True)
+    assert plan(folder) == {}
+    # The records of what was made of what came along: a change is seen.
+    changed(folder / "workflow_scripts", "sae/families/batchtopk/trainer.py")
+    assert plan(folder)["train_main"] == 2
+
+
+def test_a_copy_without_records_gets_new_ones_as_the_docs_say(repository, tmp_path):
+    folder = copied(repository, tmp_path / "copy", ".snakemake")
+    [options] = re.findall(r"^snakemake .*(--touch .*)$", CLUSTER.read_text("utf-8"), re.MULTILINE)
+    snakemake(folder, *options.split())
+    assert plan(folder) == {}
+    changed(folder / "workflow_scripts", "sae/families/batchtopk/trainer.py")
+    assert plan(folder)["train_main"] == 2
+
+
+def test_results_linked_into_another_checkout_compute_nothing(repository, tmp_path):
+    folder = copy_repository(tmp_path / "checkout")
+    for name in ("results", ".snakemake"):
+        (folder / name).symlink_to(repository / name)
+    shutil.copy(repository / "study.yaml", folder)
+    assert plan(folder) == {}  # though its files of the repository are newer than the results
+
+
+def test_another_working_directory_computes_nothing(repository, tmp_path):
+    shutil.copytree(repository / "results", tmp_path / "results", symlinks=True)
+    shutil.copy(repository / "study.yaml", tmp_path)
+    options = ("-n", "--cores", "1", "--configfile", "study.yaml")
+    command = ["snakemake", *options, "--directory", str(tmp_path)]
+    for folder, snakefile in ((repository, []), (tmp_path, ["-s", str(repository / "Snakefile")])):
+        run = run_command(folder, [*command, *snakefile])
+        assert "Nothing to be done" in run.stdout, run.stdout
+
+
+@pytest.mark.parametrize("name", ["demo", "paper_shapes"])
+def test_a_profile_by_its_path_brings_its_study(repository, tmp_path, name):
+    profile = str(repository / "profiles" / name)
+    command = ["snakemake", "-n", "-q", "all", "-s", str(repository / "Snakefile")]
+    run = run_command(tmp_path, [*command, "--profile", profile])
+    assert run.returncode == 0, run.stdout
 
 
 @pytest.mark.parametrize("name", shelves())

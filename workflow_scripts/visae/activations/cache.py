@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import bisect
+import itertools
 from pathlib import Path
 
+import h5py
 import numpy as np
 
 from visae.activations.format import (
@@ -33,18 +36,15 @@ class ActivationCache(Activations):
         self._file = open_file(self.path)
         attributes = hdf5.attributes(self._file)
         self.info = CacheInfo.from_attributes(attributes, self.path)
-        for name in attributes["shard_files"]:
-            if not (self.path.parent / name).is_file():
-                raise UserError(
-                    f"{self.path} refers to the shard {name}, which is missing: run the workflow "
-                    "again, or restore the shard"
-                )
-        self._activations = hdf5.dataset(self._file, "activations")
+        self._shards = [_shard_beside(self.path, name) for name in attributes["shard_files"]]
+        self._open: dict[Path, h5py.File] = {}
         self._crc = hdf5.array(self._file, "crc32")
         self.labels = hdf5.array(self._file, "labels")
         self.image_ids = hdf5.strings(self._file, "image_ids")
         self.skipped_ids = hdf5.strings(self._file, "skipped_ids")
-        self.chunks = chunk_bounds(attributes["shard_images"].tolist(), self.info.chunk_images)
+        images = attributes["shard_images"].tolist()
+        self.chunks = chunk_bounds(images, self.info.chunk_images)
+        self._shard_ends = list(itertools.accumulate(images))
         if "statistics" in self._file:
             self.mean = hdf5.array(self._file, "statistics/mean")
             self.std = hdf5.number(self._file, "statistics/std")
@@ -55,7 +55,8 @@ class ActivationCache(Activations):
         return self._fingerprint
 
     def close(self) -> None:
-        self._file.close()
+        for file in (self._file, *self._open.values()):
+            file.close()
 
     def read_chunk(
         self, number: int | np.integer, out: Float[np.ndarray, "n P D"] | None = None
@@ -68,13 +69,31 @@ class ActivationCache(Activations):
         start, stop = self.chunks[number]
         shape = (stop - start, self.info.patches, self.info.width)
         chunk = np.empty(shape, np.float16) if out is None else out
+        # From the shard itself: where a virtual data set finds it depends on links, on the working
+        # directory and on HDF5_VDS_PREFIX, and nothing that is found there is refused.
+        shard = bisect.bisect_right(self._shard_ends, start)
+        path, offset = self._shards[shard], self._shard_ends[shard - 1] if shard else 0
         try:
-            self._activations.read_direct(chunk, slice(start, stop))
+            if path not in self._open:
+                self._open[path] = open_file(path)
+            activations = hdf5.dataset(self._open[path], "activations")
+            activations.read_direct(chunk, slice(start - offset, stop - offset))
         except OSError as error:
-            cure = "remove the damaged shard and run the workflow again"
+            cure = f"remove {path} and run the workflow again"
             raise unreadable(f"chunk {number} of {self.path}", error, "HDF5", cure) from error
-        check_chunk(chunk, self._crc[number], self.path, number)
+        check_chunk(chunk, self._crc[number], path, number)
         return chunk
+
+
+def _shard_beside(path, name):
+    """The shard `name` of the cache at `path`: below its folder, or that which it links to."""
+    for folder in (path.parent, path.resolve().parent):
+        if (folder / name).is_file():
+            return folder / name
+    raise UserError(
+        f"{path} refers to the shard {name}, which is missing: run the workflow again, or restore "
+        "the shard"
+    )
 
 
 def read_statistics(path: str | Path) -> tuple[Float[np.ndarray, " D"], float]:

@@ -196,11 +196,14 @@ def check_chunk(
     path: str | Path,
     number: int | np.integer,
 ) -> None:
-    """UserError unless chunk `number` of the file at `path` has the checksum `expected`."""
+    """UserError unless a chunk, number `number` of its cache, has the checksum `expected`.
+
+    path: of the shard that holds it.
+    """
     if checksum(chunk_npd) != expected:
         raise UserError(
             f"chunk {number} of {path} does not match its CRC-32, so its bytes have changed since "
-            "they were written: remove the shard that holds it and run the workflow again"
+            "they were written: remove it and run the workflow again"
         )
 
 

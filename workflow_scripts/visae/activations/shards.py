@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Self
 
 import h5py
-import numba
 import numpy as np
 
 from visae.activations.format import (
@@ -25,6 +24,7 @@ from visae.activations.format import (
 )
 from visae.base import hdf5
 from visae.base.arrays import Num
+from visae.base.compiled import njit
 from visae.base.errors import UserError
 from visae.base.files import atomic_path
 from visae.base.pools import Threads
@@ -150,7 +150,7 @@ class ShardWriter:
         self._file["chunk_squares"] = np.array(self._squares).reshape(-1, width)
 
 
-@numba.njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True)
 def _moments(bits_td):
     """Mean and Σ(a - mean)² of float16 tokens: float64 [D] each.
 
@@ -170,7 +170,7 @@ def _moments(bits_td):
     return mean, squares
 
 
-@numba.njit
+@njit
 def _value(bits):
     """The finite float16 number with these bits, as float64."""
     # Exponent and fraction where float32 has them; the exponents' biases differ by 112.

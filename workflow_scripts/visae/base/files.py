@@ -5,6 +5,9 @@ import errno
 import glob
 import json
 import os
+import re
+import socket
+import time
 import uuid
 from pathlib import Path
 
@@ -32,22 +35,36 @@ def unreadable(path, error, what, cure):
     return UserError(f"{path} is missing, truncated or not {what} ({error}): {cure}")
 
 
+ABANDONED = 3 * 24 * 3600
+"""Seconds without a write after which another machine's unfinished file counts as left behind."""
+
+
 @contextlib.contextmanager
 def atomic_path(path):
     """Yield a temporary path in the same folder; rename it to `path` if the block succeeds.
 
-    A killed process leaves at most a hidden `.name.<random>.partial`, which nothing reads and the
-    next writer of that path removes (there is one at a time: Snakemake sees to it). Content reaches
+    Two writers of one path, on one machine or on two, do not meet: the last one to end stays. A
+    killed process leaves at most a hidden `.stem.<machine>.<process>.<random>.partial.suffix`.
+    Nothing reads it, and the next writer of that path removes it (`_abandoned`). Content reaches
     the disk before the name does, and the name before this returns: a power loss leaves no part.
+    The file gets the mode that the process's umask gives, also from libraries that write for the
+    user alone.
     Raises UserError where the disk is full or closed to writing.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.stem}.{uuid.uuid4().hex[:8]}.partial{path.suffix}")
+    stem = path.stem.encode()[:STEM_BYTES].decode(errors="ignore")
+    writer = f"{_machine()}.{os.getpid()}.{uuid.uuid4().hex[:8]}"
+    temporary = path.with_name(f".{stem}.{writer}.partial{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        for left in path.parent.glob(f".{glob.escape(path.stem)}.????????.partial{path.suffix}"):
-            left.unlink()
+        for left in path.parent.glob(f".{glob.escape(stem)}.*.partial{glob.escape(path.suffix)}"):
+            if _abandoned(left, stem):
+                left.unlink(missing_ok=True)
+        temporary.touch()
+        mode = temporary.stat().st_mode
         yield temporary
+        if temporary.stat().st_mode != mode:
+            temporary.chmod(mode & 0o777)
         with open(temporary, "rb") as handle:
             os.fsync(handle.fileno())
         os.replace(temporary, path)
@@ -72,6 +89,38 @@ def _sync_folder(folder):
             os.fsync(handle)
         finally:
             os.close(handle)
+
+
+STEM_BYTES = 100
+"""How much of a file's stem its temporary name holds, since a name has 255 bytes at most."""
+
+
+def _machine():
+    """This machine's name, as it may stand between two points."""
+    return re.sub(r"[^A-Za-z0-9]+", "-", socket.gethostname())[:60]
+
+
+def _abandoned(partial, stem):
+    """Whether nobody writes the unfinished file `partial` any more.
+
+    Its process has ended, if that ran on this machine; else nothing was written for `ABANDONED` s.
+    """
+    name = re.escape(stem)
+    found = re.match(rf"\.{name}\.([^.]*)\.(\d+)\.[0-9a-f]{{8}}\.partial", partial.name)
+    if found is None:
+        return False  # of another path, whose stem begins with this one
+    machine, process = found.groups()
+    if machine == _machine():
+        try:
+            os.kill(int(process), 0)
+        except ProcessLookupError:
+            return True
+        except PermissionError:
+            pass
+    try:
+        return time.time() - partial.stat().st_mtime > ABANDONED
+    except FileNotFoundError:
+        return False  # its writer has ended, or another one removed it
 
 
 def _cannot_write(error, temporary):

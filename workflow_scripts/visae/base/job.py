@@ -3,6 +3,7 @@
 import atexit
 import contextlib
 import importlib
+import io
 import os
 import sys
 import time
@@ -18,11 +19,14 @@ def run(body, snakemake):
     error that is meant for the user is shown as its sentence; the traceback is in the log. Text
     that `body` returns is shown after the line. Then the process ends: this does not return.
     """
-    terminal = os.fdopen(os.dup(sys.stderr.fileno()), "w", buffering=1)
-    log = open(snakemake.log[0], "w", buffering=1)  # noqa: SIM115 (open until the process ends)
+    # In any locale: a line that cannot be shown must not fail a job whose work is done.
+    terminal = os.fdopen(os.dup(sys.stderr.fileno()), "w", 1, "utf-8", "backslashreplace")
+    log = open(snakemake.log[0], "w", 1, "utf-8", "backslashreplace")  # noqa: SIM115 (to the end)
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
         os.dup2(log.fileno(), stream.fileno())
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
     if "torch" in sys.modules:  # few scripts need it
         sys.modules["torch"].set_num_threads(snakemake.threads)
     title = " ".join([snakemake.rule, *map(str, snakemake.wildcards)])
@@ -31,7 +35,7 @@ def run(body, snakemake):
         _extend(snakemake.config.get("extensions", []))
         shown = body(snakemake)
     except BaseException as error:
-        sentence = str(error) if isinstance(error, UserError) else repr(error)
+        sentence = _sentence(error)
         terminal.write(f"✗ {title}: {sentence}\n  (log: {snakemake.log[0]})\n")
         with contextlib.suppress(OSError):  # on a full disk there is no room for the log either
             traceback.print_exc()
@@ -44,6 +48,15 @@ def run(body, snakemake):
         sys.stdout.flush()
         sys.stderr.flush()
     os._exit(0)
+
+
+def _sentence(error):
+    """What is said of an error on the terminal."""
+    if isinstance(error, UserError):
+        return str(error)
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted; run the same command again: it goes on with what is complete"
+    return repr(error)
 
 
 def _extend(folders):

@@ -17,10 +17,12 @@ if not (RESOURCES.is_dir() and SCHEMAS.is_dir()):
     )
 
 
-def come_first_in_jobs():
-    """Let processes that this one starts import this repository's library first.
+def prepare_jobs():
+    """Let processes that this one starts import this repository's library first, and write UTF-8.
 
     Snakemake puts a script's folder at the end of the path, where an installed clone precedes it.
+    The locale of a node may be another one than that of its user.
     """
+    os.environ["PYTHONUTF8"] = "1"
     others = os.environ.get("PYTHONPATH")
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(SCRIPTS), others]))

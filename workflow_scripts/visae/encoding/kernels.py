@@ -7,9 +7,9 @@ compiled function only, not of the functions that it calls.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from visae.base.arrays import Float
+from visae.base.compiled import njit
 
 DECODE_WIDTH = 64
 """Dimensions decoded together: a constant, so that the inner loop is unrolled and vectorised."""

@@ -5,10 +5,10 @@ active codes only are faster than dense ones (5 times at 5 %); above, and on CUD
 of features are. Either way no dense copy of all codes is made.
 """
 
-import numba
 import numpy as np
 import scipy.sparse
 
+from visae.base.compiled import njit
 from visae.base.pools import in_pieces
 from visae.probing.rankings import feature_blocks
 
@@ -56,7 +56,7 @@ def _sparse_products(left_fq, right_fn, threads):
     return products_qn.astype(np.float32)
 
 
-@numba.njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True)
 def _accumulate(
     start, stop, row_starts, features, codes, feature_starts, images, image_codes, products_qn
 ):

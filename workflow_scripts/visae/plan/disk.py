@@ -5,6 +5,7 @@ Free space is what the file system says; a quota on it is not seen.
 
 import os
 import shutil
+import sys
 from collections import defaultdict
 
 from visae.backbones import geometry
@@ -29,7 +30,7 @@ def check_run(study, outputs):
     counts = count_images(study, study.paths.results)
     kept = study.paths.plan("geometry.json")
     try:
-        geometries = geometry.complete(study.backbones, kept, measured_apart)
+        geometries = geometry.complete(study.backbones, kept, _measured_aloud)
     except ImportError as error:
         # Snakemake's own environment need not hold the libraries of the backbones.
         return (
@@ -39,6 +40,12 @@ def check_run(study, outputs):
     check_training(study, geometries, counts)
     check_fits(study, written_files(study, geometries, counts, outputs), counts)
     return None
+
+
+def _measured_aloud(entries):
+    """`measured_apart`, and a line before it, since it takes as long as importing the libraries."""
+    print(f"Measuring, once, the shapes of {', '.join(entries)}", file=sys.stderr, flush=True)
+    return measured_apart(entries)
 
 
 def check_writable(outputs):

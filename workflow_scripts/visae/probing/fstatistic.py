@@ -7,10 +7,10 @@ classes together and of a class against any others (paper: Table 2, section 4.3 
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
 from visae.base.arrays import Float, Int, Num
+from visae.base.compiled import njit
 
 NO_VARIANCE = -1.0
 """F of a feature without variance: below every true F, so that it ranks last."""
@@ -34,7 +34,7 @@ def class_sums(
     return _class_sums(codes_bn, np.asarray(classes_n, dtype=np.int64), n_classes)
 
 
-@numba.njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True)
 def _class_sums(codes_bn, classes_n, n_classes):
     features, images = codes_bn.shape
     sums = np.zeros((features, n_classes))

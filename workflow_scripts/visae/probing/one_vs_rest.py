@@ -14,10 +14,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import numba
 import numpy as np
 
 from visae.base.arrays import Bool, Float
+from visae.base.compiled import njit
 from visae.base.pools import Workers
 from visae.probing.logistic_regression import solve
 
@@ -102,7 +102,7 @@ def fit_batch(
     return results
 
 
-@numba.njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True)
 def _scores(coef_k, test_km):
     """w·x of every image [m], summed in the order of features: equal images have equal scores."""
     scores_m = np.zeros(test_km.shape[1])

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import h5py
-import numba
 import numpy as np
 
 from visae.base import hdf5
 from visae.base.arrays import Bool, Float, Int
+from visae.base.compiled import njit
 from visae.base.errors import UserError
 from visae.base.files import atomic_path
 from visae.base.seals import LIBVER, open_hdf5, seal_hdf5
@@ -208,7 +208,7 @@ def _descending(scores, features):
     return order
 
 
-@numba.njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True)
 def _sort_ties(scores, features, order):
     rankings, n = order.shape
     for ranking in range(rankings):

@@ -7,6 +7,8 @@ from visae.study import roles
 
 PUBLISHED = "resources/published_values.csv"
 CLAIMS = "resources/claims.yaml"
+SHIPPED = (PUBLISHED, CLAIMS)
+"""The inputs that lie in the repository."""
 
 
 # ---------------------------------------------------------------- what is read

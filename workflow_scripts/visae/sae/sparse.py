@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import numba
 import numpy as np
 import torch
 
 from visae.base.arrays import Float, Int
+from visae.base.compiled import njit
 from visae.base.pools import in_pieces
 from visae.sae.adam import gradient
 
@@ -22,7 +22,7 @@ ROWS_PER_BLOCK = 512
 
 # Sums may be reordered for speed, but NaN and infinity keep their meaning.
 _FAST = {"reassoc", "contract", "nsz", "arcp"}
-_jit = numba.njit(nogil=True, cache=True, fastmath=_FAST)
+_jit = njit(nogil=True, cache=True, fastmath=_FAST)
 
 
 class SparseCodes(NamedTuple):

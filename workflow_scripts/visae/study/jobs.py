@@ -8,7 +8,10 @@ backbone and block.
 
 from dataclasses import replace
 
+from visae.base import fingerprints
 from visae.study import roles
+
+LONGEST_NAME = 100
 
 
 def sweep_groups(study):
@@ -114,10 +117,18 @@ def _together(sweeps):
     """One Sweep of the SAEs of several sweeps on the same activations."""
     return replace(
         sweeps[0],
-        name="_and_".join(sweep.name for sweep in sweeps),
+        name=_joined([sweep.name for sweep in sweeps]),
         saes=tuple(spec for sweep in sweeps for spec in sweep.saes),
         origins={name: origin for sweep in sweeps for name, origin in sweep.origins.items()},
     )
+
+
+def _joined(names):
+    """One name of several, short enough for file names, which have 255 bytes at most."""
+    joined = "_and_".join(names)
+    if len(joined) <= LONGEST_NAME:
+        return joined
+    return f"{names[0]}_and_{len(names) - 1}_more_{fingerprints.of_bytes(joined.encode())}"
 
 
 def _by_dataset(study, splits, sharded_apart=False):

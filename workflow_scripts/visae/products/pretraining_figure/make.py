@@ -11,7 +11,9 @@ from visae.tables.layout import read
 def make(inputs, settings):
     """See `draw`."""
     logs = {
-        Path(path).parent.name: [json.loads(line) for line in Path(path).read_text().splitlines()]
+        Path(path).parent.name: [
+            json.loads(line) for line in Path(path).read_text("utf-8").splitlines()
+        ]
         for path in inputs["logs"]
     }
     styles = style.backbone_styles(settings["labels"], settings["backbones"])

@@ -1,0 +1,59 @@
+"""What Snakemake shows on the terminal besides what jobs say themselves (`visae.base.job`)."""
+
+import logging
+
+OF_SCRIPT = "returned non-zero exit status 1."
+"""How Snakemake's error ends where a script failed that could still say why."""
+
+
+def show_what_matters(logger, quiet):
+    """Set what Snakemake's `logger` shows on the terminal; its log file is left as it is.
+
+    Of a job that said itself why it failed nothing more is shown. quiet: whether the user asked for
+    `--quiet all`: errors are shown nevertheless, or a refusal would look like a success.
+    """
+    for handler in logger.handlers:
+        if isinstance(handler, logging.StreamHandler) and not hasattr(handler, "baseFilename"):
+            if quiet:
+                handler.filters = [_is_error]
+            handler.addFilter(_Unsaid())
+            handler.addFilter(_with_cure)
+
+
+def _is_error(record):
+    return record.levelno >= logging.ERROR
+
+
+CURES = {
+    "ProtectedOutputException": "This run makes these files anew, and they are closed to writing: "
+    "let them be written (chmod u+w), or ask for files that need none of them.",
+}
+"""Snakemake's exception → what to do, where its own words do not say it."""
+
+
+def _with_cure(record):
+    """Lets every record pass; a refusal of Snakemake's own gets the sentence that it lacks."""
+    cure = CURES.get(getattr(record, "exception", ""))
+    if cure and not record.getMessage().endswith(cure):
+        record.msg, record.args = f"{record.getMessage()}\n{cure}", ()
+    return True
+
+
+class _Unsaid:
+    """Lets pass what no job has said: two records follow the line of a job that failed.
+
+    The first is Snakemake's exception, the second repeats the rule's files.
+    """
+
+    def __init__(self):
+        self.said = 0
+
+    def filter(self, record):
+        event = getattr(record, "event", None)
+        if event == "error" and record.getMessage().rstrip().endswith(OF_SCRIPT):
+            self.said += 1
+            return False
+        if event == "job_error" and self.said and not getattr(record, "rule_msg", None):
+            self.said -= 1
+            return False
+        return True
