@@ -1,7 +1,7 @@
 """The config in the repository: the paper's study in full."""
 
 import pytest
-from study_fixtures import demo_config, paper_config
+from study_fixtures import as_run_config, demo_config, paper_config, released_config
 
 from visae.study import roles
 from visae.study.study import Study
@@ -41,7 +41,7 @@ def test_paper_training_is_table_1():
 def test_training_settings_are_those_of_the_library():
     from visae.sae.specs import TrainingSettings
 
-    for config in (paper_config(), demo_config()):
+    for config in (paper_config(), demo_config(), as_run_config(), released_config()):
         study = Study(config)
         for sweep in study.sweeps.values():
             TrainingSettings(**study.training_settings(sweep))
