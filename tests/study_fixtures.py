@@ -24,6 +24,13 @@ def as_run_config():
     return copy.deepcopy(_load("as_run.yaml"))
 
 
+def released_config():
+    """The same with the released SAEs, merged as Snakemake merges two config files."""
+    config, over = as_run_config(), copy.deepcopy(_load("as_run_released.yaml"))
+    config["sweeps"]["main"] |= over["sweeps"]["main"]
+    return config | {"study": over["study"]}
+
+
 def demo_config():
     """A fresh copy of the demo's config."""
     return copy.deepcopy(_load("profiles/demo/study.yaml"))

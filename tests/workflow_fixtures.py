@@ -14,7 +14,7 @@ import yaml
 from study_fixtures import ROOT, demo_config
 
 PARTS = (
-    *("Snakefile", "config.yaml", "as_run.yaml", "rules", "report", "envs"),
+    *("Snakefile", "config.yaml", "as_run.yaml", "as_run_released.yaml", "rules", "report", "envs"),
     *("workflow_scripts", "resources", "profiles", "docs/inconsistencies.md"),
 )
 

@@ -4,8 +4,10 @@ import re
 import shlex
 
 import pytest
-from study_fixtures import ROOT, as_run_config, paper_config
+from study_fixtures import ROOT, as_run_config, paper_config, released_config
 from workflow_fixtures import copy_repository, plan, run_command, snakemake, write_study
+
+from visae.study.study import Study
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +49,15 @@ def test_the_study_as_it_was_run_is_planned(repository):
     assert jobs["train_main"] == jobs["encode_main_imagenet_val"] == 5
     assert jobs["extract_imagenet_train"] == 5 * 8
     assert "train_jumprelu" not in jobs
+
+
+def test_the_released_saes_are_planned_without_the_network(repository):
+    jobs = plan(repository, config=released_config())
+    assert jobs["fetch_main"] == jobs["inspect_main"] == jobs["import_main"] == 5
+    assert "train_main" not in jobs
+    names = Study(released_config()).sweeps["main"].sae_names()
+    assert len(names) == 12
+    assert "batchtopk_16x_k128" in names
 
 
 def test_one_sae_needs_its_backbone_only(repository):

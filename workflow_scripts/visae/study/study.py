@@ -7,6 +7,7 @@ Snakefile again.
 from typing import Any
 
 from visae.base.paths import Paths
+from visae.sae.families import FAMILIES
 from visae.study import build, checks
 from visae.study import config as configs
 from visae.study.parts import Sae
@@ -52,12 +53,23 @@ class Study:
         ]
 
     def training_settings(self, sweep):
-        """The keyword arguments of `TrainingSettings` for a sweep, but for `checkpoint_minutes`.
+        """The keyword arguments of `TrainingSettings` that decide what comes out for a sweep.
 
-        That decides nothing of what comes out, so a change of it trains nothing again.
+        Others are left out, so that a change of them trains and imports nothing again. Of an
+        imported SAE no more than the threshold is measured.
         """
-        others = ("dataset", "split", "threshold_split", "minimum_steps", "checkpoint_minutes")
-        entries = {k: v for k, v in self.config["training"].items() if k not in others}
+        training = self.config["training"]
+        idle = {"dataset", "split", "threshold_split", "minimum_steps", "checkpoint_minutes"}
+        if training["ragged_images"] is not None:
+            idle.add("window_images")
+        entries = {name: value for name, value in training.items() if name not in idle}
+        if sweep.published:
+            used = ["threshold_images", "threshold_rule"]
+            if training["threshold_rule"] == "batch_minimum":
+                used.append("batch_size")
+            return {name: entries[name] for name in used}
+        if not any(FAMILIES[spec.family].threshold.measured for spec in sweep.saes):
+            del entries["threshold_rule"]
         origins = [self.config["sweeps"][name] for name in dict.fromkeys(sweep.origins.values())]
         recipes = {entry["family"]: entry["recipe"] for entry in origins if "recipe" in entry}
         return entries | {"seed": self.seed, "recipes": recipes}
