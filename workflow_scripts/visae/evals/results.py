@@ -105,7 +105,8 @@ def write_result(path, name, result, source, provenance):
         outcomes = {kind: outcome.document() for kind, outcome in result.items()}
         document = {"task": name, **said, "source": source, "representations": outcomes}
         arrays = {f"{kind}_{key}": a for kind, r in result.items() for key, a in r.arrays.items()}
-    document = _plain({"format": FORMAT, **document, "provenance": provenance}, name)
+    document = {"format": FORMAT, **document, "provenance": provenance}
+    document = {key: _plain(value, f"{name}, {key}") for key, value in document.items()}
     validate(document, path)
     if bool(arrays) != entry.arrays:
         raise UserError(
