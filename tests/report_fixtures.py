@@ -9,11 +9,12 @@ from PIL import Image
 from study_fixtures import ROOT
 from workflow_fixtures import tiny_config
 
-from visae.base.files import write_json, write_text
+from visae.base.files import write_text
+from visae.base.seals import write_document, write_npz
 from visae.encoding.reductions import SaeUnit, half_codes, write_sae_reductions
 from visae.evals.localization.compute import localization
 from visae.evals.provenance import provenance
-from visae.evals.results import described, write_result
+from visae.evals.results import ARRAYS_FORMAT, FORMAT, KIND, described, write_result
 from visae.images.index import ClassRecord, ImageRecord, build_index, write_classes, write_images
 from visae.report.page import Sources, build
 from visae.study.study import Study
@@ -112,17 +113,23 @@ def _localization(place, about, number):
 def _monosemanticity(place, number):
     scored = np.arange(0, FEATURES, 2)
     values = np.linspace(0.2, 0.9, len(scored)) + 0.001 * number
-    np.savez(place / "monosemanticity.npz", features=scored, monosemanticity=values)
+    arrays = {"features": scored, "monosemanticity": values}
+    write_npz(place / "monosemanticity.npz", ARRAYS_FORMAT, arrays)
     return place / "monosemanticity.json"
 
 
 def _fvu(place, about, undefined):
     found = {"value": None, "reason": UNDEFINED} if undefined else {"value": 0.25, "reason": None}
     content = {
-        **{"format": 2, "metric": "fvu", "definition": "share of variance left over", "sae": about},
+        **{
+            "format": FORMAT,
+            "metric": "fvu",
+            "definition": "share of variance left over",
+            "sae": about,
+        },
         **{"higher_is_better": False, "readings": {"l0": 8.0, "dead": None}},
     }
-    write_json(place / "fvu.json", content | found)
+    write_document(place / "fvu.json", KIND, content | found)
     return place / "fvu.json"
 
 

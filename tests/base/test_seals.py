@@ -8,6 +8,7 @@ import pytest
 
 from visae.base import hdf5
 from visae.base.errors import UserError
+from visae.base.paths import place_of
 from visae.base.seals import LIBVER, open_hdf5, read_npz, seal_hdf5, write_npz
 
 KIND = "toy-1"
@@ -95,3 +96,17 @@ def test_strings_of_variable_length_are_refused_unread(tmp_path):
             seal_hdf5(file, path, KIND)
     with pytest.raises(UserError, match="old"):
         open_hdf5(path, KIND)
+
+
+@pytest.mark.parametrize(
+    ("above", "place"),
+    [
+        ("results/tiny", "reductions/clip/layer11/relu/metrics/val.h5"),
+        ("results/metrics", "rankings/metrics/layer11/relu/saes.h5"),
+        ("metrics/examples/results", "metrics/clip/layer11/x/in_every_space/fvu.json"),
+        ("", "examples/clip/layer3/relu.h5"),
+    ],
+)
+def test_the_place_is_what_lies_below_the_study(above, place):
+    assert place_of(f"/data/{above}/{place}") == place_of(place) == place
+    assert place_of("/data/metrics/mine.npz") == "mine.npz"

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 import types
 
 import jsonschema
@@ -12,7 +13,9 @@ from metric_fixtures import SAE
 from visae.base.errors import UserError
 from visae.evals.fvu.compute import fvu
 from visae.evals.inputs import computed
+from visae.evals.provenance import provenance, read_origin
 from visae.evals.results import (
+    FORMAT,
     SCHEMAS,
     Result,
     described,
@@ -23,6 +26,7 @@ from visae.evals.results import (
     write_result,
 )
 from visae.evals.shelf import EVALS
+from visae.tables import tidy
 
 RAW = described("clip", 11)
 
@@ -45,7 +49,7 @@ def test_what_is_written_is_read(tmp_path, score):
     assert document["readings"]["dead_features"] == 1
     assert document["higher_is_better"] is False
     assert document["definition"] == EVALS["fvu"].definition
-    assert document["format"] == 2
+    assert document["format"] == FORMAT
     np.testing.assert_array_equal(read_arrays(path)["firing_share"], [0, 0.3, 0.5])
     assert sorted(p.name for p in tmp_path.iterdir()) == ["fvu.json", "fvu.npz"]
 
@@ -116,14 +120,47 @@ def test_arrays_that_the_entry_does_not_announce_are_refused(tmp_path, score):
 )
 def test_documents_that_break_the_schema_are_refused(tmp_path, score, change):
     write_result(tmp_path / "fvu.json", "fvu", score, SAE, {})
-    document = {**json.loads((tmp_path / "fvu.json").read_text()), **change}
+    document = {**read_result(tmp_path / "fvu.json"), **change}
     with pytest.raises(UserError, match=r"fvu|accuracy"):
         validate(document, tmp_path / "fvu.json")
 
 
+@pytest.mark.parametrize(
+    ("change", "refusal"),
+    [
+        (("0.2", "0.3"), "has changed since it was written"),
+        (("clip", "mae"), "has changed since it was written"),
+        (("0.2", "NaN"), "NaN is no number of JSON"),
+        (('"seal": {', '"seal": [{'), "damaged or not JSON"),
+        (("format", "f\udcff"), "damaged or not JSON"),
+    ],
+)
+def test_a_changed_document_is_refused(tmp_path, score, change, refusal):
+    path = tmp_path / "fvu.json"
+    write_result(path, "fvu", score, SAE, {})
+    path.write_text(path.read_text().replace(*change, 1), errors="surrogateescape")
+    for read in (read_result, load, read_origin):
+        with pytest.raises(UserError, match=f"fvu.json.*{refusal}.*: remove it and run"):
+            read(path)
+
+
+@pytest.mark.parametrize("place", ["metrics/mae/layer11/a", "metrics/clip/layer10/a"])
+def test_a_score_of_another_place_is_refused(tmp_path, score, place):
+    path, other = tmp_path / "metrics/clip/layer11/a/fvu.json", tmp_path / place / "fvu.json"
+    write_result(path, "fvu", score, SAE, provenance("c0de", {}, {}))
+    other.parent.mkdir(parents=True)
+    shutil.copy(path, other)
+    for read in (load, read_origin, lambda path: tidy.rows_of([path])):
+        assert read(path)
+        with pytest.raises(UserError, match=r"is a copy of 'metrics/clip/layer11/a/fvu.json'"):
+            read(other)
+
+
 def test_documents_of_another_format_are_named(tmp_path):
     (tmp_path / "fvu.json").write_text('{"metric": "fvu", "value": 0.5}')
-    with pytest.raises(UserError, match=r"fvu.json has format None, this version reads 2: remove"):
+    with pytest.raises(
+        UserError, match=r"fvu.json is of format None, but 'visae-result-3' is read here: remove"
+    ):
         load(tmp_path / "fvu.json")
 
 

@@ -1,6 +1,8 @@
 """SAE folders: written, read, and refused when something does not fit."""
 
+import json
 import pickle
+import shutil
 
 import pytest
 import torch
@@ -10,7 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from visae.activations.format import ACTIVATIONS
 from visae.base.errors import UserError
-from visae.sae.checkpoint import check_fits, load_sae, save_sae
+from visae.sae.checkpoint import check_fits, digest, load_sae, save_sae
 from visae.sae.model import SparseAutoencoder
 
 LOG = [{"step": 2, "tokens": 20, "loss": 0.5, "l0": 3.0, "dead_fraction": 0.25}]
@@ -46,7 +48,7 @@ def test_what_is_saved_is_read_back(tmp_path, threshold):
     for name, tensor in model.tensors().items():
         assert torch.equal(getattr(saved.model, name), tensor), name
     assert saved.spec.name == "batchtopk_3x_k3"
-    assert saved.config["format"] == "visae-sae-1"
+    assert saved.config["format"] == "visae-sae-2"
     check_fits(saved, cache_info(split="val"), tmp_path)
     names = set(load_file(tmp_path / "sae" / "model.safetensors"))
     assert ("jump_thresholds" in names) == (model.threshold.ndim == 1)
@@ -74,7 +76,8 @@ def edit(path, **changes):
             del tensors[name]
         else:
             tensors[name] = change(tensors[name])
-    save_file(tensors, path)
+    seal = {"digest": digest(tensors, path.with_name("config.yaml").read_text())}
+    save_file(tensors, path, {"seal": json.dumps(seal)})
 
 
 @pytest.mark.parametrize(
@@ -99,8 +102,33 @@ def test_a_config_of_another_size_is_refused(tmp_path):
     saved_folder(tmp_path)
     config = yaml.safe_load((tmp_path / "config.yaml").read_text())
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(config | {"hidden_dim": 99}))
+    edit(tmp_path / "model.safetensors")
     with pytest.raises(UserError, match=r"15 features.*99"):
         load_sae(tmp_path)
+
+
+def test_a_changed_or_exchanged_part_is_refused(tmp_path):
+    saved_folder(tmp_path)
+    path, refusal = tmp_path / "config.yaml", "not what was written together.*different SAEs"
+    config, weights = path.read_text(), (tmp_path / "model.safetensors").read_bytes()
+    path.write_text(config.replace("name: batchtopk", "name: topk", 1))
+    with pytest.raises(UserError, match=refusal):
+        load_sae(tmp_path)
+    path.write_text(config)
+    (tmp_path / "model.safetensors").write_bytes(weights[:-1] + bytes([weights[-1] ^ 1]))
+    with pytest.raises(UserError, match=refusal):
+        load_sae(tmp_path)
+
+
+def test_an_sae_of_another_place_is_refused_and_one_taken_out_is_not(tmp_path):
+    one, other = (tmp_path / f"saes/{place}/layer11/batchtopk_3x_k3" for place in ("clip", "mae"))
+    saved_folder(one)
+    assert load_sae(one)
+    shutil.copytree(one, other)
+    with pytest.raises(UserError, match=r"mae.* is a copy of 'saes/clip/layer11/.*elsewhere"):
+        load_sae(other)
+    shutil.copytree(one, tmp_path / "mine")
+    assert load_sae(tmp_path / "mine")
 
 
 @pytest.mark.parametrize(

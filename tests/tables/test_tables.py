@@ -10,6 +10,8 @@ import pytest
 from visae.base.errors import UserError
 from visae.base.files import write_json
 from visae.base.paths import TABLE_VIEWS
+from visae.base.seals import write_document
+from visae.evals.results import FORMAT, KIND
 from visae.tables import agreement, coherence, layout, scores, statistics, summaries, variance
 
 BACKBONES = ("dinov2", "clip", "mae")
@@ -18,7 +20,7 @@ CONFIGURATIONS = [(expansion, k) for expansion in (8, 16) for k in (64, 128)]
 
 def score(backbone, expansion, k, metric="fvu", value=0.1, **extra):
     return {
-        "format": 2,
+        "format": FORMAT,
         "metric": metric,
         "value": value,
         "reason": None,
@@ -46,7 +48,7 @@ def write_scores(folder, all_scores):
     paths = []
     for number, content in enumerate(all_scores):
         paths.append(folder / f"{number}.json")
-        write_json(paths[-1], content)
+        write_document(paths[-1], KIND, content)
     return paths
 
 

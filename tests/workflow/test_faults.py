@@ -17,8 +17,9 @@ from workflow_fixtures import snakemake, study_folder, tiny_config
 
 from visae.activations.cache import ActivationCache
 from visae.base.errors import UserError
-from visae.base.files import read_json, write_json
+from visae.base.seals import read_document, write_document
 from visae.evals.provenance import common_origin, read_origin, remarks
+from visae.evals.results import KIND
 
 PLACE = "dino_small/layer3"
 CACHE = f"results/tiny/activations/{PLACE}/photographs/train.h5"
@@ -245,9 +246,9 @@ except UserError as error:
 
 def test_score_of_other_code_is_not_put_in_the_table(repository):
     path = f"results/tiny/metrics/{PLACE}/{SAES[1]}/fvu.json"
-    score = read_json(repository / path)
+    score = read_document(repository / path, KIND)
     score["provenance"]["code"][1] = "0123456789abcdef"
-    write_json(repository / path, score)
+    write_document(repository / path, KIND, score)
     table = (repository / TABLE).read_bytes()
     failed = run(repository, TABLE, check=False)
     assert failed.returncode != 0
@@ -281,7 +282,7 @@ def scores(folder, *changes):
                     part = part[key]
                 part[last] = value
         paths.append(folder / f"{number}.json")
-        write_json(paths[-1], document)
+        write_document(paths[-1], KIND, document)
     return paths
 
 

@@ -155,5 +155,18 @@ def write_json(path, value):
 
 
 def read_json(path):
-    """Read a JSON file."""
-    return json.loads(Path(path).read_text(encoding="utf-8"))
+    """The content of a JSON file.
+
+    Raises UserError when it is missing, no UTF-8, no JSON, or holds NaN or infinity.
+    """
+    cure = "remove it and run the workflow again"
+
+    def refuse(constant):
+        raise ValueError(f"{constant} is no number of JSON")
+
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"), parse_constant=refuse)
+    except OSError as error:
+        raise unreadable(path, error, "JSON", cure) from error
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path} is damaged or not JSON ({error}): {cure}") from error

@@ -20,7 +20,7 @@ EXPORT_FILES = (
     *("sae_lens/sae_weights.safetensors", "sae_lens/cfg.json"),
     *("dictionary_learning/ae.pt", "dictionary_learning/config.json"),
 )
-TOP_FOLDERS = ("reductions", "rankings", "probes", "examples", "metrics", "downstream")
+TOP_FOLDERS = ("saes", "reductions", "rankings", "probes", "examples", "metrics", "downstream")
 """The folders of results whose files say where they belong."""
 TABLE_VIEWS = ("csv", "md", "tex", "json")
 FIGURE_VIEWS = ("pdf", "png")
@@ -32,7 +32,13 @@ def place_of(path):
     Of a file that lies in no folder of results its name. A moved or copied study keeps its places.
     """
     parts = PurePath(path).parts
-    known = [index for index, part in enumerate(parts[:-1]) if part in TOP_FOLDERS]
+    # A backbone, a data set or a folder above the study may be called `metrics` too: the one that
+    # is meant has a place below it.
+    known = [
+        index
+        for index, part in enumerate(parts[:-3])
+        if part in TOP_FOLDERS and parts[index + 2].startswith("layer")
+    ]
     return "/".join(parts[known[-1] if known else -1 :])
 
 

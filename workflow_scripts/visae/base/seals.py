@@ -17,7 +17,7 @@ import h5py
 import numpy as np
 
 from visae.base.errors import UserError
-from visae.base.files import atomic_path, unreadable
+from visae.base.files import atomic_path, read_json, unreadable, write_json
 from visae.base.paths import place_of
 
 CURE = "remove it and run the workflow again"
@@ -84,8 +84,27 @@ def read_npz(path: str | Path, kind: str) -> dict[str, np.ndarray]:
     return arrays
 
 
+def write_document(path: str | Path, kind: str, document: Mapping[str, Any]) -> None:
+    """Write `document` (a mapping of JSON values) and its seal to a JSON file."""
+    seal = {"kind": kind, "place": place_of(path), "digest": _of_document(document)}
+    write_json(path, {**document, SEAL: seal})
+
+
+def read_document(path: str | Path, kind: str) -> dict[str, Any]:
+    """The mapping that `write_document` wrote.
+
+    Raises UserError when the file is missing, damaged, of another kind or of another place.
+    """
+    document = read_json(path)
+    seal = document.pop(SEAL, {}) if isinstance(document, dict) else {}
+    _check(path, kind, seal, lambda: _of_document(document))
+    return document
+
+
 def _check(path, kind, seal, digest):
     """UserError unless `seal` is one of `kind`, of the place of `path` and with this digest."""
+    if not isinstance(seal, dict):
+        raise UserError(f"{path} is damaged (its seal is {seal!r:.60}): {CURE}")
     if seal.get("kind") != kind:
         raise UserError(
             f"{path} is of format {seal.get('kind')!r}, but {kind!r} is read here: {CURE}"
@@ -138,6 +157,11 @@ def _of_hdf5(file):
 def _refuse_objects(dtype, name):
     if dtype.kind == "O":
         raise ValueError(f"{name} holds strings of variable length, which no format of ours has")
+
+
+def _of_document(document):
+    text = json.dumps(document, sort_keys=True, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _of_arrays(arrays):

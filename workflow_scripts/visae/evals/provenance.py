@@ -6,7 +6,7 @@ import platform
 from collections import Counter
 
 from visae.base.errors import UserError
-from visae.base.files import read_json
+from visae.evals.results import load
 
 PACKAGES = ("h5py", "numba", "numpy", "scipy", "snakemake", "torch")
 
@@ -31,7 +31,7 @@ def read_origin(path):
     A mapping: `same`, from what it is (in words) to its value; `versions`, from package to
     {version: 1}, which may differ.
     """
-    document = read_json(path)
+    document = load(path)
     told, source = document["provenance"], document.get("sae") or document["source"]
     kind = "a backbone's own features" if source["name"] == "raw" else "SAEs"
     metric = document.get("metric") or document["task"]

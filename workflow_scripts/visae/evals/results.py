@@ -18,14 +18,14 @@ from pathlib import Path
 import numpy as np
 
 from visae.base.errors import UserError
-from visae.base.files import read_json, write_json
 from visae.base.paths import RAW
-from visae.base.seals import read_npz, write_npz
+from visae.base.seals import read_document, read_npz, write_document, write_npz
 from visae.evals.entry import METRIC
 from visae.evals.shelf import EVALS, entry_name
 from visae.sae.specs import SaeSpec
 
-FORMAT = 2
+FORMAT = 3
+KIND = f"visae-result-{FORMAT}"
 ARRAYS_FORMAT = "visae-arrays-1"
 
 REPRESENTATIONS = ("raw", "reconstructed", "codes")
@@ -105,7 +105,8 @@ def write_result(path, name, result, source, provenance):
         outcomes = {kind: outcome.document() for kind, outcome in result.items()}
         document = {"task": name, **said, "source": source, "representations": outcomes}
         arrays = {f"{kind}_{key}": a for kind, r in result.items() for key, a in r.arrays.items()}
-    document = _plain({"format": FORMAT, **document, "provenance": provenance}, name)
+    document = {"format": FORMAT, **document, "provenance": provenance}
+    document = {key: _plain(value, f"{name}, {key}") for key, value in document.items()}
     validate(document, path)
     if bool(arrays) != entry.arrays:
         raise UserError(
@@ -114,7 +115,7 @@ def write_result(path, name, result, source, provenance):
         )
     if arrays:
         write_npz(arrays_path(path), ARRAYS_FORMAT, arrays)
-    write_json(path, document)
+    write_document(path, KIND, document)
 
 
 def read_result(path):
@@ -127,14 +128,10 @@ def read_result(path):
 def load(path):
     """The document at `path` as it is, which was checked when it was written.
 
-    Raises UserError for a document of another format, or of an eval that there is none of.
+    Raises UserError for a document of another format or place, for one that has changed since, and
+    for one of an eval that there is none of.
     """
-    document = read_json(path)
-    if document.get("format") != FORMAT:
-        raise UserError(
-            f"{path} has format {document.get('format')}, this version reads {FORMAT}: remove it, "
-            "so that it is computed again"
-        )
+    document = read_document(path, KIND)
     _entry_of(document, path)
     return document
 

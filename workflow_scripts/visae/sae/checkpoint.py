@@ -16,10 +16,13 @@ from visae.activations.format import ACTIVATIONS, CacheInfo
 from visae.base import fingerprints
 from visae.base.errors import UserError
 from visae.base.files import atomic_path, write_text
+from visae.base.paths import place_of
 from visae.sae.model import ACTIVATION_RULES, INPUT_NORMALISATIONS, SparseAutoencoder
 from visae.sae.specs import SaeSpec
 
-FORMAT = "visae-sae-1"
+FORMAT = "visae-sae-2"
+SEAL = "seal"
+"""Metadata of the weights: what they and `config.yaml` were when they were written, and where."""
 WEIGHTS, CONFIG, LOG = "model.safetensors", "config.yaml", "training.jsonl"
 SCALAR_THRESHOLD, FEATURE_THRESHOLDS = "_running_threshold", "jump_thresholds"
 
@@ -65,19 +68,25 @@ def save_sae(
     described = {"format": FORMAT, **config}
     if model.inference:
         described["inference"] = model.inference
-    write_text(folder / CONFIG, yaml.safe_dump(described, sort_keys=False, allow_unicode=True))
+    text = yaml.safe_dump(described, sort_keys=False, allow_unicode=True)
+    write_text(folder / CONFIG, text)
+    seal = {"place": place_of(folder / WEIGHTS), "digest": digest(tensors, text)}
     with atomic_path(folder / WEIGHTS) as temporary:
-        safetensors.torch.save_file(tensors, temporary)
+        safetensors.torch.save_file(tensors, temporary, {SEAL: json.dumps(seal)})
 
 
 def load_sae(folder: str | Path) -> SavedSae:
     """Read an SAE folder: a SavedSae.
 
-    Raises UserError when a file is missing or damaged, when shapes do not fit each other or
-    `config.yaml`, or when a weight is not finite. Only safetensors are read, never pickles.
+    Raises UserError when a file is missing or damaged, when weights or `config.yaml` are no longer
+    what was written together, when they belong to another place of the results, when shapes do not
+    fit each other or `config.yaml`, or when a weight is not finite. Only safetensors are read,
+    never pickles.
     """
     folder = Path(folder)
-    tensors, config = _read_tensors(folder / WEIGHTS), _read_config(folder / CONFIG)
+    tensors, seal = _read_tensors(folder / WEIGHTS)
+    config, text = _read_config(folder / CONFIG)
+    _check_seal(seal, folder, digest(tensors, text))
     model = _model(tensors, folder / WEIGHTS)
     _set_inference(model, config.get("inference", {}), folder / CONFIG)
     stated = config.get("hidden_dim"), config.get("input_dim")
@@ -105,6 +114,28 @@ def check_fits(saved: SavedSae, info: CacheInfo, folder: str | Path) -> None:
                 f"cache of {info.dataset}/{info.split} has {name} {found!r}: train the SAE on this "
                 "backbone's activations, or extract the cache again"
             )
+
+
+def digest(tensors, config):
+    """Hash of the weights and of the text of `config.yaml`."""
+    return fingerprints.of_bytes(f"{fingerprints.of_tensors(tensors.items())}\n{config}".encode())
+
+
+def _check_seal(seal, folder, found):
+    """UserError unless `seal` has the digest `found` and, in a study, the place of `folder`."""
+    path = folder / WEIGHTS
+    if seal.get("digest") != found:
+        raise UserError(
+            f"{path} and {CONFIG} beside it are not what was written together: one has changed, or "
+            "they are of different SAEs; remove the folder and train this SAE again"
+        )
+    place = place_of(path)
+    # Whoever takes an SAE out of a study may put it anywhere.
+    if place != path.name and seal.get("place") != place:
+        raise UserError(
+            f"{folder} is a copy of {seal.get('place')!r}, which belongs elsewhere: remove the "
+            "folder and train this SAE again"
+        )
 
 
 def _fingerprint(tensors, model):
@@ -135,9 +166,13 @@ def _set_inference(model, stated, path):
 
 
 def _read_tensors(path):
+    """The tensors by name, and the seal (empty if there is none)."""
     try:
-        return safetensors.torch.load_file(path)
-    except (OSError, safetensors.SafetensorError) as error:
+        with safetensors.safe_open(path, "pt") as file:
+            seal = json.loads((file.metadata() or {}).get(SEAL, "{}"))
+            names = file.keys()
+            return {name: file.get_tensor(name) for name in names}, dict(seal)
+    except (OSError, safetensors.SafetensorError, ValueError, TypeError) as error:
         raise UserError(
             f"{path} is missing, truncated or not a safetensors file ({error}): remove its folder "
             "and train this SAE again"
@@ -145,8 +180,10 @@ def _read_tensors(path):
 
 
 def _read_config(path):
+    """The content of `config.yaml`, and its text."""
     try:
-        config = yaml.safe_load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        config = yaml.safe_load(text)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise UserError(
             f"{path} is missing or not YAML ({error}): remove its folder and train this SAE again"
@@ -155,7 +192,7 @@ def _read_config(path):
         raise UserError(
             f"{path} is not of format {FORMAT}: remove its folder and train this SAE again"
         )
-    return config
+    return config, text
 
 
 def _model(tensors, path):
