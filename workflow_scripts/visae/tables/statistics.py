@@ -267,8 +267,8 @@ def spearman(x, y):
     ranks = [stats.rankdata(settled(side)) for side in pairs.T]
     if any(np.ptp(side) == 0 for side in ranks):
         return RankCorrelation(None, None, None, n, missing, "one side does not vary")
-    rho = _rho(*ranks)
-    p_t = 0.0 if abs(rho) == 1 else float(stats.spearmanr(*ranks).pvalue)
+    rho, (_, p_t) = _rho(*ranks), map(float, stats.spearmanr(*ranks))
+    p_t = 0.0 if abs(rho) == 1 else p_t
     return RankCorrelation(rho, p_t, _exact_p(*map(tuple, ranks)), n, missing, None)
 
 
