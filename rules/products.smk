@@ -78,10 +78,6 @@ if STUDY.tasks():
             "../workflow_scripts/collect_downstream.py"
 
 
-# What tables and figures take from the entries of metrics: these are loaded by name, which no hash
-# of code sees.
-TOLD = {name: [EVALS[name].title, EVALS[name].higher_is_better] for name in STUDY.metrics()}
-
 TABLES, FIGURES = map(product_paths, KINDS)
 
 for name, product in [item for of_kind in MADE.values() for item in of_kind.items()]:
@@ -118,7 +114,6 @@ for name, product in [item for of_kind in MADE.values() for item in of_kind.item
             product=name,
             settings=product.settings(STUDY),
             shows=product.shows,
-            metrics=TOLD,
             shipped=[content(path) for path in of_repository.values()],
             code=[code("make_product"), entry_code(PRODUCTS, name)],
         message:

@@ -58,6 +58,7 @@ rule report:
             name: (product.shows, product.over(STUDY)) for name, product in MADE["figure"].items()
         },
         evidence=[content(path) for path in EVIDENCE.values()],
+        metrics=titles(STUDY.metrics()),
         code=[
             code("write_report"),
             *map(fingerprints.of_file, sorted(LOOK.glob("templates/*.jinja"))),

@@ -7,8 +7,7 @@ import pytest
 from scipy import stats
 
 from visae.evals.results import Result, described, write_result
-from visae.evals.shelf import labels as metric_labels
-from visae.evals.shelf import lower_is_better
+from visae.evals.shelf import lower_is_better, metrics
 from visae.tables import layout, scores
 from visae.tables.correlations import (
     correlation_table,
@@ -190,11 +189,11 @@ def printed():
     (test_published_values.py).
     """
     entries = read_published(PUBLISHED)
-    metrics = {}
-    for metric in metric_labels():
+    ranked = {}
+    for metric in metrics():
         order = rank_order(entries, metric, "batchtopk")
         sign = 1 if lower_is_better(metric) else -1
-        metrics[metric] = {backbone: sign * rank for rank, backbone in enumerate(order)}
+        ranked[metric] = {backbone: sign * rank for rank, backbone in enumerate(order)}
     orders = {
         "retrieval": ["deit", "dinov2", "siglip", "clip", "mae"],
         "segmentation": ["dinov2", "clip", "deit", "siglip", "mae"],
@@ -204,7 +203,7 @@ def printed():
         tasks[f"classification_{task}"] = {
             backbone: entries[f"table_6/{backbone}/{name}/raw"].value for backbone in BACKBONES
         }
-    return entries, metrics, tasks
+    return entries, ranked, tasks
 
 
 @pytest.mark.parametrize(

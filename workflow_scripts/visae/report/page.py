@@ -6,7 +6,7 @@ from pathlib import Path
 import jinja2
 from markupsafe import Markup
 
-from visae.evals.shelf import labels
+from visae.evals.shelf import titles
 from visae.images.index import read_index
 from visae.report.cells import gap, number, title_of
 from visae.report.claims_section import read_contradictions, read_verdicts
@@ -83,7 +83,7 @@ def build(study, sources, captions):
         claims=read_verdicts(paths["claims"], sources.claims) if judged else None,
         contradictions=read_contradictions(sources.contradictions) if judged else None,
         saes=views,
-        metrics=labels(study.metrics()),
+        metrics=titles(study.metrics()),
         lower_is_better=_lower_is_better(scores),
         unscored=gap("its sweep is not scored on this metric"),
         images={record.image_id: record for record in pictures},

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from visae.evals.shelf import labels
+from visae.evals.shelf import titles
 from visae.report.cells import Cell, gap, number
 from visae.report.curves import last_step, read_curves
 from visae.report.features import METRICS, example_features
@@ -66,7 +66,7 @@ def sae_views(study, score_rows, logs, example_files):
                 layer=sae.layer,
                 spec=sae.spec,
                 sweep=sae.sweep,
-                scores=_scores(rows, ranges),
+                scores=_scores(rows, ranges, titles(study.metrics())),
                 curves=read_curves(log),
                 examples=examples,
                 concerns=_concerns(rows, log, sae.spec),
@@ -108,9 +108,9 @@ def _ranges(rows):
     return values
 
 
-def _scores(rows, ranges):
+def _scores(rows, ranges, labels):
     views = []
-    for metric, label in labels().items():
+    for metric, label in labels.items():
         of_metric = [row for row in rows if row["metric"] == metric]
         for row in of_metric:
             if row["reading"] == HEADLINE:

@@ -4,7 +4,6 @@ from matplotlib.artist import Artist
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from visae.evals.shelf import labels
 from visae.figures import style
 from visae.tables.layout import read
 
@@ -20,7 +19,7 @@ def make(inputs, settings):
     """See `draw`."""
     shares, means = (read(inputs[name]).rows for name in ("replicates_table", "replicate_means"))
     styles = style.backbone_styles(settings["labels"])
-    return draw(shares, means, labels(), styles, settings["arms"])
+    return draw(shares, means, settings["metrics"], styles, settings["arms"])
 
 
 @style.styled
@@ -97,7 +96,7 @@ def _localization(axes, means, styles, arms):
                   markerfacecolor="none", markeredgecolor=look.color,
                   markeredgewidth=1.1, clip_on=False)  # fmt: skip
     axes.set_yticks(range(len(arms)), [styles[backbone].label for _, backbone in arms])
-    for tick, (_, backbone) in zip(axes.get_yticklabels(), arms, strict=True):
+    for tick, (_, backbone) in zip(axes.get_yticksettings["metrics"], arms, strict=True):
         tick.set_color(styles[backbone].color)
     axes.tick_params(axis="y", length=0)
     axes.set_ylim(len(arms) - 0.5, -0.5)
