@@ -96,7 +96,7 @@ def _localization(axes, means, styles, arms):
                   markerfacecolor="none", markeredgecolor=look.color,
                   markeredgewidth=1.1, clip_on=False)  # fmt: skip
     axes.set_yticks(range(len(arms)), [styles[backbone].label for _, backbone in arms])
-    for tick, (_, backbone) in zip(axes.get_yticksettings["metrics"], arms, strict=True):
+    for tick, (_, backbone) in zip(axes.get_yticklabels(), arms, strict=True):
         tick.set_color(styles[backbone].color)
     axes.tick_params(axis="y", length=0)
     axes.set_ylim(len(arms) - 0.5, -0.5)
