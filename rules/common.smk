@@ -242,6 +242,11 @@ def settings(*keys):
     return value
 
 
+def split_and_root(split):
+    """The name of a split, and the folder of its images."""
+    return split.name, settings("datasets", split.dataset, "root")
+
+
 def backbone_settings(wildcards):
     """What of a backbone's entry decides its activations."""
     return STUDY.backbone_settings(wildcards.backbone)
