@@ -5,8 +5,8 @@ rule collect_scores_of_sweep:
     input:
         scores=lambda wildcards: score_paths(STUDY.metrics(), STUDY.sweeps[wildcards.sweep]),
     output:
-        table="<results>/tables/scores/{sweep}.csv",
-        origin="<results>/tables/scores/{sweep}.origin.json",
+        table=PATHS.scores("{sweep}"),
+        origin=PATHS.scores("{sweep}", "origin.json"),
     log:
         "<logs>/collect_scores/{sweep}.log",
     benchmark:
@@ -32,7 +32,7 @@ rule collect_scores:
     input:
         tables=[PATHS.scores(sweep) for sweep in STUDY.sweeps],
     output:
-        table="<results>/tables/scores.csv",
+        table=PATHS.scores(),
     log:
         "<logs>/collect_scores.log",
     benchmark:
@@ -58,7 +58,7 @@ if STUDY.tasks():
         input:
             results=downstream_paths(),
         output:
-            table="<results>/tables/downstream.csv",
+            table=PATHS.table("downstream"),
         log:
             "<logs>/collect_downstream.log",
         benchmark:
