@@ -100,10 +100,9 @@ def open_streams(
     backbone.to(device)
     check_backbone(backbone, layer, settings["precision"])
     for name, (root, *files) in splits.items():
+        dataset, split = name.split("/")
         index = read_index(*files)
-        yield (
-            name,
-            StreamedActivations(
-                backbone, layer, *name.split("/"), index, root, workers=workers, **settings
-            ),
+        stream = StreamedActivations(
+            backbone, layer, dataset, split, index, root, workers=workers, **settings
         )
+        yield name, stream
