@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from published_fixtures import rank_order
 from study_fixtures import demo_config, paper_config
 
 from visae.base.errors import UserError
@@ -34,7 +35,7 @@ from visae.report.claims_section import read_verdicts
 from visae.study.roles import BACKBONES, Roles
 from visae.study.study import Study
 from visae.tables import layout, statistics
-from visae.tables.published import rank_order, read_published, read_recorded
+from visae.tables.published import read_published, read_recorded
 from visae.tables.published_vs_run import published_vs_run
 
 ROOT = Path(__file__).parents[2]

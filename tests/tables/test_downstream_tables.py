@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from published_fixtures import rank_order
 from scipy import stats
 
 from visae.evals.results import Result, described, write_result
@@ -24,7 +25,7 @@ from visae.tables.downstream import (
     task_values,
 )
 from visae.tables.preregistration import preregistration
-from visae.tables.published import rank_order, read_published
+from visae.tables.published import read_published
 
 PUBLISHED = Path(__file__).parents[2] / "resources" / "published_values.csv"
 BACKBONES = ("clip", "deit", "dinov2", "mae", "siglip")

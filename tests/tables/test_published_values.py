@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from published_fixtures import rank_order
 
 from visae.base.errors import UserError
 from visae.evals.shelf import metrics
-from visae.tables.published import PAPER, rank_order, read_published, read_recorded
+from visae.tables.published import PAPER, read_published, read_recorded
 from visae.tables.statistics import spearman
 
 PATH = Path(__file__).parents[2] / "resources" / "published_values.csv"

@@ -9,12 +9,10 @@ import statistics
 
 from visae.base import equal
 from visae.evals.shelf import metrics
-from visae.sae.families import FAMILIES
+from visae.sae.families import FAMILIES, L0_TOLERANCE
 from visae.tables import statistics as tests
 from visae.tables.layout import Column, Table
 from visae.tables.scores import HEADLINE, headlines
-
-L0_TOLERANCE = 2.0
 
 
 def not_converged(rows, sweeps):
