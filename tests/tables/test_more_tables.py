@@ -9,8 +9,8 @@ from scipy import stats
 from study_fixtures import change, demo_config, paper_config
 
 from visae.audit import choice as audit
-from visae.products.table_5 import ENTRY
 from visae.products import PRODUCTS
+from visae.products.table_5 import ENTRY
 from visae.study import config as configs
 from visae.study.study import Study
 from visae.tables import evaluators, family, foresight, layout, thresholds, token_order
