@@ -41,15 +41,16 @@ for batch, splits in jobs.extraction(STUDY):
             runtime=minutes(240),
         params:
             backbone=backbone_settings,
-            roots=[settings("datasets", split.dataset, "root") for split in splits],
-            # The seed of the order of images, which is random in the training cache only.
-            splits=[
-                (
-                    *(split.dataset, split.split, split.shards),
+            # Split → root, shards, and the seed of the order of images, which is random in the
+            # training cache only.
+            splits={
+                split.name: (
+                    settings("datasets", split.dataset, "root"),
+                    split.shards,
                     STUDY.seed if split == STUDY.training else None,
                 )
                 for split in splits
-            ],
+            },
             extraction=settings("extraction"),
             code=code("extract_activations"),
             loader_code=loader_code,
@@ -76,8 +77,8 @@ for batch, splits in jobs.extraction(STUDY):
             mem_mb=memory(4000),
             runtime=minutes(60),
         params:
-            shards=[split.shards for split in splits],
-            statistics=[split == STUDY.training for split in splits],
+            # Split → shards, and whether the mean and the standard deviation are needed.
+            splits={split.name: (split.shards, split == STUDY.training) for split in splits},
             code=code("join_activations"),
         message:
             f"Checking and joining the {batch} cache of {{wildcards.backbone}}"

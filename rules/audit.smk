@@ -3,27 +3,21 @@
 AUDITED = roles.audited(STUDY).name
 
 for batch, backbones in jobs.auditing(STUDY):
-    places = [f"{b}/layer{roles.main(STUDY).layers[b]}/{AUDITED}" for b in backbones]
-    examples = [f"<results>/examples/{place}.h5" for place in places]
+    places = [place(b, roles.main(STUDY).layers[b]) for b in backbones]
 
     rule:
         name:
             f"audit_{batch}"
         input:
-            arrays=[f"<results>/metrics/{place}/localization.npz" for place in places],
-            reductions=[
-                f"<results>/reductions/{place}/{STUDY.evaluation.name}.h5" for place in places
-            ],
-            caches=[
-                f"<results>/activations/{b}/layer{roles.main(STUDY).layers[b]}/{STUDY.evaluation.name}.h5"
-                for b in backbones
-            ],
-            saes=[f"<results>/saes/{place}/model.safetensors" for place in places],
-            index=f"<results>/index/{STUDY.evaluation.name}.csv",
-            classes=f"<results>/index/{STUDY.evaluation.dataset}/classes.csv",
+            arrays=[PATHS.metric(AUDITED, "localization", "npz", own) for own in places],
+            reductions=[PATHS.reductions(AUDITED, STUDY.evaluation.name, own) for own in places],
+            caches=[PATHS.cache(STUDY.evaluation.name, own) for own in places],
+            saes=[PATHS.sae(AUDITED, place=own) for own in places],
+            index=PATHS.index(STUDY.evaluation.name),
+            classes=PATHS.classes(STUDY.evaluation.dataset),
             images=image_folder(STUDY.evaluation.dataset),
         output:
-            examples=examples,
+            examples=[PATHS.examples(AUDITED, own) for own in places],
         log:
             f"<logs>/audit/{batch}.log",
         benchmark:
@@ -35,6 +29,9 @@ for batch, backbones in jobs.auditing(STUDY):
             mem_mb=memory(4000),
             runtime=minutes(20),
         params:
+            sae=AUDITED,
+            split=STUDY.evaluation.name,
+            places=places,
             root=settings("datasets", STUDY.evaluation.dataset, "root"),
             code=code("audit_features"),
         message:

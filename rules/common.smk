@@ -17,8 +17,8 @@ from visae.backbones.loaders import LOADERS
 from visae.base import fingerprints, repository, terminal
 from visae.base.errors import UserError
 from visae.base.paths import RAW, SAE_FILES, Paths, place
-from visae.evals.shelf import EVALS, entry_name
 from visae.images import inventory
+from visae.evals.shelf import EVALS, entry_name, titles
 from visae.images.layouts import LAYOUTS
 from visae.plan import partitions
 from visae.pretraining.paradigms import PARADIGMS
@@ -240,6 +240,11 @@ def settings(*keys):
     for key in keys:
         value = value[key]
     return value
+
+
+def split_and_root(split):
+    """The name of a split, and the folder of its images."""
+    return split.name, settings("datasets", split.dataset, "root")
 
 
 def backbone_settings(wildcards):

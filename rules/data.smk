@@ -50,8 +50,9 @@ for dataset, entry in STUDY.config["datasets"].items():
         params:
             layout=entry["layout"],
             root=entry["root"],
-            splits=list(entry["splits"]),
-            images=[split.get("images") for split in entry["splits"].values()],
+            dataset=dataset,
+            # Split → how many of its images are listed, if not all.
+            splits={name: split.get("images") for name, split in entry["splits"].items()},
             code=code("index_images"),
             layout_code=entry_code(LAYOUTS, entry["layout"]),
         message:

@@ -7,16 +7,15 @@ from visae.study.evals import of_moran
 
 
 def moran_settings(splits):
-    """For each split the settings of Moran's I, or None where it is not computed."""
-    chosen = of_moran(STUDY)
-    return [chosen if split == STUDY.evaluation else None for split in splits]
+    """Split → the settings of Moran's I, where it is computed."""
+    return {split.name: of_moran(STUDY) for split in splits if split == STUDY.evaluation}
 
 
 def activations_of(splits, cached):
     """The inputs and the params of a job that reads the activations of `splits`."""
     moran = {"moran": moran_settings(splits)}
     if cached:
-        return {"caches": cache_paths(splits)}, moran
+        return {"caches": cache_paths(splits)}, moran | {"splits": [s.name for s in splits]}
     inputs = {
         "indices": index_paths(splits),
         "classes": class_paths(splits),
@@ -24,8 +23,7 @@ def activations_of(splits, cached):
     }
     extraction = {
         "backbone": backbone_settings,
-        "roots": [settings("datasets", split.dataset, "root") for split in splits],
-        "splits": [(split.dataset, split.split) for split in splits],
+        "splits": dict(map(split_and_root, splits)),
         "extraction": settings("extraction"),
         "loader_code": loader_code,
     }

@@ -26,10 +26,8 @@ if STUDY.pretrained():
         params:
             backbone=lambda wildcards: backbone_settings(wildcards) | {"weights": "random"},
             pretraining=lambda wildcards: STUDY.backbones[wildcards.backbone]["pretraining"],
-            roots=[
-                settings("datasets", split.dataset, "root")
-                for split in (STUDY.training, STUDY.evaluation)
-            ],
+            training=split_and_root(STUDY.training),
+            evaluation=split_and_root(STUDY.evaluation),
             code=code("pretrain_backbone"),
             loader_code=loader_code,
             paradigm_code=paradigm_code,

@@ -5,8 +5,8 @@ rule collect_scores_of_sweep:
     input:
         scores=lambda wildcards: score_paths(STUDY.metrics(), STUDY.sweeps[wildcards.sweep]),
     output:
-        table="<results>/tables/scores/{sweep}.csv",
-        origin="<results>/tables/scores/{sweep}.origin.json",
+        table=PATHS.scores("{sweep}"),
+        origin=PATHS.scores("{sweep}", "origin.json"),
     log:
         "<logs>/collect_scores/{sweep}.log",
     benchmark:
@@ -32,7 +32,7 @@ rule collect_scores:
     input:
         tables=[PATHS.scores(sweep) for sweep in STUDY.sweeps],
     output:
-        table="<results>/tables/scores.csv",
+        table=PATHS.scores(),
     log:
         "<logs>/collect_scores.log",
     benchmark:
@@ -58,7 +58,7 @@ if STUDY.tasks():
         input:
             results=downstream_paths(),
         output:
-            table="<results>/tables/downstream.csv",
+            table=PATHS.table("downstream"),
         log:
             "<logs>/collect_downstream.log",
         benchmark:
@@ -77,10 +77,6 @@ if STUDY.tasks():
         script:
             "../workflow_scripts/collect_downstream.py"
 
-
-# What tables and figures take from the entries of metrics: these are loaded by name, which no hash
-# of code sees.
-TOLD = {name: [EVALS[name].title, EVALS[name].higher_is_better] for name in STUDY.metrics()}
 
 TABLES, FIGURES = map(product_paths, KINDS)
 
@@ -118,7 +114,6 @@ for name, product in [item for of_kind in MADE.values() for item in of_kind.item
             product=name,
             settings=product.settings(STUDY),
             shows=product.shows,
-            metrics=TOLD,
             shipped=[content(path) for path in of_repository.values()],
             code=[code("make_product"), entry_code(PRODUCTS, name)],
         message:

@@ -1,6 +1,6 @@
 # Everything → one page to read.
 
-REPORT = "<results>/report/index.html"
+REPORT = PATHS.report()
 
 # What the page looks like: no Python module, so that `code` does not see it.
 LOOK = Path(workflow.basedir) / "workflow_scripts" / "visae" / "report"
@@ -12,11 +12,14 @@ EVIDENCE = {
     "contradictions": "docs/inconsistencies.md",
 }
 
+# The metrics by whose values example features are chosen.
+EXAMPLES_BY = ["localization", "monosemanticity"]
+
 # One SAE per sweep and backbone tells what all of them were trained on.
 FIRST_OF_SWEEP = [
-    f"<results>/saes/{backbone}/layer{layer}/{sweep.sae_names()[0]}/config.yaml"
+    PATHS.sae(sweep.sae_names()[0], "config.yaml", own)
     for sweep in STUDY.sweeps.values()
-    for backbone, layer in sweep.layers.items()
+    for own in sweep.places
 ]
 
 
@@ -32,11 +35,10 @@ rule report:
             PATHS.reductions(sae.name, STUDY.evaluation.name, sae.place)
             for sae in STUDY.saes(roles.main(STUDY))
         ],
-        localization=score_paths(["localization"], roles.main(STUDY)),
-        monosemanticity=score_paths(["monosemanticity"], roles.main(STUDY)),
-        arrays=score_paths(["localization", "monosemanticity"], roles.main(STUDY), suffix="npz"),
-        index=f"<results>/index/{STUDY.evaluation.name}.csv",
-        classes=f"<results>/index/{STUDY.evaluation.dataset}/classes.csv",
+        scores=score_paths(EXAMPLES_BY, roles.main(STUDY)),
+        arrays=score_paths(EXAMPLES_BY, roles.main(STUDY), suffix="npz"),
+        index=PATHS.index(STUDY.evaluation.name),
+        classes=PATHS.classes(STUDY.evaluation.dataset),
         images=image_folder(STUDY.evaluation.dataset),
     output:
         page=report(REPORT, category="Report", caption="../report/page.rst"),
@@ -53,11 +55,12 @@ rule report:
         runtime=minutes(20),
     params:
         config=STUDY.config,
-        benchmarks=f"results/{STUDY.name}/benchmarks",
+        benchmarks=STUDY.paths.benchmarks(),
         captions={
             name: (product.shows, product.over(STUDY)) for name, product in MADE["figure"].items()
         },
         evidence=[content(path) for path in EVIDENCE.values()],
+        metrics=titles(STUDY.metrics()),
         code=[
             code("write_report"),
             *map(fingerprints.of_file, sorted(LOOK.glob("templates/*.jinja"))),

@@ -1,8 +1,8 @@
 # Train cache → SAEs: one pass over the cache trains all SAEs of a (sweep, backbone). SAEs that
 # were trained elsewhere are imported into the same format.
 
+from visae.sae.exchange import inspected
 from visae.sae.exchange.hub import on_hub
-from visae.sae.exchange.libraries import LIBRARIES
 
 
 def sae_files(names):
@@ -33,9 +33,14 @@ def published_folder(sweep):
     return folder
 
 
-def library_code():
-    """Hashes of all libraries' modules: which one reads a folder is known when it is read."""
-    return [entry_code(LIBRARIES, name) for name in LIBRARIES]
+def library_code(sweep):
+    """Hash of the libraries that wrote a backbone's published SAEs, of all until they are read."""
+
+    def of(wildcards):
+        at = f"{wildcards.backbone}-layer{wildcards.layer}"
+        return inspected.libraries_code(STUDY.paths.inspected(sweep.name, at))
+
+    return of
 
 
 for sweep in jobs.sweep_groups(STUDY):
@@ -133,7 +138,8 @@ for sweep in jobs.sweep_groups(STUDY):
             params:
                 saes=sweep.sae_names(),
                 reading=settings("sweeps", sweep.name).get("reading", {}),
-                code=[code("inspect_saes"), *library_code()],
+                libraries=library_code(sweep),
+                code=code("inspect_saes"),
             message:
                 f"Reading the published SAEs of {sweep.name} on {{wildcards.backbone}}"
             script:

@@ -15,7 +15,7 @@ import types
 import beartype
 import jaxtyping
 
-CHECKED = ("visae.activations", "visae.encoding", "visae.probing", "visae.sae")
+CHECKED = ("visae.activations", "visae.encoding", "visae.evals", "visae.probing", "visae.sae")
 """Packages whose public functions are annotated."""
 
 SPECIAL = ("__init__", "__call__")

@@ -17,6 +17,7 @@ from visae.evals.provenance import provenance
 from visae.evals.results import ARRAYS_FORMAT, FORMAT, KIND, described, write_result
 from visae.images.index import ClassRecord, ImageRecord, build_index, write_classes, write_images
 from visae.report.page import Sources, build
+from visae.report.saes import SaeFiles
 from visae.study.study import Study
 from visae.tables import variance
 from visae.tables.layout import Column, Table, write
@@ -50,27 +51,27 @@ def write_study(folder, **changes):
     config["datasets"]["photographs"]["root"] = str(folder / "images")
     study = Study(config)
     index = _images(folder)
-    files = {"localization": [], "monosemanticity": [], "fvu": [], "reductions": [], "logs": []}
+    files, scores = {}, []
     for number, sae in enumerate(study.saes()):
         place = folder / f"{sae.backbone}" / sae.spec.name
         about = described(sae.backbone, sae.layer, sae.spec.name, sae.sweep)
-        files["localization"].append(_localization(place, about, number))
-        files["monosemanticity"].append(_monosemanticity(place, number))
-        files["fvu"].append(_fvu(place, about, undefined=number == 0))
-        files["reductions"].append(_reductions(place, index, number))
-        files["logs"].append(_log(place, number))
+        localization = _localization(place, about, number)
+        scores += [localization, _fvu(place, about, undefined=number == 0)]
+        files[sae.place, sae.name] = SaeFiles(
+            _log(place, number),
+            _reductions(place, index, number),
+            {"localization": localization, "monosemanticity": _monosemanticity(place, number)},
+        )
         write_text(place / "config.yaml", yaml.safe_dump({"data": _data(sae.backbone)}))
-    tables = _tables(folder, [*files["localization"], *files["fvu"]])
+    tables = _tables(folder, scores)
     write_text(folder / "benchmarks/train/main.tsv", "s\tmax_rss\tcpu_time\n1\t5\t1\n60\t512\t90\n")
     write_text(folder / "benchmarks/quick.tsv", "s\tmax_rss\tcpu_time\n0.04\tNA\t-\n")
     sources = Sources(
         figures=[_figure(folder, name) for name in CAPTIONS],
         tables=[path for path in tables if path.suffix == ".json"],
         tidy=[path for path in tables if path.suffix == ".csv"],
-        logs=files["logs"],
-        sae_configs=[path.parent / "config.yaml" for path in files["logs"][::2]],
-        reductions=files["reductions"],
-        scores={name: files[name] for name in ("localization", "monosemanticity")},
+        saes=dict(reversed(files.items())),  # by name, whatever the order
+        sae_configs=[own.log.parent / "config.yaml" for own in list(files.values())[::2]],
         index=folder / "val.csv",
         classes=folder / "classes.csv",
         claims=ROOT / "resources/claims.yaml",

@@ -6,6 +6,7 @@ from visae.activations.cache import ActivationCache
 from visae.audit.choice import audit_features
 from visae.audit.examples import write_examples
 from visae.audit.patch_maps import feature_examples
+from visae.base import paths
 from visae.base.job import run
 from visae.encoding.reductions import SaeReductions
 from visae.evals.results import read_arrays
@@ -17,17 +18,16 @@ def body(snakemake):
     files, root = snakemake.input, Path(snakemake.params.root)
     index = read_index(files.index, files.classes)
     image_paths = {record.image_id: root / record.path for record in index.images}
-    for arrays, encoded, cached, weights, output in zip(
-        files.arrays,
-        files.reductions,
-        files.caches,
-        files.saes,
-        snakemake.output.examples,
-        strict=True,
-    ):
-        moran_f, folder = read_arrays(arrays)["moran"], Path(weights).parent
+    results, _ = paths.of_job(snakemake)
+    name, split = snakemake.params.sae, snakemake.params.split
+    for place in snakemake.params.places:
+        folder = Path(results.sae(name, place=place)).parent
         sae = load_sae(folder)
-        with ActivationCache(cached) as cache, SaeReductions(encoded) as reductions:
+        moran_f = read_arrays(results.metric(name, "localization", "npz", place))["moran"]
+        with (
+            ActivationCache(results.cache(split, place)) as cache,
+            SaeReductions(results.reductions(name, split, place)) as reductions,
+        ):
             check_fits(sae, cache.info, folder)
             examples = feature_examples(
                 audit_features(moran_f), moran_f, reductions, cache, sae, image_paths
@@ -40,7 +40,7 @@ def body(snakemake):
                 "sae_fingerprint": sae.fingerprint,
                 "cache_fingerprint": cache.fingerprint,
             }
-        write_examples(output, examples, about)
+        write_examples(results.examples(name, place), examples, about)
 
 
 run(body, snakemake)  # noqa: F821

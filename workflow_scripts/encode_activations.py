@@ -4,6 +4,7 @@ from pathlib import Path
 
 from visae.activations.cache import read_statistics
 from visae.activations.opening import open_activations
+from visae.base import paths
 from visae.base.devices import take_device
 from visae.base.job import run
 from visae.encoding.sae_pass import encode_activations
@@ -12,22 +13,22 @@ from visae.sae.checkpoint import check_fits, load_sae
 
 def body(snakemake):
     inputs, params = snakemake.input, snakemake.params
-    folders = [Path(path).parent for path in inputs.saes]
-    saes = {folder.name: load_sae(folder) for folder in folders}
+    results, place = paths.of_job(snakemake)
+    folders = {folder.name: folder for folder in (Path(path).parent for path in inputs.saes)}
+    saes = {name: load_sae(folder) for name, folder in folders.items()}
     # SAEs from elsewhere may carry others.
     statistics = read_statistics(inputs.training) if inputs.training else None
-    device, outputs = take_device(), iter(snakemake.output.reductions)
-    splits = open_activations(inputs, params, snakemake.wildcards, snakemake.threads)
-    for activations, moran in zip(splits, params.moran, strict=True):
-        for folder, sae in zip(folders, saes.values(), strict=True):
-            check_fits(sae, activations.info, folder)
+    device = take_device()
+    for split, activations in open_activations(results, place, params, snakemake.threads):
+        for name, sae in saes.items():
+            check_fits(sae, activations.info, folders[name])
         encode_activations(
             activations,
             {name: sae.model for name, sae in saes.items()},
-            {name: next(outputs) for name in saes},
+            {name: results.reductions(name, split, place) for name in saes},
             sae_fingerprints={name: sae.fingerprint for name, sae in saes.items()},
             statistics=statistics,
-            **(moran or {"minimum_active": []}),
+            **params.moran.get(split, {"minimum_active": []}),
             device=device,
             threads=snakemake.threads,
         )

@@ -3,6 +3,7 @@
 from visae.activations.extraction import ShardJob, extract
 from visae.backbones import BackboneSpec, build_backbone
 from visae.backbones.checks import check_backbone
+from visae.base import paths
 from visae.base.devices import take_device
 from visae.base.job import run
 from visae.images.index import read_index, shuffled
@@ -10,17 +11,17 @@ from visae.images.index import read_index, shuffled
 
 def body(snakemake):
     params, wildcards = snakemake.params, snakemake.wildcards
-    outputs, jobs = iter(snakemake.output.shards), []
-    for (dataset, split, shards, order_seed), root, images, classes in zip(
-        params.splits, params.roots, snakemake.input.indices, snakemake.input.classes, strict=True
-    ):
-        index = read_index(images, classes)
+    results, place = paths.of_job(snakemake)
+    jobs = []
+    for name, (root, shards, order_seed) in params.splits.items():
+        index = read_index(*results.index_and_classes(name))
         if order_seed is not None:
             index = shuffled(index, order_seed)
         # With the wildcard `shard` this job writes that shard, without it all of them.
         chosen = [int(wildcards.shard)] if wildcards.get("shard") else range(shards)
         for shard in chosen:
-            jobs.append(ShardJob(dataset, split, index, root, shard, shards, next(outputs)))
+            path = results.shard(name, shard, shards, place)
+            jobs.append(ShardJob(*name.split("/"), index, root, shard, shards, path))
     backbone = build_backbone(BackboneSpec(wildcards.backbone, **params.backbone))
     backbone.to(take_device())
     layer = int(wildcards.layer)

@@ -10,9 +10,8 @@ from visae.probing.splits import read_split
 
 
 def body(snakemake):
-    device, params, wildcards = take_device(), snakemake.params, snakemake.wildcards
-    results = paths.Paths(f"results/{snakemake.config['study']}")
-    place = paths.place(wildcards.backbone, wildcards.layer)
+    device, params = take_device(), snakemake.params
+    results, place = paths.of_job(snakemake)
     for dataset, split in params.splits.items():
         with RawReductions(results.reductions(paths.RAW, split, place)) as raw:
             features_nd, labels = raw.features_max(), raw.labels

@@ -1,5 +1,6 @@
 """Index the splits of one data set, and note what it is made of."""
 
+from visae.base import paths
 from visae.base.job import run
 from visae.images import inventory
 from visae.images.copies import check_copies, check_disjoint
@@ -12,15 +13,13 @@ def body(snakemake):
     params, output = snakemake.params, snakemake.output
     whole = {split: index_images(params.layout, params.root, split) for split in params.splits}
     check_disjoint(whole)
-    indices = {
-        split: spread(index, images)
-        for (split, index), images in zip(whole.items(), params.images, strict=True)
-    }
+    indices = {split: spread(index, params.splits[split]) for split, index in whole.items()}
     copies = check_copies(params.root, indices)
-    for path, index in zip(output.indices, indices.values(), strict=True):
+    results, _ = paths.of_job(snakemake)
+    for split, index in indices.items():
         if any(record.mask for record in index.images):
             check_masks(index, params.root)
-        write_images(path, index)
+        write_images(results.index(f"{params.dataset}/{split}"), index)
     write_classes(output.classes, index)
     records = [record for index in whole.values() for record in index.images]
     entries = inventory.take(params.root, records, LAYOUTS[params.layout].lists)

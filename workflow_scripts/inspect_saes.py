@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from visae.base.files import write_json
 from visae.base.job import run
 from visae.sae.exchange.foreign import inspect
 from visae.sae.exchange.form import Reading
+from visae.sae.exchange.inspected import write_inspected
 from visae.sae.specs import SaeSpec
 
 
@@ -15,7 +15,7 @@ def body(snakemake):
     for name in params.saes:
         reading = Reading.of_sweep(SaeSpec.from_name(name), params.reading)
         found[name] = inspect(Path(snakemake.input.published) / name, reading, layer)
-    write_json(Path(snakemake.output.inspected), found)
+    write_inspected(snakemake.output.inspected, params.libraries, found)
 
 
 run(body, snakemake)  # noqa: F821

@@ -1,16 +1,15 @@
 """Check every shard of some caches and join them."""
 
 from visae.activations.shards import join_shards
+from visae.base import paths
 from visae.base.job import run
 
 
 def body(snakemake):
-    shards = list(snakemake.input.shards)
-    for path, count, statistics in zip(
-        snakemake.output.caches, snakemake.params.shards, snakemake.params.statistics, strict=True
-    ):
-        join_shards(shards[:count], path, statistics)
-        del shards[:count]
+    results, place = paths.of_job(snakemake)
+    for name, (count, statistics) in snakemake.params.splits.items():
+        shards = [results.shard(name, number, count, place) for number in range(count)]
+        join_shards(shards, results.cache(name, place), statistics)
 
 
 run(body, snakemake)  # noqa: F821

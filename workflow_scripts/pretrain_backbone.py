@@ -5,6 +5,7 @@ import time
 
 from visae.backbones import BackboneSpec, build_backbone
 from visae.backbones.weights import save_weights
+from visae.base import paths
 from visae.base.devices import take_device
 from visae.base.files import write_json, write_text
 from visae.base.job import run
@@ -20,11 +21,10 @@ def body(snakemake):
     params = snakemake.params
     backbone = build_backbone(BackboneSpec(snakemake.wildcards.backbone, **params.backbone))
     backbone.to(take_device())
+    results, _ = paths.of_job(snakemake)
     training, evaluation = (
-        decode(read_index(images, classes), root, backbone.transform)
-        for images, classes, root in zip(
-            snakemake.input.indices, snakemake.input.classes, params.roots, strict=True
-        )
+        decode(read_index(*results.index_and_classes(name)), root, backbone.transform)
+        for name, root in (params.training, params.evaluation)
     )
     random = assess(backbone, training, evaluation)
     settings = PretrainingSettings(**params.pretraining)

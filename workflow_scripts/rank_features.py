@@ -11,9 +11,8 @@ from visae.probing.splits import read_split
 
 
 def body(snakemake):
-    params, wildcards = snakemake.params, snakemake.wildcards
-    results = paths.Paths(f"results/{snakemake.config['study']}")
-    place = paths.place(wildcards.backbone, wildcards.layer)
+    params = snakemake.params
+    results, place = paths.of_job(snakemake)
     for dataset, split in params.splits.items():
         groups = read_sibling_groups(results.classes(dataset))
         for sae in params.saes:

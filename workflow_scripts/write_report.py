@@ -3,19 +3,19 @@
 from visae.base.files import write_text
 from visae.base.job import run
 from visae.report.page import Sources, build
+from visae.report.saes import files_of_saes
 from visae.study.study import Study
 
 
 def body(snakemake):
     params, files = snakemake.params, snakemake.input
+    study = Study(params.config)
     sources = Sources(
         figures=files.figures,
         tables=files.tables,
         tidy=files.tidy,
-        logs=files.logs,
+        saes=files_of_saes(study),
         sae_configs=files.sae_configs,
-        reductions=files.reductions,
-        scores={"localization": files.localization, "monosemanticity": files.monosemanticity},
         index=files.index,
         classes=files.classes,
         claims=files.claims,
@@ -23,7 +23,7 @@ def body(snakemake):
         contradictions=files.contradictions,
         benchmarks=params.benchmarks,
     )
-    page = build(Study(params.config), sources, params.captions)
+    page = build(study, sources, params.captions)
     write_text(snakemake.output.page, page)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from published_fixtures import rank_order
 from study_fixtures import demo_config, paper_config
 
 from visae.base.errors import UserError
@@ -29,13 +30,12 @@ from visae.claims.verdicts import (
     read_claims,
     verdict_table,
 )
-from visae.evals.shelf import EVALS
-from visae.evals.shelf import labels as metric_labels
+from visae.evals.shelf import EVALS, metrics, titles
 from visae.report.claims_section import read_verdicts
 from visae.study.roles import BACKBONES, Roles
 from visae.study.study import Study
 from visae.tables import layout, statistics
-from visae.tables.published import rank_order, read_published, read_recorded
+from visae.tables.published import read_published, read_recorded
 from visae.tables.published_vs_run import published_vs_run
 
 ROOT = Path(__file__).parents[2]
@@ -255,7 +255,7 @@ def test_the_findings_page_states_the_rebuilt_heatmap():
     published = read_published(PUBLISHED)
     ranks = {
         metric: {b: i for i, b in enumerate(rank_order(published, metric, "batchtopk"))}
-        for metric in metric_labels()
+        for metric in metrics()
     }
     orders = {
         "retrieval": ["deit", "dinov2", "siglip", "clip", "mae"],
@@ -270,7 +270,7 @@ def test_the_findings_page_states_the_rebuilt_heatmap():
         for task in tasks
     }
     text = (ROOT / "docs" / "findings.md").read_text(encoding="utf-8")
-    for metric, label in metric_labels().items():
+    for metric, label in titles(metrics()).items():
         (line,) = [row for row in text.splitlines() if row.startswith(f"| {label} |")]
         told = [float(n.replace("−", "-")) for n in re.findall(r"[−\d.]+(?=\*? \|)", line)]
         own = [cells[metric, t] for t in
@@ -365,7 +365,7 @@ NULL = -1 / 63
 
 RANKS = {
     metric: " ".join(rank_order(read_published(PUBLISHED), metric, "batchtopk"))
-    for metric in metric_labels()
+    for metric in metrics()
 }
 """The paper's order of the backbones by each metric, best first."""
 
@@ -556,7 +556,7 @@ def families_at(*rhos):
 
 
 def of_second(order):
-    return {f"second:{metric}": order for metric in metric_labels()}
+    return {f"second:{metric}": order for metric in metrics()}
 
 
 def lowest_in(settings, backbone, number):
@@ -617,9 +617,9 @@ CASES = {
     "deit_best_preservation": ({"preservation": "deit dinov2 mae siglip clip"}, {}),
     "mae_last": ({"cross_domain": "siglip dinov2 clip deit mae"}, {}),
     "no_backbone_wins": (
-        dict.fromkeys(list(metric_labels())[1:], "dinov2 deit clip siglip mae")
+        dict.fromkeys(metrics()[1:], "dinov2 deit clip siglip mae")
         | {"localization": "deit dinov2 clip siglip mae"},
-        dict.fromkeys(metric_labels(), "dinov2 deit clip siglip mae"),
+        dict.fromkeys(metrics(), "dinov2 deit clip siglip mae"),
     ),
     # ---------------------------------------------------------------- M1
     "moran_order": ({}, {"localization": "dinov2 clip deit siglip mae"}),
@@ -869,7 +869,7 @@ CASES = {
     ),
     "overall_first_family": (
         of_second("clip mae deit siglip dinov2"),
-        dict.fromkeys(metric_labels(), "clip dinov2 deit siglip mae"),
+        dict.fromkeys(metrics(), "clip dinov2 deit siglip mae"),
     ),
     "overall_second_family": (
         {},
@@ -1052,7 +1052,7 @@ def test_an_eighth_metric_changes_no_verdict(claims, monkeypatch):
         "__getitem__",
         lambda shelf, name: replace(entry, number=8) if name == "eighth" else own(shelf, name),
     )
-    assert "eighth" in metric_labels()
+    assert "eighth" in metrics()
     rows = list(Numbers().score_rows())
     eighth = [row | {"metric": "eighth"} for row in rows if row["metric"] == "localization"]
     alone, beside = (from_run(found, demo_roles()) for found in (rows, rows + eighth))

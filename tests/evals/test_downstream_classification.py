@@ -49,10 +49,12 @@ def test_many_classes_are_read_in_blocks(monkeypatch):
 
 
 def test_no_test_images_is_null_and_one_class_an_error():
-    outcome = classify_by_codes(np.ones((3, 4)), np.ones((3, 0)), [0, 0, 1, 1], [])
+    outcome = classify_by_codes(
+        np.ones((3, 4)), np.ones((3, 0)), np.array([0, 0, 1, 1]), np.array([], int)
+    )
     assert (outcome.value, outcome.reason) == (None, "the data set has no test images")
     with pytest.raises(UserError, match="needs two classes with training images, there are 1"):
-        classify_by_codes(np.ones((3, 4)), np.ones((3, 1)), [0, 0, 0, 0], [0])
+        classify_by_codes(np.ones((3, 4)), np.ones((3, 1)), np.zeros(4, int), np.array([0]))
 
 
 def test_what_m6_has_is_taken_over():

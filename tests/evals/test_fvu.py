@@ -43,7 +43,7 @@ def test_as_run_is_a_ratio_of_variances_with_one_mean_for_all_dimensions():
 
 def test_as_run_is_null_where_the_mean_exceeds_the_size():
     """Two dimensions at 3: the squares sum to 18 per token, the squared sum is 36."""
-    assert ratio_of_scalar_variances(1.0, 0.0, 0.0, [3.0, 3.0], 10) is None
+    assert ratio_of_scalar_variances(1.0, 0.0, 0.0, np.full(2, 3.0), 10) is None
 
 
 @pytest.mark.parametrize("total_squares, tokens", [(0.0, 10), (0.0, 0)])

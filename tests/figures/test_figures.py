@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.colors import to_rgb
 
-from visae.evals.shelf import labels as metric_labels
+from visae.evals.shelf import metrics, titles
 from visae.figures import style
 from visae.products.figure_1a import make as figure_1a
 from visae.products.figure_1b import make as figure_1b
@@ -46,7 +46,7 @@ def headline_rows(backbones=PAPER, expansions=(8, 16, 32), targets=(64, 128), sw
             "definition": "mean one-vs-rest ROC-AUC at k = 128",
             "higher_is_better": metric not in ("fvu", "absorption"),
         }
-        for metric in metric_labels()
+        for metric in metrics()
         for backbone in backbones
         for expansion in expansions
         for k in targets
@@ -109,16 +109,18 @@ def all_figures(hard):
         backbones, styles, rows = PAPER, STYLES, headline_rows()
         layers = headline_rows(PAPER[:3], sweep="layer_3")
         values, runs, published = coherence(), training_runs(), PUBLISHED
-    pairs = summaries.paired_scores(rows, "main", "fvu", "preservation").rows
+    pairs = summaries.paired_scores(rows, "main", "fvu", "preservation")
     compared = summaries.layer_comparison(rows + layers, "layer_3", "main").rows
     means = summaries.backbone_means(rows, "main").rows
     probing = headlines(rows, "sparse_probing", "main")
     return {
-        "figure_1a": figure_1a.draw(means, metric_labels(), styles),
+        "figure_1a": figure_1a.draw(means, titles(metrics()), styles),
         "figure_1b": figure_1b.draw(values, nulls(backbones), styles),
         "figure_2a": figure_2a.draw(pairs, agree(pairs), styles),
-        "figure_3": figure_3.draw(variance.table_3(rows, "main").rows, metric_labels(), published),
-        "figure_4": figure_4.draw(compared, metric_labels(), (3, 11), styles),
+        "figure_3": figure_3.draw(
+            variance.table_3(rows, "main").rows, titles(metrics()), published
+        ),
+        "figure_4": figure_4.draw(compared, titles(metrics()), (3, 11), styles),
         "figure_6": figure_6.draw(probing, styles),
         "training_curves": training_curves.draw(runs, styles),
     }
@@ -147,7 +149,7 @@ from figures.test_figures import *
 rows = variance.table_3(headline_rows(), "main").rows
 figures = {
     "figure_1b": figure_1b.draw(coherence(), nulls(), STYLES),
-    "figure_3": figure_3.draw(rows, metric_labels(), PUBLISHED),
+    "figure_3": figure_3.draw(rows, titles(metrics()), PUBLISHED),
 }
 for name, figure in figures.items():
     style.write(figure, {v: Path(sys.argv[1], name + "." + v) for v in ("pdf", "png")})
@@ -254,7 +256,7 @@ def test_figure_1b_counts_every_feature_in_its_ridge():
 
 def test_figure_3_draws_the_shares_and_the_published_value():
     rows = variance.table_3(headline_rows(missing=[("absorption", b) for b in PAPER]), "main").rows
-    figure = figure_3.draw(rows, metric_labels(), PUBLISHED)
+    figure = figure_3.draw(rows, titles(metrics()), PUBLISHED)
     axes = figure.axes[0]
     widths = [patch.get_width() for patch in axes.patches]
     shares = [
@@ -268,7 +270,7 @@ def test_figure_3_draws_the_shares_and_the_published_value():
     assert marks == set(PUBLISHED.values())
     assert any("not computable: needs values" in text for text in texts(figure))
     names = [text.get_text() for text in axes.get_yticklabels()]
-    assert names == [metric_labels()[row["metric"]] for row in rows]
+    assert names == [titles(metrics())[row["metric"]] for row in rows]
 
 
 def test_training_curves_hold_every_record():
@@ -306,7 +308,7 @@ def test_gaps_are_drawn_as_gaps_and_counted():
     assert len(figure.axes[0].lines) == 4
     assert "n = 8, 2 missing" in texts(figure)
     means = summaries.backbone_means(rows, "main").rows
-    figure = figure_1a.draw(means, metric_labels(), STYLES)
-    clip = figure.axes[0].lines[len(metric_labels()) + 1].get_ydata()
+    figure = figure_1a.draw(means, titles(metrics()), STYLES)
+    clip = figure.axes[0].lines[len(metrics()) + 1].get_ydata()
     assert np.flatnonzero(np.isnan(clip)).tolist() == [3]
     assert any("6 scores missing" in text for text in texts(figure))

@@ -7,7 +7,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 
 from visae.audit.choice import KINDS
-from visae.evals.shelf import labels as metric_labels
+from visae.evals.shelf import metrics, titles
 from visae.figures import style
 from visae.products.evaluators_figure import make as evaluators
 from visae.products.figure_2b import make as figure_2b
@@ -39,7 +39,7 @@ def metric_ranks(without=()):
             b: None if metric in without else int(rank)
             for b, rank in zip(BACKBONES, rng.permutation(5) + 1, strict=True)
         }
-        for metric in metric_labels()
+        for metric in metrics()
     }
 
 
@@ -95,10 +95,10 @@ def all_figures(hard):
     selection = backbone_selection(cells, tasks, {} if hard else tasks).rows
     spaces = BACKBONES if hard else ["dinov2", "clip"]
     return {
-        "figure_2b": figure_2b.draw(cells, metric_labels(), names, HYPOTHESES),
+        "figure_2b": figure_2b.draw(cells, titles(metrics()), names, HYPOTHESES),
         "figure_5": figure_5.draw(examples([("mae", KINDS[1])] if hard else ()), styles, *AUDITED),
-        "figure_7": figure_7.draw(cells, metric_labels(), names),
-        "figure_8": figure_8.draw(selection, metric_labels(), names, styles),
+        "figure_7": figure_7.draw(cells, titles(metrics()), names),
+        "figure_8": figure_8.draw(selection, titles(metrics()), names, styles),
         "evaluators": evaluators.draw(m5_rows(spaces, ("mae",) if hard else ()), styles),
         "token_order": token_order.draw(arms(hard), styles),
     }
@@ -122,7 +122,7 @@ def test_every_figure_fits_a_page_and_tells_how_many(figures):
 def test_equal_inputs_give_equal_files(tmp_path):
     """The two that differ most from the figures that test_figures saves: images and cells."""
     for turn in "ab":
-        cells = figure_2b.draw(cell_table(0.5), metric_labels(), {"dtd": "DTD"}, {})
+        cells = figure_2b.draw(cell_table(0.5), titles(metrics()), {"dtd": "DTD"}, {})
         for name, figure in (("5", figure_5.draw(examples(), STYLES, *AUDITED)), ("2b", cells)):
             style.write(figure, {v: tmp_path / turn / f"{name}.{v}" for v in ("pdf", "png")})
     paths = list((tmp_path / "a").iterdir())
@@ -141,7 +141,7 @@ def cell_table(rho, p=0.083):
 
 def test_figure_2b_shows_rho_exact_p_and_frames_hypotheses():
     tasks = {"dtd": "DTD", "segmentation": "Segmentation"}
-    figure = figure_2b.draw(cell_table(-0.9), metric_labels(), tasks, HYPOTHESES)
+    figure = figure_2b.draw(cell_table(-0.9), titles(metrics()), tasks, HYPOTHESES)
     words = texts(figure)
     assert {"−0.90", "p 0.083", "–"} <= set(words)
     frames = [p for p in figure.axes[0].patches if isinstance(p, Rectangle) and not p.get_fill()]
@@ -155,7 +155,7 @@ def test_figure_7_draws_each_rho_and_marks_the_highest():
         for metric, rho, p in (("fvu", -0.3, 0.6), ("preservation", 1.0, 0.017),
                                ("absorption", None, None))
     ]  # fmt: skip
-    figure = figure_7.draw(rows, metric_labels(), {"dtd": "DTD"})
+    figure = figure_7.draw(rows, titles(metrics()), {"dtd": "DTD"})
     assert [bar.get_width() for bar in figure.axes[0].patches] == pytest.approx([-0.3, 1.0])
     weights = {t.get_text(): t.get_fontweight() for t in figure.findobj(Text) if t.get_text()}
     assert (weights["1.00"], weights["−0.30"]) == ("bold", "normal")
@@ -171,7 +171,7 @@ def test_figure_8_says_what_the_run_found_and_what_it_lacks():
         {"task": "segmentation", "best_raw": None, "raw": None, "best_codes": None,
          "codes": None, "metric": None, "rho": None, "p_exact": None, "n": None},
     ]  # fmt: skip
-    words = texts(figure_8.draw(rows, metric_labels(), TASKS, STYLES))
+    words = texts(figure_8.draw(rows, titles(metrics()), TASKS, STYLES))
     assert "raw: SigLIP (0.836)\ncodes: DINOv2 (0.850)" in words
     assert "M4 Sparse probing\nρ = 1.00, p = 0.017" in words
     assert "not computed\nin this run" in words

@@ -202,10 +202,11 @@ def test_page_needs_no_torch():
 
 
 def test_examples_follow_the_rule_and_the_codes(written):
-    _, sources = written
+    study, sources = written
     number = 2
-    scores = {metric: paths[number] for metric, paths in sources.scores.items()}
-    examples = example_features(scores, sources.reductions[number])
+    sae = study.saes()[number]
+    files = sources.saes[sae.place, sae.name]
+    examples = example_features(files.scores, files.reductions)
     assert [example.metric for example in examples] == ["M1", "M1", "M5", "M5"]
     moran = np.linspace(-0.1, 0.5 + 0.01 * number, FEATURES)
     assert [example.feature for example in examples[:2]] == list(audit_features(moran).values())
@@ -239,8 +240,9 @@ def test_each_image_is_embedded_once_and_shown_in_its_place(page, parsed):
 
 
 def test_curves_run_from_the_first_window_to_the_last(written):
-    _, sources = written
-    loss, l0, dead = read_curves(sources.logs[0]).panels
+    study, sources = written
+    first, *_, last = (sources.saes[sae.place, sae.name].log for sae in study.saes())
+    loss, l0, dead = read_curves(first).panels
     # Three windows; on a logarithmic axis a tenfold fall per window is a straight line.
     assert loss.points == f"{WIDTH / 3:.1f},0.0 {WIDTH * 2 / 3:.1f},{HEIGHT / 2:.1f} 180.0,64.0"
     assert (loss.first, loss.last, loss.logarithmic) == ("1", "0.01", True)
@@ -249,7 +251,7 @@ def test_curves_run_from_the_first_window_to_the_last(written):
     assert l0.low == "0"
     assert (dead.low, dead.high) == ("0", "0.5")
     assert loss.alone is None
-    assert read_curves(sources.logs[3]) is None
+    assert read_curves(last) is None
 
 
 def test_long_log_is_thinned_and_keeps_its_end(tmp_path):

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from published_fixtures import rank_order
 from scipy import stats
 
 from visae.evals.results import Result, described, write_result
-from visae.evals.shelf import labels as metric_labels
-from visae.evals.shelf import lower_is_better
+from visae.evals.shelf import lower_is_better, metrics
 from visae.tables import layout, scores
 from visae.tables.correlations import (
     correlation_table,
@@ -25,7 +25,7 @@ from visae.tables.downstream import (
     task_values,
 )
 from visae.tables.preregistration import preregistration
-from visae.tables.published import rank_order, read_published
+from visae.tables.published import read_published
 
 PUBLISHED = Path(__file__).parents[2] / "resources" / "published_values.csv"
 BACKBONES = ("clip", "deit", "dinov2", "mae", "siglip")
@@ -190,11 +190,11 @@ def printed():
     (test_published_values.py).
     """
     entries = read_published(PUBLISHED)
-    metrics = {}
-    for metric in metric_labels():
+    ranked = {}
+    for metric in metrics():
         order = rank_order(entries, metric, "batchtopk")
         sign = 1 if lower_is_better(metric) else -1
-        metrics[metric] = {backbone: sign * rank for rank, backbone in enumerate(order)}
+        ranked[metric] = {backbone: sign * rank for rank, backbone in enumerate(order)}
     orders = {
         "retrieval": ["deit", "dinov2", "siglip", "clip", "mae"],
         "segmentation": ["dinov2", "clip", "deit", "siglip", "mae"],
@@ -204,7 +204,7 @@ def printed():
         tasks[f"classification_{task}"] = {
             backbone: entries[f"table_6/{backbone}/{name}/raw"].value for backbone in BACKBONES
         }
-    return entries, metrics, tasks
+    return entries, ranked, tasks
 
 
 @pytest.mark.parametrize(

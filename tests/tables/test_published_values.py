@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from published_fixtures import rank_order
 
 from visae.base.errors import UserError
-from visae.evals.shelf import labels as metric_labels
-from visae.tables.published import PAPER, rank_order, read_published, read_recorded
+from visae.evals.shelf import metrics
+from visae.tables.published import PAPER, read_published, read_recorded
 from visae.tables.statistics import spearman
 
 PATH = Path(__file__).parents[2] / "resources" / "published_values.csv"
@@ -28,7 +29,7 @@ def rankings():
     entries = read_published(PATH)
     return {
         (metric, family): _scores(rank_order(entries, metric, family))
-        for metric in metric_labels()
+        for metric in metrics()
         for family in ("batchtopk", "jumprelu")
     }
 
@@ -103,7 +104,7 @@ def test_table_3_sums_to_one_and_counts_as_the_abstract_says(published):
     shares = {
         metric: [published[f"table_3/{metric}/eta2_{part}"] for part in
                  ("backbone", "configuration", "residual")]
-        for metric in metric_labels()
+        for metric in metrics()
     }  # fmt: skip
     for parts in shares.values():
         assert sum(parts) == pytest.approx(1, abs=0.0016)
@@ -128,7 +129,7 @@ def test_share_of_m6_rebuilds_from_table_6(published):
     assert between / (between + population) != pytest.approx(printed, abs=0.01)
 
 
-@pytest.mark.parametrize("metric", metric_labels())
+@pytest.mark.parametrize("metric", metrics())
 def test_table_9_correlations_rebuild_from_its_rankings(published, rankings, metric):
     result = spearman(rankings[metric, "batchtopk"], rankings[metric, "jumprelu"])
     assert result.rho == pytest.approx(published[f"table_9/{metric}/rho"])

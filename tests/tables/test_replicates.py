@@ -10,7 +10,7 @@ from statsmodels.formula.api import ols
 from statsmodels.stats.anova import anova_lm
 
 from visae.base.errors import UserError
-from visae.evals.shelf import labels as metric_labels
+from visae.evals.shelf import metrics, titles
 from visae.figures import style
 from visae.products.replicates_figure import make as across_seeds
 from visae.study.config import checked, replicated
@@ -138,7 +138,7 @@ def test_the_figure_is_drawn_also_where_a_metric_has_no_shares(tmp_path):
     files = []
     for attempt in "ab":
         figure = across_seeds.draw(
-            [*shares, nothing], means, metric_labels(), style.backbone_styles(labels), arms
+            [*shares, nothing], means, titles(metrics()), style.backbone_styles(labels), arms
         )
         paths = [tmp_path / f"{attempt}.{view}" for view in ("pdf", "png")]
         style.write(figure, dict(zip(("pdf", "png"), paths, strict=True)))

@@ -360,7 +360,7 @@ def test_paired_scores_join_by_sae():
         headline("a", 0.9, "t", metric="preservation"),
         headline("b", 0.8, "s", metric="preservation"),
     ]
-    lines = summaries.paired_scores(rows, "main", "fvu", "preservation").rows
+    lines = summaries.paired_scores(rows, "main", "fvu", "preservation")
     assert [(r["sae"], r["fvu"], r["preservation"]) for r in lines] == [
         ("s", 0.1, None),
         ("t", 0.2, 0.9),

@@ -55,3 +55,8 @@ def test_the_walk_names_what_is_there():
         code = "".join(file.read_text("utf-8") for file in files)
         if defined:
             assert re.search(rf"^\s*(def|class) {defined}\b", code, re.MULTILINE), defined
+
+
+def test_paths_of_results_are_said_in_one_place():
+    for path in sorted(ROOT.glob("rules/*.smk")):
+        assert "<results>/" not in path.read_text("utf-8"), path

@@ -255,6 +255,23 @@ def test_a_folder_that_is_none_is_told_before_any_job(repository):
     assert "published.deit_small is 'data/released/deit_small', which is not a folder" in run.stdout
 
 
+def changed_library(repository, name):
+    """Change the code of a foreign library, and plan."""
+    file = repository / "workflow_scripts/visae/sae/exchange/libraries" / name / "read.py"
+    file.write_text(file.read_text("utf-8") + "\nCHANGED = True\n", "utf-8")
+    return plan(repository, *TARGETS)
+
+
+def test_a_library_that_wrote_no_folder_reads_none_again(repository):
+    assert changed_library(repository, "sae_lens") == {}
+
+
+def test_a_library_reads_again_what_it_wrote(repository):
+    jobs = changed_library(repository, "dictionary_learning")  # one folder of deit_small
+    assert jobs["inspect_main"] == jobs["import_main"] == 1
+    assert "inspect_jumprelu" not in jobs
+
+
 # ---------------------------------------------------------------- repositories on the hub
 
 

@@ -7,34 +7,33 @@ from typing import Any
 
 from visae.activations.cache import ActivationCache
 from visae.activations.source import Activations
+from visae.base.paths import Paths, backbone_and_layer
 
 
 def open_activations(
-    inputs: Any, params: Any, wildcards: Any, threads: int
-) -> Iterator[Activations]:
-    """Yield the `Activations` of each split: from caches, or straight from images without one.
+    results: Paths, place: str, params: Any, threads: int
+) -> Iterator[tuple[str, Activations]]:
+    """Yield each split and its `Activations`: from caches, or straight from images without one.
 
-    inputs, params, wildcards, threads: the job's. Its inputs are `caches`, or the `indices` and
-    `classes` of the splits; `activations_of` in rules/encoding.smk has the params that these need.
-    Each is open until the next is asked for.
+    results, place: of the job (`visae.base.paths.of_job`). params: the job's: `splits`; and, where
+    there are no caches, what `activations_of` in rules/encoding.smk adds, with the folder of each
+    split's images. Activations are open until the next are asked for.
     """
-    if inputs.get("caches"):
-        for path in inputs.caches:
-            with ActivationCache(path) as cache:
-                yield cache
+    if not params.get("backbone"):
+        for split in params.splits:
+            with ActivationCache(results.cache(split, place)) as cache:
+                yield split, cache
         return
     # Torch and the backbones, which caches do not need.
     from visae.activations.streaming import open_streams
     from visae.backbones import BackboneSpec
     from visae.base.devices import take_device
 
+    backbone, layer = backbone_and_layer(place)
     yield from open_streams(
-        BackboneSpec(wildcards.backbone, **params.backbone),
-        int(wildcards.layer),
-        params.splits,
-        params.roots,
-        inputs.indices,
-        inputs.classes,
+        BackboneSpec(backbone, **params.backbone),
+        layer,
+        {split: (root, *results.index_and_classes(split)) for split, root in params.splits.items()},
         take_device(),
         threads - 1,
         params.extraction,

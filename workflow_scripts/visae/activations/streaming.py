@@ -7,7 +7,7 @@ reductions behind: activations are rounded to float16 and cut into chunks as in 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -86,23 +86,23 @@ class StreamedActivations(Activations):
 def open_streams(
     spec: BackboneSpec,
     layer: int,
-    splits: Sequence[tuple[str, str]],
-    roots: Sequence[str | Path],
-    indices: Sequence[str | Path],
-    classes: Sequence[str | Path],
+    splits: Mapping[str, tuple[str | Path, str | Path, str | Path]],
     device: str,
     workers: int,
     settings: Mapping[str, Any],
-) -> Iterator[StreamedActivations]:
-    """Yield the `StreamedActivations` of each split with one built and checked backbone.
+) -> Iterator[tuple[str, StreamedActivations]]:
+    """Yield each split and its `StreamedActivations`, with one built and checked backbone.
 
-    spec: `BackboneSpec`. splits: (data set, split) pairs; roots, indices, classes: their folders,
-    `{split}.csv` and `classes.csv`. settings: chunk_images, batch_size, precision.
+    spec: `BackboneSpec`. splits: `imagenet/val` → the folder of its images, `{split}.csv` and
+    `classes.csv`. settings: chunk_images, batch_size, precision.
     """
     backbone = build_backbone(spec)
     backbone.to(device)
     check_backbone(backbone, layer, settings["precision"])
-    for (dataset, split), root, *files in zip(splits, roots, indices, classes, strict=True):
-        yield StreamedActivations(
-            backbone, layer, dataset, split, read_index(*files), root, workers=workers, **settings
+    for name, (root, *files) in splits.items():
+        dataset, split = name.split("/")
+        index = read_index(*files)
+        stream = StreamedActivations(
+            backbone, layer, dataset, split, index, root, workers=workers, **settings
         )
+        yield name, stream

@@ -47,6 +47,20 @@ def place(backbone, layer):
     return f"{backbone}/layer{layer}"
 
 
+def backbone_and_layer(place):
+    """The backbone and the block of a place."""
+    backbone, _, layer = place.partition("/layer")
+    return backbone, int(layer)
+
+
+def of_job(snakemake):
+    """The `Paths` of a job's study, and the job's place: None without backbone and layer."""
+    wildcards = snakemake.wildcards
+    backbone, layer = (wildcards.get(name) for name in ("backbone", "layer"))
+    own = place(backbone, layer) if backbone and layer else None
+    return Paths(f"results/{snakemake.config['study']}"), own
+
+
 @dataclass(frozen=True)
 class Paths:
     """The paths below `results`: `<results>` in rules, `results/{study}` elsewhere.
@@ -74,6 +88,11 @@ class Paths:
     def index(self, split):
         """The images of a split."""
         return f"{self.results}/index/{split}.csv"
+
+    def index_and_classes(self, split):
+        """The images of a split, and the classes of its data set."""
+        dataset, _, _ = split.partition("/")
+        return self.index(split), self.classes(dataset)
 
     def classes(self, dataset):
         """The classes of a data set."""
@@ -134,6 +153,11 @@ class Paths:
         """The SAE whose reductions the path `reductions` is."""
         _split, _dataset, sae, *_ = reversed(reductions.split("/"))
         return sae
+
+    def backbone_of(self, reductions):
+        """The backbone of the activations whose reductions the path `reductions` is."""
+        _split, _dataset, _sae, _layer, backbone, *_ = reversed(reductions.split("/"))
+        return backbone
 
     def rankings(self, sae, dataset, place=PLACE):
         """The features of an SAE, ranked for probes on a data set."""

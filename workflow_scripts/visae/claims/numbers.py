@@ -3,7 +3,6 @@
 import statistics
 
 from visae.claims.quantities import GROUPS, correlate
-from visae.evals.shelf import labels
 from visae.study.roles import BACKBONES, PAPER_METRICS
 from visae.tables.downstream import codes_lift, task_values
 from visae.tables.family import family_differences, not_converged, table_9
@@ -158,7 +157,7 @@ def _family_values(rows, main, second):
     """Values of the comparison of families."""
     values = {}
     for line in table_9(rows, main, second).rows:
-        metric = next(m for m, label in labels().items() if label == line["metric"])
+        metric = line["metric"]
         if line["rho"] is None or line["backbones"] < len(BACKBONES):
             continue
         for name in ("rho", "p_t", "p_exact"):

@@ -22,9 +22,9 @@ def paper_metrics():
     return [name for name in metrics() if EVALS[name].in_paper]
 
 
-def labels(names=None):
-    """{metric: label} of some metrics, of all if none are named."""
-    return {name: EVALS[name].title for name in (metrics() if names is None else names)}
+def titles(names):
+    """{metric or task: its title} of some: what tables, figures and the report call them."""
+    return {name: EVALS[name].title for name in names}
 
 
 def lower_is_better(metric):

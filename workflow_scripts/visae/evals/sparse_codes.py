@@ -5,9 +5,14 @@ active codes only are faster than dense ones (5 times at 5 %); above, and on CUD
 of features are. Either way no dense copy of all codes is made.
 """
 
+from __future__ import annotations
+
+from typing import Any
+
 import numpy as np
 import scipy.sparse
 
+from visae.base.arrays import Bool, Float
 from visae.base.compiled import njit
 from visae.base.pools import in_pieces
 from visae.probing.rankings import feature_blocks
@@ -18,7 +23,9 @@ DENSE_ADVANTAGE = 64
 _FEATURES = 256
 
 
-def read_codes(codes_fn, images=None):
+def read_codes(
+    codes_fn: Any, images: Bool[np.ndarray, " N"] | None = None
+) -> scipy.sparse.csr_matrix:
     """The codes [F, n] of `images` (bool [N]; None: all) as a float32 CSR matrix.
 
     codes_fn: [F, N], array or h5py data set, read in blocks of features. Memory: 8 bytes per
@@ -29,10 +36,15 @@ def read_codes(codes_fn, images=None):
         scipy.sparse.csr_matrix(block[:, columns].astype(np.float32))
         for _, block in feature_blocks(codes_fn)
     ]
-    return scipy.sparse.vstack(blocks, format="csr")
+    return scipy.sparse.csr_matrix(scipy.sparse.vstack(blocks))
 
 
-def inner_products(left_fq, right_fn, device="cpu", threads=1):
+def inner_products(
+    left_fq: Any,
+    right_fn: Any,
+    device: str = "cpu",
+    threads: int = 1,
+) -> Float[np.ndarray, "q n"]:
     """Inner products [q, n] of images, float32: left_fqᵀ · right_fn, both CSR over features."""
     active = np.diff(left_fq.indptr) * np.diff(right_fn.indptr).astype(np.float64)
     dense = float(np.prod(left_fq.shape, dtype=np.float64)) * right_fn.shape[1]

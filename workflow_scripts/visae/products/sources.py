@@ -3,6 +3,7 @@
 from dataclasses import asdict
 
 from visae.base.paths import RAW, Paths, place
+from visae.evals.shelf import titles
 from visae.study import roles
 
 PUBLISHED = "resources/published_values.csv"
@@ -94,6 +95,11 @@ def labels(study, backbones=None):
     """The backbones' names in figures, of all of them or of some."""
     chosen = study.backbones if backbones is None else backbones
     return {name: study.backbones[name]["label"] for name in chosen}
+
+
+def metrics(study):
+    """What the metrics are called in figures, in their order."""
+    return {"metrics": titles(study.metrics())}
 
 
 def looks(study, backbones=None):

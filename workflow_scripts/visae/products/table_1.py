@@ -23,7 +23,6 @@ def _settings(study):
     return {
         **on_main(study),
         "config": config,
-        "backbones": list(sweep.backbones),
         "said": asdict(FAMILIES[sweep.family]),
     }
 
@@ -43,8 +42,6 @@ def make(inputs, settings):
 
     from visae.tables.settings import table_1
 
-    widths = {
-        backbone: yaml.safe_load(Path(path).read_text("utf-8"))["input_dim"]
-        for backbone, path in zip(settings["backbones"], inputs["saes"], strict=True)
-    }
+    saes = [yaml.safe_load(Path(path).read_text("utf-8")) for path in inputs["saes"]]
+    widths = {sae["data"]["backbone"]: sae["input_dim"] for sae in saes}
     return table_1(settings["config"], settings["sweep"], widths)

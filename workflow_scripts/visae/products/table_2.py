@@ -6,12 +6,15 @@ from visae.products.product import Product
 
 
 def _settings(study):
-    """The config, and what the metrics' entries say of it: the table follows both."""
-    config = {
-        key: study.config[key] for key in ("metrics", "downstream", "sweeps", "evaluation", "seed")
+    """What the metrics' entries say of the config."""
+    config = study.config
+    return {
+        "split": study.evaluation.name,
+        "protocols": {
+            EVALS[name].title: EVALS[name].protocol(config, settings_of(name, config))
+            for name in computed(config)
+        },
     }
-    said = {m: EVALS[m].protocol(config, settings_of(m, config)) for m in computed(config)}
-    return {"config": config, "said": said}
 
 
 ENTRY = Product(
@@ -24,4 +27,4 @@ ENTRY = Product(
 def make(inputs, settings):
     from visae.tables.settings import table_2
 
-    return table_2(settings["config"])
+    return table_2(**settings)

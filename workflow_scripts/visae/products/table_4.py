@@ -1,5 +1,6 @@
 """Table 4: spatial coherence of the backbones' own channels, before any SAE."""
 
+from visae.base.paths import Paths
 from visae.products.product import Product
 from visae.products.sources import raw_reductions
 from visae.study import roles
@@ -23,9 +24,10 @@ ENTRY = Product(
 def make(inputs, settings):
     from visae.tables.coherence import raw_coherence, table_4
 
+    found = {Paths().backbone_of(path): path for path in inputs["raw"]}
     return table_4(
         {
-            backbone: raw_coherence(path, settings["localization"])
-            for backbone, path in zip(settings["backbones"], inputs["raw"], strict=True)
+            backbone: raw_coherence(found[backbone], settings["localization"])
+            for backbone in settings["backbones"]
         }
     )

@@ -6,14 +6,14 @@ from pathlib import Path
 import jinja2
 from markupsafe import Markup
 
-from visae.evals.shelf import labels
+from visae.evals.shelf import titles
 from visae.images.index import read_index
 from visae.report.cells import gap, number, title_of
 from visae.report.claims_section import read_contradictions, read_verdicts
 from visae.report.curves import HEIGHT, WIDTH
 from visae.report.figures_section import read_figures
 from visae.report.provenance_section import read_provenance
-from visae.report.saes import example_files, sae_views
+from visae.report.saes import sae_views
 from visae.report.summary import summarise
 from visae.report.tables_section import read_tables
 from visae.report.thumbnails import SIDE, draw_sheet
@@ -39,14 +39,10 @@ class Sources:
     """JSON: `table_3` is among them, and `claims` where the paper's claims are judged."""
     tidy: list
     """CSV: `scores` and, if the study has tasks, `downstream`."""
-    logs: list
-    """`training.jsonl` of every SAE, in the order of `Study.saes`."""
+    saes: dict
+    """(place, SAE) → its `SaeFiles` (`visae.report.saes`), of every SAE of the study."""
     sae_configs: list
     """`config.yaml` of one SAE per sweep and backbone."""
-    reductions: list
-    """Of every SAE of the main sweep on the evaluation split, in the order of `Study.saes`."""
-    scores: dict
-    """`localization` and `monosemanticity` → their scores of these SAEs, in the same order."""
     index: str
     classes: str
     """Of the evaluation split."""
@@ -66,8 +62,7 @@ def build(study, sources, captions):
     paths = {Path(path).stem: path for path in (*sources.tables, *sources.tidy)}
     scores = read_scores(paths["scores"])
     judged = roles.judged(study)
-    examples = example_files(sources.reductions, sources.scores)
-    views = sae_views(study, scores, sources.logs, examples)
+    views = sae_views(study, scores, sources.saes)
     pictures = _pictures(study, sources, views)
     return _environment().get_template("page.html.jinja").render(
         study=study,
@@ -83,15 +78,21 @@ def build(study, sources, captions):
         claims=read_verdicts(paths["claims"], sources.claims) if judged else None,
         contradictions=read_contradictions(sources.contradictions) if judged else None,
         saes=views,
-        metrics=labels(study.metrics()),
+        metrics=titles(study.metrics()),
         lower_is_better=_lower_is_better(scores),
         unscored=gap("its sweep is not scored on this metric"),
         images={record.image_id: record for record in pictures},
         sheet=draw_sheet(pictures, study.config["datasets"][study.evaluation.dataset]["root"]),
         provenance=read_provenance(
-            study.config, sources.scores["localization"], sources.sae_configs, sources.benchmarks
+            study.config, _localization(sources), sources.sae_configs, sources.benchmarks
         ),
     )  # fmt: skip
+
+
+def _localization(sources):
+    """The M1 scores of the main sweep, from which the page reads what was run."""
+    found = [files.scores.get("localization") for files in sources.saes.values()]
+    return [path for path in found if path is not None]
 
 
 def _lower_is_better(rows):

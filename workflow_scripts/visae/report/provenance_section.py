@@ -1,5 +1,6 @@
 """Where the page's numbers come from: config, versions, hashes, and what each job took."""
 
+import csv
 import subprocess
 from collections import Counter
 from pathlib import Path
@@ -137,12 +138,11 @@ def _jobs(folder):
     """Every record below `folder`; the last line of a file is the last run."""
     jobs = []
     for path in sorted(folder.rglob("*.tsv")):
-        header, *lines = path.read_text(encoding="utf-8").splitlines()
-        if not lines:
+        runs = list(csv.DictReader(path.read_text("utf-8").splitlines(), delimiter="\t"))
+        if not runs:
             continue
-        record = dict(zip(header.split("\t"), lines[-1].split("\t"), strict=False))
         name = path.relative_to(folder).with_suffix("")
-        values = (_measured(record.get(key)) for key in ("s", "cpu_time", "max_rss"))
+        values = (_measured(runs[-1].get(key)) for key in ("s", "cpu_time", "max_rss"))
         jobs.append(_Job(name.parts[0], name.as_posix(), *values))
     return jobs
 

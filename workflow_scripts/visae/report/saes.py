@@ -1,8 +1,9 @@
 """Every SAE of the study with its training curve, its scores and example features."""
 
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from visae.evals.shelf import labels
+from visae.evals.shelf import titles
 from visae.report.cells import Cell, gap, number
 from visae.report.curves import last_step, read_curves
 from visae.report.features import METRICS, example_features
@@ -40,24 +41,53 @@ class SaeView(NamedTuple):
     """Sentences about what speaks against it."""
 
 
-def sae_views(study, score_rows, logs, example_files):
+@dataclass(frozen=True)
+class SaeFiles:
+    """What the page reads of one SAE."""
+
+    log: str
+    """`training.jsonl`."""
+    reductions: str | None = None
+    """On the evaluation split; None where no examples are shown."""
+    scores: dict = field(default_factory=dict)
+    """Metric → its score, of the metrics by which examples are chosen."""
+
+
+def files_of_saes(study):
+    """(place, SAE) → `SaeFiles` of every SAE: examples are those of the main sweep."""
+    main, paths, found = roles.main(study), study.paths, {}
+    for sae in study.saes():
+        log = paths.sae(sae.name, "training.jsonl", sae.place)
+        found[sae.place, sae.name] = SaeFiles(log)
+        if sae.sweep == main.name:
+            found[sae.place, sae.name] = SaeFiles(
+                log,
+                paths.reductions(sae.name, study.evaluation.name, sae.place),
+                {
+                    metric: paths.metric(sae.name, metric, place=sae.place)
+                    for metric in METRICS
+                    if metric in main.metrics
+                },
+            )
+    return found
+
+
+def sae_views(study, score_rows, files):
     """A view of every SAE of the study, in the order of `study.saes()`.
 
-    score_rows: those of `visae.tables.scores`. logs: each SAE's `training.jsonl`, in that order.
-    example_files: (reductions, {metric: score}) of each SAE of the main sweep, in its order.
+    score_rows: those of `visae.tables.scores`. files: as of `files_of_saes`.
     """
     by_sae = {}
     for row in score_rows:
         by_sae.setdefault((row["backbone"], row["layer"], row["sae"]), []).append(row)
     ranges = _ranges(score_rows)
-    waiting = iter(example_files)
     views = []
-    for sae, log in zip(study.saes(), logs, strict=True):
+    for sae in study.saes():
+        own = files[sae.place, sae.name]
         rows = by_sae.get((sae.backbone, sae.layer, sae.spec.name), [])
         examples = []
-        if sae.sweep == roles.main(study).name:
-            reductions, scores = next(waiting)
-            examples = example_features(scores, reductions)
+        if own.reductions is not None:
+            examples = example_features(own.scores, own.reductions)
         views.append(
             SaeView(
                 anchor=f"sae-{sae.backbone}-layer{sae.layer}-{sae.spec.name}",
@@ -66,10 +96,10 @@ def sae_views(study, score_rows, logs, example_files):
                 layer=sae.layer,
                 spec=sae.spec,
                 sweep=sae.sweep,
-                scores=_scores(rows, ranges),
-                curves=read_curves(log),
+                scores=_scores(rows, ranges, titles(study.metrics())),
+                curves=read_curves(own.log),
                 examples=examples,
-                concerns=_concerns(rows, log, sae.spec),
+                concerns=_concerns(rows, own.log, sae.spec),
             )
         )
     return views
@@ -87,18 +117,6 @@ def _concerns(rows, log, spec):
     )
 
 
-def example_files(paths, scores):
-    """The files of `sae_views`: reductions in the order of the main sweep beside its scores.
-
-    paths: reductions. scores: metric → scores in the same order, empty where it was not scored.
-    """
-    chosen = {metric: scores[metric] for metric in METRICS if scores[metric]}
-    return [
-        (path, {metric: files[i] for metric, files in chosen.items()})
-        for i, path in enumerate(paths)
-    ]
-
-
 def _ranges(rows):
     """(sweep, metric) → every headline that there is."""
     values = {}
@@ -108,9 +126,9 @@ def _ranges(rows):
     return values
 
 
-def _scores(rows, ranges):
+def _scores(rows, ranges, labels):
     views = []
-    for metric, label in labels().items():
+    for metric, label in labels.items():
         of_metric = [row for row in rows if row["metric"] == metric]
         for row in of_metric:
             if row["reading"] == HEADLINE:

@@ -6,13 +6,10 @@ from typing import Any
 
 from visae.activations.format import ACTIVATIONS
 from visae.activations.source import Activations
-from visae.sae.families import FAMILIES
+from visae.sae.families import FAMILIES, L0_TOLERANCE
 from visae.sae.model import SparseAutoencoder
 from visae.sae.specs import SaeSpec, TrainingSettings
 from visae.sae.threshold import Threshold, held_out_images
-
-# A steered SAE has converged when its L0 is this close to the target (Appendix Q).
-L0_TOLERANCE = 2
 
 
 def describe_sae(spec: SaeSpec, model: SparseAutoencoder, threshold: Threshold) -> dict[str, Any]:

@@ -17,7 +17,7 @@ def metric_agreement(rows, sweep):
     """
     scored = [metric for metric in metrics() if headlines(rows, metric, sweep)]
     lines = [
-        agreement(paired_scores(rows, sweep, first, second).rows, first, second)
+        agreement(paired_scores(rows, sweep, first, second), first, second)
         for first, second in itertools.combinations(scored, 2)
     ]
     return Table(
@@ -42,7 +42,7 @@ def metric_agreement(rows, sweep):
 
 
 def agreement(pairs, first, second):
-    """The row of two metrics; `pairs` are rows of `summaries.paired_scores`.
+    """The row of two metrics; `pairs` are those of `summaries.paired_scores`.
 
     A backbone's means are over its SAEs that have a value of both metrics: `saes` counts these
     over all backbones, `missing` the others.

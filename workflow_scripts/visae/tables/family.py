@@ -8,13 +8,11 @@ configurations; a second correlation keeps to those that converged on every back
 import statistics
 
 from visae.base import equal
-from visae.evals.shelf import labels
-from visae.sae.families import FAMILIES
+from visae.evals.shelf import metrics
+from visae.sae.families import FAMILIES, L0_TOLERANCE
 from visae.tables import statistics as tests
 from visae.tables.layout import Column, Table
 from visae.tables.scores import HEADLINE, headlines
-
-L0_TOLERANCE = 2.0
 
 
 def not_converged(rows, sweeps):
@@ -63,7 +61,7 @@ def table_9(rows, first, second):
     backbones from best to worst.
     """
     lines = []
-    for metric, label in labels().items():
+    for metric in metrics():
         sides = [_values(rows, metric, sweep, (first, second)) for sweep in (first, second)]
         if not all(sides):
             continue
@@ -76,7 +74,7 @@ def table_9(rows, first, second):
         higher = next(row["higher_is_better"] for row in headlines(rows, metric, first))
         lines.append(
             {
-                "metric": label,
+                "metric": metric,
                 "ranking_first": _ranking(means[0], higher),
                 "ranking_second": _ranking(means[1], higher),
                 "rho": own.rho,

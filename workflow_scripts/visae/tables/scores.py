@@ -5,7 +5,7 @@ from pathlib import Path
 
 from visae.base.files import read_json
 from visae.evals.provenance import common_origin
-from visae.evals.shelf import labels, lower_is_better
+from visae.evals.shelf import lower_is_better
 from visae.tables import tidy
 from visae.tables.tidy import HEADLINE
 
@@ -41,8 +41,8 @@ def origin_of_sweeps(tables):
 
 
 def low_is_good(metrics):
-    """`M2 FVU, M7 Absorption`: those of `metrics` of which low values are good, or `none`."""
-    return ", ".join(labels(filter(lower_is_better, metrics)).values()) or "none"
+    """`fvu, absorption`: those of `metrics` of which low values are good, or `none`."""
+    return ", ".join(filter(lower_is_better, metrics)) or "none"
 
 
 def headlines(rows, metric, sweep, without=()):

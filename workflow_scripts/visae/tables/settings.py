@@ -1,9 +1,6 @@
 """Tables 1 and 2: the settings of the study that ran, from its checked config."""
 
-from visae.evals import shelf
 from visae.evals.entry import listed
-from visae.evals.sections import computed, settings_of
-from visae.evals.shelf import EVALS
 from visae.sae.families import FAMILIES
 from visae.tables.layout import Column, Table
 
@@ -80,18 +77,14 @@ def _threshold(family, training):
     )
 
 
-def table_2(config):
-    """What each metric computes, with the settings of a checked config."""
-    evaluation, title = config["evaluation"], shelf.labels()
+def table_2(protocols, split):
+    """What each metric computes.
+
+    protocols: {title of a metric: how it is computed}. split: on which images, `imagenet/val`.
+    """
     return Table(
-        f"Table 2: how the metrics are computed, on {evaluation['dataset']}/{evaluation['split']}",
+        f"Table 2: how the metrics are computed, on {split}",
         (Column("metric", "Metric"), Column("protocol", "Protocol")),
-        [
-            {
-                "metric": title[metric],
-                "protocol": EVALS[metric].protocol(config, settings_of(metric, config)),
-            }
-            for metric in computed(config)
-        ],
+        [{"metric": title, "protocol": protocol} for title, protocol in protocols.items()],
         ("From the config of this run, defaults included.",),
     )

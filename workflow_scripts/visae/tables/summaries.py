@@ -4,7 +4,7 @@ import statistics
 from typing import NamedTuple
 
 from visae.base.equal import settled_by_name
-from visae.evals.shelf import labels, metrics
+from visae.evals.shelf import metrics
 from visae.tables.layout import Column, Table
 from visae.tables.scores import headlines
 
@@ -139,10 +139,9 @@ def _identity(score):
 
 
 def paired_scores(rows, sweep, first, second):
-    """Two metrics of each SAE side by side, with None where a score has no value."""
-    names = labels((first, second))
+    """Two metrics of each SAE side by side, as rows, with None where a score has no value."""
     values = {_identity(row): row["value"] for row in headlines(rows, second, sweep)}
-    lines = [
+    return [
         {
             "backbone": row["backbone"],
             "sae": row["sae"],
@@ -153,15 +152,3 @@ def paired_scores(rows, sweep, first, second):
         }
         for row in headlines(rows, first, sweep)
     ]
-    return Table(
-        f"{names[first]} and {names[second]}, sweep {sweep}",
-        (
-            Column("backbone", "Backbone"),
-            Column("sae", "SAE"),
-            Column("expansion_factor", "Expansion"),
-            Column("sparsity", "Sparsity"),
-            Column(first, names[first], digits=4),
-            Column(second, names[second], digits=4),
-        ),
-        lines,
-    )

@@ -36,12 +36,6 @@ def permutation_sd(grid, kurtosis=3.0):
     return math.sqrt(second_moment - 1 / (n - 1) ** 2)
 
 
-def kurtosis_of_active(patches, active):
-    """Kurtosis of a map in which `active` of `patches` have one value and the others are 0."""
-    share = active / patches
-    return 1 / (share * (1 - share)) - 3
-
-
 def token_order_table(arms):
     """One row per arm of the control, beside what a random order of patches predicts.
 

@@ -3,13 +3,20 @@
 Paper: section 4.4, Table 2, and Table 7 (threshold sweep).
 """
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 
+from visae.base.arrays import Bool, Float, Int
 from visae.base.pools import Workers
 from visae.evals.absorption.entry import ALPHAS, BETAS
 from visae.evals.results import Result
 from visae.probing.one_vs_rest import BinaryTask, nested_probes
-from visae.probing.rankings import gather_ranked
+from visae.probing.rankings import Rankings, gather_ranked
+from visae.probing.siblings import SiblingGroup
 
 MAX_ITER = 500
 
@@ -34,16 +41,16 @@ def compute(inputs, settings, job):
 
 
 def absorption(
-    codes_fn,
-    rankings,
-    sibling_groups,
-    labels,
-    test_mask,
-    alpha=0.8,
-    beta=0.5,
-    device="cpu",
-    processes=1,
-):
+    codes_fn: Any,
+    rankings: Rankings,
+    sibling_groups: Sequence[SiblingGroup],
+    labels: Int[np.ndarray, " N"],
+    test_mask: Bool[np.ndarray, " N"],
+    alpha: float = 0.8,
+    beta: float = 0.5,
+    device: str = "cpu",
+    processes: int = 1,
+) -> Result:
     """M7: F1 of one- and four-feature probes on the held-out images of sibling groups.
 
     codes_fn: [F, N] max-pooled codes, array or h5py data set. rankings: `probing.rankings.Rankings`
@@ -53,7 +60,6 @@ def absorption(
     Arrays, one row per eligible task: `class` and `group` int64, `f1_one`, `f1_four` float64,
     and `features` int32 [T, 4].
     """
-    labels, test_mask = np.asarray(labels), np.asarray(test_mask)
     budgets = sorted({1, min(4, rankings.siblings.shape[1])})
     members = [np.isin(labels, group.labels) for group in sibling_groups]
     eligible = [
@@ -163,14 +169,16 @@ def _in_sample(codes_fn, rankings, labels, members, budgets, device, workers):
     return f1
 
 
-def absorbed_share(f1_one, f1_four, alpha, beta):
+def absorbed_share(
+    f1_one: Float[np.ndarray, " T"], f1_four: Float[np.ndarray, " T"], alpha: float, beta: float
+) -> float | None:
     """Share of tasks with F1(1) < alpha and F1(4) > beta, both float [T]; None without tasks."""
     if not len(f1_one):
         return None
     return float(np.mean((f1_one < alpha) & (f1_four > beta)))
 
 
-def f1_score(positive, predicted):
+def f1_score(positive: Bool[np.ndarray, " n"], predicted: Bool[np.ndarray, " n"]) -> float:
     """F1 of the positive class, bool [n] each; 0 where nothing is predicted positive."""
     hits = np.count_nonzero(positive & predicted)
     return 2 * hits / (np.count_nonzero(positive) + np.count_nonzero(predicted))

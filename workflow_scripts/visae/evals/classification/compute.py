@@ -7,17 +7,22 @@ So a probe on all F features is fitted here, as M6 fits its own: lbfgs up to 100
 beyond.
 """
 
+from __future__ import annotations
+
+from typing import Any
+
 import numpy as np
 import scipy.sparse
 
 from visae.base import hdf5
+from visae.base.arrays import Float, Int
 from visae.base.errors import UserError
 from visae.evals.results import Result
 from visae.evals.segmentation.heads import HeadSettings, fit_heads, predictions
 from visae.evals.sparse_codes import read_codes
 from visae.probing.limits import DOMAIN_MAX_ITER
 from visae.probing.logistic_regression import solve
-from visae.probing.multinomial import choose_estimator, lbfgs_name
+from visae.probing.multinomial import LinearProbe, choose_estimator, lbfgs_name
 
 ADAM = HeadSettings(epochs=50)
 
@@ -57,8 +62,13 @@ def _codes(train, test, job):
 
 
 def classify_by_codes(
-    codes_train_fn, codes_test_fm, train_labels, test_labels, device="cpu", seed=42
-):
+    codes_train_fn: Any,
+    codes_test_fm: Any,
+    train_labels: Int[np.ndarray, " n"],
+    test_labels: Int[np.ndarray, " m"],
+    device: str = "cpu",
+    seed: int = 42,
+) -> Result:
     """Result of a probe on all max-pooled codes [F, n] and [F, m] (arrays or h5py data sets).
 
     Memory for lbfgs: 8·n·F bytes, or beyond `DENSE_BYTES` 8 bytes per active code (on CUDA 4·n·F
@@ -66,7 +76,6 @@ def classify_by_codes(
     bytes.
     Raises UserError if fewer than two classes have training images.
     """
-    train_labels, test_labels = np.asarray(train_labels), np.asarray(test_labels)
     classes, targets = np.unique(train_labels, return_inverse=True)
     data = {
         "training_images": train_labels.size,
@@ -87,7 +96,9 @@ def classify_by_codes(
     return Result(accuracy, details=details, data=data)
 
 
-def classify_raw(probe, test_md, test_labels):
+def classify_raw(
+    probe: LinearProbe, test_md: Float[np.ndarray, "m D"], test_labels: Int[np.ndarray, " m"]
+) -> Result:
     """Result of M6's probe of raw features (a `LinearProbe`) on test features [m, D]."""
     data = {"test_images": len(test_labels), "classes": probe.classes.size}
     if not len(test_labels):

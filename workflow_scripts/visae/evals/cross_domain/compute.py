@@ -5,16 +5,21 @@ own training split with the same settings. Paper: section 4.3, Appendices L and 
 of Table 3 is iNaturalist alone.
 """
 
+from __future__ import annotations
+
 import functools
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from visae.base.arrays import Float, Int
 from visae.base.pools import Workers
 from visae.evals.cross_domain.entry import BUDGET
 from visae.evals.results import Result
-from visae.probing.multinomial import choose_estimator
-from visae.probing.rankings import gather_ranked
+from visae.probing.multinomial import LinearProbe, choose_estimator
+from visae.probing.rankings import Rankings, gather_ranked
 from visae.probing.raw_probes import fit_domain_probe
 from visae.probing.readout import accuracy_curve, class_areas, eligible_rows
 from visae.probing.splits import stratified_split
@@ -86,12 +91,19 @@ class DomainReading:
         return self.accuracy_reconstructed / self.raw.accuracy if self.raw.accuracy else None
 
 
-def raw_reading(probe, test_md, test_labels):
+def raw_reading(
+    probe: LinearProbe, test_md: Float[np.ndarray, "m D"], test_labels: Int[np.ndarray, " m"]
+) -> RawReading:
     """Read the raw features' probe (`raw_probes.fit_domain_probe`) on raw test features [m, D]."""
     return RawReading(probe.accuracy(test_md, test_labels), probe.estimator, probe.converged)
 
 
-def accuracy_within(x_nd, labels, seed=42, device="cpu"):
+def accuracy_within(
+    x_nd: Float[np.ndarray, "n D"],
+    labels: Int[np.ndarray, " n"],
+    seed: int = 42,
+    device: str = "cpu",
+) -> float | None:
     """Accuracy of a probe on a fifth of the features x_nd [n, D] of a split, fitted on the others.
 
     The division is stratified. None if no image is held out, or there are fewer than two classes.
@@ -104,10 +116,19 @@ def accuracy_within(x_nd, labels, seed=42, device="cpu"):
 
 
 def domain_reading(
-    raw, recon_train_nd, recon_test_md, codes_train_fn, codes_test_fm, rankings,
-    train_labels, test_labels, device="cpu", processes=1, seed=42,
-    one_vs_rest_classes=ONE_VS_REST_CLASSES,
-):  # fmt: skip
+    raw: RawReading,
+    recon_train_nd: Float[np.ndarray, "n D"],
+    recon_test_md: Float[np.ndarray, "m D"],
+    codes_train_fn: Any,
+    codes_test_fm: Any,
+    rankings: Rankings,
+    train_labels: Int[np.ndarray, " n"],
+    test_labels: Int[np.ndarray, " m"],
+    device: str = "cpu",
+    processes: int = 1,
+    seed: int = 42,
+    one_vs_rest_classes: int = ONE_VS_REST_CLASSES,
+) -> DomainReading:
     """Probe an SAE's reconstructions [n, D] and max-pooled codes [F, n] of a data set.
 
     raw: from `raw_reading`. rankings: `probing.rankings.Rankings` of the training images. Codes
@@ -154,7 +175,9 @@ def domain_reading(
     )
 
 
-def cross_domain(readings, headline, as_run):
+def cross_domain(
+    readings: Mapping[str, DomainReading], headline: str, as_run: Mapping[str, float | None]
+) -> Result:
     """M6.
 
     readings: data set name -> DomainReading, for the data sets that were computed. headline: the

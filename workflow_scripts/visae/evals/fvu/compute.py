@@ -3,8 +3,11 @@
 Paper: section 4.2, Eq. 4; Table 2 (mean L0, dead features).
 """
 
+from __future__ import annotations
+
 import numpy as np
 
+from visae.base.arrays import Float, Int
 from visae.evals.results import Result
 
 DENSE_SHARE = 0.01
@@ -25,7 +28,15 @@ def compute(inputs, settings, job):
     )
 
 
-def fvu(squared_error, total_squares, firing_count, tokens, l0_sum, residual_sum, token_mean):
+def fvu(
+    squared_error: float,
+    total_squares: float,
+    firing_count: Int[np.ndarray, " F"],
+    tokens: int,
+    l0_sum: int,
+    residual_sum: float,
+    token_mean: Float[np.ndarray, " D"],
+) -> Result:
     """M2 from sums over all tokens.
 
     squared_error: Σ‖x − x̂‖² of the SAE; total_squares: Σ‖x − x̄‖² of the backbone (the mean is
@@ -35,7 +46,6 @@ def fvu(squared_error, total_squares, firing_count, tokens, l0_sum, residual_sum
 
     Arrays: `firing_share` float64 [F].
     """
-    firing_count = np.asarray(firing_count)
     features = firing_count.size
     dead = int((firing_count == 0).sum())
     dense = int((firing_count > DENSE_SHARE * tokens).sum())
@@ -65,7 +75,13 @@ def fvu(squared_error, total_squares, firing_count, tokens, l0_sum, residual_sum
     )
 
 
-def ratio_of_scalar_variances(squared_error, residual_sum, total_squares, token_mean, tokens):
+def ratio_of_scalar_variances(
+    squared_error: float,
+    residual_sum: float,
+    total_squares: float,
+    token_mean: Float[np.ndarray, " D"],
+    tokens: int,
+) -> float | None:
     """The reading `as_run`: sums over tokens and dimensions alike, one mean for all dimensions.
 
     Arguments as for `fvu`. None if the activations' mean, so taken, exceeds their size.

@@ -3,8 +3,13 @@
 Paper: section 4.1 (Eq. 2 and 3), Appendix F (z), Appendix G (raw channels, sensitivity).
 """
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+
 import numpy as np
 
+from visae.base.arrays import Float, Int
 from visae.evals.results import Result
 
 CONTIGUITIES = ("queen", "rook")
@@ -25,8 +30,13 @@ def compute(inputs, settings, job):
 
 
 def localization(
-    moran_sum, moran_images, minimum_active, grid, headline_minimum=5, minimum_images=50
-):
+    moran_sum: Float[np.ndarray, "2 M F"],
+    moran_images: Int[np.ndarray, "M F"],
+    minimum_active: Sequence[int],
+    grid: tuple[int, int],
+    headline_minimum: int = 5,
+    minimum_images: int = 50,
+) -> Result:
     """M1 from the sums of one pass; for SAE features and raw channels alike.
 
     moran_sum: float64 [2, M, F], Σ of Moran's I over evaluable images (queen, rook).

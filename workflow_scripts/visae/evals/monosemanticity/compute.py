@@ -4,12 +4,16 @@ Similarity is measured in the embedding space of another backbone (the evaluator
 for how alike random images are there. Paper: section 4.3 (Eq. 5), Appendix K, Table 5.
 """
 
+from __future__ import annotations
+
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
+from visae.base.arrays import Float, Int
 from visae.base.errors import UserError
-from visae.encoding.largest import TOP
+from visae.encoding.largest import TOP, LargestCodes
 from visae.evals.results import Result
 
 MAX_FEATURES = 2048
@@ -37,15 +41,15 @@ def compute(inputs, settings, job):
 
 
 def monosemanticity(
-    largest,
-    embeddings,
-    evaluator,
-    labels,
-    seed=42,
-    max_features=MAX_FEATURES,
-    top=TOP,
-    baseline_groups=BASELINE_GROUPS,
-):
+    largest: LargestCodes,
+    embeddings: Mapping[str, Float[np.ndarray, "N _"]],
+    evaluator: str,
+    labels: Int[np.ndarray, " N"],
+    seed: int = 42,
+    max_features: int = MAX_FEATURES,
+    top: int = TOP,
+    baseline_groups: int = BASELINE_GROUPS,
+) -> Result:
     """M5.
 
     largest: the `encoding.largest.LargestCodes` of N images. embeddings: evaluator name -> float
@@ -58,7 +62,7 @@ def monosemanticity(
     """
     selection = top_images(largest, seed, max_features, top)
     spaces = {
-        name: _score_in(space, selection, np.asarray(labels), seed, baseline_groups)
+        name: _score_in(space, selection, labels, seed, baseline_groups)
         for name, space in embeddings.items()
     }
     headline = spaces[evaluator]
@@ -119,16 +123,18 @@ def monosemanticity(
 class TopImages:
     """The images that some features respond to most."""
 
-    features: np.ndarray
-    """int64 [S], ascending."""
-    images: np.ndarray
-    """int64 [S, top], descending by code, ties by index."""
-    weights: np.ndarray
-    """float64 [S, top]: codes scaled to 0 ... 1 by the feature's extremes over all images; 0 if
+    features: Int[np.ndarray, " S"]
+    """Ascending."""
+    images: Int[np.ndarray, "S top"]
+    """Descending by code, ties by index."""
+    weights: Float[np.ndarray, "S top"]
+    """Codes scaled to 0 ... 1 by the feature's extremes over all images; 0 if
     the feature is the same on all images."""
 
 
-def top_images(largest, seed, max_features=MAX_FEATURES, top=TOP):
+def top_images(
+    largest: LargestCodes, seed: int, max_features: int = MAX_FEATURES, top: int = TOP
+) -> TopImages:
     """Choose up to `max_features` live features (uniform, seeded) and their top images."""
     features = np.flatnonzero(largest.live)
     if features.size > max_features:
@@ -143,12 +149,12 @@ def top_images(largest, seed, max_features=MAX_FEATURES, top=TOP):
 
 @dataclass(frozen=True)
 class _Space:
-    """A selection's similarities in one embedding space; arrays float64 [S], NaN undefined."""
+    """A selection's similarities in one embedding space; NaN: undefined."""
 
-    cosine: np.ndarray
-    within: np.ndarray
-    between: np.ndarray
-    within_share: np.ndarray
+    cosine: Float[np.ndarray, " S"]
+    within: Float[np.ndarray, " S"]
+    between: Float[np.ndarray, " S"]
+    within_share: Float[np.ndarray, " S"]
     baseline: float | None
 
     @property
@@ -176,7 +182,7 @@ class _Space:
         return f"random groups of images are as alike as can be (baseline {self.baseline})"
 
 
-def unit_rows(embeddings_nd):
+def unit_rows(embeddings_nd: Float[np.ndarray, "N D"]) -> Float[np.ndarray, "N D"]:
     """Embeddings [N, D'] of length 1, float32."""
     embeddings_nd = np.asarray(embeddings_nd, dtype=np.float32)
     norms_n = np.linalg.norm(embeddings_nd, axis=1, keepdims=True)

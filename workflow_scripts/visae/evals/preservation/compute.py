@@ -5,11 +5,14 @@ reconstructions) and Table 2. Appendix L and one reading of Table 2 train a seco
 on the reconstructions: the reading `retrained`.
 """
 
+from __future__ import annotations
+
 import numpy as np
 
+from visae.base.arrays import Bool, Float, Int
 from visae.evals.results import Result
 from visae.probing.limits import MAX_ITER
-from visae.probing.multinomial import fit_probe
+from visae.probing.multinomial import LinearProbe, fit_probe
 from visae.probing.raw_probes import fit_raw_probe
 
 
@@ -26,13 +29,19 @@ def compute(inputs, settings, job):
     )
 
 
-def preservation(raw_nd, recon_nd, labels, test_mask, raw_probe=None, device="cpu"):
+def preservation(
+    raw_nd: Float[np.ndarray, "N D"],
+    recon_nd: Float[np.ndarray, "N D"],
+    labels: Int[np.ndarray, " N"],
+    test_mask: Bool[np.ndarray, " N"],
+    raw_probe: LinearProbe | None = None,
+    device: str = "cpu",
+) -> Result:
     """M3 on the test images.
 
     raw_nd, recon_nd: float [N, D], max over patches of the normalised activations and of their
     reconstructions. raw_probe: from `fit_raw_probe`; fitted here if absent.
     """
-    labels, test_mask = np.asarray(labels), np.asarray(test_mask)
     data = {
         "images": labels.size,
         "test_images": int(test_mask.sum()),

@@ -10,9 +10,14 @@ other classes come first. A tie so earns no hit, and the order of the images has
 An image without any positive feature (all codes 0) has similarity 0 with every other.
 """
 
+from __future__ import annotations
+
+from typing import Any
+
 import numpy as np
 import scipy.sparse
 
+from visae.base.arrays import Bool, Float, Int
 from visae.base.errors import UserError
 from visae.evals.results import Result
 from visae.evals.sparse_codes import inner_products, read_codes
@@ -41,7 +46,9 @@ def compute(inputs, settings, job):
     }
 
 
-def retrieve(features_nd, labels, device="cpu"):
+def retrieve(
+    features_nd: Float[np.ndarray, "n D"], labels: Int[np.ndarray, " m"], device: str = "cpu"
+) -> Result:
     """Result of retrieval with dense features [n, D] (raw or reconstructed) and int labels [n].
 
     All n images are queries and gallery; select the held-out ones before.
@@ -56,7 +63,13 @@ def retrieve(features_nd, labels, device="cpu"):
     return _outcome(lambda queries: unit_nd[queries] @ unit_nd.T, norms, labels, device)
 
 
-def retrieve_by_codes(codes_fn, labels, images=None, device="cpu", threads=1):
+def retrieve_by_codes(
+    codes_fn: Any,
+    labels: Int[np.ndarray, " N"],
+    images: Bool[np.ndarray, " N"] | None = None,
+    device: str = "cpu",
+    threads: int = 1,
+) -> Result:
     """Result of retrieval with max-pooled codes.
 
     codes_fn: [F, N], array or h5py data set. labels: int [N]. images: bool [N], those to use
@@ -64,7 +77,7 @@ def retrieve_by_codes(codes_fn, labels, images=None, device="cpu", threads=1):
     """
     import torch
 
-    labels = np.asarray(labels) if images is None else np.asarray(labels)[images]
+    labels = labels if images is None else labels[images]
     codes_fn = read_codes(codes_fn, images)
     norms = np.asarray(np.sqrt(codes_fn.multiply(codes_fn).astype(np.float64).sum(axis=0))).ravel()
     _check(norms, labels)

@@ -12,8 +12,11 @@ Codes exist for a few images at a time, as sparse rows; those that fit into `mem
 the next epoch, the others are encoded again.
 """
 
+from __future__ import annotations
+
 import contextlib
 import functools
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -25,14 +28,17 @@ from PIL import Image
 from visae.activations.cache import ActivationCache
 from visae.activations.format import check_same_activations
 from visae.activations.normalisation import normalise, statistics_of
+from visae.activations.source import Activations
 from visae.backbones.preprocessing import Preprocessing
+from visae.base.arrays import Float, Int, UInt
 from visae.base.errors import UserError
 from visae.base.pools import Threads
 from visae.evals.results import Result
 from visae.evals.segmentation.heads import HeadSettings, fit_heads, predictions
 from visae.images.decoding import load_mask
-from visae.images.index import UNLABELLED, read_index
+from visae.images.index import UNLABELLED, ImageIndex, read_index
 from visae.sae.checkpoint import check_fits, load_sae
+from visae.sae.model import SparseAutoencoder
 from visae.sae.sparse import collect_codes
 
 HEAD = HeadSettings()
@@ -68,10 +74,8 @@ def compute(inputs, settings, job):
 class Patches:
     """What all SAEs of a job are segmented with."""
 
-    train: object
-    """`LabelledPatches`."""
-    test: object
-    """`LabelledPatches`."""
+    train: LabelledPatches
+    test: LabelledPatches
     class_names: list
 
 
@@ -91,16 +95,18 @@ def _patches(inputs, root, threads):
 class LabelledPatches:
     """A cache with the labels of its patches: training or test data of a head."""
 
-    cache: object
-    """An open `visae.activations.cache.ActivationCache`."""
-    labels_np: np.ndarray
-    """int16 [N, P], from `patch_labels`."""
+    cache: Activations
+    """Open."""
+    labels_np: Int[np.ndarray, "N P"]
+    """From `patch_labels`."""
 
 
 # ---------------------------------------------------------------- labels
 
 
-def patch_labels(cache, index, root, threads=1):
+def patch_labels(
+    cache: Activations, index: ImageIndex, root: str | Path, threads: int = 1
+) -> Int[np.ndarray, "N P"]:
     """Labels of every patch of a cache: int16 [N, P], `UNLABELLED` where there is none.
 
     index: the split's `ImageIndex` with masks. root: the data set's folder. threads: for reading.
@@ -123,18 +129,20 @@ def patch_labels(cache, index, root, threads=1):
         return np.stack(list(pool.map(read, ((image_id,) for image_id in cache.image_ids))))
 
 
-def as_seen(mask_hw, preprocessing):
+def as_seen(
+    mask_hw: UInt[np.ndarray, "H W"], preprocessing: Preprocessing
+) -> UInt[np.ndarray, "S S"]:
     """The mask uint8 [S, S] of what the backbone sees of an image, by its `Preprocessing`."""
     # The images' own code, so that both always cover the same pixels.
     picture = Image.fromarray(mask_hw).convert("RGB")
     return replace(preprocessing, interpolation="nearest").pixels(picture)[0]
 
 
-def most_frequent(mask_ss, grid):
+def most_frequent(mask_hw: UInt[np.ndarray, "H W"], grid: tuple[int, int]) -> Int[np.ndarray, " P"]:
     """Labels int16 [P] of the patches of a mask (0 unlabelled, v the class v − 1)."""
     rows, columns = grid
-    height, width = mask_ss.shape[0] // rows, mask_ss.shape[1] // columns
-    patches = mask_ss.reshape(rows, height, columns, width).swapaxes(1, 2)
+    height, width = mask_hw.shape[0] // rows, mask_hw.shape[1] // columns
+    patches = mask_hw.reshape(rows, height, columns, width).swapaxes(1, 2)
     patches = patches.reshape(rows * columns, height * width).astype(np.int64)
     values = int(patches.max()) + 1
     cells = np.arange(len(patches))[:, None] * values + patches
@@ -145,13 +153,15 @@ def most_frequent(mask_ss, grid):
 # ---------------------------------------------------------------- score
 
 
-def confusion(targets, predicted, classes):
+def confusion(
+    targets: Int[np.ndarray, " n"], predicted: Int[np.ndarray, " n"], classes: int
+) -> Int[np.ndarray, "C C"]:
     """int64 [C, C]: counts by true class (rows) and predicted class."""
     cells = np.asarray(targets, np.int64) * classes + predicted
     return np.bincount(cells, minlength=classes**2).reshape(classes, classes)
 
 
-def class_iou(confusion_cc):
+def class_iou(confusion_cc: Int[np.ndarray, "C C"]) -> Float[np.ndarray, " C"]:
     """Intersection over union [C] of a confusion matrix; NaN for classes in neither."""
     hits = np.diag(confusion_cc).astype(np.float64)
     union = confusion_cc.sum(axis=0) + confusion_cc.sum(axis=1) - hits
@@ -161,7 +171,16 @@ def class_iou(confusion_cc):
 # ---------------------------------------------------------------- heads
 
 
-def segment_raw(train, test, class_names, mean, std, settings=HEAD, seed=42, device="cpu"):
+def segment_raw(
+    train: LabelledPatches,
+    test: LabelledPatches,
+    class_names: Sequence[str],
+    mean: Float[np.ndarray, " D"],
+    std: float,
+    settings: HeadSettings = HEAD,
+    seed: int = 42,
+    device: str = "cpu",
+) -> Result:
     """Result of a head on normalised activations.
 
     train, test: `LabelledPatches`. class_names: list of C. mean [D], std: the training cache's
@@ -174,15 +193,15 @@ def segment_raw(train, test, class_names, mean, std, settings=HEAD, seed=42, dev
 
 
 def segment_sae(
-    train,
-    test,
-    class_names,
-    sae,
-    settings=HEAD,
-    seed=42,
-    device="cpu",
-    memory=KEPT_BYTES,
-):
+    train: LabelledPatches,
+    test: LabelledPatches,
+    class_names: Sequence[str],
+    sae: SparseAutoencoder,
+    settings: HeadSettings = HEAD,
+    seed: int = 42,
+    device: str = "cpu",
+    memory: int = KEPT_BYTES,
+) -> dict[str, Result]:
     """Results {`reconstructed`, `codes`} of one head each, fitted to the same batches.
 
     sae: `SparseAutoencoder`. memory: bytes of codes kept between epochs. The other arguments are
@@ -206,7 +225,9 @@ def segment_sae(
     return found
 
 
-def sparse_codes(sae, activations_td):
+def sparse_codes(
+    sae: SparseAutoencoder, activations_td: Float[torch.Tensor, "T D"]
+) -> scipy.sparse.csr_matrix:
     """The codes of activations [T, D] (a tensor on the SAE's device) as float32 CSR [T, F]."""
     shape = len(activations_td), sae.features
     if activations_td.device.type == "cpu" and sae.activation == "threshold":
@@ -227,7 +248,7 @@ def sparse_codes(sae, activations_td):
                 (len(tokens_td), sae.features),
             )
         )
-    return scipy.sparse.vstack(parts, format="csr") if parts else scipy.sparse.csr_matrix(shape)
+    return scipy.sparse.csr_matrix(scipy.sparse.vstack(parts) if parts else shape)
 
 
 class _PatchBlocks:

@@ -5,12 +5,18 @@ multinomial probe on one global ranking). Its published values (DeiT 0.418) lie 
 public code the score is an area under the accuracy over budgets: the reading `as_run`.
 """
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 
+from visae.base.arrays import Bool, Int
 from visae.base.pools import Workers
 from visae.evals.results import Result
 from visae.evals.sparse_probing.entry import BUDGETS, HEADLINE_BUDGET
-from visae.probing.rankings import gather_ranked
+from visae.probing.rankings import Rankings, gather_ranked
 from visae.probing.readout import accuracy_curve, class_areas, eligible_rows
 
 
@@ -29,8 +35,14 @@ def compute(inputs, settings, job):
 
 
 def sparse_probing(
-    codes_fn, rankings, labels, test_mask, budgets=BUDGETS, device="cpu", processes=1
-):
+    codes_fn: Any,
+    rankings: Rankings,
+    labels: Int[np.ndarray, " N"],
+    test_mask: Bool[np.ndarray, " N"],
+    budgets: Sequence[int] = BUDGETS,
+    device: str = "cpu",
+    processes: int = 1,
+) -> Result:
     """M4 on the test images.
 
     codes_fn: [F, N] max-pooled codes, array or h5py data set. rankings: `probing.rankings.Rankings`
@@ -40,7 +52,6 @@ def sparse_probing(
 
     Arrays: `classes` int64 [C'], `budgets` int64 [K], `auc`, `average_precision` float64 [C', K].
     """
-    labels, test_mask = np.asarray(labels), np.asarray(test_mask)
     ranked = rankings.per_class.shape[1]
     headline = min(HEADLINE_BUDGET, ranked)
     budgets = sorted({k for k in budgets if k <= ranked} | {headline})
@@ -108,23 +119,25 @@ def sparse_probing(
     )
 
 
-def area_over_log_budget(budgets, accuracy):
+def area_over_log_budget(budgets: Sequence[int], accuracy: Sequence[float | None]) -> float | None:
     """Area under accuracy against log2 k (trapezoids) / the range of log2 k: a mean accuracy.
 
     None with a single budget or without accuracies.
     """
-    if len(budgets) < 2 or None in accuracy:
+    known = [share for share in accuracy if share is not None]
+    if len(budgets) < 2 or len(known) < len(budgets):
         return None
     log_budgets = np.log2(budgets)
-    return float(np.trapezoid(accuracy, log_budgets) / (log_budgets[-1] - log_budgets[0]))
+    return float(np.trapezoid(known, log_budgets) / (log_budgets[-1] - log_budgets[0]))
 
 
-def area_over_budget(budgets, accuracy):
+def area_over_budget(budgets: Sequence[int], accuracy: Sequence[float | None]) -> float | None:
     """Area under accuracy against k (trapezoids) / the range of k: the reading `as_run`.
 
     The widest step has the most weight: of budgets that double, the last has half of it. None
     with a single budget or without accuracies.
     """
-    if len(budgets) < 2 or None in accuracy:
+    known = [share for share in accuracy if share is not None]
+    if len(budgets) < 2 or len(known) < len(budgets):
         return None
-    return float(np.trapezoid(accuracy, budgets) / (budgets[-1] - budgets[0]))
+    return float(np.trapezoid(known, budgets) / (budgets[-1] - budgets[0]))

@@ -1,12 +1,12 @@
 """Figure 1a: normalised scores of the main sweep on every metric, by backbone."""
 
 from visae.products.product import Product
-from visae.products.sources import looks, over_main, tables
+from visae.products.sources import looks, metrics, over_main, tables
 
 ENTRY = Product(
     kind="figure",
     shows="normalised scores on every metric, by backbone",
     reads=lambda study, paths: tables(paths, "backbone_means"),
-    settings=looks,
+    settings=lambda study: {**metrics(study), **looks(study)},
     over=over_main,
 )

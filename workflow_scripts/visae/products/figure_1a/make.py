@@ -1,6 +1,5 @@
 """Figure 1a: the metric profile of each backbone, from worst (0) to best (1) per metric."""
 
-from visae.evals.shelf import labels
 from visae.figures import style
 from visae.tables.layout import read
 
@@ -8,7 +7,7 @@ from visae.tables.layout import read
 def make(inputs, settings):
     """See `draw`."""
     styles = style.backbone_styles(settings["labels"], settings["backbones"])
-    return draw(read(inputs["backbone_means"]).rows, labels(), styles)
+    return draw(read(inputs["backbone_means"]).rows, settings["metrics"], styles)
 
 
 @style.styled

@@ -21,7 +21,7 @@ def make(inputs, settings):
         if (row["first"], row["second"]) == _METRICS
     ]
     styles = style.backbone_styles(settings["labels"], settings["backbones"])
-    return draw(pairs.rows, agreement, styles)
+    return draw(pairs, agreement, styles)
 
 
 @style.styled

@@ -2,11 +2,10 @@
 
 from matplotlib.patches import Rectangle
 
-from visae.evals.shelf import labels, lower_is_better
+from visae.evals.shelf import lower_is_better
 from visae.figures import style
 from visae.tables.foresight import registered_cells, turned
 from visae.tables.layout import read
-from visae.tables.scores import low_is_good
 
 _DARK = 0.65  # |ρ| from which text on a cell is white
 
@@ -15,7 +14,7 @@ def make(inputs, settings):
     """See `draw`."""
     found = turned(read(inputs["correlations"]).rows)
     cells = registered_cells(read(inputs["hypotheses"]).rows)
-    return draw(found, labels(), settings["tasks"], cells)
+    return draw(found, settings["metrics"], settings["tasks"], cells)
 
 
 @style.styled
@@ -49,8 +48,9 @@ def draw(rows, labels, tasks, hypotheses):
     axes.set_yticks(range(len(metrics)), [labels[metric] for metric in metrics])
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
-    figure.supxlabel(_note(rows, metrics, [name for _, _, name in frames]), fontsize=style.SMALL,
-                     color=style.MUTED)  # fmt: skip
+    shown = {metric: labels[metric] for metric in metrics}
+    note = _note(rows, shown, [name for _, _, name in frames])
+    figure.supxlabel(note, fontsize=style.SMALL, color=style.MUTED)
     return figure
 
 
@@ -69,11 +69,11 @@ def _cell(axes, x, y, row):
         axes.text(x, y + 0.03, p, ha="center", va="top", color=ink, fontsize=style.SMALL)
 
 
-def _note(rows, metrics, hypotheses):
+def _note(rows, labels, hypotheses):
     counts = sorted({row["n"] for row in rows})
     n = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]}–{counts[-1]}"
-    low = [metric for metric in metrics if lower_is_better(metric)]
-    lower = f"\n(lower: {low_is_good(low)})" if low else ""
+    low = [label for metric, label in labels.items() if lower_is_better(metric)]
+    lower = f"\n(lower: {', '.join(low)})" if low else ""
     framed = f"; framed: {', '.join(sorted(hypotheses))}" if hypotheses else ""
     return (
         f"Spearman's ρ over n = {n} backbones, exact p{framed}.\n"

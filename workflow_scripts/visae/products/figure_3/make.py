@@ -5,7 +5,6 @@ import textwrap
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from visae.evals.shelf import labels
 from visae.figures import style
 from visae.tables.layout import read
 from visae.tables.published import read_published
@@ -23,10 +22,10 @@ def make(inputs, settings):
     printed = read_published(inputs["published"]) if "published" in inputs else {}
     published = {
         metric: printed[key].value
-        for metric in labels()
+        for metric in settings["metrics"]
         if (key := f"table_3/{metric}/eta2_backbone") in printed
     }
-    return draw(read(inputs["table_3"]).rows, labels(), published)
+    return draw(read(inputs["table_3"]).rows, settings["metrics"], published)
 
 
 @style.styled

@@ -1,12 +1,13 @@
 """Figure 4: an early layer against the main one, metric by metric."""
 
 from visae.products.product import Product
-from visae.products.sources import has_early, looks, over_sweep, tables
+from visae.products.sources import has_early, looks, metrics, over_sweep, tables
 from visae.study import roles
 
 
 def _settings(study):
     return {
+        **metrics(study),
         "layers": roles.compared_layers(study),
         **looks(study, roles.existing(roles.early(study)).backbones),
     }

@@ -2,7 +2,6 @@
 
 import math
 
-from visae.evals.shelf import labels
 from visae.figures import style
 from visae.tables.layout import read
 
@@ -12,7 +11,9 @@ _COLUMNS = 4
 def make(inputs, settings):
     """See `draw`."""
     styles = style.backbone_styles(settings["labels"], settings["backbones"])
-    return draw(read(inputs["layer_comparison"]).rows, labels(), settings["layers"], styles)
+    return draw(
+        read(inputs["layer_comparison"]).rows, settings["metrics"], settings["layers"], styles
+    )
 
 
 @style.styled

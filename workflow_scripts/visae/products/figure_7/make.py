@@ -1,7 +1,6 @@
 """Figure 7: per task, how well each metric foresees it."""
 
 from visae.base import equal
-from visae.evals.shelf import labels
 from visae.figures import style
 from visae.tables.foresight import turned
 from visae.tables.layout import read
@@ -13,7 +12,7 @@ _LIMIT = 1.75  # of the axes: room for the numbers beside bars of length 1
 
 def make(inputs, settings):
     """See `draw`."""
-    return draw(turned(read(inputs["correlations"]).rows), labels(), settings["tasks"])
+    return draw(turned(read(inputs["correlations"]).rows), settings["metrics"], settings["tasks"])
 
 
 @style.styled

@@ -6,7 +6,6 @@ import textwrap
 from matplotlib.patches import FancyBboxPatch
 
 from visae.base import equal
-from visae.evals.shelf import labels
 from visae.figures import style
 from visae.tables.layout import read
 
@@ -19,7 +18,9 @@ _HALF_WIDTH, _HALF_HEIGHT = 0.44, 0.35
 def make(inputs, settings):
     """See `draw`."""
     styles = style.backbone_styles(settings["labels"], settings["backbones"])
-    return draw(read(inputs["backbone_selection"]).rows, labels(), settings["tasks"], styles)
+    return draw(
+        read(inputs["backbone_selection"]).rows, settings["metrics"], settings["tasks"], styles
+    )
 
 
 @style.styled

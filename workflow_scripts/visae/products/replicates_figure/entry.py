@@ -1,7 +1,7 @@
 """What stays and what changes when the backbones are pretrained again with other seeds."""
 
 from visae.products.product import Product
-from visae.products.sources import has_replicates, labels, studies, tables
+from visae.products.sources import has_replicates, labels, metrics, studies, tables
 from visae.study import roles
 
 
@@ -9,7 +9,7 @@ def _settings(study):
     """Arms: those of the main sweep, then of the control, in the order in which they are drawn."""
     sweeps = [sweep for sweep in (roles.main(study), roles.control(study)) if sweep is not None]
     arms = [(sweep.name, backbone) for sweep in sweeps for backbone in sweep.backbones]
-    return {"arms": arms, "labels": labels(study)}
+    return {**metrics(study), "arms": arms, "labels": labels(study)}
 
 
 def _over(study):

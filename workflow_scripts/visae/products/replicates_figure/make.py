@@ -4,7 +4,6 @@ from matplotlib.artist import Artist
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from visae.evals.shelf import labels
 from visae.figures import style
 from visae.tables.layout import read
 
@@ -20,7 +19,7 @@ def make(inputs, settings):
     """See `draw`."""
     shares, means = (read(inputs[name]).rows for name in ("replicates_table", "replicate_means"))
     styles = style.backbone_styles(settings["labels"])
-    return draw(shares, means, labels(), styles, settings["arms"])
+    return draw(shares, means, settings["metrics"], styles, settings["arms"])
 
 
 @style.styled

@@ -18,7 +18,7 @@ import torch
 from visae.base.errors import UserError
 from visae.base.files import atomic_path, write_json
 from visae.sae.checkpoint import FEATURE_THRESHOLDS, WEIGHTS, load_sae
-from visae.sae.exchange.libraries.visaebench.read import FAMILY
+from visae.sae.exchange.form import FAMILY
 
 
 def export_sae(folder, destination):

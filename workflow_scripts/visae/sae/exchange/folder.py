@@ -28,6 +28,9 @@ _WRAPPERS = ("state_dict", "model_state_dict")
 
 _HEADER_BYTES = 1 << 16
 
+STATISTICS = ("activation_mean", "activation_std")
+"""What files call the mean [D] and the standard deviation [] that normalise an SAE's input."""
+
 
 class Record:
     """Stands for an object of a library's class in a pickle: has its attributes, and no code."""
@@ -169,6 +172,20 @@ def read_named(path):
     if path.suffix in WEIGHT_SUFFIXES:
         return _flattened(_read_weights(path, ())[1], path)[0]
     return _read_config(path)
+
+
+def numbers(values, what, path, dimensions=0):
+    """A float32 tensor of so many dimensions; UserError when `values` are none such."""
+    try:
+        tensor = torch.as_tensor(values, dtype=torch.float32)
+    except (TypeError, ValueError, RuntimeError):
+        tensor = None
+    if tensor is None or tensor.ndim != dimensions:
+        raise UserError(
+            f"{what} in {path} is {str(values)[:80]}, which is not "
+            f"{'a list of numbers' if dimensions else 'a number'}: correct it"
+        )
+    return tensor
 
 
 def _record(name):

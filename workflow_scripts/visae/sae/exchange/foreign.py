@@ -14,10 +14,9 @@ import torch
 from visae.base import fingerprints
 from visae.base.errors import UserError
 from visae.sae.exchange.fold import fold
-from visae.sae.exchange.folder import Folder, read_named
+from visae.sae.exchange.folder import STATISTICS, Folder, numbers, read_named
 from visae.sae.exchange.form import INPUTS
 from visae.sae.exchange.libraries import LIBRARIES
-from visae.sae.exchange.libraries.visaebench.read import STATISTICS, numbers
 from visae.sae.families import FAMILIES
 from visae.sae.model import SparseAutoencoder
 

@@ -10,6 +10,10 @@ from visae.sae.specs import SaeSpec
 INPUTS = ("raw", "training_cache")
 THRESHOLD_SCALES = ("linear", "log")
 
+FAMILY = "family"
+"""A key of this workflow's own: an export has to call every SAE with one threshold `batchtopk`,
+for the published package's sake."""
+
 
 @dataclass(frozen=True)
 class Reading:

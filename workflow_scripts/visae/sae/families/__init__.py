@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 
 from visae.base.shelf import ASIDE, Shelf
 
+L0_TOLERANCE = 2
+"""A steered SAE has converged when its L0 is this close to the target (Appendix Q)."""
+
 FAMILIES = Shelf("visae.sae.families", "family of SAEs")
 
 

@@ -8,17 +8,12 @@
 import math
 from typing import Any
 
-import torch
-
 from visae.base.errors import UserError
 from visae.sae.checkpoint import FEATURE_THRESHOLDS, FORMAT, SCALAR_THRESHOLD
-from visae.sae.exchange.form import THRESHOLD_SCALES, ForeignSae
+from visae.sae.exchange.folder import STATISTICS, numbers
+from visae.sae.exchange.form import FAMILY, THRESHOLD_SCALES, ForeignSae
 
-STATISTICS = ("activation_mean", "activation_std")
-
-# What the configs of the published code call the same thing. `family` is this workflow's own: an
-# export says `batchtopk` of every SAE with one threshold, for the package's sake.
-FAMILY = "family"
+# What the configs of the published code call the same thing.
 FAMILY_KEYS = (FAMILY, "activation", "sae_type", "architecture")
 WIDTH_KEYS, FEATURE_KEYS = ("input_dim", "d_model"), ("hidden_dim", "dict_size")
 
@@ -98,20 +93,6 @@ def scalar_threshold(folder):
             f"states threshold {values[1]:.6g}: remove the wrong one"
         )
     return values[0] if values else None
-
-
-def numbers(values, what, path, dimensions=0):
-    """A float32 tensor of so many dimensions; UserError when `values` are none such."""
-    try:
-        tensor = torch.as_tensor(values, dtype=torch.float32)
-    except (TypeError, ValueError, RuntimeError):
-        tensor = None
-    if tensor is None or tensor.ndim != dimensions:
-        raise UserError(
-            f"{what} in {path} is {str(values)[:80]}, which is not "
-            f"{'a list of numbers' if dimensions else 'a number'}: correct it"
-        )
-    return tensor
 
 
 def _rule(folder, reading, family) -> dict[str, Any]:

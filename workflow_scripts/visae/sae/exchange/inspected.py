@@ -1,0 +1,31 @@
+"""Which libraries wrote the published SAEs that were read, and whether those are still the same.
+
+Which these are shows when folders are read, and is then written down. Rules ask what is written, so
+that a new library, or a change of another one, reads no folder again.
+"""
+
+from pathlib import Path
+
+from visae.base.files import read_json, write_json
+from visae.base.fingerprints import of_bytes, of_entry
+from visae.sae.exchange.libraries import LIBRARIES
+
+
+def libraries_code(path):
+    """Hash of the libraries for the job that writes `path`: another one where it has to run again.
+
+    It is that of all libraries at the time of the reading, and stays so as long as those that were
+    found are what they were.
+    """
+    now = of_bytes(*(of_entry(LIBRARIES, name).encode() for name in LIBRARIES))
+    written = read_json(path) if Path(path).is_file() else {}
+    same = all(
+        sae["library"] in LIBRARIES and of_entry(LIBRARIES, sae["library"]) == sae["code"]
+        for sae in written.get("saes", {}).values()
+    )
+    return written.get("libraries", now) if same else now
+
+
+def write_inspected(path, code, found):
+    """Write what was read, {SAE: see `foreign.inspect`}, beside the `libraries_code` of then."""
+    write_json(Path(path), {"libraries": code, "saes": found})
