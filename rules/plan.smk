@@ -1,5 +1,5 @@
-# What the study costs, before anything runs: `snakemake --cores 1 -- plan`. A run that cannot fit on the disk is
-# refused when it starts.
+# What the study costs, before anything runs: `snakemake --cores 1 -- plan`. A run that cannot fit on
+# the disk is refused when it starts.
 
 
 localrules:
@@ -50,5 +50,8 @@ onstart:
         )
     except UserError as error:
         raise WorkflowError(str(error)) from None
+    # What `visae.open_study` reads: the folder of results says by itself what it holds. (Of several
+    # `onstart` Snakemake calls the last one only.)
+    write_config(config, STUDY.paths.config())
     if note:
         print(note, file=sys.stderr)

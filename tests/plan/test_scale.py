@@ -189,7 +189,10 @@ def test_each_training_job_reads_the_cache_and_has_a_checkpoint():
 def test_block_that_does_not_exist_is_told_before_anything_runs():
     config = paper_config()
     config["sweeps"]["layer_3"]["layer"] = 12
-    with pytest.raises(UserError, match="block 12 of clip is asked for, which has 12 blocks"):
+    with pytest.raises(
+        UserError,
+        match=r"block 12 of backbones\.dinov2 is asked for, but .* has 12 blocks, numbered 0 to 11",
+    ):
         artefacts(*planned(config))
 
 

@@ -111,7 +111,7 @@ class ActiveCodes:
 
     def add(self, codes: Float[torch.Tensor, "*_"]) -> None:
         """Take the codes of a batch into account."""
-        active = codes > 0 if self._value is None else codes >= self._value
+        active = codes != 0 if self._value is None else codes >= self._value
         self._active += int(active.count_nonzero())
 
     def threshold(self, tokens: int) -> Threshold:
