@@ -35,17 +35,17 @@ def test_caches_are_found_by_the_name_of_their_split(tmp_path):
     for split, images in planted.items():
         path = Path(results.cache(split, PLACE))
         assert write_cache(path.parent, images, split=path.stem) == path
-    opened = []
     for order in (list(planted), list(planted)[::-1]):
+        opened = []
         found = open_activations(results, PLACE, Params(splits=order), 1)
         for (split, cache), expected in zip(found, order, strict=True):
             assert split == expected
             assert isinstance(cache, ActivationCache)
             np.testing.assert_array_equal(content(cache), planted[split])
             opened.append(cache)
-    for cache in opened:
-        with pytest.raises((ValueError, KeyError), match=r"[Ii]nvalid|closed|not a dataset"):
-            cache.read_chunk(0)
+        for cache in opened:
+            with pytest.raises((ValueError, KeyError), match=r"[Ii]nvalid|closed|not a dataset"):
+                cache.read_chunk(0)
 
 
 @pytest.fixture
