@@ -79,7 +79,7 @@ def compile_kernels(folder):
 
 
 if __name__ == "__main__":
-    logging.disable(logging.INFO)
+    logging.disable(logging.WARNING)  # such an SAE has learned nothing, and says so
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as temporary:
         compile_kernels(Path(temporary))
