@@ -58,11 +58,6 @@ if workflow.is_main_process:
         raise WorkflowError(str(error)) from None
 
 
-# What `visae.open_study` reads: the folder of results says by itself what it holds.
-onstart:
-    write_config(config, Paths(f"results/{STUDY.name}").config())
-
-
 onsuccess:
     page = Path(f"results/{STUDY.name}/report/index.html")
     if page.exists():
