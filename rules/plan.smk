@@ -36,7 +36,8 @@ rule plan:
         "../workflow_scripts/plan.py"
 
 
-# Not called in a dry run, which need not pay for the imports either.
+# Not called in a dry run, which need not pay for the imports either. Snakemake keeps the last block
+# of this name only.
 onstart:
     from visae.plan.disk import check_run
 
@@ -55,3 +56,5 @@ onstart:
     write_config(config, STUDY.paths.config())
     if note:
         print(note, file=sys.stderr)
+    # What `visae.open_study` reads: the folder of results says by itself what it holds.
+    write_config(config, Paths(f"results/{STUDY.name}").config())

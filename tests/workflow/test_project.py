@@ -156,3 +156,11 @@ def test_wrong_shapes_and_types_are_seen_in_tests():
         roc_auc(np.zeros(3), np.zeros(3))
     with pytest.raises(TypeCheckError):
         LinearProbe(np.zeros((2, 3)), np.zeros(3), np.arange(2), "", True)
+
+
+@pytest.mark.parametrize("hook", ["onstart", "onsuccess", "onerror"])
+def test_no_hook_is_defined_twice(hook):
+    # Snakemake keeps the last one, without a word.
+    files = [ROOT / "Snakefile", *(ROOT / "rules").glob("*.smk")]
+    blocks = [line for file in files for line in file.read_text("utf-8").splitlines()]
+    assert blocks.count(f"{hook}:") <= 1
