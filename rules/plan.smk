@@ -51,10 +51,7 @@ onstart:
         )
     except UserError as error:
         raise WorkflowError(str(error)) from None
-    # What `visae.open_study` reads: the folder of results says by itself what it holds. (Of several
-    # `onstart` Snakemake calls the last one only.)
-    write_config(config, STUDY.paths.config())
     if note:
         print(note, file=sys.stderr)
     # What `visae.open_study` reads: the folder of results says by itself what it holds.
-    write_config(config, Paths(f"results/{STUDY.name}").config())
+    write_config(config, STUDY.paths.config())
