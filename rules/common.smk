@@ -40,7 +40,8 @@ except UserError as error:
     raise WorkflowError(str(error)) from None
 
 # Scripts find extensions by the config as Snakemake hands it to them.
-config["extensions"] = STUDY.config["extensions"]
+if "extensions" in config:
+    config["extensions"] = STUDY.config["extensions"]
 
 # The paths of rules: with `<results>`, and the wildcards backbone and layer where no place is given.
 PATHS = Paths()

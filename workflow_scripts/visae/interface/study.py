@@ -70,15 +70,15 @@ class OpenStudy:
 
     def scores(self) -> pandas.DataFrame:
         """`tables/scores.csv`: a row per SAE, metric and reading (docs/formats.md)."""
-        return pandas.DataFrame(read_scores(self._existing(self.paths.scores(), "metrics")))
+        return pandas.DataFrame(read_scores(self._existing(self.paths.scores())))
 
     def downstream(self) -> pandas.DataFrame:
         """`tables/downstream.csv`: a row per source of features, task and reading."""
-        return pandas.DataFrame(read_rows(self._existing(self.paths.table("downstream"), "tables")))
+        return pandas.DataFrame(read_rows(self._existing(self.paths.table("downstream"))))
 
-    def _existing(self, path, target):
+    def _existing(self, path):
         if not Path(path).exists():
-            raise UserError(f"{path} is not there yet: run `snakemake {target}` for this study")
+            raise UserError(f"{path} is not there yet: run `snakemake --cores 1 -- {path}`")
         return path
 
     # ---------------------------------------------------------------- images and backbones
@@ -87,9 +87,7 @@ class OpenStudy:
     def index(self, split: str) -> ImageIndex:
         """The images of a split and the classes of its data set."""
         dataset, _, _ = split.partition("/")
-        return read_index(
-            self._existing(self.paths.index(split), "metrics"), self.paths.classes(dataset)
-        )
+        return read_index(self._existing(self.paths.index(split)), self.paths.classes(dataset))
 
     def root(self, split: str) -> Path:
         """The folder below which the images of a split lie."""

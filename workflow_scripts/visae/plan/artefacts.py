@@ -14,9 +14,13 @@ from visae.study.parts import Split
 
 HALF, SINGLE, DOUBLE = 2, 4, 8
 TEXT_BYTES = 100
-"""Of an image's id (60 to 145, by its length) and its label in an HDF5 file."""
-FILE_BYTES = 6_000
-"""Of an HDF5 file around its arrays: headers, attributes, index."""
+"""Of an image's id (60 to 145, by its length) and its label in a cache."""
+ID_BYTES = 50
+"""The same in reductions, where ids are as long as the longest (33 to 62 in the demo)."""
+FILE_BYTES = 7_500
+"""Of an HDF5 file around its arrays: headers, attributes, seal, index."""
+ROWS, COLUMNS = 64, 1024
+"""Images per HDF5 chunk of arrays with a row, and with a column, per image."""
 ADAM_STATES = 3
 """A resumable checkpoint holds the weights and Adam's two moments."""
 
@@ -105,7 +109,7 @@ def _cache_files(study, place, counts):
         chunks = -(-images // chunk_images)
         for shard in range(split.shards):
             mine = chunks * (shard + 1) // split.shards - chunks * shard // split.shards
-            # HDF5 stores whole chunks; a shard of fewer images has one chunk of its size.
+            # A shard of fewer images has one chunk of its size.
             stored = mine * chunk_images if images > chunk_images else images
             size = stored * (patches * width * HALF + TEXT_BYTES) + mine * 2 * width * DOUBLE
             path = study.paths.shard(split.name, shard, split.shards, place.name)
@@ -119,7 +123,8 @@ def _raw_files(study, place, counts):
     for split in place.reduced:
         images = counts[split.name].images
         moran = 3 * minima * width * DOUBLE if split == study.evaluation else 0
-        size = images * (2 * width * SINGLE + TEXT_BYTES) + width * DOUBLE + moran + FILE_BYTES
+        size = 2 * _stored(images, ROWS) * width * SINGLE + images * ID_BYTES
+        size += width * DOUBLE + moran + FILE_BYTES
         path = study.paths.reductions(paths.RAW, split.name, place.name)
         labels = (place.backbone, place.layer, split.name)
         yield Artefact(path, "reduce_raw", *labels, size, split)
@@ -136,9 +141,8 @@ def _sae_files(study, sae, geometry, counts):
     for split in study.encoded_splits(sweep):
         images = counts[split.name].images
         moran = 3 * minima * features * DOUBLE if split == study.evaluation else 0
-        # codes_max lies in chunks of up to 1024 images, which HDF5 stores whole.
-        stored = -(-images // 1024) * 1024 if images > 1024 else images
-        size = stored * features * HALF + images * (width * SINGLE + TEXT_BYTES)
+        size = _stored(images, COLUMNS) * features * HALF
+        size += _stored(images, ROWS) * width * SINGLE + images * ID_BYTES
         largest = min(16, images) * (SINGLE + DOUBLE) + SINGLE
         size += features * (DOUBLE + largest) + moran + FILE_BYTES
         stage = "encode" if split.cached else "stream"
@@ -150,6 +154,11 @@ def _sae_files(study, sae, geometry, counts):
         size = (classes + 1) * min(1024, features) * SINGLE + FILE_BYTES
         path = study.paths.rankings(sae.name, dataset, sae.place)
         yield Artefact(path, "rank", *labels, size)
+
+
+def _stored(images, chunk):
+    """The images that HDF5 stores: it writes whole chunks, of which a small array has one."""
+    return -(-images // chunk) * chunk if images > chunk else images
 
 
 def _minima(study):

@@ -32,9 +32,9 @@ def check(arguments, known, others):
         if target in others:
             raise UserError(
                 f"'{target}' is not made for this study: its config lacks what it shows "
-                "(docs/protocol.md); `snakemake --list` names what can be asked for"
+                "(docs/protocol.md); `snakemake --cores 1 --list` names what can be asked for"
             )
         raise UserError(
             f"there is no target '{target}': did you mean {' or '.join(close[target])}? "
-            "`snakemake --list` names all"
+            "`snakemake --cores 1 --list` names all"
         )
