@@ -207,7 +207,7 @@ class OpenSae:
         if not path.exists():
             raise UserError(
                 f"{path} is not there, since {name} is streamed or its cache was removed: ask for "
-                f"`encode` of its images instead, or run `snakemake --cores 1 -- {path}`"
+                f"`encode` of its images instead, or ask Snakemake for that file"
             )
         return ActivationCache(path)
 

@@ -78,7 +78,7 @@ class OpenStudy:
 
     def _existing(self, path):
         if not Path(path).exists():
-            raise UserError(f"{path} is not there yet: run `snakemake --cores 1 -- {path}`")
+            raise UserError(f"{path} is not there yet: run `snakemake --cores 1 -- tables` for it")
         return path
 
     # ---------------------------------------------------------------- images and backbones
