@@ -77,7 +77,7 @@ def test_embeddings_are_the_evaluators_and_in_the_variant_all():
 
 def test_the_papers_metrics_stand_in_its_order():
     assert shelf.paper_metrics() == shelf.metrics()[:7]
-    assert list(shelf.labels(shelf.paper_metrics()).values()) == [
+    assert list(shelf.titles(shelf.paper_metrics()).values()) == [
         *("M1 Localization", "M2 FVU", "M3 Preservation", "M4 Sparse probing"),
         *("M5 Monosemanticity", "M6 Cross-domain", "M7 Absorption"),
     ]
