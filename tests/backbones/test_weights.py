@@ -217,7 +217,7 @@ def test_torchscript_archives_are_read_without_running_them(kind, saved, tmp_pat
 def test_settings_beside_the_weights_are_set_aside(saved, tmp_path):
     content = {
         "model": state(saved["timm"]),
-        "args": argparse.Namespace(lr=0.1, output_dir=pathlib.PosixPath("/tmp/x")),
+        "args": argparse.Namespace(lr=0.1, output_dir=pathlib.PosixPath("out")),
         "best": np.float64(0.7),
         "path": pathlib.PosixPath("runs"),
     }

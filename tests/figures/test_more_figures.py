@@ -1,5 +1,7 @@
 """Figures 2b, 5, 7, 8, M5 by evaluator and the token-order control: what they show, and fit."""
 
+import itertools
+
 import numpy as np
 import pytest
 from figure_fixtures import STYLES, assert_fits_and_counts, assert_labels_are_apart, texts
@@ -7,6 +9,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 
 from visae.audit.choice import KINDS
+from visae.base import equal
 from visae.evals.shelf import metrics, titles
 from visae.figures import style
 from visae.products.evaluators_figure import make as evaluators
@@ -175,6 +178,28 @@ def test_figure_8_says_what_the_run_found_and_what_it_lacks():
     assert "raw: SigLIP (0.836)\ncodes: DINOv2 (0.850)" in words
     assert "M4 Sparse probing\nρ = 1.00, p = 0.017" in words
     assert "not computed\nin this run" in words
+
+
+@pytest.mark.parametrize("styles", [STYLES, LONG], ids=["short", "long"])
+@pytest.mark.parametrize("tied", [1, 2, 5])
+def test_figure_8_holds_tied_names_in_their_boxes(tied, styles):
+    best, foreseen = equal.named(BACKBONES[:tied]), equal.named(metrics()[:tied])
+    rows = [
+        {"task": "dtd", "best_raw": best, "raw": 1.0, "best_codes": best, "codes": 1.0,
+         "metric": foreseen, "rho": 1.0, "p_exact": 1 / 60, "n": 5},
+    ]  # fmt: skip
+    rows.append(rows[0] | {"task": "cub200", "best_raw": BACKBONES[0]})
+    figure = figure_8.draw(rows, titles(metrics()), TASKS, styles)
+    figure.draw_without_rendering()
+    boxes = [patch.get_window_extent() for patch in figure.axes[0].patches]
+    assert len(boxes) == 6
+    *texts, _note = figure.axes[0].texts
+    inside = [text.get_window_extent() for text in texts if " = " in text.get_text()]
+    assert len(inside) >= 2
+    for words in inside:
+        assert any(box.y0 < words.y0 and words.y1 < box.y1 for box in boxes)
+    assert all(a.y1 <= b.y0 or b.y1 <= a.y0 or a.x1 <= b.x0 or b.x1 <= a.x0
+               for a, b in itertools.combinations(boxes, 2))  # fmt: skip
 
 
 def test_overlays_tint_patches_by_their_code():

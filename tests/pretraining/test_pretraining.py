@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from backbone_fixtures import CLIP_SMALL, HF_MLP, TIMM_SMALL
 from PIL import Image
 
 from visae.backbones import BackboneSpec, build_backbone
@@ -36,18 +37,9 @@ from visae.pretraining.training import PretrainingSettings, data_order, fit, sch
 from visae.pretraining.views import random_views
 
 SIDE = 32
-TIMM = {"patch_size": 8, "embed_dim": 32, "depth": 2, "num_heads": 2}
-CLIP = {
-    "embed_dim": 16,
-    "vision_cfg": {"width": 32, "layers": 2, "head_width": 16, "patch_size": 8},
-}
-HUGGING_FACE = {
-    "hidden_size": 32,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "patch_size": 8,
-    "intermediate_size": 64,
-}
+TIMM = TIMM_SMALL | {"depth": 2}
+CLIP = CLIP_SMALL | {"vision_cfg": CLIP_SMALL["vision_cfg"] | {"layers": 2}}
+HUGGING_FACE = HF_MLP | {"num_hidden_layers": 2}
 MODELS = {
     "dino": ("timm", "vit_tiny_patch16_224", TIMM),
     "mae": ("transformers", "vit_mae", HUGGING_FACE),

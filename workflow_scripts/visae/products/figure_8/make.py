@@ -1,6 +1,5 @@
 """Figure 8: which backbone for which task, read off the run's own results (Appendix P)."""
 
-import itertools
 import textwrap
 
 from matplotlib.patches import FancyBboxPatch
@@ -9,10 +8,13 @@ from visae.base import equal
 from visae.figures import style
 from visae.tables.layout import read
 
-_TASK, _BACKBONE, _METRIC = "#1B7F79", "#6A4C93", "#0A5C96"
-# Heights: the question, where its line branches, and the centres of the boxes.
-_TOP, _BRANCH, _ROWS = 3.3, 3.0, (2.35, 1.3, 0.28)
-_HALF_WIDTH, _HALF_HEIGHT = 0.44, 0.35
+_COLOURS = "#1B7F79", "#6A4C93", "#0A5C96"
+"""Of tasks, backbones and metrics."""
+# Heights in units of `_UNIT` inches: what is below and above the boxes, what is between them, half
+# of the lowest box, and half of a line of text.
+_NOTE, _ABOVE, _GAP = 0.6, 0.72, 0.34
+_LOWEST, _HALF_LINE, _UNIT = 0.35, 0.074, 0.72
+_HALF_WIDTH = 0.44
 
 
 def make(inputs, settings):
@@ -30,32 +32,31 @@ def draw(rows, labels, tasks, styles):
     `rows` are those of `selection.backbone_selection`; `labels` and `tasks` name metrics and
     tasks, `styles` the backbones. What the run does not know is said in its box.
     """
-    figure = style.new_figure(min(style.PAGE_WIDTH, 1.4 * len(rows)), 2.9)
+    columns = [(tasks[row["task"]], _backbones(row, styles), _metric(row, labels)) for row in rows]
+    centres, halves, top = _heights(columns)
+    branch, question = top + 0.3, top + 0.6
+    figure = style.new_figure(
+        min(style.PAGE_WIDTH, 1.4 * len(rows)), _UNIT * (top + _ABOVE + _NOTE)
+    )
     axes = figure.subplots()
     axes.set_axis_off()
     middle = (len(rows) - 1) / 2
-    axes.text(middle, _TOP, "What are the features for?", ha="center", va="center",
+    axes.text(middle, question, "What are the features for?", ha="center", va="center",
               fontweight="bold")  # fmt: skip
     line = {"color": style.MUTED, "linewidth": 0.7}
-    axes.plot([middle, middle], [_TOP - 0.13, _BRANCH], **line)
-    axes.plot([0, len(rows) - 1], [_BRANCH, _BRANCH], solid_capstyle="projecting", **line)
-    for x, row in enumerate(rows):
-        texts = (
-            (_TASK, tasks[row["task"]], True),
-            (_BACKBONE, _backbones(row, styles), False),
-            (_METRIC, _metric(row, labels), False),
-        )
-        axes.annotate("", (x, _ROWS[0] + _HALF_HEIGHT), (x, _BRANCH), arrowprops=_ARROW)
-        for upper, lower in itertools.pairwise(_ROWS):
-            axes.annotate("", (x, lower + _HALF_HEIGHT), (x, upper - _HALF_HEIGHT),
-                          arrowprops=_ARROW)  # fmt: skip
-        for y, (color, text, strong) in zip(_ROWS, texts, strict=True):
-            _box(axes, x, y, color, text, strong)
+    axes.plot([middle, middle], [question - 0.13, branch], **line)
+    axes.plot([0, len(rows) - 1], [branch, branch], solid_capstyle="projecting", **line)
+    for x, texts in enumerate(columns):
+        above = branch
+        for y, half, color, text in zip(centres, halves, _COLOURS, texts, strict=True):
+            axes.annotate("", (x, y + half), (x, above), arrowprops=_ARROW)
+            _box(axes, x, y, half, color, text, strong=color == _COLOURS[0])
+            above = y - half
     axes.set_xlim(-0.52, len(rows) - 0.48)
-    axes.set_ylim(-0.62, _TOP + 0.12)
+    axes.set_ylim(-_NOTE, question + 0.12)
     n = max((row["n"] or 0 for row in rows), default=0)
     axes.text(
-        middle, -0.6,
+        middle, -_NOTE + 0.02,
         "task  →  best backbone  →  supporting metric:\n"
         f"highest ρ to raw performance (n = {n} backbones, exact p)",
         ha="center", va="bottom", fontsize=style.SMALL, color=style.MUTED,
@@ -67,10 +68,22 @@ _ARROW = {"arrowstyle": "-|>", "color": style.MUTED, "linewidth": 0.7, "shrinkA"
           "mutation_scale": 6}  # fmt: skip
 
 
-def _box(axes, x, y, color, text, strong):
+def _heights(columns):
+    """(centres of the rows of boxes, half of each one's height, top): as high as their text."""
+    centres, halves, top = [], [], 0.0
+    for texts in reversed(list(zip(*columns, strict=True))):
+        lines = max(text.count("\n") + 1 for text in texts)
+        half = max(_LOWEST, _HALF_LINE * (lines + 1))
+        centres.insert(0, top + half)
+        halves.insert(0, half)
+        top += 2 * half + _GAP
+    return centres, halves, top - _GAP
+
+
+def _box(axes, x, y, half, color, text, strong):
     axes.add_patch(
         FancyBboxPatch(
-            (x - _HALF_WIDTH, y - _HALF_HEIGHT), 2 * _HALF_WIDTH, 2 * _HALF_HEIGHT,
+            (x - _HALF_WIDTH, y - half), 2 * _HALF_WIDTH, 2 * half,
             boxstyle="round,pad=0,rounding_size=0.06", facecolor=style.tint(color, 0.16),
             edgecolor=color, linewidth=0.9,
         )
