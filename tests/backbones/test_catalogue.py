@@ -27,7 +27,7 @@ def test_the_lists_are_those_of_the_installed_versions():
     import timm
 
     head, listed = rows("timm")
-    assert head[:2] == ["timm", importlib.metadata.version("timm")], "make the list again"
+    assert head[:2] == ["timm", importlib.metadata.version("timm")], "run resources/list_models.py"
     assert set(listed) == set(timm.list_models())
     tagged = {f"{name}.{tag}" for name, (_, *tags) in listed.items() for tag in tags}
     assert tagged == {name for name in timm.list_pretrained() if "." in name}
