@@ -16,19 +16,35 @@ from visae.study import roles
 
 
 def check(study):
-    """All checks, in the order of the flow."""
-    _held_out_images(study)
-    _models(study)
-    _generated(study)
-    _evaluators(study)
-    _token_orders(study)
-    _ragged(study)
-    _pretraining(study)
-    _unique_saes(study)
-    _control(study)
-    _classification(study)
-    _streams(study)
-    _protocols(study)
+    """All checks, in the order of the flow; the first that fails is raised."""
+    for one in _checks():
+        one(study)
+
+
+def problems(study):
+    """The sentence of every check that fails."""
+    for one in _checks():
+        try:
+            one(study)
+        except UserError as error:
+            yield str(error)
+
+
+def _checks():
+    return (
+        _held_out_images,
+        _models,
+        _generated,
+        _evaluators,
+        _token_orders,
+        _ragged,
+        _pretraining,
+        _unique_saes,
+        _control,
+        _classification,
+        _streams,
+        _protocols,
+    )
 
 
 def _held_out_images(study):
