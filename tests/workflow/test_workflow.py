@@ -20,6 +20,7 @@ from visae.evals.results import read_result
 from visae.plan import disk
 from visae.plan.artefacts import artefacts
 from visae.plan.images import count_images
+from visae.sae.checkpoint import read_warnings
 from visae.study.study import Study
 
 FIGURES = {
@@ -37,6 +38,11 @@ def repository(finished, tmp_path):
     return folder
 
 
+def warnings_of(finished, path):
+    """What the SAE of a score says of its training."""
+    return read_warnings(study_folder(finished).joinpath("saes", *path.parts[-4:-1]))
+
+
 def test_every_score_is_there_and_valid(finished):
     paths = list((study_folder(finished) / "metrics").glob("*/*/*/*.json"))
     assert len(paths) == 2 * 2 * 7
@@ -44,6 +50,7 @@ def test_every_score_is_there_and_valid(finished):
         score = read_result(path)
         assert score["value"] is not None or score["reason"]
         assert score["provenance"]["inputs"]["sae"]
+        assert score["sae"]["warnings"] == warnings_of(finished, path)
 
 
 def test_planned_files_and_bytes_are_those_on_the_disk(finished):
@@ -126,6 +133,7 @@ def test_every_downstream_result_is_there_and_valid(finished):
         for outcome in result["representations"].values():
             assert 0 < outcome["value"] < 1
         assert ("sae" in result["provenance"]["inputs"]) != raw
+        assert result["source"]["warnings"] == ([] if raw else warnings_of(finished, path))
     with open(study_folder(finished) / "tables" / "downstream.csv", newline="") as handle:
         rows = [row for row in csv.DictReader(handle) if row["reading"] == "headline"]
     assert len(rows) == 2 * (2 * 2 + 1) * len(tasks)

@@ -119,7 +119,7 @@ def _known(storage, path):
 
 ACTIVATIONS = (
     *("backbone", "model", "weights_fingerprint", "layer"),
-    *("grid", "width", "token_order", "preprocessing", "storage"),
+    *("grid", "width", "token_order", "preprocessing"),
 )
 """The attributes that say of which network and block activations are, and how it saw the images."""
 
