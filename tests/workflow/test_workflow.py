@@ -341,9 +341,12 @@ def test_settings_of_a_metric_from_outside_are_checked(repository):
     config = tiny_config(extensions=["my_evals"])
     config["metrics"]["selectivity"] = {"classses": 2}
     run = snakemake(repository, "--dry-run", config=config, check=False)
-    assert "metrics.selectivity has the unknown key 'classses'; did you mean 'classes'?" in (
-        run.stdout
-    )
+    said = "metrics.selectivity has the unknown key 'classses'; did you mean 'classes'?"
+    assert f"{said} ({repository}/study.yaml, line " in run.stdout
+    text = (repository / "study.yaml").read_text()
+    (repository / "study.yaml").write_text(f"{text}study: again\n")
+    run = snakemake(repository, "--dry-run", check=False)
+    assert "column 1: the key 'study' stands twice, first in line 1" in run.stdout
 
 
 def test_what_an_entry_does_not_name_is_not_read(repository):
