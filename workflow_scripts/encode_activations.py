@@ -27,6 +27,7 @@ def body(snakemake):
             {name: sae.model for name, sae in saes.items()},
             {name: results.reductions(name, split, place) for name in saes},
             sae_fingerprints={name: sae.fingerprint for name, sae in saes.items()},
+            warnings={name: sae.warnings for name, sae in saes.items()},
             statistics=statistics,
             **params.moran.get(split, {"minimum_active": []}),
             device=device,

@@ -7,6 +7,7 @@ from visae.activations.cache import ActivationCache
 from visae.activations.format import check_compatible
 from visae.base.devices import take_device
 from visae.base.job import run
+from visae.sae.concerns import told
 from visae.sae.specs import SaeSpec, TrainingSettings
 from visae.sae.training import train_and_save
 
@@ -18,7 +19,7 @@ def body(snakemake):
         ActivationCache(snakemake.input.held_out) as held_out,
     ):
         check_compatible(cache.info, snakemake.wildcards.backbone, int(snakemake.wildcards.layer))
-        train_and_save(
+        warnings = train_and_save(
             [SaeSpec.from_name(name) for name in snakemake.params.saes],
             cache,
             held_out,
@@ -32,6 +33,7 @@ def body(snakemake):
             device=take_device(),
             resume_path=snakemake.params.resume,
         )
+    return told(warnings)
 
 
 run(body, snakemake)  # noqa: F821

@@ -75,11 +75,11 @@ def patch_maps(sae, feature, cache, numbers):
 
 
 def read_images(cache, numbers):
-    """Activations float16 [n, P, D] of the images `numbers` of a cache, in that order."""
+    """Activations [n, P, D] of the images `numbers` of a cache, in that order."""
     numbers = np.asarray(numbers)
     starts = np.array([start for start, _ in cache.chunks])
     chunks = np.searchsorted(starts, numbers, side="right") - 1
-    activations = np.empty((len(numbers), cache.info.patches, cache.info.width), np.float16)
+    activations = np.empty((len(numbers), cache.info.patches, cache.info.width), cache.info.dtype)
     for chunk in np.unique(chunks):
         inside = chunks == chunk
         activations[inside] = cache.read_chunk(chunk)[numbers[inside] - starts[chunk]]

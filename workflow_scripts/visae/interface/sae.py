@@ -86,8 +86,8 @@ class OpenSae:
             torch.stack([backbone.preprocess(picture) for picture in pictures[i : i + BATCH]])
             for i in range(0, len(pictures), BATCH)
         ]
-        tokens = [backbone.patch_tokens(batch, self.layer).half().float() for batch in batches]
-        return torch.cat(tokens)
+        tokens = torch.cat([backbone.patch_tokens(batch, self.layer) for batch in batches])
+        return tokens.to(getattr(torch, backbone.spec.storage)).float()
 
     @torch.inference_mode()
     def encode(self, images: Picture | Iterable[Picture]) -> torch.Tensor:

@@ -37,6 +37,7 @@ def describe_data(cache: Activations) -> dict[str, Any]:
     return {
         **data,
         "grid": list(cache.info.grid),
+        "storage": cache.info.storage,
         "images": cache.images,
         "cache_fingerprint": cache.fingerprint,
     }

@@ -6,6 +6,7 @@ Every check takes a Study and raises UserError (one sentence).
 import os
 from pathlib import Path
 
+from visae.backbones import geometry
 from visae.backbones.catalogue import check_model
 from visae.backbones.loaders import LOADERS
 from visae.base.errors import UserError
@@ -13,6 +14,7 @@ from visae.evals.entry import SAES
 from visae.evals.sections import settings_of
 from visae.evals.shelf import EVALS, reads
 from visae.images.layouts import check_options
+from visae.sae.specs import check_size
 from visae.study import roles
 
 
@@ -27,6 +29,7 @@ def check(study):
     _ragged(study)
     _pretraining(study)
     _unique_saes(study)
+    _sizes(study)
     _control(study)
     _classification(study)
     _streams(study)
@@ -161,6 +164,24 @@ def _unique_saes(study):
                 f"{sae.backbone} at layer {sae.layer}; take it out of one of them"
             )
         seen[key] = sae.sweep
+
+
+def _sizes(study):
+    """SAEs have the features that are to be active, on backbones whose width is known here."""
+    kept = geometry.read_geometries(study.paths.plan("geometry.json"))
+    known = geometry.known(study.backbones, geometry.read_geometries(geometry.SHIPPED) | kept)
+    check_sizes(study, known)
+
+
+def check_sizes(study, geometries):
+    """UserError unless SAEs have as many features as are to be active.
+
+    geometries: backbone → Geometry, or None where it is unknown.
+    """
+    for sae in study.saes():
+        if measured := geometries[sae.backbone]:
+            where = f"config: sweeps.{sae.sweep}.grid on {sae.backbone}: "
+            check_size(sae.spec, measured.width, where)
 
 
 def _control(study):

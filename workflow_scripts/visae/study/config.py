@@ -22,7 +22,7 @@ from visae.study.shelves import SHELVES
 
 SCHEMA = SCHEMAS / "config.schema.yaml"
 # YAML reads 1e-3 and 1e4 as text: it asks for a point, and for a sign in the exponent.
-EXPONENT = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+")
+EXPONENT = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+")
 
 
 def load_schema() -> dict[str, Any]:

@@ -129,5 +129,6 @@ class Study:
         """What of its entry decides its activations: not its label, nor its evaluator."""
         entry = self.backbones[backbone]
         names = ("loader", "model", "seed", "image_size", "token_order", "preprocessing", "options")
-        settings = {name: entry[name] for name in (*names, "weights_part") if name in entry}
+        more = ("storage", "weights_part")
+        settings = {name: entry[name] for name in (*names, *more) if name in entry}
         return settings | {"weights": self.weights(backbone)}

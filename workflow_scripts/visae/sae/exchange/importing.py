@@ -10,6 +10,7 @@ from visae.activations.format import check_same_activations
 from visae.activations.normalisation import statistics_of
 from visae.base.errors import UserError
 from visae.sae.checkpoint import save_sae
+from visae.sae.concerns import concerns
 from visae.sae.describe import describe_data, describe_held_out, describe_sae
 from visae.sae.exchange.foreign import read_foreign
 from visae.sae.threshold import measure_thresholds
@@ -17,6 +18,8 @@ from visae.sae.threshold import measure_thresholds
 
 def import_sae(source, destination, reading, cache, held_out, settings):
     """Read the SAE in the folder `source` and write it to `destination` in this workflow's format.
+
+    Returns what speaks against it (`visae.sae.concerns`), which its files say as well.
 
     reading: the sweep's `Reading`; a folder that states another SAE than its spec is refused.
     cache: open training ActivationCache of the SAE's backbone and layer, whose statistics are used
@@ -42,11 +45,14 @@ def import_sae(source, destination, reading, cache, held_out, settings):
     )
     if threshold.value is not None:
         model.threshold = torch.tensor(threshold.value)
+    warnings = concerns(l0=threshold.l0, target=spec.k, imported=True)
     config = {
         **describe_sae(spec, model, threshold),
         "threshold": None if model.threshold.ndim else float(model.threshold),
         "source": foreign.source,
+        "warnings": warnings,
         "data": describe_data(cache),
         "held_out": describe_held_out(held_out, settings, threshold),
     }
     save_sae(destination, model, config, log=[])
+    return warnings
