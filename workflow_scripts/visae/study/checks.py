@@ -13,7 +13,7 @@ from visae.base.errors import UserError
 from visae.evals.entry import SAES
 from visae.evals.sections import settings_of
 from visae.evals.shelf import EVALS, entry_name, reads
-from visae.images.layouts import LAYOUTS, labels_of
+from visae.images.layouts import LAYOUTS, check_options, labels_of
 from visae.study import roles
 
 
@@ -21,6 +21,7 @@ def check(study):
     """All checks, in the order of the flow."""
     _held_out_images(study)
     _models(study)
+    _layouts(study)
     _generated(study)
     _evaluators(study)
     _token_orders(study)
@@ -66,6 +67,12 @@ def _models(study):
     for name, entry in study.backbones.items():
         read = [sweep.layers[name] for sweep in study.sweeps.values() if name in sweep.layers]
         check_model(name, entry, max([entry["layer"], *read]))
+
+
+def _layouts(study):
+    """What is said of a data set beside its root is known to its layout."""
+    for name, entry in study.config["datasets"].items():
+        check_options(entry["layout"], entry["options"], f"config: datasets.{name}.options")
 
 
 def _generated(study):
