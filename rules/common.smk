@@ -154,12 +154,19 @@ def downstream_paths():
 
 # ---------------------------------------------------------------- tables and figures
 
+# Product → why the study lacks what it is about.
+NOT_MADE = {
+    name: reason
+    for name, product in PRODUCTS.entries().items()
+    if (reason := product.missing(STUDY)) is not None
+}
+
 # What the study has of each kind: {name: entry}.
 MADE = {
     kind: {
         name: product
         for name, product in PRODUCTS.entries().items()
-        if product.kind == kind and product.wanted(STUDY)
+        if product.kind == kind and name not in NOT_MADE
     }
     for kind in KINDS
 }

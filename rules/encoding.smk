@@ -119,7 +119,7 @@ for sweep in jobs.sweep_groups(STUDY):
                     for dataset in datasets
                     for path in reduction_paths(names, [STUDY.probe_splits(dataset)[0]])
                 ],
-                split=PROBE_SPLIT,
+                split=PROBE_SPLIT if STUDY.evaluation.labelled else [],
                 classes=[PATHS.classes(dataset) for dataset in datasets],
             output:
                 rankings=ranking_paths(names, datasets),

@@ -66,6 +66,8 @@ class Eval:
     higher_is_better: bool = True
     data: str = "evaluation"
     """The splits that it reads: a name in `visae.evals.reads.DATA`."""
+    labels: bool = field(metadata=ASIDE, default=False)
+    """Whether it reads the classes of these images: where they have none it is not computed."""
     each: bool = False
     """Whether every data set of `data` is an eval of its own, `{name}_{data set}`."""
     by_default: bool = field(metadata=ASIDE, default=False)

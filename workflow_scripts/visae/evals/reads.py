@@ -149,6 +149,9 @@ split. embeddings: of the evaluator, every_embedding: of every backbone of the m
 their evaluators. patches: caches with masks. training_statistics: mean and standard deviation.
 """
 
+FROM_LABELS = ("raw_probe", "rankings", "probe_split", "sibling_groups")
+"""Those that are made of labels: what reads them says `labels` in its entry."""
+
 FROM_SPACES = ("embeddings", "every_embedding")
 """Those that differ with the backbone, beyond its place."""
 

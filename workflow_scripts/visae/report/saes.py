@@ -96,7 +96,7 @@ def sae_views(study, score_rows, files):
                 layer=sae.layer,
                 spec=sae.spec,
                 sweep=sae.sweep,
-                scores=_scores(rows, ranges, titles(study.metrics())),
+                scores=_scores(rows, ranges, titles(study.asked())),
                 curves=read_curves(own.log),
                 examples=examples,
                 concerns=_concerns(rows, own.log, sae.spec, study.sweeps[sae.sweep].published),

@@ -4,6 +4,7 @@ Every check takes a Study and raises UserError (one sentence).
 """
 
 import os
+from itertools import product
 from pathlib import Path
 
 from visae.backbones import geometry
@@ -12,8 +13,8 @@ from visae.backbones.loaders import LOADERS
 from visae.base.errors import UserError
 from visae.evals.entry import SAES
 from visae.evals.sections import settings_of
-from visae.evals.shelf import EVALS, reads
-from visae.images.layouts import check_options
+from visae.evals.shelf import EVALS, entry_name, reads
+from visae.images.layouts import LAYOUTS, check_options, labels_of
 from visae.sae.specs import check_size
 from visae.study import roles
 
@@ -31,7 +32,8 @@ def check(study):
     _unique_saes(study)
     _sizes(study)
     _control(study)
-    _classification(study)
+    _tasks(study)
+    _labels(study)
     _streams(study)
     _protocols(study)
 
@@ -151,6 +153,13 @@ def _pretraining(study):
                 f"config: backbones.{name} has both pretraining and weights '{weights}'; set "
                 "weights to random, where pretraining starts, or take pretraining out"
             )
+        for split in (study.training, study.evaluation):
+            if not split.labelled:
+                raise UserError(
+                    f"config: backbones.{name} has pretraining, which reads classes, in training "
+                    f"or to check what was learned, but {split.name} has no labels: name another "
+                    "data set, or weights that are trained"
+                )
 
 
 def _unique_saes(study):
@@ -207,14 +216,25 @@ def _control(study):
         )
 
 
-def _classification(study):
-    """Downstream classification reads what M6 reconstructs."""
-    for sweep in study.downstream_sweeps:
-        classified = study.config["downstream"]["classification"]
-        if classified and "cross_domain" not in sweep.metrics:
+def _tasks(study):
+    """Tasks may read metrics of the same SAEs: classification reads what M6 reconstructs."""
+    for task, sweep in product(map(entry_name, study.tasks()), study.downstream_sweeps):
+        for metric in EVALS[task].of[SAES].after:
+            if metric not in sweep.metrics:
+                raise UserError(
+                    f"config: downstream.{task} needs the metric {metric} of the sweep "
+                    f"'{sweep.name}': add it to sweeps.{sweep.name}.metrics, or set it to false"
+                )
+
+
+def _labels(study):
+    """Labels are read where there can be some."""
+    for name, entry in study.config["datasets"].items():
+        asked = [labels_of(entry, split) != "none" for split in entry["splits"]]
+        if any(asked) and not LAYOUTS[entry["layout"]].labels:
             raise UserError(
-                f"config: downstream.classification needs the metric cross_domain of the sweep "
-                f"'{sweep.name}': add it to sweeps.{sweep.name}.metrics, or set it to false"
+                f"config: datasets.{name}.labels asks for labels, which the layout "
+                f"{entry['layout']} has not; set it to none"
             )
 
 

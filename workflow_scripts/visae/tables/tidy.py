@@ -13,7 +13,7 @@ import pandas
 
 from visae.base.paths import RAW
 from visae.evals.results import REPRESENTATIONS, load, name_of, results_of
-from visae.evals.shelf import metrics
+from visae.evals.shelf import EVALS, metrics
 from visae.tables.layout import Column, Table, read_sparsity
 
 HEADLINE = "headline"
@@ -82,6 +82,39 @@ def rows_of(paths):
     where the headline is null, and `warnings` where something speaks against the SAE.
     """
     return [row for path in paths for row in _rows(load(path))]
+
+
+def absent_rows(sources, absent):
+    """The rows of metrics that are not computed: null, with the reason.
+
+    sources: SAEs as `visae.evals.results.described` has them. absent: metric → the reason.
+    """
+    return [
+        row
+        for source in sources
+        for name, reason in absent.items()
+        for row in _rows(_absent(source, name, reason))
+    ]
+
+
+def _absent(source, name, reason):
+    entry = EVALS[name]
+    return {
+        "metric": name,
+        "sae": source,
+        "value": None,
+        "reason": reason,
+        "readings": {},
+        "definition": entry.definition.format_map(_Named()),
+        "higher_is_better": entry.higher_is_better,
+    }
+
+
+class _Named(dict):
+    """Details that nothing computed, by their names."""
+
+    def __missing__(self, name):
+        return name
 
 
 def _rows(document):

@@ -33,6 +33,7 @@ ENTRY = Eval(
         warning="F1 is read on the images on which features were ranked and probes fitted",
     ),
     higher_is_better=False,
+    labels=True,
     of={
         SAES: Needs(
             reads=("codes", "rankings", "probe_split", "sibling_groups"), gpu=True, megabytes=7000

@@ -43,6 +43,7 @@ ENTRY = Eval(
         )
     ),
     data="cross_domain",
+    labels=True,
     of={
         SAES: Needs(
             reads=("codes", "reconstructions", "raw", "raw_probe", "rankings"),

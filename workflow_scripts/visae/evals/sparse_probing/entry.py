@@ -41,6 +41,7 @@ ENTRY = Eval(
         ),
         warning="the features are ranked on images that include the test images",
     ),
+    labels=True,
     of={
         SAES: Needs(
             reads=("codes", "rankings", "probe_split"), gpu=True, megabytes=7000, codes_held=2
