@@ -2,8 +2,8 @@
 
 from visae.activations.cache import ActivationCache
 from visae.activations.format import check_same_activations
-from visae.activations.opening import open_activations
 from visae.activations.normalisation import statistics_of
+from visae.activations.opening import open_activations
 from visae.base import paths
 from visae.base.job import run
 from visae.encoding.raw_pass import reduce_raw

@@ -1,7 +1,7 @@
 """The one normalisation of activations: x = (a − mean) / std.
 
-SAEs are trained on x, by the training cache's statistics, and all that is measured of activations in
-normalised units is measured of x. The same statistics serve every split and data set, unless
+SAEs are trained on x, by the training cache's statistics, and all that is measured of activations
+in normalised units is measured of x. The same statistics serve every split and data set, unless
 `evaluation.statistics` is `own`: what is not trained on then has those of the evaluation split.
 """
 
@@ -40,9 +40,9 @@ def statistics_of(cache: Activations) -> tuple[Float[np.ndarray, " D"], float]:
     """(mean float64 [D], std) of an open cache; UserError if it was joined without."""
     if cache.mean is None or cache.std is None:
         raise UserError(
-            f"{cache.path} has no statistics, which only the caches have that the config normalises "
+            f"{cache.path} has no statistics, which only the caches have that a study normalises "
             "by: give that of the training split, or of the evaluation split if "
-            "`evaluation.statistics` is own"
+            "evaluation.statistics is own"
         )
     return cache.mean, cache.std
 
@@ -66,6 +66,6 @@ def check_statistics(
     same_mean = np.allclose(mean, activations.mean, rtol=1e-5, atol=1e-5 * activations.std)
     if not (same_mean and np.isclose(std, activations.std, rtol=1e-5)):
         raise UserError(
-            f"the activation statistics of {owner} are not those of {activations.path}: the SAE was "
-            "trained on other activations, train it again"
+            f"the activation statistics of {owner} are not those of {activations.path}: the SAE "
+            "was trained on other activations, train it again"
         )

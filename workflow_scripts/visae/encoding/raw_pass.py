@@ -36,8 +36,8 @@ def reduce_raw(
 ) -> None:
     """Write the reductions of the activations themselves.
 
-    mean [D], std: what normalises the study's activations. All patches count as active for Moran's I
-    of a channel. The other arguments are those of `visae.encoding.sae_pass.encode_activations`.
+    mean [D], std: what normalises the study's activations. All patches count as active for Moran's
+    I of a channel. The other arguments are those of `visae.encoding.sae_pass.encode_activations`.
     """
     mean, single_std = np.asarray(mean, np.float32), np.float32(std)
     check_statistics("the study", mean, float(single_std), activations)

@@ -33,6 +33,7 @@ ENTRY = Eval(
             "fitted and scored on raw features (the reading `retrained`)"
         )
     ),
+    switches={"a probe for reconstructions": ("headline", "as_run")},
     of={SAES: Needs(reads=("reconstructions", "raw", "raw_probe", "probe_split"), gpu=True)},
     signed_codes=True,
     protocol=_protocol,

@@ -183,7 +183,8 @@ def segment_raw(
 ) -> Result:
     """Result of a head on normalised activations.
 
-    train, test: `LabelledPatches`. class_names: list of C. mean [D], std: what normalises them. Raises UserError if no training patch is labelled.
+    train, test: `LabelledPatches`. class_names: list of C. mean [D], std: what normalises them.
+    Raises UserError if no training patch is labelled.
     """
     normalised = functools.partial(normalise, mean=np.float32(mean), std=np.float32(std))
     views = {"raw": (train.cache.info.width, lambda rows: rows)}
