@@ -99,6 +99,6 @@ def _shard_beside(path, name):
 
 
 def read_statistics(path: str | Path) -> tuple[Float[np.ndarray, " D"], float]:
-    """(mean float64 [D], std) of the training cache at `path`; UserError if it has none."""
+    """(mean float64 [D], std) of the cache at `path`; UserError if it has none."""
     with ActivationCache(path) as cache:
         return statistics_of(cache)

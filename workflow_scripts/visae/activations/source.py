@@ -47,7 +47,7 @@ class Activations(LabelledImages):
     chunks: list[tuple[int, int]]
     """(start, stop) images of each."""
     mean: Float[np.ndarray, " D"] | None = None
-    """float64; None but for training caches."""
+    """float64; None but for the caches by which a study normalises."""
     std: float | None = None
     """None where `mean` is."""
 

@@ -49,9 +49,9 @@ def encode_activations(
     activations: open `Activations` of a split, from a cache or straight from images.
     saes, outputs, sae_fingerprints: by name, the `SparseAutoencoder`s, the paths to write and the
         hashes of the weights.
-    statistics: mean [D] and std of the training cache. Errors and reconstructions are written in
-        their units, like raw activations. Default: each SAE's own; these differ only where an SAE
-        was trained elsewhere.
+    statistics: mean [D] and std that normalise the study's activations. Errors and reconstructions
+        are written in their units, like raw activations. Default: each SAE's own; these differ only
+        where an SAE was trained elsewhere.
     minimum_active, variance_floor: which maps are evaluable for Moran's I, see `encoding.moran`;
         without any minimum it is not computed.
     device: `cpu` or `cuda`.
