@@ -1,4 +1,7 @@
-# Scores and caches → two features of one SAE per backbone, on the images that they respond to most.
+# Scores and caches → features of SAEs on the images that they respond to: two of one SAE per backbone
+# for Figure 5, many on pages to look at.
+
+from visae.audit.metrics import METRICS as FEATURE_METRICS
 
 AUDITED = roles.audited(STUDY).name
 

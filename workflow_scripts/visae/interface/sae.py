@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 
 from visae.activations.cache import ActivationCache
+from visae.activations.pictures import picture_activations
 from visae.audit.patch_maps import patch_maps
 from visae.base.errors import UserError
 from visae.base.paths import WEIGHTS
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
 
 Picture = str | Path | Image.Image | np.ndarray
 """A file, a PIL image, or an array uint8 [h, w, 3]."""
-
-BATCH = 32
 
 
 class Exemplar(NamedTuple):
@@ -82,12 +81,7 @@ class OpenSae:
                 "study: use an SAE of a backbone in raster order"
             )
         pictures = [_picture(image) for image in _several(images)]
-        batches = [
-            torch.stack([backbone.preprocess(picture) for picture in pictures[i : i + BATCH]])
-            for i in range(0, len(pictures), BATCH)
-        ]
-        tokens = [backbone.patch_tokens(batch, self.layer).half().float() for batch in batches]
-        return torch.cat(tokens)
+        return picture_activations(backbone, self.layer, pictures)
 
     @torch.inference_mode()
     def encode(self, images: Picture | Iterable[Picture]) -> torch.Tensor:
@@ -158,7 +152,7 @@ class OpenSae:
             images = reductions.largest.images[feature, :number][codes > 0]
             if not len(images):
                 return []
-            maps = patch_maps(self.model, feature, cache, images)
+            maps = patch_maps(self.model, {feature: images}, cache)[feature]
             found = zip(images, codes[codes > 0], maps, strict=True)
             split = split or self.study.splits[0]
             records = {record.image_id: record for record in self.study.index(split).images}
