@@ -41,6 +41,7 @@ rule all:
     input:
         FIGURES,
         TABLES,
+        FEATURE_PAGES,
         REPORT,
     message:
         "The study is complete"

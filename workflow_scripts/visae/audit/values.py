@@ -5,6 +5,7 @@ import numpy as np
 from visae.audit.metrics import METRICS
 from visae.evals.results import read_arrays
 
+
 def values_of_features(metric, path, features):
     """float64 [F]: a metric's value of each feature, NaN where it has none.
 
