@@ -80,7 +80,7 @@ def look_up(sae, cache, reductions, values, image_paths, pictures, settings, nam
     for query in queries:
         for feature in features_of_query(query.codes, settings["query_features"]):
             if live_f[feature]:
-                asked.setdefault(feature, []).append(query.name)
+                asked.setdefault(feature, []).append(f"asked for by {query.name}")
     chosen = sorted({*whys, *asked})
     table = read_table(reductions, chosen)
     images = {f: _images_of(f, f in whys, reductions, settings) for f in chosen}
@@ -95,7 +95,8 @@ def look_up(sae, cache, reductions, values, image_paths, pictures, settings, nam
         )
         shown = iter([Shown(int(n), map_hw) for n, map_hw in zip(numbers, placed, strict=True)])
         examples[feature] = Examples(
-            why=whys.get(feature, []) + [f"fires on {query}" for query in asked.get(feature, [])],
+            why=whys.get(feature, [])
+            + [f"asked for by {query}" for query in asked.get(feature, [])],
             bands={band: [next(shown) for _ in n] for band, n in images[feature].items()},
             by_decoder=decoder,
             by_images=together,

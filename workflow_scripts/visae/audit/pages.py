@@ -41,6 +41,7 @@ def write_pages(paths, about, findings, cache, image_paths, class_names):
     class_names = dict(enumerate(class_names))
     table, live = findings.table, np.flatnonzero(findings.table.live)
     about = about | {
+        "best": _best(findings),
         "features": len(table.live),
         "live": len(live),
         "examples": len(findings.examples),
@@ -153,7 +154,7 @@ def _query(query):
 
 def _write_card(paths, about, findings, cache, image_paths, transform):
     """What the report shows: a feature's top images, and what is to be said of them."""
-    best = _best(findings)
+    best = about["best"]
     card = {key: about[key] for key in ("features", "live", "examples", "images")}
     pixels = np.zeros((1, 1, 3), np.uint8)
     if best is not None:
@@ -169,9 +170,9 @@ def _write_card(paths, about, findings, cache, image_paths, transform):
 
 
 def _best(findings):
-    """The feature on the card: of those that are shown, the one of the largest M5, M1 or code."""
+    """The feature that is seen first: the one of the largest M1, or else M5, or else code."""
     shown = [feature for feature, e in findings.examples.items() if len(e.bands) > 1]
-    for values in reversed(findings.values.values()):
+    for values in findings.values.values():
         known = [feature for feature in shown if not np.isnan(values[feature])]
         if known:
             return max(known, key=lambda feature: values[feature])

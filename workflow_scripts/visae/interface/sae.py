@@ -15,6 +15,7 @@ from PIL import Image
 from visae.activations.cache import ActivationCache
 from visae.activations.pictures import picture_activations
 from visae.audit.patch_maps import patch_maps
+from visae.audit.queries import rows_of, strongest
 from visae.base.errors import UserError
 from visae.base.paths import WEIGHTS
 from visae.encoding.reductions import SaeReductions
@@ -111,6 +112,28 @@ class OpenSae:
                 "code": largest_f[order].numpy(),
                 "patches": active_f[order].numpy(),
             }
+        )
+
+    @torch.inference_mode()
+    def features_of_patches(
+        self, image: Picture, patches: Iterable[tuple[int, int]], number: int = 10
+    ) -> pandas.DataFrame:
+        """The features that come out of some patches of an image, the strongest first.
+
+        Codes of the patches are added up (Stevens et al., Figure 2). patches: (row, column) in the
+        grid, from 0; of any backbone in raster order. Columns: `feature`, `sum` (normalised units),
+        `patches` (on how many of them it is active). Fewer rows where fewer features are active.
+
+        Raises UserError for a patch outside the grid and for an unreadable image.
+        """
+        rows = rows_of(patches, self.grid)
+        backbone = self.study.backbone(self.backbone_name)
+        tokens = picture_activations(backbone, self.layer, [_picture(image)])[0, rows]
+        codes_pf = self.model.encode(self.model.normalise(tokens)).numpy()
+        total_f = codes_pf.sum(axis=0)
+        order = strongest(total_f, number)
+        return pandas.DataFrame(
+            {"feature": order, "sum": total_f[order], "patches": (codes_pf != 0).sum(axis=0)[order]}
         )
 
     # ---------------------------------------------------------------- what the study computed

@@ -8,12 +8,12 @@ const COLUMNS_SHOWN = [
   { key: "images", name: "Images" },
   { key: "mean", name: "Mean", draw: number },
   { key: "largest", name: "Largest", draw: number },
+  { key: "histogram", name: "Codes", fixed: true },
   ...ABOUT.metrics.map((key) => ({ key, name: key, draw: number })),
   ...(ABOUT.unlabelled ? [] : [
-    { key: "label", name: "Class", text: true },
     { key: "purity", name: "Pure", draw: percent },
+    { key: "label", name: "Class", text: true },
   ]),
-  { key: "histogram", name: "Codes", fixed: true },
 ];
 const BLANK = "–";
 
@@ -158,15 +158,19 @@ function card(feature) {
 
 function drawGallery() {
   const wanted = element("group").value;
-  const chosen = Object.keys(shownFeatures).map(Number).filter((feature) =>
-    shownFeatures[feature].why.some((why) => (wanted === "" ? !why.startsWith("fires on ") : why === wanted)));
+  const chosen = Object.keys(shownFeatures).map(Number).filter((feature) => {
+    const { why, bands } = shownFeatures[feature];
+    return wanted === "" ? bands.middle : why.includes(wanted);
+  });
+  const group = (feature) => groups.indexOf(shownFeatures[feature].why[0]);
+  chosen.sort((a, b) => group(a) - group(b) || a - b);
   element("gallery").replaceChildren(...chosen.map(card));
 }
 
+const groups = [...new Set(Object.values(shownFeatures).flatMap(({ why }) => why))].sort();
 function drawGroups() {
-  const whys = new Set(Object.values(shownFeatures).flatMap(({ why }) => why));
   element("group").append(make("option", { value: "", textContent: "by rule or by name" }),
-    ...[...whys].map((why) => make("option", { value: why, textContent: why })));
+    ...groups.map((why) => make("option", { value: why, textContent: why })));
   element("group").addEventListener("change", drawGallery);
 }
 
@@ -194,6 +198,9 @@ body.addEventListener("keydown", (event) => {
   if (event.key === "Enter") location.hash = event.target.closest("tr").dataset.feature;
 });
 element("search").addEventListener("input", draw);
+element("search").addEventListener("keydown", (event) => {
+  if (event.key === "Enter" && matching.length) location.hash = table.feature[matching[0]];
+});
 element("only").addEventListener("change", draw);
 element("more").addEventListener("click", drawMore);
 addEventListener("hashchange", () => {
@@ -207,5 +214,4 @@ draw();
 drawDensity();
 drawGroups();
 drawGallery();
-const first = Object.keys(shownFeatures).find((feature) => shownFeatures[feature].bands.middle) ?? Object.keys(shownFeatures)[0];
-show(/^#\d+$/.test(location.hash) ? Number(location.hash.slice(1)) : Number(first ?? table.feature[0]));
+show(/^#\d+$/.test(location.hash) ? Number(location.hash.slice(1)) : ABOUT.best ?? table.feature[0]);

@@ -117,23 +117,26 @@ function drawGrid() {
   });
 }
 
-// Where most of a picture's codes lie: the block of 2 × 2 patches with the largest codes.
-function startingPatches(of) {
+// What a picture starts with, [score, patches]: the block of 2 × 2 patches on which a feature that
+// fires rarely elsewhere has large codes.
+function start(of) {
   let best = [-1, []];
   for (let row = 0; row + 1 < ROWS; row++) {
     for (let column = 0; column + 1 < COLUMNS; column++) {
       const block = [0, 1, COLUMNS, COLUMNS + 1].map((step) => row * COLUMNS + column + step);
-      const total = Math.max(0, ...[...sums(of, block).values()].map(Math.abs));
-      if (total > best[0]) best = [total, block];
+      const scores = [...sums(of, block)].map(([feature, sum]) =>
+        Math.abs(sum) * -Math.log(table.frequency[rowOf.get(feature)] ?? 1));
+      const score = Math.max(0, ...scores);
+      if (score > best[0]) best = [score, block];
     }
   }
-  return best[1];
+  return best;
 }
 
 function take(place) {
   query = place;
   looked = null;
-  chosen = new Set(startingPatches(queries[place]));
+  chosen = new Set(starts[place][1]);
   const picture = element("canvas").querySelector("img");
   picture.src = `images/query-${place}.webp`;
   picture.alt = queries[place].name;
@@ -149,5 +152,7 @@ queries.forEach(({ name }, place) => {
 });
 element("clear").addEventListener("click", () => { chosen.clear(); draw(); });
 element("all").addEventListener("click", () => { chosen = new Set(cells.keys()); draw(); });
-if (queries.length) take(0);
+const starts = queries.map(start);
+const scores = starts.map(([score]) => score);
+if (queries.length) take(scores.indexOf(Math.max(...scores)));
 else element("answers").append(make("p", { className: "note", textContent: "No pictures were asked for: set features.queries or features.query_images in the config." }));
