@@ -57,6 +57,7 @@ rule all:
     input:
         FIGURES,
         TABLES,
+        FEATURE_PAGES,
         REPORT,
     message:
         "The study is complete"

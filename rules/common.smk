@@ -14,7 +14,7 @@ from snakemake.settings.enums import Quietness
 from visae.backbones.loaders import LOADERS
 from visae.base import fingerprints, repository, terminal
 from visae.base.errors import UserError
-from visae.base.paths import RAW, SAE_FILES, Paths, place
+from visae.base.paths import FEATURE_FILES, RAW, SAE_FILES, Paths, place
 from visae.images import inventory
 from visae.evals.shelf import EVALS, entry_name, titles
 from visae.images.layouts import LAYOUTS
@@ -229,7 +229,11 @@ def tell_changes(dataset):
 
 def local_weights(wildcards):
     """The backbone's weights as an input, where they are a local file or folder."""
-    name = wildcards.backbone
+    return weights_file(wildcards.backbone)
+
+
+def weights_file(name):
+    """The same of the backbone called `name`."""
     weights = STUDY.weights(name)
     if weights in ("pretrained", "random"):
         return []

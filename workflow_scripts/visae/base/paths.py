@@ -22,6 +22,11 @@ EXPORT_FILES = (
 )
 TOP_FOLDERS = ("saes", "reductions", "rankings", "probes", "examples", "metrics", "downstream")
 """The folders of results whose files say where they belong."""
+FEATURE_FILES = (
+    *("index.html", "patches.html", "features.csv", "table.js", "examples.js", "queries.js"),
+    *("card.webp", "card.json"),
+)
+"""The files of an SAE's pages; beside them is the folder `images`."""
 TABLE_VIEWS = ("csv", "md", "tex", "json")
 FIGURE_VIEWS = ("pdf", "png")
 
@@ -180,6 +185,10 @@ class Paths:
     def examples(self, sae, place=PLACE):
         """The images to which an SAE's audited features respond most."""
         return f"{self.results}/examples/{place}/{sae}.h5"
+
+    def features(self, sae, file="index.html", place=PLACE):
+        """A file of the pages of an SAE's features, or their folder `images`."""
+        return f"{self.results}/features/{place}/{sae}/{file}"
 
     def table(self, name, view="csv"):
         """A view of a table."""

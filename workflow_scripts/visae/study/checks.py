@@ -3,6 +3,7 @@
 Every check takes a Study and raises UserError (one sentence).
 """
 
+import difflib
 import os
 from itertools import product
 from pathlib import Path
@@ -36,6 +37,7 @@ def check(study):
     _labels(study)
     _streams(study)
     _protocols(study)
+    _pages(study)
 
 
 def _held_out_images(study):
@@ -256,6 +258,29 @@ def _streams(study):
             "on_bad_image: fail, because the number of images must be known in advance; change "
             "one of them"
         )
+
+
+def _pages(study):
+    """SAEs whose features are to be shown are there, and features that are named are shown."""
+    section = study.config["features"]
+    if section is None:
+        return
+    known = [f"{sae.place}/{sae.name}" for sae in study.saes()]
+    for key in ("saes", "named"):
+        for name in section[key] or ():
+            if name not in known:
+                close = difflib.get_close_matches(name, known, n=1) or known[:1]
+                raise UserError(
+                    f"config: features.{key} names the SAE '{name}', which the study has not; "
+                    f"write {{backbone}}/layer{{layer}}/{{sae}}, such as {close[0]}"
+                )
+    shown = [f"{sae.place}/{sae.name}" for sae in roles.on_pages(study)]
+    for name in section["named"]:
+        if name not in shown:
+            raise UserError(
+                f"config: features.named has features of {name}, which is not one of the SAEs with "
+                f"pages ({', '.join(shown)}); add it to features.saes"
+            )
 
 
 def _protocols(study):
