@@ -14,6 +14,10 @@ from visae.images.index import build_index, told_apart
 
 LAYOUTS = Shelf("visae.images.layouts", "layout")
 
+LABELS = ("all", "some", "none")
+"""Which images of a split have a class: all of them; some, and the others are left out; none, or
+none that is read."""
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -21,12 +25,13 @@ class Layout:
 
     label: the data set's name. description: what lies where, in one sentence. source: where the
     data set is to be had. splits: their names; None where each data set has its own. masks:
-    whether an image's truth is a mask instead of a class. images: split → number of images, and
-    classes: their number, as the authors state them (the plan reckons with them until the data set
-    is indexed). lists: patterns below the root of files that say which images and classes there
-    are. options: name → meaning of what the config may say of a data set beside its root; `read`
-    takes them as keywords. counted: whether the plan may count the images itself, without opening
-    large files. paper: the name of the data set in the paper's hypotheses (section 4.5), if any.
+    whether an image's truth is a mask. labels: whether it is a class. images: split → number of
+    images, and classes: their number, as the authors state them (the plan reckons with them until
+    the data set is indexed). lists: patterns below the root of files that say which images and
+    classes there are. options: name → meaning of what the config may say of a data set beside its
+    root; `read` takes them as keywords. counted: whether the plan may count the images itself,
+    without opening large files. paper: the name of the data set in the paper's hypotheses (section
+    4.5), if any.
     """
 
     label: str = field(metadata=ASIDE)
@@ -34,12 +39,22 @@ class Layout:
     source: str = field(metadata=ASIDE)
     splits: tuple[str, ...] | None
     masks: bool = False
+    labels: bool = True
     images: dict[str, int] = field(metadata=ASIDE, default_factory=dict)
     classes: int = field(metadata=ASIDE, default=0)
     lists: tuple[str, ...] = field(metadata=ASIDE, default=())
     options: dict[str, str] = field(metadata=ASIDE, default_factory=dict)
     counted: bool = field(metadata=ASIDE, default=True)
     paper: str | None = field(metadata=ASIDE, default=None)
+
+
+def labels_of(entry, split):
+    """Of `LABELS` by the config: of the split, else of the data set, else of its layout.
+
+    entry: the data set's section, with defaults.
+    """
+    said = entry["splits"][split]["labels"] or entry["labels"]
+    return said or ("all" if LAYOUTS[entry["layout"]].labels else "none")
 
 
 def check_options(layout, options, where="its options"):
