@@ -117,6 +117,20 @@ def told_apart(images):
     )
 
 
+def dealt(images, shares):
+    """{split: its ImageRecords}: the images of one folder, divided by `shares` (split → share).
+
+    The order in which they are dealt depends on their paths alone, and looks random.
+    """
+    order = sorted(images, key=lambda record: of_bytes(record.path.encode()))
+    parts, total, start = {}, 0.0, 0
+    for split, share in shares.items():
+        total += share
+        end = round(total * len(order))
+        parts[split], start = order[start:end], end
+    return parts
+
+
 def spread(index, images):
     """At most `images` images of `index` (all, if None), evenly spread over its classes.
 

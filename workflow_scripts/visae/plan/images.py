@@ -8,7 +8,7 @@ from pathlib import Path
 
 from visae.base.errors import UserError
 from visae.base.paths import Paths
-from visae.images.layouts import LAYOUTS, index_images
+from visae.images.layouts import LAYOUTS, index_images, labels_of, shares_of
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,14 @@ def _count(paths, dataset, entry, split):
 def _listed(entry, split):
     """The split's index, made for its length; None where it cannot be made."""
     try:
-        return index_images(entry["layout"], entry["root"], split, entry["options"])
+        return index_images(
+            entry["layout"],
+            entry["root"],
+            split,
+            entry["options"],
+            labels_of(entry, split),
+            shares_of(entry),
+        )
     except (UserError, ImportError, OSError):
         # The job that indexes the data set says what is wrong with it. Snakemake's own environment
         # need not hold the libraries that read containers.
