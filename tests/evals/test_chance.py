@@ -30,7 +30,7 @@ from visae.sae.model import SparseAutoencoder
 
 ERRORS = 3
 CLASSES, IMAGES, WIDTH, FEATURES = 4, 800, 400, 600
-JOB = Job(seed=42, threads=1, device="cpu")
+JOB = Job(seed=7, threads=1, device="cpu")
 SPLITS = ("eval/val", "other/train", "other/test")
 
 
@@ -174,8 +174,14 @@ def test_cross_domain(noise):
     probe = noise.raw_probe("other")
     assert probe.accuracy(noise.features_max(train), noise.encoded(train).labels) > 0.8
     # Both accuracies of `as_run` are of a fifth of the test split.
-    within = accuracy_within(noise.features_max(test), noise.encoded(test).labels)
-    assert abs(within - 1 / CLASSES) < ERRORS * binomial_error(1 / CLASSES, IMAGES / 5)
+    labels = noise.encoded(test).labels
+    raw, recon = (
+        accuracy_within(x_nd, labels, JOB.seed)
+        for x_nd in (noise.features_max(test), noise.encoded(test).reconstructions_max())
+    )
+    for within in (raw, recon):
+        assert abs(within - 1 / CLASSES) < ERRORS * binomial_error(1 / CLASSES, IMAGES / 5)
+    assert score.readings["as_run"] == score.readings["other_as_run"] == recon / raw
 
 
 def test_sparse_probing(noise, held_out):
@@ -211,6 +217,7 @@ def test_monosemanticity(noise):
     The error of a mean over features is that of features; the share's that of all pairs' labels.
     """
     score = score_of("monosemanticity", noise, features=FEATURES)
+    assert score.details["seed"] == JOB.seed
     values = score.arrays["monosemanticity"]
     error = values.std(ddof=1) / np.sqrt(values.size) / (1 - score.readings["baseline"])
     assert abs(score.value) < ERRORS * np.sqrt(2) * error  # the baseline's groups are as many
