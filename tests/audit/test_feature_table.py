@@ -1,4 +1,4 @@
-"""Columns of all features, their likes and which are chosen: against dense computation and rules."""
+"""Columns of all features, their likes and which are chosen, against the dense computation."""
 
 import numpy as np
 import pytest
@@ -119,7 +119,7 @@ def test_rule_takes_from_every_list_in_turn():
     values = {"M1": np.array([9.0, np.nan, 1, 2, 3, 0, 0, 0, 0, 0]), "M5": np.arange(10) / 10}
     assert choice.by_rule(6, frequency, values) == {
         **{4: "high M1", 9: "high M5", 3: "evenly spread over frequency"},
-        **{8: "high M5", 2: "high M1", 7: "high M5"},  # 3 and 8 come in two lists
+        **{8: "high M5", 2: "high M1", 7: "high M5"},  # 3 and 8 stand in two lists
     }
     assert 0 not in choice.by_rule(50, frequency, values)  # dead, though of the largest M1
     assert len(choice.by_rule(50, frequency, values)) == 9

@@ -47,7 +47,8 @@ def by_rule(number, frequency_f, values):
     ranked = live[np.argsort(frequency_f[live], kind="stable")]
     share = -(-number // (len(lists) + 1))
     spread = [(2 * place + 1) * len(live) // (2 * share) for place in range(share)]
-    lists["evenly spread over frequency"] = ranked[spread]
+    # The others follow for the case that the lists have too much in common.
+    lists["evenly spread over frequency"] = [*ranked[spread], *np.delete(ranked, spread)]
     chosen = {}
     for turn in itertools.zip_longest(*lists.values()):
         for why, feature in zip(lists, turn, strict=True):
