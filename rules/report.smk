@@ -57,6 +57,10 @@ rule report:
         captions={
             name: (product.shows, product.over(STUDY)) for name, product in MADE["figure"].items()
         },
+        not_made={
+            name: (PRODUCTS[name].kind, PRODUCTS[name].shows, reason)
+            for name, reason in NOT_MADE.items()
+        },
         evidence=[content(path) for path in EVIDENCE.values()],
         metrics=titles(STUDY.metrics()),
         code=[

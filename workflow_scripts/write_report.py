@@ -28,7 +28,7 @@ def body(snakemake):
             for sae in roles.on_pages(study)
         },
     )
-    page = build(study, sources, params.captions)
+    page = build(study, sources, params.captions, params.not_made)
     write_text(snakemake.output.page, page)
 
 

@@ -16,7 +16,7 @@ BATCH = 32
 def picture_activations(
     backbone: Backbone, layer: int, pictures: Sequence[Image.Image]
 ) -> Float[torch.Tensor, "n P D"]:
-    """Patch activations of a block, float32 [n, P, D] in raster order, rounded to float16 values.
+    """Patch activations of a block, float32 [n, P, D] in raster order, rounded as caches are.
 
     pictures: RGB, of any size; they are resized and cropped as those of the study are.
     """
@@ -24,4 +24,5 @@ def picture_activations(
         torch.stack([backbone.preprocess(picture) for picture in pictures[i : i + BATCH]])
         for i in range(0, len(pictures), BATCH)
     ]
-    return torch.cat([backbone.patch_tokens(batch, layer).half().float() for batch in batches])
+    tokens = torch.cat([backbone.patch_tokens(batch, layer) for batch in batches])
+    return tokens.to(getattr(torch, backbone.spec.storage)).float()

@@ -96,7 +96,7 @@ def codes_of(sae, activations_pd, features):
 
 
 def read_images(cache, numbers):
-    """Yield (number, activations float16 [P, D]) of some images, by number.
+    """Yield (number, activations [P, D] as stored) of some images, by number.
 
     Each chunk is read once, and no other chunk than those that hold them.
     """

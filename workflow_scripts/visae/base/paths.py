@@ -211,6 +211,14 @@ class Paths:
         """The folder of what each job took."""
         return f"{self.results}/benchmarks"
 
+    def arm(self, arm):
+        """The folder in which the study runs again with one setting switched."""
+        return f"{self.results}/arms/{arm}"
+
+    def of_arm(self, arm):
+        """The `Paths` of an arm's results. No rule makes them."""
+        return Paths(f"{self.arm(arm)}/{self.results}")
+
     def report(self):
         """The page to read."""
         return f"{self.results}/report/index.html"
