@@ -42,10 +42,11 @@ def _settings(study):
     return {**on_main(study), "studies": studies(study), "arms": run}
 
 
-def wanted(study):
-    """Whether there is anything to switch: a reading of the main sweep, or an arm."""
-    switches = any(EVALS[metric].switches for metric in roles.main(study).metrics)
-    return switches or bool(study.config["arms"])
+def something_to_switch(study):
+    """A product needs a metric of the main sweep with a reading as run, or an arm."""
+    if study.config["arms"] or any(EVALS[m].switches for m in roles.main(study).metrics):
+        return None
+    return "no metric of the main sweep has a reading as run, and the config names no arms"
 
 
 ENTRY = Product(
@@ -53,7 +54,7 @@ ENTRY = Product(
     shows="what the settings of the paper's public code change, one at a time",
     reads=_reads,
     settings=_settings,
-    wanted=wanted,
+    needs=(something_to_switch,),
 )
 
 
