@@ -83,6 +83,7 @@ def write_study(folder, **changes):
         published=ROOT / "resources/published_values.csv",
         contradictions=ROOT / "docs/inconsistencies.md",
         benchmarks=folder / "benchmarks",
+        cards={},
     )
     return study, sources
 
