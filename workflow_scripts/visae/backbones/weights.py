@@ -109,8 +109,8 @@ def _parts(tensors, least):
 
 
 def _below(prefix, part):
-    """Whether names that begin with `prefix` belong to `part`; "" is the top level alone."""
-    return not prefix if not part else prefix.startswith(f"{part.rstrip('.')}.")
+    """Whether `part` stands in `prefix`, as whole pieces of it; "" is the top level alone."""
+    return not prefix if not part else f".{part.strip('.')}." in f".{prefix}"
 
 
 def _beginnings(tensors):
@@ -124,6 +124,9 @@ def _fit(model, part, translate, never_read):
     to a list of the model, as the blocks of a deeper network do.
     """
     tensors, grouped = _ungrouped(part.tensors)
+    quantised = [n for n, t in tensors.items() if t.ndim > 1 and t.dtype.itemsize == 1]
+    if quantised:
+        return _Fit(part, {}, [f"{n} is quantised ({tensors[n].dtype})" for n in quantised], [])
     try:
         tensors = translate(tensors)
     except Exception as error:  # a library's translation of names that it does not expect
