@@ -37,7 +37,7 @@ def body(snakemake):
                     [script, code[chosen]], inputs.seen, {"seed": params.seed, **settings}
                 )
                 path = result(sources.paths, name, chosen, place, params.variant)
-                results.write_result(path, chosen, found, source, origin)
+                results.write_result(path, chosen, found, source, origin, inputs.read)
 
 
 run(body, snakemake)  # noqa: F821

@@ -41,6 +41,7 @@ def encode_activations(
     device: str | torch.device = "cpu",
     threads: int = 1,
     attributes: Mapping[str, Any] | None = None,
+    inputs: Mapping[str, Sequence[str | Path]] | None = None,
 ) -> None:
     """Write the reductions of every SAE from one pass over `activations`.
 
@@ -55,6 +56,7 @@ def encode_activations(
     device: `cpu` or `cuda`.
     threads: for the CPU.
     attributes: provenance, written to every file.
+    inputs: by name, the files that reductions are made of besides the activations.
 
     Raises UserError when an SAE does not fit the activations.
     """
@@ -91,6 +93,7 @@ def encode_activations(
                 minimum_active,
                 variance_floor,
                 {**(attributes or {}), **identity},
+                (inputs or {}).get(name, ()),
             )
             writers.append(stack.enter_context(writer))
         workers = threads if encoder_type is SparseEncoder else 1

@@ -5,14 +5,16 @@ index only. The files are specified in docs/formats.md.
 """
 
 import csv
+import io
 import itertools
 from collections import Counter
 from typing import NamedTuple
 
 from visae.base.errors import UserError
-from visae.base.files import atomic_path
 from visae.base.fingerprints import of_bytes
+from visae.base.seals import read_text_beside, write_beside
 
+IMAGES_FORMAT, CLASSES_FORMAT = "visae-index-1", "visae-classes-1"
 UNLABELLED = -1
 
 
@@ -145,12 +147,12 @@ def write_images(path, index):
     """Write the images of `index` as `index/{dataset}/{split}.csv`."""
     has_masks = any(record.mask for record in index.images)
     columns = ImageRecord._fields if has_masks else ImageRecord._fields[:-1]
-    _write_rows(path, columns, (record[: len(columns)] for record in index.images))
+    _write_rows(path, IMAGES_FORMAT, columns, (record[: len(columns)] for record in index.images))
 
 
 def write_classes(path, index):
     """Write the classes of `index` as `index/{dataset}/classes.csv`."""
-    _write_rows(path, ClassRecord._fields, index.classes)
+    _write_rows(path, CLASSES_FORMAT, ClassRecord._fields, index.classes)
 
 
 def read_index(images_path, classes_path):
@@ -159,24 +161,27 @@ def read_index(images_path, classes_path):
     Raises:
         UserError: other columns, a label that is no number, or rows that `build_index` refuses.
     """
-    images = _read_rows(images_path, ImageRecord, {ImageRecord._fields, ImageRecord._fields[:-1]})
-    classes = _read_rows(classes_path, ClassRecord, {ClassRecord._fields})
-    return build_index(images, classes, images_path)
+    headers = {ImageRecord._fields, ImageRecord._fields[:-1]}
+    images = _read_rows(images_path, IMAGES_FORMAT, ImageRecord, headers)
+    return build_index(images, read_classes(classes_path), images_path)
 
 
-def _write_rows(path, columns, rows):
-    with (
-        atomic_path(path) as temporary,
-        open(temporary, "w", newline="", encoding="utf-8") as handle,
-    ):
-        writer = csv.writer(handle, lineterminator="\n")
-        writer.writerow(columns)
-        writer.writerows(rows)
+def read_classes(path):
+    """The `ClassRecord`s that `write_classes` wrote; UserError as for `read_index`."""
+    return _read_rows(path, CLASSES_FORMAT, ClassRecord, {ClassRecord._fields})
 
 
-def _read_rows(path, record_type, headers):
+def _write_rows(path, kind, columns, rows):
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(rows)
+    write_beside(path, kind, text.getvalue())
+
+
+def _read_rows(path, kind, record_type, headers):
     """The rows of a CSV file as records of `record_type`; `headers` are the columns allowed."""
-    with open(path, newline="", encoding="utf-8") as handle:
+    with io.StringIO(read_text_beside(path, kind), newline="") as handle:
         reader = csv.reader(handle)
         header = tuple(next(reader, ()))
         if header not in headers:

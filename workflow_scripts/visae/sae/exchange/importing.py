@@ -49,4 +49,4 @@ def import_sae(source, destination, reading, cache, held_out, settings):
         "data": describe_data(cache),
         "held_out": describe_held_out(held_out, settings, threshold),
     }
-    save_sae(destination, model, config, log=[])
+    save_sae(destination, model, config, log=[], inputs=cache.files + held_out.files)
