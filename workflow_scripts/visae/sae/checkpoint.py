@@ -32,6 +32,11 @@ class SavedSae(NamedTuple):
     """Hash of the weights."""
 
     @property
+    def warnings(self) -> list[str]:
+        """What speaks against it, by those who trained or imported it (`visae.sae.concerns`)."""
+        return list(self.config.get("warnings", []))
+
+    @property
     def spec(self) -> SaeSpec:
         """The SaeSpec."""
         return SaeSpec.from_name(self.config["name"])

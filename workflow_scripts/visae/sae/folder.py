@@ -28,6 +28,11 @@ def read_config(path: str | Path) -> dict[str, Any]:
     return config
 
 
+def read_warnings(folder: str | Path) -> list[str]:
+    """The `warnings` of the SAE in `folder`, without its weights."""
+    return list(read_config(Path(folder) / CONFIG).get("warnings", []))
+
+
 def read_log(path: str | Path) -> list[dict[str, Any]]:
     """The windows in the `training.jsonl` at `path`; none for an imported SAE.
 
