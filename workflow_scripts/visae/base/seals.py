@@ -165,7 +165,9 @@ def check(
         )
     if seal.get("digest") != _of_seal(seal) or seal.get("content") != content():
         raise UserError(f"{path} has changed since it was written: {cure}")
-    for name, digest in seal["made_of"].items() if home is not None else ():
+    if home is None:
+        return
+    for name, digest in seal["made_of"].items():
         file = Path(home, name)
         if file.exists() and recorded(file)["digest"] != digest:
             raise UserError(f"{path} was made of another {file} than lies there now: {cure}")

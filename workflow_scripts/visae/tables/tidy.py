@@ -8,6 +8,7 @@ meant to be active, where the family has such a number.
 
 import io
 import os
+from pathlib import Path
 from typing import Any
 
 import pandas
@@ -146,7 +147,7 @@ def read_rows(paths):
     frame = pandas.concat(
         [
             pandas.read_csv(
-                io.BytesIO(read_beside(path, FORMAT)),
+                io.BytesIO(read_beside(Path(path), FORMAT)),
                 dtype=_TYPES,
                 converters={name: _sparsity for name in ("sparsity", "k")},
                 keep_default_na=False,  # a reading is called `null`
