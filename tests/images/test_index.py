@@ -5,9 +5,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from visae.base.errors import UserError
+from visae.base.seals import beside, write_beside
 from visae.images import rows
 from visae.images.copies import check_disjoint
 from visae.images.index import (
+    IMAGES_FORMAT,
     ClassRecord,
     ImageIndex,
     ImageRecord,
@@ -96,8 +98,14 @@ def test_files_that_were_tampered_with_are_refused(tmp_path):
         ("image_id,path", "id,path", "id,path.*image_id,path"),
     ):
         images.write_text(text.replace(old, new))
+        with pytest.raises(UserError, match=r"train\.csv has changed"):
+            read_index(images, classes)
+        write_beside(images, IMAGES_FORMAT, text.replace(old, new))
         with pytest.raises(UserError, match=words):
             read_index(images, classes)
+    beside(images).unlink()
+    with pytest.raises(UserError, match=r"train\.csv has no seal beside it"):
+        read_index(images, classes)
 
 
 def test_the_fingerprint_sees_every_field_and_not_the_order_given():
