@@ -3,10 +3,12 @@
 Every check takes a Study and raises UserError (one sentence).
 """
 
+import difflib
 import os
 from itertools import product
 from pathlib import Path
 
+from visae.backbones import geometry
 from visae.backbones.catalogue import check_model
 from visae.backbones.loaders import LOADERS
 from visae.base.errors import UserError
@@ -14,6 +16,7 @@ from visae.evals.entry import SAES
 from visae.evals.sections import settings_of
 from visae.evals.shelf import EVALS, entry_name, reads
 from visae.images.layouts import LAYOUTS, check_options, labels_of, shares_of
+from visae.sae.specs import check_size
 from visae.study import roles
 
 
@@ -28,11 +31,13 @@ def check(study):
     _ragged(study)
     _pretraining(study)
     _unique_saes(study)
+    _sizes(study)
     _control(study)
     _tasks(study)
     _labels(study)
     _streams(study)
     _protocols(study)
+    _pages(study)
 
 
 def _held_out_images(study):
@@ -183,6 +188,24 @@ def _unique_saes(study):
         seen[key] = sae.sweep
 
 
+def _sizes(study):
+    """SAEs have the features that are to be active, on backbones whose width is known here."""
+    kept = geometry.read_geometries(study.paths.plan("geometry.json"))
+    known = geometry.known(study.backbones, geometry.read_geometries(geometry.SHIPPED) | kept)
+    check_sizes(study, known)
+
+
+def check_sizes(study, geometries):
+    """UserError unless SAEs have as many features as are to be active.
+
+    geometries: backbone → Geometry, or None where it is unknown.
+    """
+    for sae in study.saes():
+        if measured := geometries[sae.backbone]:
+            where = f"config: sweeps.{sae.sweep}.grid on {sae.backbone}: "
+            check_size(sae.spec, measured.width, where)
+
+
 def _control(study):
     """The control is read against the main sweep's SAE of the same name."""
     main, control = roles.main(study), roles.control(study)
@@ -246,6 +269,29 @@ def _streams(study):
             "on_bad_image: fail, because the number of images must be known in advance; change "
             "one of them"
         )
+
+
+def _pages(study):
+    """SAEs whose features are to be shown are there, and features that are named are shown."""
+    section = study.config["features"]
+    if section is None:
+        return
+    known = [f"{sae.place}/{sae.name}" for sae in study.saes()]
+    for key in ("saes", "named"):
+        for name in section[key] or ():
+            if name not in known:
+                close = difflib.get_close_matches(name, known, n=1) or known[:1]
+                raise UserError(
+                    f"config: features.{key} names the SAE '{name}', which the study has not; "
+                    f"write {{backbone}}/layer{{layer}}/{{sae}}, such as {close[0]}"
+                )
+    shown = [f"{sae.place}/{sae.name}" for sae in roles.on_pages(study)]
+    for name in section["named"]:
+        if name not in shown:
+            raise UserError(
+                f"config: features.named has features of {name}, which is not one of the SAEs with "
+                f"pages ({', '.join(shown)}); add it to features.saes"
+            )
 
 
 def _protocols(study):

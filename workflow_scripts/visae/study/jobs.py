@@ -112,6 +112,14 @@ def auditing(study):
     return [("all", backbones)] if _coarse(study) else [(name, [name]) for name in backbones]
 
 
+def paging(study):
+    """The SAEs whose pages one job writes, in one part each: those of a backbone, or all."""
+    by_backbone = {}
+    for sae in roles.on_pages(study):
+        by_backbone.setdefault("all" if _coarse(study) else sae.backbone, []).append(sae)
+    return list(by_backbone.items())
+
+
 def _coarse(study):
     return study.config["granularity"] == "coarse"
 

@@ -20,7 +20,8 @@ class Study:
 
     Attributes: `config` (with defaults), `name`, `seed`, `paths` (of its results), `backbones`
     (name → entry), `training`, `evaluation`, `held_out` (Splits: SAEs are trained, scored, and
-    their thresholds measured on them), `cross_domain` (data set → its training and test Split),
+    their thresholds measured on them), `statistics` (the Split whose mean and standard deviation
+    normalise what is not trained on), `cross_domain` (data set → its training and test Split),
     `sweeps` (name → Sweep), `segmentation` (the training and test Split with masks, or None),
     `downstream_sweeps` (the Sweeps that do the downstream tasks), `absent` (metric or task that is
     asked for → why it is not computed).
@@ -34,6 +35,8 @@ class Study:
         self.training = self._split("training", "split")
         self.evaluation = self._split("evaluation", "split")
         self.held_out = self._split("training", "threshold_split", "training.threshold_split")
+        own_statistics = config["evaluation"]["statistics"] == "own"
+        self.statistics = self.evaluation if own_statistics else self.training
         self.cross_domain = build.cross_domain(config)
         self.segmentation = build.segmentation(config)
         self.absent = build.absent(config, self.evaluation, self.cross_domain, self.segmentation)
@@ -141,5 +144,6 @@ class Study:
         """What of its entry decides its activations: not its label, nor its evaluator."""
         entry = self.backbones[backbone]
         names = ("loader", "model", "seed", "image_size", "token_order", "preprocessing", "options")
-        settings = {name: entry[name] for name in (*names, "weights_part") if name in entry}
+        more = ("storage", "weights_part")
+        settings = {name: entry[name] for name in (*names, *more) if name in entry}
         return settings | {"weights": self.weights(backbone)}

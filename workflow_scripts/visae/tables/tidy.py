@@ -34,17 +34,20 @@ _READING = (
     Column("reason", "Reason"),
     Column("definition", "Definition"),
 )
+_WARNINGS = Column("warnings", "Warnings")
 _OF_METRICS = (
     *_SOURCE,
     Column("metric", "Metric"),
     *_READING,
     Column("higher_is_better", "Higher is better"),
+    _WARNINGS,
 )
 _OF_TASKS = (
     *_SOURCE,
     Column("task", "Task"),
     Column("representation", "Representation"),
     *_READING,
+    _WARNINGS,
 )
 
 
@@ -76,7 +79,7 @@ def rows_of(paths):
 
     `reading` is "headline" for a value itself, and the reading's name for the others. A reading
     may be a count or a spread, so only headlines say whether higher is better; `reason` is given
-    where the headline is null.
+    where the headline is null, and `warnings` where something speaks against the SAE.
     """
     return [row for path in paths for row in _rows(load(path))]
 
@@ -129,6 +132,7 @@ def _rows(document):
                 "reason": result["reason"] if headline else None,
                 "definition": document["definition"] if headline else reading,
                 "higher_is_better": document["higher_is_better"] if headline else None,
+                "warnings": "; ".join(source["warnings"]) or None if headline else None,
             }
             shown = _OF_METRICS if kind == "metric" else _OF_TASKS
             yield {column.key: row[column.key] for column in shown}

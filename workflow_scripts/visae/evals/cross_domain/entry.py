@@ -42,6 +42,7 @@ ENTRY = Eval(
             "(stratified, seeded)"
         )
     ),
+    switches={"one split, divided": ("headline", "as_run")},
     data="cross_domain",
     labels=True,
     of={

@@ -34,6 +34,7 @@ ENTRY = Eval(
         )
     ),
     labels=True,
+    switches={"a probe for reconstructions": ("headline", "as_run")},
     of={SAES: Needs(reads=("reconstructions", "raw", "raw_probe", "probe_split"), gpu=True)},
     signed_codes=True,
     protocol=_protocol,
