@@ -56,6 +56,19 @@ def check_model(name, entry, layer):
         )
 
 
+def suggestions(model):
+    """{loader: names in its library's list that are `model`, or are like it}."""
+    found = {}
+    for path in sorted(Path(loaders.__file__).parent.glob("*/models.txt")):
+        text = path.read_text(encoding="utf-8")
+        _, _, between, bare = text[: text.index("\n")].split(" ")
+        names = _all(text, between, bare)
+        found[path.parent.name] = (
+            [model] if model in names else difflib.get_close_matches(model, names)
+        )
+    return found
+
+
 def _all(text, between, bare):
     rows = [line.split(" ") for line in text.splitlines()[1:]]
     tagged = [f"{row[0]}{between}{tag}" for row in rows for tag in row[2:]]

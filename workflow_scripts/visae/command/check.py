@@ -2,11 +2,10 @@
 
 from pathlib import Path
 
-import yaml
-
 from visae.base.errors import UserError
 from visae.images.layouts import LAYOUTS
 from visae.study import checks, config
+from visae.study.config_files import located, read_config
 from visae.study.study import Study
 
 
@@ -17,17 +16,14 @@ def problems(path):
     each other cannot be known before. Data sets are looked for, and nothing in them is opened.
     """
     try:
-        given = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        return [f"{path} is no YAML: {' '.join(str(error).split())}"]
-    if not isinstance(given, dict):
-        return [f"{path} is no config: it has no keys"]
-    if found := config.problems(given):
-        return found
-    try:
-        study = Study(given, check=False)
+        given = read_config(path)
+        found = config.problems(given) or _of_parts(Study(given, check=False))
     except UserError as error:
-        return [str(error)]
+        found = [str(error)]
+    return [located(sentence, [path]) for sentence in found]
+
+
+def _of_parts(study):
     return [*checks.problems(study), *_missing_data(study), *_uncertain(study)]
 
 

@@ -9,6 +9,7 @@ from visae.base.errors import UserError
 from visae.base.files import write_text
 from visae.sae.families import FAMILIES
 from visae.sae.specs import SaeSpec
+from visae.study.config_files import read_config
 from visae.study.study import Study
 
 STANDS_IN = {"gated": "relu", "matryoshka": "batchtopk", "abs_topk": "topk", "group_max": "topk"}
@@ -29,7 +30,7 @@ def with_sae(folder, config, backbone, layer=None, inputs=None, family=None, k=N
     """
     from visae.sae.exchange.foreign import identify
 
-    given = yaml.safe_load(config.read_text(encoding="utf-8"))
+    given = read_config(config)
     study = Study(given)
     if backbone not in study.backbones:
         raise UserError(
@@ -59,9 +60,7 @@ def _spec(found, folder, family, k):
     family = family or STANDS_IN.get(found.family, found.family)
     if family not in FAMILIES:
         says = f"is of family '{family}'" if family else "does not say of which family it is"
-        raise UserError(
-            f"the SAE in {folder} {says}: give --family, one of {', '.join(FAMILIES)}"
-        )
+        raise UserError(f"the SAE in {folder} {says}: give --family, one of {', '.join(FAMILIES)}")
     if found.features % found.width:
         raise UserError(
             f"the SAE in {folder} has {found.features} features on {found.width} dimensions, but "

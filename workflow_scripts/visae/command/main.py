@@ -33,7 +33,9 @@ def main():
 
 @main.command()
 @click.argument("name")
-@click.option("--images", "folder", required=True, type=click.Path(path_type=Path), help="A folder.")
+@click.option(
+    "--images", "folder", required=True, type=click.Path(path_type=Path), help="A folder."
+)
 @click.option(
     "--backbone",
     "backbones",
@@ -88,7 +90,9 @@ def run(config, arguments, profile):
 @click.option("--input", "inputs", help="What the SAE expects, where its files do not say: raw …")
 @click.option("--family", help="Where its files do not say: batchtopk, topk, jumprelu, relu.")
 @click.option("--k", type=click.FloatRange(min=0, min_open=True), help="Active features per token.")
-@click.option("--dry-run", "-n", is_flag=True, help="Write the config, and only say what would run.")
+@click.option(
+    "--dry-run", "-n", is_flag=True, help="Write the config, and only say what would run."
+)
 def evaluate_sae(folder, config, backbone, layer, inputs, family, k, dry_run):
     """Score an SAE that was trained elsewhere, from the folder that its library wrote."""
     from visae.command.evaluate import with_sae

@@ -2,7 +2,6 @@
 
 import math
 import re
-from pathlib import Path
 
 import yaml
 
@@ -11,9 +10,13 @@ from visae.backbones.catalogue import suggestions
 from visae.base.errors import UserError
 from visae.base.files import write_text
 from visae.evals.entry import SAES
-from visae.evals.shelf import EVALS, reads
-from visae.images.layouts import LAYOUTS, index_images
+from visae.evals.shelf import EVALS, metrics, reads
+from visae.images.layouts import index_images
 from visae.study.study import Study
+
+LAYOUT = "imagefolder"
+SHARES = {"train": 0.8, "val": 0.2}
+"""Splits, and their shares of images that lie in one folder."""
 
 STEPS = 1000
 """Steps of training that a study of few images is given, by passes and by smaller batches."""
@@ -44,13 +47,13 @@ def write_study(path, name, folder, backbones, layer=None, random=False):
         raise UserError(f"'{name}' can name no study: write a letter, then a-z, 0-9 and _")
     if path.exists():
         raise UserError(f"{path} exists: take it away, or give --output another name")
-    layout, counts, classes = _images(folder)
+    shares, counts, classes = _images(folder)
     entries = _backbones(backbones, random)
     geometries = measured_apart({key: _measurable(entry) for key, entry in entries.items()})
     for key, entry in entries.items():
         depth = len(geometries[key].flops)
         entry["layer"] = depth - 1 if layer is None else layer
-    text = _text(name, folder, layout, counts, classes, entries, geometries)
+    text = _text(name, folder, shares, counts, classes, entries, geometries)
     Study(yaml.safe_load(text))  # what cannot run is not written
     write_text(path, text)
     found = " and ".join(f"{number:,} in {split}" for split, number in counts.items())
@@ -62,14 +65,20 @@ def write_study(path, name, folder, backbones, layer=None, random=False):
 
 
 def _images(folder):
-    """(layout, split → number of images, number of classes)."""
+    """(the splits' shares of one folder or None, split → number of images, number of classes)."""
     if not folder.is_dir():
         raise UserError(f"{folder} is no folder: give --images the folder of your images")
-    split = all((folder / part).is_dir() for part in ("train", "val"))
-    layout = "imagenet" if split else "folder"
-    indices = {part: index_images(layout, folder, part) for part in LAYOUTS[layout].splits}
-    classes = len(next(iter(indices.values())).classes)
-    return layout, {part: len(index.images) for part, index in indices.items()}, classes
+    shares = None if all((folder / part).is_dir() for part in SHARES) else SHARES
+    try:
+        found = {part: index_images(LAYOUT, folder, part, shares=shares) for part in SHARES}
+    except UserError:
+        # Images without classes; what else is wrong is said now.
+        found = {
+            part: index_images(LAYOUT, folder, part, labels="none", shares=shares)
+            for part in SHARES
+        }
+    classes = len(next(iter(found.values())).classes)
+    return shares, {part: len(index.images) for part, index in found.items()}, classes
 
 
 def _backbones(names, random):
@@ -99,8 +108,11 @@ def _loader_of(model):
     close = [f"{loader}:{name}" for loader, names in found.items() for name in names]
     raise UserError(
         f"'{model}' is no LOADER:MODEL (loaders: {', '.join(loaders.LOADERS)})"
-        + (f"; did you mean {' or '.join(close[:4])}?" if close else "; a hub id of transformers "
-           "is written transformers:owner/name")
+        + (
+            f"; did you mean {' or '.join(close[:4])}?"
+            if close
+            else "; a hub id of transformers is written transformers:owner/name"
+        )
     )
 
 
@@ -108,7 +120,7 @@ def _measurable(entry):
     return {"image_size": None, "options": {}, "weights": "random", **entry}
 
 
-def _text(name, folder, layout, counts, classes, entries, geometries):
+def _text(name, folder, shares, counts, classes, entries, geometries):
     train = next(iter(counts.values()))
     tokens = min(train * geometry.patches for geometry in geometries.values())
     width = max(geometry.width for geometry in geometries.values())
@@ -116,8 +128,12 @@ def _text(name, folder, layout, counts, classes, entries, geometries):
     batch = 2 ** round(math.log2(min(max(tokens / STEPS, smallest), largest)))
     epochs = min(max(1, math.ceil(STEPS * batch / tokens)), PASSES)
     steps = math.ceil(tokens * epochs / batch)
-    metrics = _metrics(entries)
-    shards = {part: max(1, round(number / SHARD)) for part, number in counts.items()}
+    chosen = _metrics(entries)
+    splits = {
+        part: {"shards": max(1, round(number / SHARD))}
+        | ({"share": shares[part]} if shares else {})
+        for part, number in counts.items()
+    }
     blocks = "\n".join(
         f"  {key}:\n" + "".join(f"    {k}: {_scalar(v)}\n" for k, v in entry.items()).rstrip()
         for key, entry in entries.items()
@@ -130,9 +146,9 @@ granularity: {"coarse" if sum(counts.values()) <= COARSE else "fine"} # fine: mo
 
 datasets:
   images: # {", ".join(f"{part} {number:,}" for part, number in counts.items())}; {classes} classes
-    layout: {layout}
-    root: {_scalar(str(folder))}
-    splits: {{{", ".join(f"{part}: {{shards: {number}}}" for part, number in shards.items())}}}
+    layout: {LAYOUT}
+    root: {_scalar(str(folder))}{"" if classes else chr(10) + "    labels: none"}
+    splits: {_scalar(splits)}
 
 # `evaluator` is the backbone in whose space M5 compares images: with one backbone there is none.
 backbones:
@@ -141,7 +157,7 @@ backbones:
 sweeps:
   main:
     family: batchtopk
-    metrics: [{", ".join(metrics)}]
+    metrics: [{", ".join(chosen)}]
     grid:
       expansion_factor: [8] # features per dimension: {8 * width:,} of {width}
       k: [{max(1, width // 12)}, {max(2, width // 4)}] # active features per patch; the paper has 64 to 256 of 768
@@ -163,9 +179,8 @@ def _metrics(entries):
     """Metrics that such a study can have: no other data sets, no second space with one backbone."""
     return [
         metric
-        for metric, entry in EVALS.entries().items()
-        if entry.subjects == SAES
-        and entry.data != "cross_domain"
+        for metric in metrics()
+        if EVALS[metric].data != "cross_domain"
         and (len(entries) > 1 or not reads([metric], SAES, "embeddings"))
     ]
 

@@ -7,11 +7,10 @@ import sys
 import time
 from pathlib import Path
 
-import yaml
-
 from visae.base.errors import UserError
 from visae.base.repository import ROOT, prepare_jobs
 from visae.command.progress import follow
+from visae.study.config_files import read_config
 
 PROFILES = ROOT / "profiles"
 
@@ -59,7 +58,7 @@ def run_study(command, config):
 
 
 def _log_file(config):
-    study = (yaml.safe_load(Path(config).read_text(encoding="utf-8")) or {}).get("study", "unnamed")
+    study = read_config(config).get("study", "unnamed")
     log = Path("results") / str(study) / "logs" / time.strftime("run_%Y%m%d_%H%M%S.log")
     log.parent.mkdir(parents=True, exist_ok=True)
     return log
