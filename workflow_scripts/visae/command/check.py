@@ -40,13 +40,13 @@ def _missing_data(study):
 def _uncertain(study):
     """Trainings that cannot work, as far as numbers of images are known without an index."""
     from visae.backbones import geometry
-    from visae.backbones.measuring import measured_apart
+    from visae.backbones.measuring import measured
     from visae.plan.feasible import check_training
     from visae.plan.images import count_images
 
     try:
         geometries = geometry.complete(
-            study.backbones, study.paths.plan("geometry.json"), measured_apart
+            study.backbones, study.paths.plan("geometry.json"), measured
         )
         check_training(study, geometries, count_images(study, study.paths.results))
     except UserError as error:

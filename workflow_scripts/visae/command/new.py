@@ -41,7 +41,7 @@ def write_study(path, name, folder, backbones, layer=None, random=False):
     Raises:
         UserError: a name that no study may have, an existing file, no images, an unknown model.
     """
-    from visae.backbones.measuring import measured_apart
+    from visae.backbones.measuring import measured
 
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
         raise UserError(f"'{name}' can name no study: write a letter, then a-z, 0-9 and _")
@@ -49,7 +49,7 @@ def write_study(path, name, folder, backbones, layer=None, random=False):
         raise UserError(f"{path} exists: take it away, or give --output another name")
     shares, counts, classes = _images(folder)
     entries = _backbones(backbones, random)
-    geometries = measured_apart({key: _measurable(entry) for key, entry in entries.items()})
+    geometries = measured({key: _measurable(entry) for key, entry in entries.items()})
     for key, entry in entries.items():
         depth = len(geometries[key].flops)
         entry["layer"] = depth - 1 if layer is None else layer
@@ -159,15 +159,16 @@ sweeps:
     family: batchtopk
     metrics: [{", ".join(chosen)}]
     grid:
-      expansion_factor: [8] # features per dimension: {8 * width:,} of {width}
-      k: [{max(1, width // 12)}, {max(2, width // 4)}] # active features per patch; the paper has 64 to 256 of 768
+      expansion_factor: [8] # {8 * width:,} features of {width} dimensions
+      # Active features per patch; the paper has 64 to 256 at 768 dimensions.
+      k: [{max(1, width // 12)}, {max(2, width // 4)}]
 
 training:
   dataset: images
   split: {parts[0]}
   threshold_split: {parts[1]}
-  batch_size: {batch} # patch tokens; with {epochs} {"pass" if epochs == 1 else "passes"} that is {steps:,} steps
-  epochs: {epochs}
+  batch_size: {batch} # patch tokens
+  epochs: {epochs} # {steps:,} steps in all
 
 evaluation:
   dataset: images
