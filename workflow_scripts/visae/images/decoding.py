@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image, PngImagePlugin
 
 from visae.base.errors import UserError
+from visae.base.progress import counted
 from visae.images.contents import mode_of, opened
 
 # What Pillow raises on files that are truncated, corrupt or no image at all.
@@ -113,7 +114,7 @@ def check_masks(index, root):
         UserError: a mask is missing, unreadable, or of another size than its image.
     """
     root = Path(root)
-    for record in index.images:
+    for record in counted(index.images, "masks compared", len(index.images)):
         if not record.mask:
             raise UserError(
                 f"The image '{record.image_id}' has no mask: segmentation needs one per image."

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from visae.base.files import atomic_path
 from visae.base.fingerprints import of_file
+from visae.base.progress import counted
 from visae.images.contents import file_of
 
 SIZES = 10_000
@@ -48,7 +49,8 @@ def take(root, records, lists):
         folders.add(folder)
         parts = folder.split("/")
         folders |= {"/".join(parts[:depth]) for depth in range(1, len(parts))}
-    entries = [_folder(root, folder, sizes=False) for folder in sorted(folders)]
+    listed = counted(sorted(folders), "folders noted", len(folders))
+    entries = [_folder(root, folder, sizes=False) for folder in listed]
     if sum(len(entry.files) for entry in entries) <= SIZES:  # else nobody compares them
         entries = [_folder(root, folder, sizes=True) for folder in sorted(folders)]
     return entries + [_list(root, name) for name in _listed(root, lists)]

@@ -9,6 +9,7 @@ Folders are listed with one pass each and without a `stat` per file: ImageNet's 
 import os
 
 from visae.base.errors import UserError
+from visae.base.progress import counted
 from visae.images.index import ClassRecord, ImageRecord, first_duplicate
 
 
@@ -115,7 +116,8 @@ def images_by_class(root, folder, classes):
         )
     label_of = {record.class_name: record.label for record in classes}
     records = []
-    for name in subfolders(root / folder):
+    names = subfolders(root / folder)
+    for name in counted(names, f"class folders of {folder} listed", len(names)):
         if name not in label_of:
             raise UserError(
                 f"The folder {root / folder / name} is none of the {len(label_of)} classes of this "
