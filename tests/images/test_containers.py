@@ -408,7 +408,6 @@ def test_members_of_a_tar_in_any_order_and_in_folders(tmp_path):
         (b'{"label": "n01440764"}', None, "n01440764"),
         (b'{"truth": {"kinds": ["cat"]}, "label": 1}', "json.truth.kinds.0", None),
         (b'{"truth": {"kind": "cat"}, "label": 1}', "json.truth.kind", "cat"),
-        (b'{"label": null}', None, ""),
         (b'{"label": [1]}', None, None),
         (b'{"label": true}', None, None),
         (b'{"kind": 1}', None, None),
@@ -429,8 +428,11 @@ def test_samples_without_a_label_are_unlabelled(tmp_path):
     images, classes = records("webdataset", tmp_path)
     assert [(r.label, r.class_name) for r in images] == [(0, "5"), (UNLABELLED, "")]
     assert [r.class_name for r in classes] == ["5"]
+    refuses("webdataset", tmp_path, "train", "1 of 2 images", "have no label", "train.tar#")
     bare, _ = records("webdataset", tmp_path, "read_images", label="json.label")
     assert [r.label for r in bare] == [UNLABELLED] * 2
+    write_tar(tmp_path / "train.tar", sample(0, b'{"label": null}', "json"))
+    assert [r.label for r in records("webdataset", tmp_path)[0]] == [UNLABELLED]
 
 
 def test_numbers_are_named_by_a_list(tmp_path):

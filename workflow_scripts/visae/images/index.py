@@ -5,15 +5,17 @@ index only. The files are specified in docs/formats.md.
 """
 
 import csv
+import io
 import itertools
 from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from visae.base.errors import UserError
-from visae.base.files import atomic_path
 from visae.base.fingerprints import of_bytes
+from visae.base.seals import read_text_beside, write_beside
 
+IMAGES_FORMAT, CLASSES_FORMAT = "visae-index-1", "visae-classes-1"
 UNLABELLED = -1
 
 
@@ -117,6 +119,20 @@ def told_apart(images):
     )
 
 
+def dealt(images, shares):
+    """{split: its ImageRecords}: the images of one folder, divided by `shares` (split → share).
+
+    The order in which they are dealt depends on their paths alone, and looks random.
+    """
+    order = sorted(images, key=lambda record: of_bytes(record.path.encode()))
+    parts, total, start = {}, 0.0, 0
+    for split, share in shares.items():
+        total += share
+        end = round(total * len(order))
+        parts[split], start = order[start:end], end
+    return parts
+
+
 def spread(index, images):
     """At most `images` images of `index` (all, if None), evenly spread over its classes.
 
@@ -160,12 +176,12 @@ def write_images(path, index):
     """Write the images of `index` as `index/{dataset}/{split}.csv`."""
     has_masks = any(record.mask for record in index.images)
     columns = ImageRecord._fields if has_masks else ImageRecord._fields[:-1]
-    _write_rows(path, columns, (record[: len(columns)] for record in index.images))
+    _write_rows(path, IMAGES_FORMAT, columns, (record[: len(columns)] for record in index.images))
 
 
 def write_classes(path, index):
     """Write the classes of `index` as `index/{dataset}/classes.csv`."""
-    _write_rows(path, ClassRecord._fields, index.classes)
+    _write_rows(path, CLASSES_FORMAT, ClassRecord._fields, index.classes)
 
 
 def read_index(images_path, classes_path):
@@ -174,14 +190,13 @@ def read_index(images_path, classes_path):
     Raises:
         UserError: other columns, a label that is no number, or rows that `build_index` refuses.
     """
-    return build_index(
-        _read_rows(images_path, ImageRecord), read_classes(classes_path), images_path
-    )
+    images = _read_rows(images_path, IMAGES_FORMAT, ImageRecord)
+    return build_index(images, read_classes(classes_path), images_path)
 
 
 def read_classes(path):
-    """The ClassRecords that `write_classes` wrote."""
-    return tuple(_read_rows(path, ClassRecord))
+    """The `ClassRecord`s that `write_classes` wrote; UserError as for `read_index`."""
+    return tuple(_read_rows(path, CLASSES_FORMAT, ClassRecord))
 
 
 def check_header(header, record_type, path):
@@ -206,19 +221,17 @@ def parsed(row, record_type, path, line):
         ) from error
 
 
-def _write_rows(path, columns, rows):
-    with (
-        atomic_path(path) as temporary,
-        open(temporary, "w", newline="", encoding="utf-8") as handle,
-    ):
-        writer = csv.writer(handle, lineterminator="\n")
-        writer.writerow(columns)
-        writer.writerows(rows)
+def _write_rows(path, kind, columns, rows):
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(rows)
+    write_beside(path, kind, text.getvalue())
 
 
-def _read_rows(path, record_type):
+def _read_rows(path, kind, record_type):
     """The rows of a CSV file as records of `record_type`."""
-    with open(path, newline="", encoding="utf-8") as handle:
+    with io.StringIO(read_text_beside(path, kind), newline="") as handle:
         reader = csv.reader(handle)
         check_header(tuple(next(reader, ())), record_type, path)
         return [parsed(row, record_type, path, reader.line_num) for row in reader]

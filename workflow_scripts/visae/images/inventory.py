@@ -9,11 +9,12 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
-from visae.base.files import atomic_path
 from visae.base.fingerprints import of_file
 from visae.base.progress import counted
+from visae.base.seals import read_text_beside, write_beside
 from visae.images.contents import file_of
 
+FORMAT = "visae-inventory-1"
 SIZES = 10_000
 """So many files at most are measured when changes are looked for."""
 
@@ -101,15 +102,14 @@ def described(found):
 
 def write(path, entries):
     """Write `index/{dataset}/inventory.tsv`: one line per entry, its fields as JSON."""
-    with atomic_path(path) as temporary, open(temporary, "w", encoding="ascii") as handle:
-        for entry in entries:
-            handle.write("\t".join(map(json.dumps, entry)) + "\n")
+    lines = ("\t".join(map(json.dumps, entry)) + "\n" for entry in entries)
+    write_beside(path, FORMAT, "".join(lines))
 
 
 def read(path):
     """The Entries that `write` wrote."""
-    with open(path, encoding="ascii") as handle:
-        return [Entry(*map(json.loads, line.split("\t"))) for line in handle]
+    lines = read_text_beside(path, FORMAT).splitlines()
+    return [Entry(*map(json.loads, line.split("\t"))) for line in lines]
 
 
 def _folder(root, folder, sizes):

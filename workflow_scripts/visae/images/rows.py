@@ -5,13 +5,14 @@ The file is held as bytes, with the place of each line. Order and fingerprint ne
 
 import csv
 from collections.abc import Sequence
-from pathlib import Path
 from typing import cast
 
 import numpy as np
 
 from visae.base.fingerprints import of_bytes
+from visae.base.seals import read_beside
 from visae.images.index import (
+    IMAGES_FORMAT,
     ImageIndex,
     ImageRecord,
     as_hashed,
@@ -31,9 +32,10 @@ def open_index(images_path, classes_path, order_seed=None):
     """What `read_index` reads, or its `shuffled` order, with rows that are parsed when used.
 
     Raises:
-        UserError: other columns; when a row is used, what `read_index` refuses in one.
+        UserError: a damaged or foreign file, other columns; when a row is used, what `read_index`
+            refuses in one.
     """
-    content = Path(images_path).read_bytes()
+    content = read_beside(images_path, IMAGES_FORMAT)
     ends = _line_ends(content)
     if ends is None:
         index = read_index(images_path, classes_path)

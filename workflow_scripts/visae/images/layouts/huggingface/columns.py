@@ -135,7 +135,8 @@ def _only(where, features, kind):
         raise UserError(
             f"{where} has {len(names)} columns of type {kind} ({', '.join(names) or 'none'}) and "
             f"exactly one is needed: name one of {', '.join(there)} by "
-            f"`options: {{{option}: …}}`{hint}."
+            f"`options: {{{option}: …}}`{hint}"
+            f"{', or do without, by `labels: none`' if option == 'label' and not names else ''}."
         )
     return names[0]
 
