@@ -177,7 +177,7 @@ def _to_rgb(image, path):
         image = Image.fromarray(np.rint(values * (255 / (2**depth - 1))).astype(np.uint8))
     elif _has_deep_colours(image):
         # Pillow keeps the upper byte of each channel, and of 12 bits that is next to nothing.
-        brightest = max(high for _, high in image.getextrema())
+        brightest = max(high for _, high in image.getextrema()[:3])  # opaque says nothing
         if 0 < brightest < 16:
             raise UserError(
                 f"The image {path} has three channels of 16 bits, of which at most 12 are used: "
