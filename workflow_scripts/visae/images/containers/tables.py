@@ -5,6 +5,7 @@ groups (100 pictures, as `datasets` writes them); the last ones are kept for the
 """
 
 import bisect
+import contextlib
 import functools
 import itertools
 import os
@@ -52,15 +53,11 @@ def rows_of_file(file):
 
 def column_of_file(file, column):
     """All values of a column. UserError: the file is missing, truncated or none."""
-    import pyarrow
-
     file = str(file)
     if file.endswith(".arrow"):
-        return _mapped(file)[column]
-    try:
+        return _column(file, column)
+    with _named(file, "Parquet"):
         return _parquet(file).read([column])[column]
-    except (OSError, pyarrow.ArrowException) as error:
-        raise _damaged(file, "Parquet", error) from error
 
 
 def holds_images(kind):
@@ -94,7 +91,7 @@ def rows_without_image(file, column):
 def _nulls(file, column):
     """How many rows of a column hold no bytes, None where that is not known without reading."""
     if file.endswith(".arrow"):
-        values = _mapped(file)[column]
+        values = _column(file, column)
         return (_field(values, "bytes") if _is_struct(values.type) else values).null_count
     metadata = _parquet(file).metadata
     leaves = (column, f"{column}.bytes")
@@ -128,7 +125,7 @@ def _is_struct(kind):
 def _cell(inside):
     column, _ = column_of(inside.part)
     if inside.kind == "arrow":
-        values, row = _mapped(inside.file)[column], inside.number
+        values, row = _column(inside.file, column), inside.number
     else:
         first, values = _group(inside.file, column, inside.number)
         row = inside.number - first
@@ -140,6 +137,20 @@ def _cell(inside):
 def _mapped(file):
     """The table in an Arrow file: rows are read when they are used."""
     return _map(file, _stamp(file))
+
+
+def _column(file, column):
+    """A column of an Arrow file."""
+    return _sound(file, _stamp(file), column)
+
+
+@functools.lru_cache(_OPEN)
+def _sound(file, stamp, column):
+    """A column whose places of values lie inside of it: pyarrow ends the process on others."""
+    values = _map(file, stamp)[column]
+    with _named(file, "Arrow"):
+        values.validate(full=True)
+    return values
 
 
 def _parquet(file):
@@ -159,33 +170,40 @@ def _stamp(file):
 def _map(file, stamp):
     import pyarrow  # slow to import, and only these data sets need it
 
-    try:
+    with _named(file, "Arrow"):
         source = pyarrow.memory_map(file)
         if source.read(6) == b"ARROW1":  # the format with an index at its end
-            return pyarrow.ipc.open_file(source).read_all()
-        source.seek(0)
-        return pyarrow.ipc.open_stream(source).read_all()
-    except (OSError, pyarrow.ArrowException) as error:
-        raise _damaged(file, "Arrow", error) from error
+            table = pyarrow.ipc.open_file(source).read_all()
+        else:
+            source.seek(0)
+            table = pyarrow.ipc.open_stream(source).read_all()
+        _ = table.schema.names  # which are decoded now
+        return table
 
 
 @functools.lru_cache(_OPEN)
 def _footer(file, stamp):
-    import pyarrow
     import pyarrow.parquet
 
+    with _named(file, "Parquet"):
+        opened = pyarrow.parquet.ParquetFile(file)
+        _ = opened.schema_arrow.names
+        return opened
+
+
+@contextlib.contextmanager
+def _named(file, kind):
+    """Whatever pyarrow raises becomes a UserError that names the file."""
+    import pyarrow
+
     try:
-        return pyarrow.parquet.ParquetFile(file)
-    except (OSError, pyarrow.ArrowException) as error:
-        raise _damaged(file, "Parquet", error) from error
-
-
-def _damaged(file, kind, error):
-    said = str(error).replace("\n", " ").rstrip(".")
-    return UserError(
-        f"{file} is no whole {kind} file ({said}): get the file again, by `git lfs pull` if it is "
-        "a pointer, or save the data set again, as by `save_to_disk`."
-    )
+        yield
+    except (OSError, pyarrow.ArrowException, UnicodeDecodeError) as error:
+        said = " ".join(str(error).split()).rstrip(".")
+        raise UserError(
+            f"{file} is no whole {kind} file ({said}): get the file again, by `git lfs pull` if it "
+            "is a pointer, or save the data set again, as by `save_to_disk`."
+        ) from error
 
 
 # ---------------------------------------------------------------- row groups
