@@ -8,13 +8,13 @@ import sys
 import yaml
 
 from visae.base.files import write_text
+from visae.base.reading import read_yaml
 from visae.study.config import replicated
 
 
 def main(config_path, number, replicate_path):
-    with open(config_path, encoding="utf-8") as handle:
-        config = yaml.safe_load(handle)
-    text = yaml.safe_dump(replicated(config, int(number)), sort_keys=False)
+    config = replicated(read_yaml(config_path, "correct it"), int(number))
+    text = yaml.safe_dump(config, sort_keys=False)
     write_text(replicate_path, text)
 
 

@@ -43,5 +43,5 @@ def test_a_class_may_have_two_parents():
 def test_a_foreign_table_is_named(tmp_path):
     path = tmp_path / "classes.csv"
     path.write_text("id,name\n0,cat\n")
-    with pytest.raises(UserError, match="id, name"):
+    with pytest.raises(UserError, match="id,name"):
         read_sibling_groups(path)

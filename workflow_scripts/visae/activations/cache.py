@@ -21,7 +21,7 @@ from visae.activations.source import Activations
 from visae.base import hdf5
 from visae.base.arrays import Float
 from visae.base.errors import UserError
-from visae.base.files import unreadable
+from visae.base.reading import unreadable
 
 
 class ActivationCache(Activations):

@@ -20,7 +20,7 @@ import numpy as np
 from visae.base import fingerprints
 from visae.base.arrays import Float, Int, Num, Shaped, UInt
 from visae.base.errors import UserError
-from visae.base.files import unreadable
+from visae.base.reading import unreadable
 
 FORMAT = "visae-activations-1"
 

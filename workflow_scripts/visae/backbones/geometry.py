@@ -9,7 +9,8 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from visae.base.files import read_json, write_json
+from visae.base.files import write_json
+from visae.base.reading import as_whole, guarded, read_json
 from visae.base.repository import RESOURCES
 
 SHIPPED = RESOURCES / "backbone_geometry.json"
@@ -35,13 +36,13 @@ def read_geometries(path):
     """The geometries kept in a file: a dictionary, for `known`. Empty if there is no file."""
     if not Path(path).is_file():
         return {}
-    entries = read_json(path)
-    return {
-        _key(entry["architecture"]): Geometry(
-            entry["patches"], entry["width"], tuple(entry["flops"])
-        )
-        for entry in entries
-    }
+    with guarded(path, "a list of geometries"):
+        return {_key(entry["architecture"]): _geometry(entry) for entry in read_json(path)}
+
+
+def _geometry(entry):
+    flops = tuple(as_whole(number, least=1) for number in entry["flops"])
+    return Geometry(as_whole(entry["patches"], 1), as_whole(entry["width"], 1), flops)
 
 
 def write_geometries(path, geometries):

@@ -17,10 +17,10 @@ import h5py
 import numpy as np
 
 from visae.base.errors import UserError
-from visae.base.files import atomic_path, read_json, unreadable, write_json
+from visae.base.files import atomic_path, write_json
 from visae.base.paths import place_of
+from visae.base.reading import CURE, read_json, unreadable
 
-CURE = "remove it and run the workflow again"
 SEAL = "seal"
 LIBVER = ("v110", "v110")
 """HDF5's version of a file: from this one on the library checks its own metadata by checksum."""

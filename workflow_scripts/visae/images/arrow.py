@@ -6,7 +6,7 @@ Such an image has the path `{file}.arrow#{row}#{column}`.
 import functools
 from pathlib import Path
 
-from visae.base.errors import UserError
+from visae.base.reading import guarded
 
 _MARK = ".arrow#"
 
@@ -56,9 +56,8 @@ def read_table(file):
     """
     import pyarrow  # slow to import, and only these data sets need it
 
-    try:
-        return pyarrow.ipc.open_stream(pyarrow.memory_map(str(file))).read_all()
-    except (OSError, pyarrow.ArrowInvalid) as error:
-        raise UserError(
-            f"{file} is no whole Arrow stream ({error}): save the data set again by `save_to_disk`."
-        ) from error
+    with guarded(file, "a whole Arrow stream", "save the data set again by `save_to_disk`."):
+        table = pyarrow.ipc.open_stream(pyarrow.memory_map(str(file))).read_all()
+        # Arrow trusts the places and lengths that a file states, and reads what lies there.
+        table.validate(full=True)
+        return table

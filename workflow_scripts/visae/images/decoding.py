@@ -3,17 +3,17 @@
 import contextlib
 import functools
 import os
-import struct
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, PngImagePlugin
 
 from visae.base.errors import UserError
-from visae.images.contents import opened
+from visae.base.reading import guarded
+from visae.images.contents import file_of, opened
 
-# What Pillow raises on files that are truncated, corrupt or no image at all.
-_BROKEN = (OSError, SyntaxError, ValueError, EOFError, struct.error)
+_PNG = b"\x89PNG\r\n\x1a\n"
+"""The first bytes of a PNG."""
 
 LARGEST = 2**28
 """Pixels of the largest picture that is decoded: 0.8 GB as RGB."""
@@ -39,9 +39,9 @@ def is_image(path):
     if os.path.splitext(path)[1].lower() in suffixes:
         return True
     try:
-        with Image.open(path, formats=formats):
+        with guarded(path, "an image"), Image.open(path, formats=formats):
             return True
-    except _BROKEN:
+    except UserError:
         return False
 
 
@@ -70,13 +70,7 @@ def load_image(path):
             or it is too large or too long.
     """
     with _opened(path) as image:
-        width, height = image.size
-        if width * height > LARGEST or max(width, height) > LONGEST * min(width, height):
-            raise UserError(
-                f"The image {path} is {_by(image.size)} pixels: at most {LARGEST:,} pixels and "
-                f"{LONGEST} times the shorter side are read, so cut it, make it smaller, or set "
-                "`on_bad_image: skip`."
-            )
+        _check_size(image, path)
         return _to_rgb(image, path)
 
 
@@ -87,6 +81,7 @@ def load_mask(path, classes):
         UserError: as `load_image`; also a mask of several channels, or a value above `classes`.
     """
     with _opened(path) as image:
+        _check_size(image, path)
         if image.mode not in ("L", "P"):
             raise UserError(
                 f"The mask {path} has mode {image.mode}, but class numbers need one 8-bit channel: "
@@ -99,6 +94,23 @@ def load_mask(path, classes):
             f"{classes} classes: masks and class list must come from the same data set."
         )
     return mask_hw
+
+
+def whole_picture(path, cure):
+    """The bytes of the picture file at `path`, which can be decoded; UserError if it cannot."""
+    with _opened(path, cure) as image:
+        image.load()
+        return Path(path).read_bytes()
+
+
+def _check_size(image, path):
+    width, height = image.size
+    if width * height > LARGEST or max(width, height) > LONGEST * min(width, height):
+        raise UserError(
+            f"The image {path} is {_by(image.size)} pixels: at most {LARGEST:,} pixels and "
+            f"{LONGEST} times the shorter side are read, so cut it, make it smaller, or set "
+            "`on_bad_image: skip`."
+        )
 
 
 def check_masks(index, root):
@@ -127,16 +139,30 @@ def _size(path):
 
 
 @contextlib.contextmanager
-def _opened(path):
+def _opened(path, cure="unpack the data set again or set `on_bad_image: skip`."):
     """The image at `path`, opened; whatever Pillow raises becomes a UserError that names it."""
     try:
-        with opened(path) as stream, Image.open(stream) as image:
-            yield image
-    except _BROKEN as error:
-        raise UserError(
-            f"The image {path} cannot be read ({error}): it is missing, empty, truncated, corrupt "
-            "or no image; unpack the data set again or set `on_bad_image: skip`."
-        ) from error
+        with guarded(file_of(path), "an image", cure), opened(path) as stream:
+            _check_sums(stream)
+            with Image.open(stream) as image:
+                yield image
+    except UserError as error:
+        if file_of(path) == str(path) or str(path) in str(error):
+            raise
+        raise UserError(f"The image {path}: {error}") from error
+
+
+def _check_sums(stream):
+    """What is raised of a PNG one of whose parts does not match its checksum; of others nothing.
+
+    Pillow decodes pixels without comparing the checksum of the part that holds them.
+    """
+    is_png = stream.read(len(_PNG)) == _PNG
+    stream.seek(0)
+    if is_png:
+        with Image.open(stream) as image:
+            image.verify()
+        stream.seek(0)
 
 
 def _to_rgb(image, path):

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from visae.base.errors import UserError
 from visae.base.files import atomic_path
 from visae.base.fingerprints import of_bytes
+from visae.base.reading import as_whole, in_row, read_csv
 
 UNLABELLED = -1
 
@@ -63,16 +64,7 @@ def build_index(images, classes, where):
         UserError: no images, an `image_id` twice, a label that is no class, or classes that are
             not numbered 0 … C−1 in order with unique names.
     """
-    classes = tuple(classes)
-    for position, record in enumerate(classes):
-        if record.label != position:
-            raise UserError(
-                f"The classes of {where} are to be numbered 0 … {len(classes) - 1} without gaps, "
-                f"but number {position} is missing ('{record.class_name}' has {record.label})."
-            )
-    repeated = first_duplicate(record.class_name for record in classes)
-    if repeated is not None:
-        raise UserError(f"The class '{repeated}' is listed twice in {where}: remove one of them.")
+    classes = _checked_classes(classes, where)
     images = tuple(sorted(images))
     if not images:
         raise UserError(f"No images were found in {where}: check the data set's root and split.")
@@ -92,6 +84,21 @@ def build_index(images, classes, where):
                 f"('{record.class_name}'), which is none of the {len(classes)} classes."
             )
     return ImageIndex(images, classes)
+
+
+def _checked_classes(classes, where):
+    """The class records; UserError unless they are numbered 0 … C−1 and have names of their own."""
+    classes = tuple(classes)
+    for position, record in enumerate(classes):
+        if record.label != position:
+            raise UserError(
+                f"The classes of {where} are to be numbered 0 … {len(classes) - 1} without gaps, "
+                f"but number {position} is missing ('{record.class_name}' has {record.label})."
+            )
+    repeated = first_duplicate(record.class_name for record in classes)
+    if repeated is not None:
+        raise UserError(f"The class '{repeated}' is listed twice in {where}: remove one of them.")
+    return classes
 
 
 def told_apart(images):
@@ -157,11 +164,16 @@ def read_index(images_path, classes_path):
     """Read what `write_images` and `write_classes` wrote, checked like a new index.
 
     Raises:
-        UserError: other columns, a label that is no number, or rows that `build_index` refuses.
+        UserError: a file that is no such table, or rows that `build_index` refuses.
     """
-    images = _read_rows(images_path, ImageRecord, {ImageRecord._fields, ImageRecord._fields[:-1]})
-    classes = _read_rows(classes_path, ClassRecord, {ClassRecord._fields})
-    return build_index(images, classes, images_path)
+    fields = ImageRecord._fields
+    images = _read_rows(images_path, ImageRecord, (fields, fields[:-1]), UNLABELLED)
+    return build_index(images, read_classes(classes_path), images_path)
+
+
+def read_classes(path):
+    """The classes that `write_classes` wrote, checked like those of a new index."""
+    return _checked_classes(_read_rows(path, ClassRecord, (ClassRecord._fields,), 0), path)
 
 
 def _write_rows(path, columns, rows):
@@ -174,24 +186,11 @@ def _write_rows(path, columns, rows):
         writer.writerows(rows)
 
 
-def _read_rows(path, record_type, headers):
+def _read_rows(path, record_type, headers, least):
     """The rows of a CSV file as records of `record_type`; `headers` are the columns allowed."""
-    with open(path, newline="", encoding="utf-8") as handle:
-        reader = csv.reader(handle)
-        header = tuple(next(reader, ()))
-        if header not in headers:
-            raise UserError(
-                f"{path} has the columns '{','.join(header)}' and not "
-                f"'{','.join(record_type._fields)}': write the index again."
-            )
-        at = header.index("label")
-        records = []
-        for row in reader:
-            try:
-                records.append(record_type(*row[:at], int(row[at]), *row[at + 1 :]))
-            except (TypeError, ValueError, IndexError) as error:
-                raise UserError(
-                    f"{path}, line {reader.line_num}: '{','.join(map(str, row))}' is no row of an "
-                    f"index ({error}): write the index again."
-                ) from error
+    cure = "write the index again"
+    records = []
+    for line, cells in read_csv(path, headers, cure):
+        with in_row(path, line, cure):
+            records.append(record_type(**cells | {"label": as_whole(cells["label"], least)}))
     return records

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from visae.base.files import atomic_path
 from visae.base.fingerprints import of_file
+from visae.base.reading import as_whole, guarded, parse_json, read_text
 from visae.images.contents import file_of
 
 SIZES = 10_000
@@ -103,8 +104,22 @@ def write(path, entries):
 
 def read(path):
     """The Entries that `write` wrote."""
-    with open(path, encoding="ascii") as handle:
-        return [Entry(*map(json.loads, line.split("\t"))) for line in handle]
+    cure = "remove it to have the data set indexed again"
+    with guarded(path, "an inventory", cure):
+        text = read_text(path, "an inventory", cure)
+        if not text.endswith("\n"):
+            raise ValueError("its last line is cut")
+        return [_entry(line) for line in text.splitlines()]
+
+
+def _entry(line):
+    place, time, files = map(parse_json, line.split("\t"))
+    if not isinstance(place, str) or not isinstance(files, dict):
+        raise ValueError(f"{line:.60} is no entry")
+    for name, size in files.items():  # of a list it is a digest
+        if size is not None and not (name == "" and isinstance(size, str)):
+            as_whole(size)
+    return Entry(place, as_whole(time), files)
 
 
 def _folder(root, folder, sizes):

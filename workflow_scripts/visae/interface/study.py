@@ -6,10 +6,10 @@ import functools
 from pathlib import Path
 
 import pandas
-import yaml
 
 from visae.base.errors import UserError
 from visae.base.paths import WEIGHTS, Paths
+from visae.base.reading import read_yaml
 from visae.images.index import ImageIndex, read_index
 from visae.study.study import Study
 from visae.tables.scores import read_scores
@@ -110,13 +110,12 @@ class OpenStudy:
 
 
 def _config(path):
-    try:
-        config = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    if not path.exists():
         raise UserError(
             f"{path.parent} holds no study ({path.name} is missing): give the folder "
             "`results/{study}` of a study that has run, or run it again with this version"
-        ) from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UserError(f"{path} cannot be read ({error}): run the study again") from error
+        )
+    config = read_yaml(path, "run the study again")
+    if not isinstance(config, dict):
+        raise UserError(f"{path} holds no settings: run the study again")
     return config

@@ -14,8 +14,10 @@ import numpy as np
 from visae.base.arrays import Bool, Int
 from visae.base.errors import UserError
 from visae.base.files import atomic_path
+from visae.base.reading import read_csv
 
 PARTS = ("train", "test")
+_COLUMNS = ("image_id", "part")
 
 
 def stratified_split(
@@ -69,7 +71,7 @@ def write_split(
     """Write `image_id,part` rows (`index/{dataset}/probe_split.csv`)."""
     with atomic_path(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as out:
         writer = csv.writer(out, lineterminator="\n")
-        writer.writerow(["image_id", "part"])
+        writer.writerow(_COLUMNS)
         writer.writerows(
             [image_id, PARTS[int(is_test)]]
             for image_id, is_test in zip(image_ids, test_mask, strict=True)
@@ -78,9 +80,8 @@ def write_split(
 
 def read_split(path: str | Path, image_ids: Sequence[str]) -> Bool[np.ndarray, " N"]:
     """The test mask, bool [N], of `image_ids` (in their order) from the split written at `path`."""
-    with open(path, newline="", encoding="utf-8") as lines:
-        rows = list(csv.DictReader(lines))
-    part_of = {row["image_id"]: row["part"] for row in rows}
+    rows = read_csv(path, [_COLUMNS], "delete it to have the split made again")
+    part_of = {row.cells["image_id"]: row.cells["part"] for row in rows}
     if len(part_of) != len(rows):
         raise UserError(f"{path} names an image twice; delete it to have the split made again")
     unknown = sorted(set(part_of.values()) - set(PARTS))

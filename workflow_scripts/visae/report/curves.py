@@ -1,10 +1,9 @@
 """Training curves of one SAE as points of small SVG panels."""
 
-import json
 import math
-from pathlib import Path
 from typing import NamedTuple
 
+from visae.base.reading import read_json_lines
 from visae.report.cells import number
 
 WIDTH, HEIGHT = 180, 64
@@ -44,14 +43,13 @@ class Curves(NamedTuple):
 
 def last_step(path):
     """The last step in a `training.jsonl`; None if it is empty."""
-    lines = Path(path).read_text(encoding="utf-8").splitlines()
-    return json.loads(lines[-1])["step"] if lines else None
+    windows = _windows(path)
+    return windows[-1]["step"] if windows else None
 
 
 def read_curves(path):
     """The curves in a `training.jsonl`; None if it is empty (an imported SAE)."""
-    lines = Path(path).read_text(encoding="utf-8").splitlines()
-    windows = [json.loads(line) for line in lines]
+    windows = _windows(path)
     if not windows:
         return None
     every = -(-len(windows) // _MOST_POINTS)
@@ -62,6 +60,10 @@ def read_curves(path):
         for key, name, logarithmic in _PANELS
     ]
     return Curves(panels, number(steps[-1]))
+
+
+def _windows(path):
+    return read_json_lines(path, ("step", *(key for key, _, _ in _PANELS)))
 
 
 def _panel(name, logarithmic, steps, values):

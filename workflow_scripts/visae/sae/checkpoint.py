@@ -17,10 +17,12 @@ from visae.base import fingerprints
 from visae.base.errors import UserError
 from visae.base.files import atomic_path, write_text
 from visae.base.paths import place_of
+from visae.base.reading import guarded, parse_json, parse_yaml, read_text
 from visae.sae.model import ACTIVATION_RULES, INPUT_NORMALISATIONS, SparseAutoencoder
 from visae.sae.specs import SaeSpec
 
 FORMAT = "visae-sae-2"
+CURE = "remove its folder and train this SAE again"
 SEAL = "seal"
 """Metadata of the weights: what they and `config.yaml` were when they were written, and where."""
 WEIGHTS, CONFIG, LOG = "model.safetensors", "config.yaml", "training.jsonl"
@@ -167,27 +169,17 @@ def _set_inference(model, stated, path):
 
 def _read_tensors(path):
     """The tensors by name, and the seal (empty if there is none)."""
-    try:
-        with safetensors.safe_open(path, "pt") as file:
-            seal = json.loads((file.metadata() or {}).get(SEAL, "{}"))
-            names = file.keys()
-            return {name: file.get_tensor(name) for name in names}, dict(seal)
-    except (OSError, safetensors.SafetensorError, ValueError, TypeError) as error:
-        raise UserError(
-            f"{path} is missing, truncated or not a safetensors file ({error}): remove its folder "
-            "and train this SAE again"
-        ) from error
+    with guarded(path, "a safetensors file", CURE), safetensors.safe_open(path, "pt") as file:
+        seal = parse_json((file.metadata() or {}).get(SEAL, "{}"))
+        names = file.keys()
+        return {name: file.get_tensor(name) for name in names}, dict(seal)
 
 
 def _read_config(path):
     """The content of `config.yaml`, and its text."""
-    try:
-        text = path.read_text(encoding="utf-8")
-        config = yaml.safe_load(text)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UserError(
-            f"{path} is missing or not YAML ({error}): remove its folder and train this SAE again"
-        ) from error
+    with guarded(path, "YAML", CURE):
+        text = read_text(path, "YAML", CURE)
+        config = parse_yaml(text)
     if not isinstance(config, dict) or config.get("format") != FORMAT:
         raise UserError(
             f"{path} is not of format {FORMAT}: remove its folder and train this SAE again"

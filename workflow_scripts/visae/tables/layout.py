@@ -8,9 +8,9 @@ import csv
 import io
 import json
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 from visae.base.files import write_text
+from visae.base.reading import as_number, guarded, read_json
 
 UNKNOWN = "–"
 
@@ -61,7 +61,7 @@ class Table:
 
 def read_sparsity(text):
     """K or the target L0, a whole number; or a ReLU SAE's L1 coefficient."""
-    value = float(text)
+    value = as_number(text)
     return int(value) if value.is_integer() else value
 
 
@@ -73,9 +73,29 @@ def write(table, paths):
 
 def read(path):
     """The Table in a JSON view: its rows hold what its columns show, and nothing else."""
-    found = json.loads(Path(path).read_text(encoding="utf-8"))
-    columns = tuple(Column(**column) for column in found["columns"])
-    return Table(found["title"], columns, found["rows"], tuple(found["notes"]))
+    with guarded(path, "a table"):
+        found = read_json(path)
+        columns = tuple(Column(**column) for column in found["columns"])
+        table = Table(found["title"], columns, found["rows"], tuple(found["notes"]))
+        _check(table)
+        return table
+
+
+def _check(table):
+    """ValueError unless a table that was read is one, with a value or a gap in each cell."""
+    keys = [column.key for column in table.columns]
+    words = [table.title, *table.notes, *keys, *(column.heading for column in table.columns)]
+    if not all(isinstance(word, str) for word in words) or len(set(keys)) < len(keys):
+        raise ValueError("a title, a note or a heading is no text, or a column is there twice")
+    for column in table.columns:
+        if column.digits is not None and not 0 <= as_number(column.digits) < 20:
+            raise ValueError(f"{column.digits} are no decimals")
+    for row in table.rows:
+        if list(row) != keys:
+            raise ValueError(f"a row has other columns: {', '.join(map(str, row))}")
+        for value in row.values():
+            if not isinstance(value, str | bool | int | float | None):
+                raise ValueError(f"{value!r:.60} is no value of a cell")
 
 
 def as_csv(table):

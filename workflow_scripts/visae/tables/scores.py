@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from visae.base.files import read_json
+from visae.base.reading import as_text, as_whole, guarded, read_json
 from visae.evals.provenance import common_origin
 from visae.evals.shelf import lower_is_better
 from visae.tables import tidy
@@ -34,10 +34,21 @@ def origin_of_sweeps(tables):
     """What the scores of some `tables/scores/{sweep}.csv` have in common, from beside them."""
     return common_origin(
         {
-            f"the sweep {Path(path).stem}": read_json(Path(path).with_suffix(".origin.json"))
+            f"the sweep {Path(path).stem}": _origin(Path(path).with_suffix(".origin.json"))
             for path in tables
         }
     )
+
+
+def _origin(path):
+    with guarded(path, "the origin of a table"):
+        found = read_json(path)
+        for value in found["same"].values():
+            as_text(value)
+        for counts in found["versions"].values():
+            for count in counts.values():
+                as_whole(count, least=1)
+        return found
 
 
 def low_is_good(metrics):

@@ -5,6 +5,7 @@ splits are called. The images stay inside the Arrow files (see `visae.images.arr
 """
 
 from visae.base.errors import UserError
+from visae.base.reading import guarded
 from visae.images.arrow import read_table, row_path
 from visae.images.index import ImageRecord
 from visae.images.layouts import Layout
@@ -25,31 +26,27 @@ ENTRY = Layout(
 def read(root, split):
     """Image and class records of `split`; image ids are `<split>/<row>`."""
     folder = root / split
-    features = _described(folder / "dataset_info.json", "features")["features"]
-    image_column = _column(folder, features, "Image")
-    label_column = _column(folder, features, "ClassLabel")
-    names = features[label_column].get("names")
-    if not names:
+    described = folder / "dataset_info.json"
+    features = _described(described, "features", dict)
+    with guarded(described, "the description of a data set", "save the data set again"):
+        image_column = _column(folder, features, "Image")
+        label_column = _column(folder, features, "ClassLabel")
+        names = features[label_column].get("names")
+    if not isinstance(names, list) or not all(name and isinstance(name, str) for name in names):
         raise UserError(
-            f"{folder / 'dataset_info.json'} gives the classes of '{label_column}' no names: cast "
-            "the column to ClassLabel(names=[…]) and save the data set again."
-        )
-    state = _described(folder / "state.json", "_data_files")
-    if state.get("_indices_data_files"):
-        raise UserError(
-            f"{folder} was saved with a choice or an order of its rows that lies beside them: call "
-            "`flatten_indices()` and save the data set again."
+            f"{described} gives the classes of '{label_column}' no names: cast the column to "
+            "ClassLabel(names=[…]) and save the data set again."
         )
     records = []
-    for number, data_file in enumerate(state["_data_files"]):
-        name = data_file.get("filename") if isinstance(data_file, dict) else None
-        if not name:
-            raise UserError(
-                f"{folder / 'state.json'} gives file number {number} no name: save the data set "
-                "again."
-            )
-        file = require(folder / name, "A file of the split", SOURCE)
-        for row, label in enumerate(read_table(file)[label_column].to_pylist()):
+    for file in _data_files(folder):
+        table = read_table(file)
+        for column in (image_column, label_column):
+            if column not in table.column_names:
+                raise UserError(
+                    f"{file} has no column '{column}', which {described} states: save the data "
+                    "set again."
+                )
+        for row, label in enumerate(table[label_column].to_pylist()):
             image_id = f"{split}/{len(records):08d}"
             if not isinstance(label, int) or not 0 <= label < len(names):
                 raise UserError(
@@ -61,10 +58,30 @@ def read(root, split):
     return records, number_classes(names)
 
 
-def _described(path, key):
-    """The description at `path`, which must have the entry `key`."""
+def _data_files(folder):
+    """The Arrow files of a split, in order."""
+    path = folder / "state.json"
+    state = _described(path)
+    if state.get("_indices_data_files"):
+        raise UserError(
+            f"{folder} was saved with a choice or an order of its rows that lies beside them: call "
+            "`flatten_indices()` and save the data set again."
+        )
+    files = _described(path, "_data_files", list)
+    for number, data_file in enumerate(files):
+        name = data_file.get("filename") if isinstance(data_file, dict) else None
+        if not name or not isinstance(name, str):
+            raise UserError(f"{path} gives file number {number} no name: save the data set again.")
+        yield require(folder / name, "A file of the split", SOURCE)
+
+
+def _described(path, key=None, kind=None):
+    """The description at `path`, or its entry `key`, which must be there and of this type."""
     require(path, "A description of the saved data set", SOURCE)
-    return read_json(path, SOURCE, (key,))
+    found = read_json(path, SOURCE, (key,) if key else ())
+    if key and not isinstance(found[key], kind):
+        raise UserError(f"{path} holds a '{key}' of another type: save the data set again.")
+    return found[key] if key else found
 
 
 def _column(folder, features, kind):

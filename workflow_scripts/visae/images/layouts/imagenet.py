@@ -13,6 +13,7 @@ An optional `parents.csv` (`class,parent`) in the root gives the classes' hierar
 """
 
 from visae.base.errors import UserError
+from visae.base.reading import guarded
 from visae.images.index import ImageRecord
 from visae.images.layouts import Layout
 from visae.images.layouts.folders import (
@@ -105,8 +106,9 @@ def _devkit_wnids(path):
     import scipy.io
 
     require(path, "The development kit's list of classes", SOURCE)
-    synsets = scipy.io.loadmat(path, squeeze_me=True)["synsets"]
-    return {int(s["ILSVRC2012_ID"]): str(s["WNID"]) for s in synsets if s["num_children"] == 0}
+    with guarded(path, "the kit's list of classes", f"get it again from {SOURCE}"):
+        synsets = scipy.io.loadmat(path, squeeze_me=True)["synsets"]
+        return {int(s["ILSVRC2012_ID"]): str(s["WNID"]) for s in synsets if s["num_children"] == 0}
 
 
 def _wnid(wnid_of, text, listing, number):

@@ -1,9 +1,9 @@
 """What the study's own pretraining brought: probe accuracy and rank against random weights."""
 
-import json
 import statistics
 from pathlib import Path
 
+from visae.base.reading import read_json_lines
 from visae.figures import style
 from visae.tables.layout import read
 
@@ -11,10 +11,7 @@ from visae.tables.layout import read
 def make(inputs, settings):
     """See `draw`."""
     logs = {
-        Path(path).parent.name: [
-            json.loads(line) for line in Path(path).read_text("utf-8").splitlines()
-        ]
-        for path in inputs["logs"]
+        Path(path).parent.name: read_json_lines(path, ("step", "loss")) for path in inputs["logs"]
     }
     styles = style.backbone_styles(settings["labels"], settings["backbones"])
     return draw(read(inputs["pretraining_table"]).rows, logs, styles)

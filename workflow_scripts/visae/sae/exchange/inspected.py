@@ -6,8 +6,9 @@ that a new library, or a change of another one, reads no folder again.
 
 from pathlib import Path
 
-from visae.base.files import read_json, write_json
+from visae.base.files import write_json
 from visae.base.fingerprints import of_bytes, of_entry
+from visae.base.reading import as_text, guarded, read_json
 from visae.sae.exchange.libraries import LIBRARIES
 
 
@@ -18,12 +19,16 @@ def libraries_code(path):
     found are what they were.
     """
     now = of_bytes(*(of_entry(LIBRARIES, name).encode() for name in LIBRARIES))
-    written = read_json(path) if Path(path).is_file() else {}
+    if not Path(path).is_file():
+        return now
+    with guarded(path, "a list of SAEs that were inspected"):
+        written = read_json(path)
+        used = {as_text(sae["library"]): as_text(sae["code"]) for sae in written["saes"].values()}
+        before = as_text(written["libraries"])
     same = all(
-        sae["library"] in LIBRARIES and of_entry(LIBRARIES, sae["library"]) == sae["code"]
-        for sae in written.get("saes", {}).values()
+        name in LIBRARIES and of_entry(LIBRARIES, name) == code for name, code in used.items()
     )
-    return written.get("libraries", now) if same else now
+    return before if same else now
 
 
 def write_inspected(path, code, found):
