@@ -50,6 +50,7 @@ for dataset, entry in STUDY.config["datasets"].items():
         params:
             layout=entry["layout"],
             root=entry["root"],
+            options=entry["options"],
             dataset=dataset,
             # Split → how many of its images are listed, if not all.
             splits={name: split.get("images") for name, split in entry["splits"].items()},

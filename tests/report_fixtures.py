@@ -38,6 +38,11 @@ def colour(image):
     return (20 + 19 * image, 240 - 19 * image, 60 + 90 * (image % 3))
 
 
+NOT_MADE = {
+    "figure_9": ("figure", "what there is not", "compares backbones, and there is one"),
+}
+
+
 def codes_of(sae):
     """Planted codes [F, N] of the SAE of this number: image (f + i + sae) mod N comes i-th."""
     rows = np.arange(FEATURES)[:, None]
@@ -84,7 +89,7 @@ def write_study(folder, **changes):
 
 def build_page(study, sources):
     """The page of `write_study`."""
-    return build(study, sources, CAPTIONS)
+    return build(study, sources, CAPTIONS, NOT_MADE)
 
 
 def _images(folder):

@@ -3,14 +3,17 @@
 from visae.base.files import write_json
 from visae.base.job import run
 from visae.evals.provenance import common_origin, read_origin, remarks
+from visae.evals.results import described
 from visae.tables.layout import write
 from visae.tables.scores import scores_table
+from visae.tables.tidy import absent_rows
 
 
 def body(snakemake):
-    scores, output = snakemake.input.scores, snakemake.output
+    scores, params, output = snakemake.input.scores, snakemake.params, snakemake.output
     origin = common_origin({path: read_origin(path) for path in scores})
-    write(scores_table(scores), {"csv": output.table})
+    absent = absent_rows([described(*sae) for sae in params.saes], params.absent)
+    write(scores_table(scores, absent), {"csv": output.table})
     write_json(output.origin, origin)
     return remarks(origin)
 

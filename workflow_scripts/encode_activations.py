@@ -17,7 +17,7 @@ def body(snakemake):
     folders = {folder.name: folder for folder in (Path(path).parent for path in inputs.saes)}
     saes = {name: load_sae(folder) for name, folder in folders.items()}
     # SAEs from elsewhere may carry others.
-    statistics = read_statistics(inputs.training) if inputs.training else None
+    statistics = read_statistics(inputs.statistics) if inputs.statistics else None
     device = take_device()
     for split, activations in open_activations(results, place, params, snakemake.threads):
         for name, sae in saes.items():
@@ -27,6 +27,7 @@ def body(snakemake):
             {name: sae.model for name, sae in saes.items()},
             {name: results.reductions(name, split, place) for name in saes},
             sae_fingerprints={name: sae.fingerprint for name, sae in saes.items()},
+            warnings={name: sae.warnings for name, sae in saes.items()},
             statistics=statistics,
             **params.moran.get(split, {"minimum_active": []}),
             device=device,

@@ -8,12 +8,12 @@ import sys
 import yaml
 
 from visae.base.files import write_text
-from visae.base.reading import read_yaml
 from visae.study.config import replicated
+from visae.study.config_files import read_config
 
 
 def main(config_path, number, replicate_path):
-    config = replicated(read_yaml(config_path, "correct it"), int(number))
+    config = replicated(read_config(config_path), int(number))
     text = yaml.safe_dump(config, sort_keys=False)
     write_text(replicate_path, text)
 

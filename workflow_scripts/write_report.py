@@ -23,7 +23,7 @@ def body(snakemake):
         contradictions=files.contradictions,
         benchmarks=params.benchmarks,
     )
-    page = build(study, sources, params.captions)
+    page = build(study, sources, params.captions, params.not_made)
     write_text(snakemake.output.page, page)
 
 

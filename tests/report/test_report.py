@@ -86,7 +86,7 @@ def own_page(tmp_path_factory):
 def test_own_study_leads_with_its_scores_and_has_no_claims(own_page, parsed):
     own = Parsed(own_page)
     ids = [attributes["id"] for attributes in own.all("section")]
-    assert ids == ["summary", "saes", "figures", "tables", "provenance"]
+    assert ids == ["summary", "saes", "figures", "tables", "not_made", "provenance"]
     assert "Of the paper’s" not in own.text
     assert "The paper’s parts" not in own.text
     judged = [attributes["id"] for attributes in parsed.all("section")]

@@ -43,6 +43,7 @@ def score(backbone, expansion, k, metric="fvu", value=0.1, **extra):
             "sparsity": k,
             "k": k,
             "sweep": "main",
+            "warnings": [],
         },
         "data": {},
         "provenance": {},
@@ -124,7 +125,7 @@ def test_scores_come_back_as_written(tmp_path):
     assert "0.30000000000000004," in text
     assert text.splitlines()[0] == (
         "backbone,layer,sae,sweep,family,expansion_factor,sparsity,k,metric,reading,value,reason,"
-        "definition,higher_is_better"
+        "definition,higher_is_better,warnings"
     )
 
 

@@ -43,7 +43,7 @@ from visae.evals.results import (
     read_result,
     write_result,
 )
-from visae.images import arrow, inventory
+from visae.images import inventory
 from visae.images.decoding import load_image, load_mask
 from visae.images.index import (
     ClassRecord,
@@ -447,7 +447,6 @@ def _huggingface(file):
 
 
 def _read_huggingface(path):
-    arrow.read_table.cache_clear()
     root = path.parents[1]
     index = index_images("huggingface", root, "test")
     return index, [np.asarray(load_image(root / record.path)) for record in index.images]
@@ -472,6 +471,7 @@ def _score_rows():
     for sparsity in (64, 128):
         name = f"batchtopk_16x_k{sparsity}"
         about = SAE | {"sae": name, "sparsity": sparsity, "k": sparsity, "metric": "fvu"}
+        about["warnings"] = None
         about.pop("name")
         for reading, value in (("headline", 0.25 * sparsity), ("l0", None)):
             head = reading == "headline"

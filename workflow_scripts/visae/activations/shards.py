@@ -16,6 +16,7 @@ import numpy as np
 
 from visae.activations.format import (
     CacheInfo,
+    as_read,
     as_stored,
     check_chunk,
     checksum,
@@ -53,7 +54,7 @@ class ShardWriter:
     `append` takes activations float [n, P, D] of any n, with their labels and image ids. Full
     chunks are written by a thread, one at a time, while the next one is filled: two are held in
     memory. What went wrong there is raised by a later `append`, or at the end of the block.
-    Raises UserError when an activation is NaN, or infinite (also in float16).
+    Raises UserError when an activation is NaN, or infinite (also as it is stored).
     """
 
     def __init__(self, path: str | Path, info: CacheInfo, shard: int, shards: int, images: int):
@@ -67,10 +68,16 @@ class ShardWriter:
         shape = (images, info.patches, info.width)
         chunk = (min(info.chunk_images, max(images, 1)), info.patches, info.width)
         self._activations = self._file.create_dataset(
-            "activations", shape, np.float16, chunks=chunk, maxshape=(images, *shape[1:])
+            "activations",
+            shape,
+            info.stored_dtype,
+            chunks=chunk,
+            maxshape=(images, *shape[1:]),
         )
         # The one that is being filled, and the one that is being written.
-        self._buffers = [np.empty((info.chunk_images, *shape[1:]), np.float16) for _ in range(2)]
+        self._buffers = [
+            np.empty((info.chunk_images, *shape[1:]), info.stored_dtype) for _ in range(2)
+        ]
         self._filled, self._handed_over = 0, 0
         self._writing: Future[None] = Future()  # of the chunk that the thread was given last
         self._writing.set_result(None)
@@ -114,7 +121,7 @@ class ShardWriter:
 
     def _write(self, start, chunk):
         self._activations[start : start + len(chunk)] = chunk
-        mean, squares = _moments(chunk.view(np.uint16).reshape(-1, self.info.width))
+        mean, squares = _moments_of(chunk, self.info)
         self._means.append(mean)
         self._squares.append(squares)
         self._crc.append(checksum(chunk))
@@ -148,6 +155,15 @@ class ShardWriter:
         )
         self._file["chunk_mean"] = np.array(self._means).reshape(-1, width)
         self._file["chunk_squares"] = np.array(self._squares).reshape(-1, width)
+
+
+def _moments_of(stored_npd, info):
+    """Mean and Σ(a - mean)² of a chunk as it is stored, by channel: float64 [D] each."""
+    if info.storage == "float16":
+        return _moments(stored_npd.view(np.uint16).reshape(-1, info.width))
+    tokens_td = as_read(stored_npd, info).reshape(-1, info.width).astype(np.float64)
+    mean = tokens_td.mean(axis=0)
+    return mean, ((tokens_td - mean) ** 2).sum(axis=0)
 
 
 @njit(nogil=True, cache=True)
@@ -200,7 +216,7 @@ def join_shards(shard_paths: Sequence[str | Path], path: str | Path, statistics:
             "and extract it again"
         )
     shape = (sum(images), info.patches, info.width)
-    layout = h5py.VirtualLayout(shape, np.float16)
+    layout = h5py.VirtualLayout(shape, info.stored_dtype)
     start = 0
     for shard in shards:
         relative = os.path.relpath(shard.path, path.parent)

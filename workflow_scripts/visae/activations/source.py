@@ -47,7 +47,7 @@ class Activations(LabelledImages):
     chunks: list[tuple[int, int]]
     """(start, stop) images of each."""
     mean: Float[np.ndarray, " D"] | None = None
-    """float64; None but for training caches."""
+    """float64; None but for the caches by which a study normalises."""
     std: float | None = None
     """None where `mean` is."""
 
@@ -62,11 +62,11 @@ class Activations(LabelledImages):
         return self.images * self.info.patches
 
     def read_chunk(self, number: int | np.integer) -> Float[np.ndarray, "n P D"]:
-        """The activations of chunk `number`: float16 [n, P, D]."""
+        """The activations of chunk `number`: `info.dtype` [n, P, D]."""
         raise NotImplementedError
 
     def image_units(self, unit_images: int) -> Iterator[Float[np.ndarray, "_ P D"]]:
-        """Yield the activations `unit_images` at a time, whatever the chunks: float16 [n, P, D].
+        """Yield the activations `unit_images` at a time, whatever the chunks: [n, P, D].
 
         Units are counted from the first image of the split; only the last one may be smaller.
         """

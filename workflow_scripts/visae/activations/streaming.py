@@ -2,7 +2,7 @@
 
 For large data sets that are read once or twice, where a cache would take terabytes. A stream
 stands in for an open `ActivationCache` in one pass of `visae.encoding` and leaves the same
-reductions behind: activations are rounded to float16 and cut into chunks as in a cache.
+reductions behind: activations are rounded and cut into chunks as in a cache.
 """
 
 from __future__ import annotations
@@ -14,7 +14,13 @@ from typing import Any
 import numpy as np
 
 from visae.activations.extraction import cache_info, token_batches
-from visae.activations.format import CacheInfo, as_stored, checksum, content_fingerprint
+from visae.activations.format import (
+    CacheInfo,
+    as_read,
+    as_stored,
+    checksum,
+    content_fingerprint,
+)
 from visae.activations.source import Activations
 from visae.backbones import BackboneSpec, build_backbone
 from visae.backbones.backbone import Backbone
@@ -59,10 +65,10 @@ class StreamedActivations(Activations):
         self._batches = token_batches(
             backbone, layer, index.images, root, batch_size, workers, "fail", precision
         )
-        self._ahead = np.empty((0, self.info.patches, self.info.width), np.float16)
+        self._ahead = np.empty((0, self.info.patches, self.info.width), self.info.stored_dtype)
 
     def read_chunk(self, number: int | np.integer) -> Float[np.ndarray, "n P D"]:
-        """The activations of chunk `number`, which must be the next: float16 [n, P, D]."""
+        """The activations of chunk `number`, which must be the next: [n, P, D]."""
         if number != len(self._crc):
             raise RuntimeError(f"chunk {number} of a stream whose next is {len(self._crc)}")
         start, stop = self.chunks[number]
@@ -73,7 +79,7 @@ class StreamedActivations(Activations):
         together = np.concatenate(parts)
         chunk, self._ahead = together[: stop - start], together[stop - start :]
         self._crc.append(checksum(chunk))
-        return chunk
+        return as_read(chunk, self.info)
 
     @property
     def fingerprint(self) -> str:

@@ -75,16 +75,17 @@ def _files(spec):
             f"The weights '{path}' of backbone '{spec.name}' do not exist: give `pretrained`, "
             "`random`, or the path of a file or folder."
         )
-    names = [path.name]
+    names, count = [path.name], 1
     if path.name.endswith(".index.json"):
         names = _indexed(path, spec)
+        count = len(names)
     elif shard := SHARD.fullmatch(path.name):
-        names = _numbered(shard)
+        names, count = _numbered(shard), int(shard["count"])
     files = []
     for name in names:
         if not (path.parent / name).is_file():
             raise UserError(
-                f"The weights {path} of backbone '{spec.name}' are several files, of which "
+                f"The weights {path} of backbone '{spec.name}' are {count} files, of which "
                 f"{name} is not there: fetch it again."
             )
         files.append(path.parent / name)

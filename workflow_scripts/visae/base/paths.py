@@ -22,6 +22,11 @@ EXPORT_FILES = (
 )
 TOP_FOLDERS = ("saes", "reductions", "rankings", "probes", "examples", "metrics", "downstream")
 """The folders of results whose files say where they belong."""
+FEATURE_FILES = (
+    *("index.html", "patches.html", "features.csv", "table.js", "examples.js", "queries.js"),
+    *("card.webp", "card.json"),
+)
+"""The files of an SAE's pages; beside them is the folder `images`."""
 TABLE_VIEWS = ("csv", "md", "tex", "json")
 FIGURE_VIEWS = ("pdf", "png")
 
@@ -181,6 +186,10 @@ class Paths:
         """The images to which an SAE's audited features respond most."""
         return f"{self.results}/examples/{place}/{sae}.h5"
 
+    def features(self, sae, file="index.html", place=PLACE):
+        """A file of the pages of an SAE's features, or their folder `images`."""
+        return f"{self.results}/features/{place}/{sae}/{file}"
+
     def table(self, name, view="csv"):
         """A view of a table."""
         return f"{self.results}/tables/{name}.{view}"
@@ -201,6 +210,14 @@ class Paths:
     def benchmarks(self):
         """The folder of what each job took."""
         return f"{self.results}/benchmarks"
+
+    def arm(self, arm):
+        """The folder in which the study runs again with one setting switched."""
+        return f"{self.results}/arms/{arm}"
+
+    def of_arm(self, arm):
+        """The `Paths` of an arm's results. No rule makes them."""
+        return Paths(f"{self.arm(arm)}/{self.results}")
 
     def report(self):
         """The page to read."""

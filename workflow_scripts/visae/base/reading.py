@@ -52,9 +52,16 @@ def guarded(path: str | Path, what: str, cure: str = CURE) -> Iterator[None]:
     what: what the file is to be, `HDF5`. Raises UserError before the block where no file lies at
     `path`, but a folder, a pipe or a device, which could keep the reader waiting.
     """
-    try:
+    with refusing(path, what, cure):
         if not stat.S_ISREG(os.stat(path).st_mode):
             raise UserError(f"{path} is a folder, a pipe or a device, but no file: {cure}")
+        yield
+
+
+@contextlib.contextmanager
+def refusing(path: str | Path, what: str, cure: str = CURE) -> Iterator[None]:
+    """As `guarded`, of several files in the folder `path`."""
+    try:
         yield
     except UserError:
         raise

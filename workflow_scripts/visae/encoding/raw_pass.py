@@ -36,11 +36,11 @@ def reduce_raw(
 ) -> None:
     """Write the reductions of the activations themselves.
 
-    mean [D], std: the training cache's statistics. All patches count as active for Moran's I
-    of a channel. The other arguments are those of `visae.encoding.sae_pass.encode_activations`.
+    mean [D], std: what normalises the study's activations. All patches count as active for Moran's
+    I of a channel. The other arguments are those of `visae.encoding.sae_pass.encode_activations`.
     """
     mean, single_std = np.asarray(mean, np.float32), np.float32(std)
-    check_statistics("the training cache", mean, float(single_std), activations)
+    check_statistics("the study", mean, float(single_std), activations)
     neighbours = Neighbours.of_grid(activations.info.grid)
     minima = np.array(minimum_active, np.int64)
 

@@ -8,6 +8,7 @@ memory does not grow with the number of images.
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,7 @@ from visae.encoding.largest import LargestCodes
 
 FORMAT = "visae-reductions-4"
 SIGNED = "signed"
+WARNINGS = "warnings"
 """Attribute of reductions of an SAE whose codes may be negative: they hold magnitudes."""
 BLOCK_IMAGES = 1024
 """Images per write: 2 kB of memory per feature of every SAE in the pass."""
@@ -292,7 +294,7 @@ class SaeReductions(_Reductions):
     `grid`, `tokens`, `minimum_active`, `variance_floor`, `l0_sum`, `labels` int64 [N],
     `image_ids`, `firing_count` int64 [F], `largest` (`LargestCodes`), `squared_error`,
     `residual_sum`, `moran_sum` float64 [2, M, F], `moran_images` int64 [M, F], `signed` (codes may
-    be negative, and their magnitudes are what is here).
+    be negative, and their magnitudes are what is here), `warnings` (what speaks against the SAE).
     """
 
     def __init__(self, path: str | Path):
@@ -301,6 +303,9 @@ class SaeReductions(_Reductions):
         self.sae = hdf5.text(attributes["sae"])
         self.sae_fingerprint = hdf5.text(attributes["sae_fingerprint"])
         self.signed = bool(attributes.get(SIGNED, False))
+        self.warnings = (
+            json.loads(hdf5.text(attributes[WARNINGS])) if WARNINGS in attributes else []
+        )
         self.l0_sum = int(attributes["l0_sum"])
         self.features = self.codes.shape[0]
         self.firing_count = hdf5.array(self._file, "firing_count")

@@ -88,6 +88,7 @@ class Inputs:
         self.dataset = dataset_of(name)
         self.seen = {}
         self._open, self._stack = {}, contextlib.ExitStack()
+        self._warnings = []
 
     def __enter__(self):
         return self
@@ -105,6 +106,12 @@ class Inputs:
         """Whether codes of the SAE may be negative, of those that were read."""
         encoded = [file for file in self._open.values() if isinstance(file, SaeReductions)]
         return any(file.signed for file in encoded)
+
+    @property
+    def warnings(self):
+        """What speaks against the SAE, by what of it was read; empty for raw features."""
+        encoded = [file for file in self._open.values() if isinstance(file, SaeReductions)]
+        return next((file.warnings for file in encoded), self._warnings)
 
     # ---- what is open while this eval is computed
 
@@ -182,7 +189,11 @@ class Inputs:
 
     def sae_folder(self):
         """The folder of the SAE, for `load_sae`."""
-        return Path(self._file(self._paths.sae(self.sae, place=self._place))).parent
+        from visae.sae.checkpoint import read_warnings  # torch
+
+        folder = Path(self._file(self._paths.sae(self.sae, place=self._place))).parent
+        self._warnings = read_warnings(folder)
+        return folder
 
     # ---- files of patches
 

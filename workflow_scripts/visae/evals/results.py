@@ -64,13 +64,14 @@ class Result:
         return {name: getattr(self, name) for name in names}
 
 
-def described(backbone, layer, name=RAW, sweep=None):
+def described(backbone, layer, name=RAW, sweep=None, warnings=()):
     """Whose features: those of the SAE `name` of a sweep, or a backbone's own (`RAW`).
 
     `sparsity` is the number in the SAE's name, `k` how many features per token are meant to be
-    active (null where the family has no such number).
+    active (null where the family has no such number). warnings: what speaks against the SAE
+    (`visae.sae.concerns`).
     """
-    about = {"backbone": backbone, "layer": layer, "name": name}
+    about = {"backbone": backbone, "layer": layer, "name": name, "warnings": list(warnings)}
     if name == RAW:
         return about | dict.fromkeys(("family", "expansion_factor", "sparsity", "k", "sweep"))
     spec = SaeSpec.from_name(name)

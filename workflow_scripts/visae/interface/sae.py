@@ -13,7 +13,9 @@ import torch
 from PIL import Image
 
 from visae.activations.cache import ActivationCache
+from visae.activations.pictures import picture_activations
 from visae.audit.patch_maps import patch_maps
+from visae.audit.queries import rows_of, strongest
 from visae.base.errors import UserError
 from visae.base.paths import WEIGHTS
 from visae.encoding.reductions import SaeReductions
@@ -25,8 +27,6 @@ if TYPE_CHECKING:
 
 Picture = str | Path | Image.Image | np.ndarray
 """A file, a PIL image, or an array uint8 [h, w, 3]."""
-
-BATCH = 32
 
 
 class Exemplar(NamedTuple):
@@ -82,12 +82,7 @@ class OpenSae:
                 "study: use an SAE of a backbone in raster order"
             )
         pictures = [_picture(image) for image in _several(images)]
-        batches = [
-            torch.stack([backbone.preprocess(picture) for picture in pictures[i : i + BATCH]])
-            for i in range(0, len(pictures), BATCH)
-        ]
-        tokens = [backbone.patch_tokens(batch, self.layer).half().float() for batch in batches]
-        return torch.cat(tokens)
+        return picture_activations(backbone, self.layer, pictures)
 
     @torch.inference_mode()
     def encode(self, images: Picture | Iterable[Picture]) -> torch.Tensor:
@@ -117,6 +112,28 @@ class OpenSae:
                 "code": largest_f[order].numpy(),
                 "patches": active_f[order].numpy(),
             }
+        )
+
+    @torch.inference_mode()
+    def features_of_patches(
+        self, image: Picture, patches: Iterable[tuple[int, int]], number: int = 10
+    ) -> pandas.DataFrame:
+        """The features that come out of some patches of an image, the strongest first.
+
+        Codes of the patches are added up (Stevens et al., Figure 2). patches: (row, column) in the
+        grid, from 0; of any backbone in raster order. Columns: `feature`, `sum` (normalised units),
+        `patches` (on how many of them it is active). Fewer rows where fewer features are active.
+
+        Raises UserError for a patch outside the grid and for an unreadable image.
+        """
+        rows = rows_of(patches, self.grid)
+        backbone = self.study.backbone(self.backbone_name)
+        tokens = picture_activations(backbone, self.layer, [_picture(image)])[0, rows]
+        codes_pf = self.model.encode(self.model.normalise(tokens)).numpy()
+        total_f = codes_pf.sum(axis=0)
+        order = strongest(total_f, number)
+        return pandas.DataFrame(
+            {"feature": order, "sum": total_f[order], "patches": (codes_pf != 0).sum(axis=0)[order]}
         )
 
     # ---------------------------------------------------------------- what the study computed
@@ -158,7 +175,7 @@ class OpenSae:
             images = reductions.largest.images[feature, :number][codes > 0]
             if not len(images):
                 return []
-            maps = patch_maps(self.model, feature, cache, images)
+            maps = patch_maps(self.model, {feature: images}, cache)[feature]
             found = zip(images, codes[codes > 0], maps, strict=True)
             split = split or self.study.splits[0]
             records = {record.image_id: record for record in self.study.index(split).images}

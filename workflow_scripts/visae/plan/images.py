@@ -40,7 +40,7 @@ def _count(paths, dataset, entry, split):
     layout = None if entry["generated"] else LAYOUTS[entry["layout"]]
     known_classes = layout.classes if layout else 0
     asked = entry["splits"][split].get("images")
-    if layout and (listed := _listed(entry, split)):
+    if layout and layout.counted and (listed := _listed(entry, split)):
         images = len(listed.images)
         return Count(min(images, asked or images), len(listed.classes), "files")
     if asked:
@@ -52,7 +52,7 @@ def _count(paths, dataset, entry, split):
 def _listed(entry, split):
     """The split's index, made for its length; None where it cannot be made."""
     try:
-        return index_images(entry["layout"], entry["root"], split)
+        return index_images(entry["layout"], entry["root"], split, entry["options"])
     except (UserError, ImportError, OSError):
         # The job that indexes the data set says what is wrong with it. Snakemake's own environment
         # need not hold the libraries that read containers.

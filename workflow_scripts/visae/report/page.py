@@ -12,6 +12,7 @@ from visae.report.cells import gap, number, title_of
 from visae.report.claims_section import read_contradictions, read_verdicts
 from visae.report.curves import HEIGHT, WIDTH
 from visae.report.figures_section import read_figures
+from visae.report.not_made import absent_evals, products_not_made
 from visae.report.provenance_section import read_provenance
 from visae.report.saes import sae_views
 from visae.report.summary import summarise
@@ -24,8 +25,10 @@ from visae.tables.scores import read_scores
 
 HERE = Path(__file__).parent
 
-OF_THE_PAPER = ("figures", "claims", "tables", "saes", "contradictions", "provenance")
-OF_ONES_OWN = ("saes", "figures", "tables", "provenance")
+OF_THE_PAPER = (
+    *("figures", "claims", "tables", "saes", "not_made", "contradictions", "provenance"),
+)
+OF_ONES_OWN = ("saes", "figures", "tables", "not_made", "provenance")
 """The sections in their order: of a study that the paper's claims are judged on, of any other."""
 
 
@@ -36,7 +39,7 @@ class Sources:
     figures: list
     """PNG."""
     tables: list
-    """JSON: `table_3` is among them, and `claims` where the paper's claims are judged."""
+    """JSON: `table_3` is among them where it is made, and `claims` where those are judged."""
     tidy: list
     """CSV: `scores` and, if the study has tasks, `downstream`."""
     saes: dict
@@ -54,10 +57,11 @@ class Sources:
     """The folder of the jobs' records; what is there is shown."""
 
 
-def build(study, sources, captions):
+def build(study, sources, captions, not_made):
     """The page of `study` as HTML.
 
-    captions: figure → (what it shows, a clause; over how many, a sentence).
+    captions: figure → (what it shows, a clause; over how many, a sentence). not_made: table or
+    figure → (its kind, what it shows, why there is none).
     """
     paths = {Path(path).stem: path for path in (*sources.tables, *sources.tidy)}
     scores = read_scores(paths["scores"])
@@ -70,7 +74,7 @@ def build(study, sources, captions):
         summary=summarise(
             study,
             views,
-            read(paths["table_3"]).rows,
+            read(paths["table_3"]).rows if "table_3" in paths else [],
             read_published(sources.published) if judged else {},
         ),
         figures=read_figures(sources.figures, captions),
@@ -78,7 +82,9 @@ def build(study, sources, captions):
         claims=read_verdicts(paths["claims"], sources.claims) if judged else None,
         contradictions=read_contradictions(sources.contradictions) if judged else None,
         saes=views,
-        metrics=titles(study.metrics()),
+        metrics=titles(study.asked()),
+        absent=absent_evals(study),
+        not_made=products_not_made(not_made),
         lower_is_better=_lower_is_better(scores),
         unscored=gap("its sweep is not scored on this metric"),
         images={record.image_id: record for record in pictures},

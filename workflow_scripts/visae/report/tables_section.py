@@ -107,5 +107,6 @@ def _cells(row, columns, rounded):
             cells.append(Cell(rounded(value, column), exact))
         else:
             # A row with a value everywhere needs no reason, so that this gap is none.
-            cells.append(Cell("") if column.key == "reason" else gap(row.get("reason")))
+            empty = column.key in ("reason", "warnings")
+            cells.append(Cell("") if empty else gap(row.get("reason")))
     return cells

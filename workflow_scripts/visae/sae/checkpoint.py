@@ -40,6 +40,11 @@ class SavedSae(NamedTuple):
     """Hash of the weights."""
 
     @property
+    def warnings(self) -> list[str]:
+        """What speaks against it, by those who trained or imported it (`visae.sae.concerns`)."""
+        return list(self.config.get("warnings", []))
+
+    @property
     def spec(self) -> SaeSpec:
         """The SaeSpec."""
         return SaeSpec.from_name(self.config["name"])
@@ -99,6 +104,11 @@ def load_sae(folder: str | Path) -> SavedSae:
             "different SAEs; train this SAE again"
         )
     return SavedSae(model, config, _fingerprint(tensors, model))
+
+
+def read_warnings(folder: str | Path) -> list[str]:
+    """The `warnings` of the SAE in `folder`, without its weights."""
+    return list(_read_config(Path(folder) / CONFIG)[0].get("warnings", []))
 
 
 def check_fits(saved: SavedSae, info: CacheInfo, folder: str | Path) -> None:

@@ -22,7 +22,7 @@ from visae.study.shelves import SHELVES
 
 SCHEMA = SCHEMAS / "config.schema.yaml"
 # YAML reads 1e-3 and 1e4 as text: it asks for a point, and for a sign in the exponent.
-EXPONENT = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+")
+EXPONENT = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+")
 
 
 def load_schema() -> dict[str, Any]:
@@ -127,6 +127,28 @@ def replicated(config, number):
     }
     apart = {"study": f"{study}_{number}", "backbones": backbones, "replicates": []}
     return moved(config) | apart
+
+
+def switched(config, arm):
+    """The config of a study's arm, as written by its user: its main sweep with one thing changed.
+
+    The study keeps its name, since an arm runs in a folder of its own (`visae.study.arms`). What is
+    not needed for the scores of the main sweep is left out. Raises UserError for an unknown arm.
+    """
+    arms = config.get("arms", {})
+    if arm not in arms:
+        known = f"one of {', '.join(arms)}" if arms else "none, since the config has no arms"
+        raise UserError(f"config: '{arm}' is not in arms; known: {known}")
+    main = next(iter(config["sweeps"]))
+    alone = {"sweeps": {main: config["sweeps"][main]}, "downstream": None}
+    return _merged(config | alone | {"arms": {}, "replicates": []}, arms[arm])
+
+
+def _merged(config, over):
+    """`config` with the values of `over`, at any depth."""
+    if not (isinstance(config, dict) and isinstance(over, dict)):
+        return over
+    return config | {key: _merged(config.get(key), value) for key, value in over.items()}
 
 
 def _resolve(schema, root):

@@ -10,9 +10,9 @@ from visae.tables import tidy
 from visae.tables.tidy import HEADLINE
 
 
-def scores_table(score_files):
-    """The tidy table of score files."""
-    return tidy.scores_table(tidy.rows_of(score_files))
+def scores_table(score_files, absent=()):
+    """The tidy table of score files; absent: rows of what was not computed (`tidy.absent_rows`)."""
+    return tidy.scores_table([*tidy.rows_of(score_files), *absent])
 
 
 def joined(tables):
@@ -54,6 +54,12 @@ def _origin(path):
 def low_is_good(metrics):
     """`fvu, absorption`: those of `metrics` of which low values are good, or `none`."""
     return ", ".join(filter(lower_is_better, metrics)) or "none"
+
+
+def unscored(scores):
+    """Why none of some headline rows has a value, if that is one reason; else None."""
+    reasons = {score["reason"] for score in scores}  # None where there is a value
+    return reasons.pop() if len(reasons) == 1 else None
 
 
 def headlines(rows, metric, sweep, without=()):

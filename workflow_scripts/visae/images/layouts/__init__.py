@@ -1,18 +1,23 @@
 """Layouts: how each data set lies on disk, as its authors ship it. A shelf of modules.
 
 A layout has an `ENTRY`, a `Layout`, and a function `read(root, split)`, which returns the image
-records of the split and the class records of the whole data set. The label of a class is the
-same in every split.
+records of the split and the class records of the data set. Where the splits' own files say which
+classes there are, they may say it differently: `visae.images.classes` brings them together.
 """
 
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from visae.base.errors import UserError
+from visae.base.reading import refusing
 from visae.base.shelf import ASIDE, Shelf
 from visae.images.index import build_index, told_apart
 
 LAYOUTS = Shelf("visae.images.layouts", "layout")
+
+LABELS = ("all", "some", "none")
+"""Which images of a split have a class: all of them; some, and the others are left out; none, or
+none that is read."""
 
 
 @dataclass(frozen=True)
@@ -21,10 +26,13 @@ class Layout:
 
     label: the data set's name. description: what lies where, in one sentence. source: where the
     data set is to be had. splits: their names; None where each data set has its own. masks:
-    whether an image's truth is a mask instead of a class. images: split → number of images, and
-    classes: their number, as the authors state them (the plan reckons with them until the data set
-    is indexed). lists: patterns below the root of files that say which images and classes there
-    are. paper: the name of the data set in the paper's hypotheses (section 4.5), if any.
+    whether an image's truth is a mask. labels: whether it is a class. images: split → number of
+    images, and classes: their number, as the authors state them (the plan reckons with them until
+    the data set is indexed). lists: patterns below the root of files that say which images and
+    classes there are. options: name → meaning of what the config may say of a data set beside its
+    root; `read` takes them as keywords. counted: whether the plan may count the images itself,
+    without opening large files. paper: the name of the data set in the paper's hypotheses (section
+    4.5), if any.
     """
 
     label: str = field(metadata=ASIDE)
@@ -32,14 +40,39 @@ class Layout:
     source: str = field(metadata=ASIDE)
     splits: tuple[str, ...] | None
     masks: bool = False
+    labels: bool = True
     images: dict[str, int] = field(metadata=ASIDE, default_factory=dict)
     classes: int = field(metadata=ASIDE, default=0)
     lists: tuple[str, ...] = field(metadata=ASIDE, default=())
+    options: dict[str, str] = field(metadata=ASIDE, default_factory=dict)
+    counted: bool = field(metadata=ASIDE, default=True)
     paper: str | None = field(metadata=ASIDE, default=None)
 
 
-def index_images(layout, root, split):
+def labels_of(entry, split):
+    """Of `LABELS` by the config: of the split, else of the data set, else of its layout.
+
+    entry: the data set's section, with defaults.
+    """
+    said = entry["splits"][split]["labels"] or entry["labels"]
+    return said or ("all" if LAYOUTS[entry["layout"]].labels else "none")
+
+
+def check_options(layout, options, where="its options"):
+    """Refuse options that the layout does not have; `where` is the config's key, for messages."""
+    known = LAYOUTS[layout].options
+    unknown = sorted(set(options) - set(known))
+    if unknown:
+        has = f"its options are {', '.join(known)}" if known else "it has none"
+        raise UserError(
+            f"{where} has '{unknown[0]}', which is no option of the layout '{layout}': {has}."
+        )
+
+
+def index_images(layout, root, split, options=None):
     """Index one split of the data set below `root`, which lies there in the named `layout`.
+
+    options: what the layout leaves open, by `Layout.options`.
 
     Returns:
         visae.images.index.ImageIndex
@@ -54,11 +87,14 @@ def index_images(layout, root, split):
             f"The layout '{layout}' has no split '{split}': choose one of "
             f"{', '.join(entry.splits)}."
         )
+    check_options(layout, options or {})
     root = Path(root)
     if not root.is_dir():
         raise UserError(
             f"The data set's root {root} is no folder: set `root` to where the data set is "
             f"unpacked, or get it from {entry.source}."
         )
-    images, classes = LAYOUTS.module(layout, "read").read(root, split)
-    return build_index(told_apart(images), classes, f"split '{split}' of {root}")
+    cure = f"correct what is said there, or get the data set again from {entry.source}"
+    with refusing(root, f"a data set in the layout '{layout}'", cure):
+        images, classes = LAYOUTS.module(layout, "read").read(root, split, **(options or {}))
+        return build_index(told_apart(images), classes, f"split '{split}' of {root}")
