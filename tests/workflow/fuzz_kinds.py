@@ -1,5 +1,6 @@
 """The kinds of files that the library reads: how a small valid one is written, and its reader."""
 
+import io
 import json
 import shutil
 from types import SimpleNamespace
@@ -19,10 +20,11 @@ from study_fixtures import ROOT, paper_config
 from visae.activations.cache import ActivationCache
 from visae.activations.shards import join_shards
 from visae.audit.examples import read_examples, write_examples
+from visae.backbones.checkpoints import FORMAT as WEIGHTS_FORMAT
 from visae.backbones.checkpoints import read_tensors
 from visae.backbones.geometry import Geometry, read_geometries, write_geometries
 from visae.base.files import write_json, write_text
-from visae.base.seals import write_npz
+from visae.base.seals import beside, write_beside, write_document, write_npz, write_tensors
 from visae.claims.printed import from_published
 from visae.claims.verdicts import read_claims
 from visae.encoding.reductions import (
@@ -38,11 +40,13 @@ from visae.evals.localization.compute import localization
 from visae.evals.provenance import provenance
 from visae.evals.results import (
     ARRAYS_FORMAT,
+    KIND,
     described,
     read_arrays,
     read_result,
     write_result,
 )
+from visae.figures import FORMAT as FIGURE_FORMAT
 from visae.images import inventory
 from visae.images.decoding import load_image, load_mask
 from visae.images.index import (
@@ -55,6 +59,7 @@ from visae.images.index import (
 )
 from visae.images.layouts import index_images
 from visae.interface.study import OpenStudy
+from visae.pretraining import records
 from visae.probing.multinomial import LinearProbe, read_probe, write_probe
 from visae.probing.rankings import Rankings, read_rankings, write_rankings
 from visae.probing.siblings import read_sibling_groups
@@ -66,8 +71,10 @@ from visae.report.tables_section import read_tables
 from visae.sae.checkpoint import load_sae, save_sae
 from visae.sae.exchange.folder import Folder
 from visae.sae.exchange.inspected import libraries_code, write_inspected
+from visae.sae.folder import read_log
 from visae.sae.model import SparseAutoencoder
 from visae.sae.resume import load, save
+from visae.study.config import write_config
 from visae.tables import layout, scores, tidy
 from visae.tables.pretraining import pretraining_table
 from visae.tables.published import read_published, read_recorded
@@ -109,7 +116,8 @@ def _read_cache(path):
 def _source(images=IMAGES):
     info = SimpleNamespace(grid=(2, 2), width=WIDTH, dataset="digits")
     return SimpleNamespace(path="none", images=images, tokens=4 * images, fingerprint="cache",
-                           labels=np.arange(images) % 2, image_ids=IDS, info=info)  # fmt: skip
+                           labels=np.arange(images) % 2, image_ids=IDS, info=info,
+                           files=())  # fmt: skip
 
 
 def _sae_reductions(folder):
@@ -200,8 +208,10 @@ def _result(folder):
 
 def _arrays(folder):
     arrays = {"features": np.arange(5), "monosemanticity": np.linspace(0, 1, 5)}
-    write_npz(folder / "monosemanticity.npz", ARRAYS_FORMAT, arrays)
-    return folder / "monosemanticity.npz"
+    path = folder / "monosemanticity.npz"
+    write_npz(path, ARRAYS_FORMAT, arrays)
+    write_document(path.with_suffix(".json"), KIND, {"metric": "monosemanticity"}, arrays=path)
+    return path
 
 
 # ---------------------------------------------------------------- SAEs
@@ -231,7 +241,7 @@ def _read_sae(path):
 
 
 def _log_of(path):
-    return last_step(path), read_curves(path)
+    return last_step(path), read_curves(path), read_log(path)
 
 
 def _checkpoint(folder):
@@ -261,6 +271,11 @@ def _weights(name, write):
 def _read_weights(path):
     weights = path.parent / "model.safetensors.index.json" if "-of-" in path.name else path
     return read_tensors(SimpleNamespace(weights=str(weights), name="toy"))
+
+
+def _pretrained(folder):
+    write_tensors(folder / "weights.safetensors", WEIGHTS_FORMAT, TENSORS)
+    return folder / "weights.safetensors"
 
 
 def _script(path):
@@ -483,8 +498,10 @@ def _score_rows():
 
 def _scores(folder):
     table = tidy.scores_table(_score_rows())
-    layout.write(table, {"csv": folder / "scores.csv", "json": folder / "table_3.json"})
-    write_json(folder / "scores.origin.json", {"same": {"a": "b"}, "versions": {"x": {"1": 2}}})
+    layout.write(table, {"csv": folder / "scores.csv"})
+    layout.write(table, {"json": folder / "table_3.json"})
+    origin = {"same": {"a": "b"}, "versions": {"x": {"1": 2}}}
+    scores.write_origin(folder / "scores.origin.json", origin)
     return folder
 
 
@@ -494,7 +511,9 @@ def _downstream(folder):
 
 
 def _figure(folder):
-    Image.new("RGB", (60, 30), (5, 9, 9)).save(folder / "figure_1a.png")
+    picture = io.BytesIO()
+    Image.new("RGB", (60, 30), (5, 9, 9)).save(picture, "PNG")
+    write_beside(folder / "figure_1a.png", FIGURE_FORMAT, picture.getvalue())
     return folder / "figure_1a.png"
 
 
@@ -510,8 +529,14 @@ def _sanity(folder):
     names = ("steps", "batch_size", "evaluation_images")
     values = ("gain", "gain_standard_error", "first_loss", "last_loss")
     same = {"backbone": "toy", "objective": "dino"} | dict.fromkeys(names, 3)
-    write_json(path, same | dict.fromkeys(values, 0.5) | {"random": numbers, "pretrained": numbers})
+    same |= dict.fromkeys(values, 0.5) | {"random": numbers, "pretrained": numbers}
+    records.write_sanity(path, same)
     return path
+
+
+def _pretraining_log(folder):
+    records.write_log(folder / "log.jsonl", [{"step": n, "loss": 0.5 / (n + 1)} for n in range(3)])
+    return folder / "log.jsonl"
 
 
 def _geometry(folder):
@@ -536,7 +561,7 @@ def _shipped(name):
 
 def _study(folder):
     path = folder / "study/config.yaml"
-    write_text(path, yaml.safe_dump(paper_config(), sort_keys=False))
+    write_config(paper_config(), path)
     return path
 
 
@@ -557,7 +582,7 @@ KINDS = (
     Kind("arrays", _arrays, lambda path: read_arrays(path.with_suffix(".json"))),
     Kind("SAE weights", lambda folder: _sae(folder) / "model.safetensors", _read_sae),
     Kind("SAE config", lambda folder: _sae(folder) / "config.yaml", _read_sae),
-    Kind("training log", lambda folder: _sae(folder) / "training.jsonl", _log_of, False),
+    Kind("training log", lambda folder: _sae(folder) / "training.jsonl", _log_of),
     Kind("training checkpoint", _checkpoint, _resumed),
     Kind("weights, safetensors", _weights("model.safetensors",
          lambda path: save_file(TENSORS, path)), _read_weights, False),
@@ -574,13 +599,12 @@ KINDS = (
          / "config.json", _read_foreign, False),
     Kind("foreign config, YAML", lambda folder: _foreign("sae.pt", "config.yaml")(folder)
          / "config.yaml", _read_foreign, False),
-    Kind("inspected SAEs", _inspected, libraries_code, False),
-    Kind("index", lambda folder: _index(folder) / "test.csv", _read_index, False),
-    Kind("classes", lambda folder: _index(folder) / "classes.csv", _read_index, False),
-    Kind("classes, siblings", lambda folder: _index(folder) / "classes.csv", read_sibling_groups,
-         False),
-    Kind("split", _split, lambda path: read_split(path, IDS), False),
-    Kind("inventory", _inventory, inventory.read, False),
+    Kind("inspected SAEs", _inspected, libraries_code),
+    Kind("index", lambda folder: _index(folder) / "test.csv", _read_index),
+    Kind("classes", lambda folder: _index(folder) / "classes.csv", _read_index),
+    Kind("classes, siblings", lambda folder: _index(folder) / "classes.csv", read_sibling_groups),
+    Kind("split", _split, lambda path: read_split(path, IDS)),
+    Kind("inventory", _inventory, inventory.read),
     Kind("PNG", _picture("one.png"), _read_image),
     Kind("JPEG", _picture("one.jpg"), _read_image, False),
     Kind("WebP", _picture("one.webp"), _read_image, False),
@@ -602,22 +626,26 @@ KINDS = (
     Kind("Hugging Face, Arrow", _huggingface("data-00000-of-00001.arrow"), _read_huggingface,
          False),
     Kind("ADE20K, classes", _ade20k, _indexed("ade20k", "training"), False),
-    Kind("tidy scores", lambda folder: _scores(folder) / "scores.csv", scores.read_scores, False),
-    Kind("tidy tasks", _downstream, tidy.read_rows, False),
+    Kind("tidy scores", lambda folder: _scores(folder) / "scores.csv", scores.read_scores),
+    Kind("tidy tasks", _downstream, tidy.read_rows),
     Kind("tidy scores, report", lambda folder: _scores(folder) / "scores.csv",
-         lambda path: read_tables([], [path]), False),
-    Kind("table, JSON", lambda folder: _scores(folder) / "table_3.json", layout.read, False),
+         lambda path: read_tables([], [path])),
+    Kind("table, JSON", lambda folder: _scores(folder) / "table_3.json", layout.read),
     Kind("origin", lambda folder: _scores(folder) / "scores.origin.json",
-         lambda path: scores.origin_of_sweeps([path.parent / "scores.csv"] * 2), False),
+         lambda path: scores.origin_of_sweeps([path.parent / "scores.csv"] * 2)),
     Kind("figure, PNG", _figure,
-         lambda path: read_figures([path], {"figure_1a": ("x", "")}), False),
+         lambda path: read_figures([path], {"figure_1a": ("x", "")})),
     Kind("benchmark", _benchmark, lambda path: _jobs(path.parents[1]), False),
-    Kind("pretraining, sanity", _sanity, lambda path: pretraining_table([path]), False),
-    Kind("geometry", _geometry, read_geometries, False),
+    Kind("pretraining, sanity", _sanity, lambda path: pretraining_table([path])),
+    Kind("pretraining, log", _pretraining_log, records.read_log),
+    Kind("seal beside", lambda folder: beside(_split(folder)),
+         lambda path: read_split(path.with_suffix(""), IDS)),
+    Kind("pretrained weights", _pretrained, _read_weights),
+    Kind("geometry", _geometry, read_geometries),
     Kind("published values", _shipped("published_values.csv"),
          lambda path: (read_published(path), read_recorded(path)), False),
     Kind("printed values", _shipped("published_values.csv"), from_published, False),
     Kind("claims", _shipped("claims.yaml"), read_claims, False),
-    Kind("study's config", _study, _read_study, False),
+    Kind("study's config", _study, _read_study),
 )  # fmt: skip
 """Every kind once; in tests some are read with fewer mutations than others."""

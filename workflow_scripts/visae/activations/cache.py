@@ -16,28 +16,31 @@ from visae.activations.format import (
     chunk_bounds,
     content_fingerprint,
     open_file,
+    open_sealed,
 )
 from visae.activations.normalisation import statistics_of
 from visae.activations.source import Activations
 from visae.base import hdf5
 from visae.base.arrays import Float
 from visae.base.errors import UserError
-from visae.base.reading import unreadable
+from visae.base.reading import refusing
 
 
 class ActivationCache(Activations):
     """Read a joined cache, chunk by chunk, each checked against its CRC-32.
 
     Attributes: those of `Activations`, and `skipped_ids` (images that could not be read).
-    Raises UserError when a shard is missing or has been exchanged.
+    Raises UserError when the file is damaged, exchanged or made of others, or a shard is missing.
     """
 
     def __init__(self, path: str | Path):
         self.path = Path(path)
-        self._file = open_file(self.path)
+        self.files = (self.path,)
+        self._file = open_sealed(self.path)
         attributes = hdf5.attributes(self._file)
-        self.info = CacheInfo.from_attributes(attributes, self.path)
-        self._shards = [_shard_beside(self.path, name) for name in attributes["shard_files"]]
+        self.info = CacheInfo.from_attributes(attributes)
+        shards = hdf5.strings(self._file, "shard_files")
+        self._shards = [_shard_beside(self.path, name) for name in shards]
         self._open: dict[Path, h5py.File] = {}
         self._crc = hdf5.array(self._file, "crc32")
         self.labels = hdf5.array(self._file, "labels")
@@ -75,14 +78,12 @@ class ActivationCache(Activations):
         # directory and on HDF5_VDS_PREFIX, and nothing that is found there is refused.
         shard = bisect.bisect_right(self._shard_ends, start)
         path, offset = self._shards[shard], self._shard_ends[shard - 1] if shard else 0
-        try:
+        cure = f"remove {path} and run the workflow again"
+        with refusing(f"chunk {number} of {self.path}", "in its shard", cure):
             if path not in self._open:
                 self._open[path] = open_file(path)
             activations = hdf5.dataset(self._open[path], "activations")
             activations.read_direct(stored, slice(start - offset, stop - offset))
-        except OSError as error:
-            cure = f"remove {path} and run the workflow again"
-            raise unreadable(f"chunk {number} of {self.path}", error, "HDF5", cure) from error
         check_chunk(stored, self._crc[number], path, number)
         return as_read(stored, self.info, out)
 

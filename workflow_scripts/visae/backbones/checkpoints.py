@@ -12,11 +12,16 @@ import zipfile
 from pathlib import Path
 
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file
 
+from visae.base import seals
 from visae.base.errors import UserError
 from visae.base.reading import check_sums, guarded, read_json
+from visae.base.seals import SEAL
 
+FORMAT = "visae-weights-1"
+"""Of weights that a study has pretrained."""
 # Usual names in a folder, in order of preference.
 FILE_NAMES = (
     "model.safetensors",
@@ -52,13 +57,19 @@ def read_tensors(spec):
 
 
 def _flat(content, prefix=""):
-    """Name → tensor of dictionaries in dictionaries; what is no tensor is left out."""
+    """Name → tensor of dictionaries in dictionaries and lists; what is no tensor is left out.
+
+    The second dictionary of a list `models` is `models[1].`.
+    """
     tensors = {}
     for name, value in content.items() if isinstance(content, dict) else ():
         if torch.is_tensor(value):
             tensors[f"{prefix}{name}"] = value
         elif isinstance(name, str):  # optimizers number their states
             tensors |= _flat(value, f"{prefix}{name}.")
+    for number, value in enumerate(content) if isinstance(content, list | tuple) else ():
+        if isinstance(value, dict):
+            tensors |= _flat(value, f"{prefix.removesuffix('.')}[{number}].")
     return tensors
 
 
@@ -86,7 +97,7 @@ def _files(spec):
         if not (path.parent / name).is_file():
             raise UserError(
                 f"The weights {path} of backbone '{spec.name}' are {count} files, of which "
-                f"{name} is not there: fetch it again."
+                f"{name} is not there: fetch it again, or put the index where its shards are."
             )
         files.append(path.parent / name)
     return files
@@ -111,10 +122,11 @@ def _file_in(folder, spec):
             whole = f"{shard['stem']}{shard['suffix']}" if shard else path.name
             found.setdefault(whole.removesuffix(".index.json"), path)
     if not found:
+        below = {path.parent for suffix in SUFFIXES for path in folder.glob(f"*/*{suffix}")}
+        cure = f"; give one of its folders: {', '.join(map(str, sorted(below)))}" if below else ""
         raise UserError(
-            f"The folder {folder}, given as weights of backbone '{spec.name}', holds no "
-            f"*.safetensors file, none of {', '.join(FILE_NAMES)}, and none that ends in "
-            f"{', '.join(SUFFIXES)}."
+            f"The folder {folder}, given as weights of backbone '{spec.name}', holds no file that "
+            f"ends in {', '.join(SUFFIXES)}{cure}."
         )
     if len(found) > 1:
         raise UserError(
@@ -128,8 +140,8 @@ def _indexed(path, spec):
     """The names of the shards that an index lists."""
     with guarded(path, f"an index of shards for the weights of backbone '{spec.name}'", CURE):
         names = sorted(set(read_json(path, CURE)["weight_map"].values()))
-        if any(Path(name).name != name for name in names):
-            raise ValueError("a shard is not beside it")
+        if any(Path(name).is_absolute() or ".." in Path(name).parts for name in names):
+            raise ValueError("a shard is not beside it, nor below")
         return names
 
 
@@ -145,8 +157,16 @@ def _content(path, spec):
                 f"The weights {path} of backbone '{spec.name}' are a pointer of Git LFS, not the "
                 "file: run `git lfs pull` where they were cloned."
             )
+        if head.lstrip().startswith(b"<"):
+            raise UserError(
+                f"The weights {path} of backbone '{spec.name}' are a web page, not the file: fetch "
+                "it again; a page asks for a licence or a login, or says that there is no such "
+                "file."
+            )
         if path.suffix == ".safetensors" or head[8:10] == b'{"':
-            return load_file(path)
+            with safe_open(path, "pt") as file:
+                own = SEAL in (file.metadata() or {})
+            return seals.read_tensors(path, FORMAT, anywhere=True) if own else load_file(path)
         check_sums(path)
         try:
             if _is_torchscript(path):
@@ -156,8 +176,8 @@ def _content(path, spec):
         except pickle.UnpicklingError as error:
             raise UserError(
                 f"The weights {path} of backbone '{spec.name}' are damaged or hold more than "
-                "tensors, which is refused because loading them could execute code: convert them "
-                "to safetensors."
+                "tensors, which is refused because loading them could execute code: save the "
+                "model's state_dict where they were made, or convert them to safetensors."
             ) from error
 
 

@@ -9,10 +9,11 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from visae.base.files import write_json
-from visae.base.reading import as_whole, guarded, read_json
+from visae.base.reading import read_json
 from visae.base.repository import RESOURCES
+from visae.base.seals import read_document, write_document
 
+FORMAT = "visae-geometry-1"
 SHIPPED = RESOURCES / "backbone_geometry.json"
 
 
@@ -36,13 +37,13 @@ def read_geometries(path):
     """The geometries kept in a file: a dictionary, for `known`. Empty if there is no file."""
     if not Path(path).is_file():
         return {}
-    with guarded(path, "a list of geometries"):
-        return {_key(entry["architecture"]): _geometry(entry) for entry in read_json(path)}
-
-
-def _geometry(entry):
-    flops = tuple(as_whole(number, least=1) for number in entry["flops"])
-    return Geometry(as_whole(entry["patches"], 1), as_whole(entry["width"], 1), flops)
+    entries = read_json(path) if path == SHIPPED else read_document(path, FORMAT)["entries"]
+    return {
+        _key(entry["architecture"]): Geometry(
+            entry["patches"], entry["width"], tuple(entry["flops"])
+        )
+        for entry in entries
+    }
 
 
 def write_geometries(path, geometries):
@@ -50,7 +51,7 @@ def write_geometries(path, geometries):
     entries = [
         {"architecture": json.loads(key)} | asdict(geometry) for key, geometry in geometries.items()
     ]
-    write_json(path, entries)
+    write_document(path, FORMAT, {"entries": entries})
 
 
 def known(backbones, geometries):

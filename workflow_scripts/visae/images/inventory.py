@@ -9,11 +9,12 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
-from visae.base.files import atomic_path
 from visae.base.fingerprints import of_file
-from visae.base.reading import as_whole, guarded, parse_json, read_text
+from visae.base.reading import parse_json
+from visae.base.seals import read_text_beside, write_beside
 from visae.images.contents import file_of
 
+FORMAT = "visae-inventory-1"
 SIZES = 10_000
 """So many files at most are measured when changes are looked for."""
 
@@ -21,7 +22,8 @@ SIZES = 10_000
 class Entry(NamedTuple):
     """A folder, or a list of the layout. files: name → bytes; of a list, "" → digest.
 
-    Names of folders end with `/` and have no size. Paths are relative to the data set's root.
+    Names of folders end with `/` and have no size. Nor has any file where there are more than
+    `SIZES`. Paths are relative to the data set's root.
     """
 
     path: str
@@ -48,7 +50,9 @@ def take(root, records, lists):
         folders.add(folder)
         parts = folder.split("/")
         folders |= {"/".join(parts[:depth]) for depth in range(1, len(parts))}
-    entries = [_folder(root, folder, sizes=True) for folder in sorted(folders)]
+    entries = [_folder(root, folder, sizes=False) for folder in sorted(folders)]
+    if sum(len(entry.files) for entry in entries) <= SIZES:  # else nobody compares them
+        entries = [_folder(root, folder, sizes=True) for folder in sorted(folders)]
     return entries + [_list(root, name) for name in _listed(root, lists)]
 
 
@@ -97,29 +101,14 @@ def described(found):
 
 def write(path, entries):
     """Write `index/{dataset}/inventory.tsv`: one line per entry, its fields as JSON."""
-    with atomic_path(path) as temporary, open(temporary, "w", encoding="ascii") as handle:
-        for entry in entries:
-            handle.write("\t".join(map(json.dumps, entry)) + "\n")
+    lines = ("\t".join(map(json.dumps, entry)) + "\n" for entry in entries)
+    write_beside(path, FORMAT, "".join(lines))
 
 
 def read(path):
     """The Entries that `write` wrote."""
-    cure = "remove it to have the data set indexed again"
-    with guarded(path, "an inventory", cure):
-        text = read_text(path, "an inventory", cure)
-        if not text.endswith("\n"):
-            raise ValueError("its last line is cut")
-        return [_entry(line) for line in text.splitlines()]
-
-
-def _entry(line):
-    place, time, files = map(parse_json, line.split("\t"))
-    if not isinstance(place, str) or not isinstance(files, dict):
-        raise ValueError(f"{line:.60} is no entry")
-    for name, size in files.items():  # of a list it is a digest
-        if size is not None and not (name == "" and isinstance(size, str)):
-            as_whole(size)
-    return Entry(place, as_whole(time), files)
+    lines = read_text_beside(path, FORMAT).splitlines()
+    return [Entry(*map(parse_json, line.split("\t"))) for line in lines]
 
 
 def _folder(root, folder, sizes):

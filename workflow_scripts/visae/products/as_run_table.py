@@ -2,9 +2,8 @@
 
 import os
 
-from visae.evals.shelf import EVALS
 from visae.products.product import Product
-from visae.products.sources import on_main, paths_of_studies, studies
+from visae.products.sources import on_main, paths_of_studies, studies, switches
 from visae.study import roles
 
 
@@ -42,18 +41,12 @@ def _settings(study):
     return {**on_main(study), "studies": studies(study), "arms": run}
 
 
-def wanted(study):
-    """Whether there is anything to switch: a reading of the main sweep, or an arm."""
-    switches = any(EVALS[metric].switches for metric in roles.main(study).metrics)
-    return switches or bool(study.config["arms"])
-
-
 ENTRY = Product(
     kind="table",
     shows="what the settings of the paper's public code change, one at a time",
     reads=_reads,
     settings=_settings,
-    wanted=wanted,
+    needs=(switches,),
 )
 
 

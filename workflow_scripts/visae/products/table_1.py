@@ -36,9 +36,9 @@ ENTRY = Product(
 
 
 def make(inputs, settings):
-    from visae.base.reading import read_yaml
+    from visae.sae.folder import read_config
     from visae.tables.settings import table_1
 
-    saes = [read_yaml(path) for path in inputs["saes"]]
+    saes = [read_config(path) for path in inputs["saes"]]
     widths = {sae["data"]["backbone"]: sae["input_dim"] for sae in saes}
     return table_1(settings["config"], settings["sweep"], widths)

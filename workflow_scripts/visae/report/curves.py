@@ -3,8 +3,8 @@
 import math
 from typing import NamedTuple
 
-from visae.base.reading import read_json_lines
 from visae.report.cells import number
+from visae.sae.folder import read_log
 
 WIDTH, HEIGHT = 180, 64
 """Of a panel, in SVG units."""
@@ -43,13 +43,13 @@ class Curves(NamedTuple):
 
 def last_step(path):
     """The last step in a `training.jsonl`; None if it is empty."""
-    windows = _windows(path)
+    windows = read_log(path)
     return windows[-1]["step"] if windows else None
 
 
 def read_curves(path):
     """The curves in a `training.jsonl`; None if it is empty (an imported SAE)."""
-    windows = _windows(path)
+    windows = read_log(path)
     if not windows:
         return None
     every = -(-len(windows) // _MOST_POINTS)
@@ -60,10 +60,6 @@ def read_curves(path):
         for key, name, logarithmic in _PANELS
     ]
     return Curves(panels, number(steps[-1]))
-
-
-def _windows(path):
-    return read_json_lines(path, ("step", *(key for key, _, _ in _PANELS)))
 
 
 def _panel(name, logarithmic, steps, values):

@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 from PIL import Image
 
-from visae.images.decoding import whole_picture
+from visae.base.seals import read_beside
+from visae.figures import FORMAT
 from visae.report.cells import in_order, title_of
 
 # CSS pixels per inch of a figure: its smallest letters (6 points) come out about 11 pixels high.
@@ -42,7 +43,7 @@ def data_uri(content, kind):
 
 
 def _figure(path, shows, counted):
-    content = whole_picture(path, "remove it and run the workflow again")
+    content = read_beside(path, FORMAT)
     with Image.open(io.BytesIO(content)) as image:
         width, height = (round(side / _DPI * _SCALE) for side in image.size)
     return FigureView(

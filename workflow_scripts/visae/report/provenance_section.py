@@ -9,10 +9,11 @@ from typing import NamedTuple
 import yaml
 
 from visae.base.fingerprints import SCRIPTS
-from visae.base.reading import as_number, guarded, read_text, read_yaml
+from visae.base.reading import as_number, guarded, read_text
 from visae.evals.results import read_result
 from visae.report.cells import Cell, gap, number
 from visae.report.tables_section import Column
+from visae.sae.folder import read_config
 
 
 class Commit(NamedTuple):
@@ -94,7 +95,7 @@ def _models(sae_configs):
     """Backbone, block → the model and what its SAEs were trained on."""
     rows = {}
     for path in sae_configs:
-        data = read_yaml(path)["data"]
+        data = read_config(path)["data"]
         rows[data["backbone"], data["layer"]] = [
             Cell(data["backbone"]),
             _count(data["layer"]),

@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import NamedTuple
 
-from visae.base.reading import parse_csv, read_text
+from visae.base.reading import parse_csv
+from visae.base.seals import read_text_beside
 from visae.report.cells import Cell, gap, in_order, number, parsed, title_of
 from visae.tables import layout
 
@@ -54,8 +55,8 @@ def _of_json(path):
 
 
 def _of_csv(path):
-    text = read_text(path, "a table")
-    header = text.partition("\n")[0].rstrip("\r").split(",")
+    text = read_text_beside(path, layout.FORMAT)
+    header = text.partition("\n")[0].split(",")
     cells = [row.cells for row in parse_csv(text, path, [header])]
     rows = [{key: _value(cell) for key, cell in row.items()} for row in cells]
     columns = tuple(layout.Column(key, title_of(key)) for key in header)

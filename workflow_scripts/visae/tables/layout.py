@@ -6,12 +6,13 @@ it. A value that is not known is None: an empty field in CSV, a dash for people,
 
 import csv
 import io
-import json
 from dataclasses import asdict, dataclass
 
 from visae.base.files import write_text
-from visae.base.reading import as_number, guarded, read_json
+from visae.base.reading import as_number
+from visae.base.seals import made_of, read_document, write_beside, write_document
 
+FORMAT = "visae-table-1"
 UNKNOWN = "–"
 
 # Characters that LaTeX reads as commands or that its default fonts lack.
@@ -65,37 +66,25 @@ def read_sparsity(text):
     return int(value) if value.is_integer() else value
 
 
-def write(table, paths):
-    """Write the views of `table` to `paths`, {view: path}; equal tables give equal bytes."""
+def write(table, paths, inputs=()):
+    """Write the views of `table` to `paths`, {view: path}; equal tables give equal bytes.
+
+    inputs: the files that it was made of. What is read again has a seal: JSON, or CSV alone.
+    """
     for view, path in paths.items():
-        write_text(path, _VIEWS[view](table))
+        if view == "json":
+            write_document(path, FORMAT, as_data(table), made_of(path, inputs))
+        elif len(paths) == 1:
+            write_beside(path, FORMAT, _VIEWS[view](table), made_of(path, inputs))
+        else:
+            write_text(path, _VIEWS[view](table))
 
 
 def read(path):
     """The Table in a JSON view: its rows hold what its columns show, and nothing else."""
-    with guarded(path, "a table"):
-        found = read_json(path)
-        columns = tuple(Column(**column) for column in found["columns"])
-        table = Table(found["title"], columns, found["rows"], tuple(found["notes"]))
-        _check(table)
-        return table
-
-
-def _check(table):
-    """ValueError unless a table that was read is one, with a value or a gap in each cell."""
-    keys = [column.key for column in table.columns]
-    words = [table.title, *table.notes, *keys, *(column.heading for column in table.columns)]
-    if not all(isinstance(word, str) for word in words) or len(set(keys)) < len(keys):
-        raise ValueError("a title, a note or a heading is no text, or a column is there twice")
-    for column in table.columns:
-        if column.digits is not None and not 0 <= as_number(column.digits) < 20:
-            raise ValueError(f"{column.digits} are no decimals")
-    for row in table.rows:
-        if list(row) != keys:
-            raise ValueError(f"a row has other columns: {', '.join(map(str, row))}")
-        for value in row.values():
-            if not isinstance(value, str | bool | int | float | None):
-                raise ValueError(f"{value!r:.60} is no value of a cell")
+    found = read_document(path, FORMAT)
+    columns = tuple(Column(**column) for column in found["columns"])
+    return Table(found["title"], columns, found["rows"], tuple(found["notes"]))
 
 
 def as_csv(table):
@@ -108,16 +97,15 @@ def as_csv(table):
     return text.getvalue()
 
 
-def as_json(table):
-    """Title, columns, rows and notes; floats as their shortest exact decimal."""
+def as_data(table):
+    """Title, columns, rows and notes, as JSON has them."""
     keys = [column.key for column in table.columns]
-    content = {
+    return {
         "title": table.title,
         "columns": [asdict(column) for column in table.columns],
         "rows": [{key: row[key] for key in keys} for row in table.rows],
-        "notes": table.notes,
+        "notes": list(table.notes),
     }
-    return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def as_markdown(table):
@@ -152,7 +140,7 @@ def as_latex(table):
     return "\n".join(lines) + "\n"
 
 
-_VIEWS = {"csv": as_csv, "md": as_markdown, "tex": as_latex, "json": as_json}
+_VIEWS = {"csv": as_csv, "md": as_markdown, "tex": as_latex}
 
 
 def _exact(value):

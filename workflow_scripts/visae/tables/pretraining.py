@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from visae.base.reading import as_number, as_text, as_whole, guarded, read_json
+from visae.pretraining.records import read_sanity
 from visae.tables.layout import Column, Table
 
 
@@ -35,19 +35,14 @@ def pretraining_table(sanity_paths):
 
 
 def _row(path):
-    kinds = {
-        **dict.fromkeys(("backbone", "objective"), as_text),
-        **dict.fromkeys(("steps", "batch_size", "evaluation_images"), as_whole),
-        **dict.fromkeys(("gain", "gain_standard_error", "first_loss", "last_loss"), as_number),
+    sanity = read_sanity(path)
+    same = ("backbone", "objective", "steps", "batch_size", "evaluation_images", "gain",
+            "gain_standard_error", "first_loss", "last_loss")  # fmt: skip
+    return {
+        "study": path.parents[2].name,
+        **{key: sanity[key] for key in same},
+        "accuracy_random": sanity["random"]["probe_accuracy"],
+        "accuracy": sanity["pretrained"]["probe_accuracy"],
+        "rank_random": sanity["random"]["effective_rank"],
+        "rank": sanity["pretrained"]["effective_rank"],
     }
-    with guarded(path, "the report of a pretraining"):
-        sanity = read_json(path)
-        before, after = sanity["random"], sanity["pretrained"]
-        return {
-            "study": path.parents[2].name,
-            **{key: as_kind(sanity[key]) for key, as_kind in kinds.items()},
-            "accuracy_random": as_number(before["probe_accuracy"]),
-            "accuracy": as_number(after["probe_accuracy"]),
-            "rank_random": as_number(before["effective_rank"]),
-            "rank": as_number(after["effective_rank"]),
-        }

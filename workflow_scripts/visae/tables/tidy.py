@@ -9,10 +9,11 @@ meant to be active, where the family has such a number.
 import os
 
 from visae.base.paths import RAW
-from visae.base.reading import as_number, as_text, as_whole, in_row, read_csv
+from visae.base.reading import as_number, as_text, as_whole, in_row, parse_csv
+from visae.base.seals import read_text_beside
 from visae.evals.results import REPRESENTATIONS, name_of, read_result, results_of
 from visae.evals.shelf import EVALS, metrics
-from visae.tables.layout import Column, Table, read_sparsity
+from visae.tables.layout import FORMAT, Column, Table, read_sparsity
 
 HEADLINE = "headline"
 
@@ -147,7 +148,7 @@ def read_rows(paths):
 
 def _read(path):
     headers = [[column.key for column in columns] for columns in (_OF_METRICS, _OF_TASKS)]
-    for line, cells in read_csv(path, headers):
+    for line, cells in parse_csv(read_text_beside(path, FORMAT), path, headers):
         with in_row(path, line):
             yield {key: _KINDS.get(key, _text_or_gap)(cell) for key, cell in cells.items()}
 

@@ -3,16 +3,14 @@
 import statistics
 from pathlib import Path
 
-from visae.base.reading import read_json_lines
 from visae.figures import style
+from visae.pretraining.records import read_log
 from visae.tables.layout import read
 
 
 def make(inputs, settings):
     """See `draw`."""
-    logs = {
-        Path(path).parent.name: read_json_lines(path, ("step", "loss")) for path in inputs["logs"]
-    }
+    logs = {Path(path).parent.name: read_log(path) for path in inputs["logs"]}
     styles = style.backbone_styles(settings["labels"], settings["backbones"])
     return draw(read(inputs["pretraining_table"]).rows, logs, styles)
 

@@ -5,8 +5,8 @@ from pathlib import Path
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, LogLocator, NullLocator
 
-from visae.base.reading import read_json_lines
 from visae.figures import style
+from visae.sae.folder import read_log
 from visae.sae.specs import SaeSpec
 
 _QUANTITIES = (
@@ -31,7 +31,7 @@ def _training_run(path):
         "backbone": path.parents[2].name,
         "expansion_factor": spec.expansion_factor,
         "sparsity": spec.sparsity,
-        "records": read_json_lines(path, ("step", "tokens")),
+        "records": read_log(path),
     }
 
 

@@ -6,10 +6,11 @@ that a new library, or a change of another one, reads no folder again.
 
 from pathlib import Path
 
-from visae.base.files import write_json
 from visae.base.fingerprints import of_bytes, of_entry
-from visae.base.reading import as_text, guarded, read_json
+from visae.base.seals import read_document, write_document
 from visae.sae.exchange.libraries import LIBRARIES
+
+FORMAT = "visae-inspected-1"
 
 
 def libraries_code(path):
@@ -21,16 +22,14 @@ def libraries_code(path):
     now = of_bytes(*(of_entry(LIBRARIES, name).encode() for name in LIBRARIES))
     if not Path(path).is_file():
         return now
-    with guarded(path, "a list of SAEs that were inspected"):
-        written = read_json(path)
-        used = {as_text(sae["library"]): as_text(sae["code"]) for sae in written["saes"].values()}
-        before = as_text(written["libraries"])
+    written = read_document(path, FORMAT)
+    used = {sae["library"]: sae["code"] for sae in written["saes"].values()}
     same = all(
         name in LIBRARIES and of_entry(LIBRARIES, name) == code for name, code in used.items()
     )
-    return before if same else now
+    return written["libraries"] if same else now
 
 
 def write_inspected(path, code, found):
     """Write what was read, {SAE: see `foreign.inspect`}, beside the `libraries_code` of then."""
-    write_json(Path(path), {"libraries": code, "saes": found})
+    write_document(path, FORMAT, {"libraries": code, "saes": found})
