@@ -39,8 +39,10 @@ sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
 from visae.base.errors import UserError  # noqa: E402
 
 OUTCOMES = ("refused", "same", "other", "traceback", "crash", "time-out")
-SECONDS = 5
-"""How long a file that is read in milliseconds may take."""
+SECONDS = 20
+"""How long a file that is read in milliseconds may take: the machine may be busy."""
+NO_FILES = (os.mkdir, os.mkfifo)
+"""What lies in the place of the file in the first mutations: a folder, a pipe."""
 MEMORY = 2**31
 """Bytes that reading it may take."""
 
@@ -368,8 +370,16 @@ def outcomes(kind, folder, seed, mutations):
     found = []
     while len(found) < mutations:
         found += _in_child(kind, path, whole, expected, seed, range(len(found), mutations))
-    path.write_bytes(whole)
+    _clear(path)
     return found
+
+
+def _clear(path):
+    """Let nothing lie at `path`; what is still open, or mapped to memory, stays."""
+    if path.is_dir():
+        path.rmdir()
+    else:
+        path.unlink()
 
 
 def _in_child(kind, path, whole, expected, seed, numbers):
@@ -411,9 +421,11 @@ def _work(kind, path, whole, expected, seed, numbers, out):
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     for number in numbers:
         draw = random.Random(f"{kind.name} {seed} {number}")
-        changed = mutated(whole, path, draw)
-        path.unlink()  # what is still open, or mapped to memory, stays
-        path.write_bytes(changed)
+        _clear(path)
+        if number < len(NO_FILES):
+            NO_FILES[number](path)
+        else:
+            path.write_bytes(mutated(whole, path, draw))
         out.write(json.dumps(_outcome(kind, path, expected, number)) + "\n")
 
 

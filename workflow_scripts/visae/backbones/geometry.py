@@ -35,7 +35,7 @@ def architecture(entry):
 
 def read_geometries(path):
     """The geometries kept in a file: a dictionary, for `known`. Empty if there is no file."""
-    if not Path(path).is_file():
+    if not Path(path).exists():
         return {}
     entries = read_json(path) if path == SHIPPED else read_document(path, FORMAT)["entries"]
     return {

@@ -20,7 +20,7 @@ def libraries_code(path):
     found are what they were.
     """
     now = of_bytes(*(of_entry(LIBRARIES, name).encode() for name in LIBRARIES))
-    if not Path(path).is_file():
+    if not Path(path).exists():
         return now
     written = read_document(path, FORMAT)
     used = {sae["library"]: sae["code"] for sae in written["saes"].values()}
