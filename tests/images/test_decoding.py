@@ -159,6 +159,21 @@ def test_broken_files_are_named(suffix, damage, tmp_path):
         load_image(path)
 
 
+@pytest.mark.parametrize("read", [load_image, lambda path: load_mask(path, 255)])
+def test_a_png_whose_checksum_is_wrong_is_refused(read, tmp_path):
+    # Pixels without compression, of which one is changed: Pillow alone decodes them.
+    path = tmp_path / "mask.png"
+    Image.fromarray(np.arange(100, dtype=np.uint8).reshape(10, 10)).save(path, compress_level=0)
+    read(path)
+    changed = bytearray(path.read_bytes())
+    changed[changed.index(b"IDAT") + 60] ^= 128
+    path.write_bytes(changed)
+    with Image.open(path) as image:
+        assert not np.array_equal(np.array(image).ravel(), np.arange(100))
+    with pytest.raises(UserError, match=r"mask\.png.*checksum"):
+        read(path)
+
+
 def test_masks_are_class_numbers(tmp_path):
     mask = np.array([[0, 1, 2], [3, 3, 0]], dtype=np.uint8)
     Image.fromarray(mask).save(tmp_path / "grey.png")

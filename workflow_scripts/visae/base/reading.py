@@ -27,6 +27,9 @@ from visae.base.errors import UserError
 
 CURE = "remove it and run the workflow again"
 
+DEEPEST = 100
+"""How deep YAML may be nested."""
+
 CANNOT_OPEN = (errno.EMFILE, errno.ENFILE, errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE)
 """Too many open files, no permission, trouble with the disk: nothing is said of the file."""
 
@@ -150,7 +153,18 @@ def parse_yaml(text: str) -> Any:
     Raises ValueError or YAMLError for NaN, infinity, keys that stand in a mapping twice, and text
     that is no YAML.
     """
+    refuse_deep(text)
     return yaml.load(text, _Strict)
+
+
+def refuse_deep(text: str) -> None:
+    """ValueError for YAML that is nested deeper than `DEEPEST`: its parser may not live."""
+    depth = 0
+    for event in yaml.parse(text, _Strict):
+        depth += isinstance(event, yaml.CollectionStartEvent)
+        depth -= isinstance(event, yaml.CollectionEndEvent)
+        if depth > DEEPEST:
+            raise ValueError(f"it is nested more than {DEEPEST} deep")
 
 
 class _Strict(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import math
 import os
 import re
 from pathlib import Path
@@ -54,7 +55,17 @@ def checked(config):
     errors = list(jsonschema.Draft202012Validator(schema).iter_errors(config))
     if errors:
         raise UserError(_sentence(best_match(errors), schema))
+    _refuse_infinite(config, ())
     return _with_paths(config, schema, schema, ())
+
+
+def _refuse_infinite(value, where):
+    """UserError for NaN or infinity, which no schema tells from a number."""
+    if isinstance(value, dict | list):
+        for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+            _refuse_infinite(item, (*where, str(key)))
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise UserError(f"config: {'.'.join(where)} is {value}, which is no number; write one")
 
 
 def written_out(value, where):
