@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from visae.base.seals import write_tensors
 from visae.evals.shelf import EVALS, metrics, titles
 from visae.products.as_run_figure import make as figure
+from visae.sae.folder import FORMAT
 from visae.tables.as_run import ARM, CLIPPED, READING, Run, as_run, read_runs
 from visae.tables.layout import write
 from visae.tables.statistics import eta_squared
@@ -109,9 +111,9 @@ def test_the_two_axes_of_m4_are_read_of_the_same_accuracies():
 def test_files_become_runs(tmp_path):
     place = tmp_path / "results/x"
     log = place / "saes/a/layer3/batchtopk_4x_k8/training.jsonl"
-    log.parent.mkdir(parents=True)
     lines = [{"step": 10, CLIPPED: 1.0}, {"step": 14, CLIPPED: 0.5}]
-    log.write_text("".join(json.dumps(line) + "\n" for line in lines), "utf-8")
+    text = "".join(json.dumps(line) + "\n" for line in lines)
+    write_tensors(log.with_name("model.safetensors"), FORMAT, {}, beside={log.name: text})
     row = {"backbone": "a", "layer": 3, "sae": "batchtopk_4x_k8", "sweep": "main", "k": 8,
            "family": "batchtopk", "expansion_factor": 4, "sparsity": 8, "metric": "fvu",
            "reading": "headline", "value": 0.25, "reason": None, "definition": "x",

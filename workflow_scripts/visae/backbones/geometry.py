@@ -9,7 +9,7 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from visae.base.files import read_json
+from visae.base.reading import read_json
 from visae.base.repository import RESOURCES
 from visae.base.seals import read_document, write_document
 
@@ -35,7 +35,7 @@ def architecture(entry):
 
 def read_geometries(path):
     """The geometries kept in a file: a dictionary, for `known`. Empty if there is no file."""
-    if not Path(path).is_file():
+    if not Path(path).exists():
         return {}
     entries = read_json(path) if path == SHIPPED else read_document(path, FORMAT)["entries"]
     return {

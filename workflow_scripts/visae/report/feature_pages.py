@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from PIL import Image
 
-from visae.base.files import read_json
+from visae.base.reading import read_json
 from visae.report.figures_section import data_uri
 from visae.study import roles
 

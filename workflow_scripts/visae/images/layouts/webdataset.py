@@ -5,10 +5,10 @@ The label is the text of a member, or a value in a JSON member. A number names a
 `classes.txt` in the root, where that lies there.
 """
 
-import json
 import tarfile
 
 from visae.base.errors import UserError
+from visae.base.reading import parse_json
 from visae.images.containers import member_path
 from visae.images.index import ImageRecord
 from visae.images.layouts import Layout
@@ -195,7 +195,7 @@ def _label(tar, key, members, wanted, archive):
         if suffix not in members:
             continue
         try:
-            value = json.loads(content(suffix)) if keys else content(suffix).strip()
+            value = parse_json(content(suffix)) if keys else content(suffix).strip()
             for one in keys:
                 value = value[one]
         except (ValueError, KeyError, TypeError, IndexError) as error:

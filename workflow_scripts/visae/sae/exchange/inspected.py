@@ -20,12 +20,14 @@ def libraries_code(path):
     found are what they were.
     """
     now = of_bytes(*(of_entry(LIBRARIES, name).encode() for name in LIBRARIES))
-    written = read_document(path, FORMAT) if Path(path).is_file() else {}
+    if not Path(path).exists():
+        return now
+    written = read_document(path, FORMAT)
+    used = {sae["library"]: sae["code"] for sae in written["saes"].values()}
     same = all(
-        sae["library"] in LIBRARIES and of_entry(LIBRARIES, sae["library"]) == sae["code"]
-        for sae in written.get("saes", {}).values()
+        name in LIBRARIES and of_entry(LIBRARIES, name) == code for name, code in used.items()
     )
-    return written.get("libraries", now) if same else now
+    return written["libraries"] if same else now
 
 
 def write_inspected(path, code, found):
