@@ -2,13 +2,15 @@
 
 from visae.images.layouts import Layout
 
+SOURCE = "where your images are"
+
 ENTRY = Layout(
     label="Folder of images",
     description=(
         "Images in a folder per split, or in one for all. Their classes are folders or stand in a "
         "list; or there are none."
     ),
-    source="https://huggingface.co/docs/datasets/image_dataset (ImageFolder), or your own folder",
+    source=SOURCE,
     splits=None,  # each data set has its own
     whole=True,
     lists=(

@@ -8,6 +8,7 @@ has none is given without one: `visae.images.layouts.index_images` says what bec
 from visae.base.errors import UserError
 from visae.images.index import UNLABELLED, ImageRecord
 from visae.images.layouts.folders import as_path, image_files, number_classes, stem
+from visae.images.layouts.imagefolder.entry import SOURCE
 from visae.images.layouts.imagefolder.lists import listed_labels
 
 METADATA = ("metadata.csv", "metadata.jsonl", "metadata.tsv", "metadata.json")
@@ -18,9 +19,9 @@ def read_images(root, split, **_options):
     folder = root / split
     if not folder.is_dir():
         raise UserError(
-            f"The split '{split}' was looked for in {folder}, which is no folder: name splits as "
-            "the folders are named, or divide one folder by `splits: {train: {share: 0.8}, val: "
-            "{share: 0.2}}`."
+            f"The split '{split}' was looked for in {folder}, which is no folder: get it from "
+            f"{SOURCE}, name splits as folders are named, or divide one folder by `splits: "
+            "{train: {share: 0.8}, val: {share: 0.2}}`."
         )
     prefix = f"{split}/" if split else ""
     files = image_files(folder, below=True)
