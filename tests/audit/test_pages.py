@@ -14,7 +14,7 @@ from PIL import Image
 
 from visae.activations.cache import ActivationCache
 from visae.audit.lookup import look_up
-from visae.audit.pages import write_pages
+from visae.audit.pages import read_card, write_pages
 from visae.audit.pictures import SIDE, as_seen
 from visae.audit.queries import features_of_query, rows_of, strongest
 from visae.backbones.backbone import forward_noise, patch_order
@@ -315,11 +315,11 @@ def test_only_chunks_with_chosen_images_are_read(made, tmp_path, monkeypatch):
 
 
 def test_the_card_shows_the_feature_of_the_largest_m1(made):
-    card = json.loads((made.folder / "card.json").read_text())
+    card, picture = read_card(made.folder / "card.json")
     assert card == {
         "features": 4, "live": 2, "examples": 2, "images": IMAGES, "feature": RED, "queries": 3,
     }  # fmt: skip
-    with Image.open(made.folder / "card.webp") as image:
+    with Image.open(io.BytesIO(picture)) as image:
         assert image.size == (3 * 168, 168)
 
 
