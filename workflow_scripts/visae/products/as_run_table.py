@@ -46,7 +46,7 @@ def something_to_switch(study):
     """A product needs a metric of the main sweep with a reading as run, or an arm."""
     if study.config["arms"] or any(EVALS[m].switches for m in roles.main(study).metrics):
         return None
-    return "no metric of the main sweep has a reading as run, and the config names no arms"
+    return "needs a metric of the main sweep with a reading as run, or arms in the config"
 
 
 ENTRY = Product(
