@@ -8,6 +8,8 @@ from pathlib import Path
 
 from visae.base.errors import UserError
 from visae.base.paths import Paths
+from visae.base.seals import read_beside
+from visae.images.index import CLASSES_FORMAT, IMAGES_FORMAT
 from visae.images.layouts import LAYOUTS, index_images, labels_of, shares_of
 
 
@@ -36,7 +38,7 @@ def count_images(study, results):
 def _count(paths, dataset, entry, split):
     index, classes = Path(paths.index(f"{dataset}/{split}")), Path(paths.classes(dataset))
     if index.is_file() and classes.is_file():
-        return Count(_rows(index), _rows(classes), "index")
+        return Count(_rows(index, IMAGES_FORMAT), _rows(classes, CLASSES_FORMAT), "index")
     layout = None if entry["generated"] else LAYOUTS[entry["layout"]]
     known_classes = layout.classes if layout else 0
     asked = entry["splits"][split].get("images")
@@ -66,7 +68,6 @@ def _listed(entry, split):
         return None
 
 
-def _rows(path):
+def _rows(path, kind):
     """Rows of a CSV file below its header."""
-    with open(path, "rb") as handle:
-        return sum(block.count(b"\n") for block in iter(lambda: handle.read(1 << 20), b"")) - 1
+    return read_beside(path, kind).count(b"\n") - 1

@@ -195,6 +195,13 @@ def replicates(study):
     return None
 
 
+def switches(study):
+    """A metric that the paper's public code reads otherwise, or arms with its settings."""
+    if study.config["arms"] or any(EVALS[name].switches for name in roles.main(study).metrics):
+        return None
+    return "needs arms, or a metric of the main sweep that the paper's public code reads otherwise"
+
+
 def judged_claims(study):
     """The paper's parts, or a config that has its claims judged all the same."""
     if roles.judged(study):

@@ -3,7 +3,9 @@
 Every check takes a Study and raises UserError (one sentence).
 """
 
+import contextlib
 import difflib
+import json
 import os
 from itertools import product
 from pathlib import Path
@@ -145,6 +147,20 @@ def _token_orders(study):
                 f"cannot give; set loader to {' or '.join(able)}, with that library's name of the "
                 f"model, or token_order to {' or '.join(LOADERS[loader].token_orders)}"
             )
+        kind = _model_type(entry["model"]) if order == "forward" else None
+        if kind is not None and kind not in LOADERS[loader].shuffling:
+            raise UserError(
+                f"config: backbones.{name}.token_order is 'forward', but the forward pass of "
+                f"'{entry['model']}' leaves patches in raster order; set token_order to raster or "
+                f"permuted, or name a model of type {' or '.join(LOADERS[loader].shuffling)}"
+            )
+
+
+def _model_type(model):
+    """The type of a model that is named by it, or lies in a folder; None of a hub id."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        return json.loads(Path(model, "config.json").read_text("utf-8")).get("model_type")
+    return None if "/" in model else model
 
 
 def _ragged(study):
