@@ -455,3 +455,14 @@ def test_what_is_not_computed_leads_the_page(tmp_path):
     assert f"Not computed: {words}." in text
     assert "without a value in every figure" in text
     assert "M3 Preservation metric needs labels: data set own has none" in text
+
+
+def test_a_study_on_m2_alone_with_one_configuration_has_a_page(tmp_path):
+    study, sources = write_study(tmp_path)
+    files = {sae: replace(own, scores={}) for sae, own in sources.saes.items()}
+    tables = [path for path in sources.tables if path.stem != "table_3"]
+    text = Parsed(build_page(study, replace(sources, saes=files, tables=tables, figures=[]))).text
+    assert "Example features" not in text
+    assert "Share of each metric" not in text
+    assert "Best of each metric" in text
+    assert "The sweep main is not scored on M1" in text
