@@ -435,3 +435,34 @@ def test_page_is_not_wider_than_its_window(browser, width):
     metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
     assert browser.execute_script("return document.documentElement.scrollWidth") <= width
+
+
+# ---------------------------------------------------------------- what is not made
+
+
+def test_what_is_not_made_is_listed_with_its_reason(parsed, page):
+    assert "Figure 9 figure: what there is not compares backbones, and there is one" in parsed.text
+
+
+def test_what_is_not_computed_leads_the_page(tmp_path):
+    study, sources = write_study(tmp_path)
+    study.absent = {
+        "preservation": "needs labels: data set own has none",
+        "absorption": "needs labels: data set own has none",
+    }
+    text = Parsed(build_page(study, sources)).text
+    words = "M3 Preservation, M7 Absorption (needs labels: data set own has none)"
+    assert f"Not computed: {words}." in text
+    assert "without a value in every figure" in text
+    assert "M3 Preservation metric needs labels: data set own has none" in text
+
+
+def test_a_study_on_m2_alone_with_one_configuration_has_a_page(tmp_path):
+    study, sources = write_study(tmp_path)
+    files = {sae: replace(own, scores={}) for sae, own in sources.saes.items()}
+    tables = [path for path in sources.tables if path.stem != "table_3"]
+    text = Parsed(build_page(study, replace(sources, saes=files, tables=tables, figures=[]))).text
+    assert "Example features" not in text
+    assert "Share of each metric" not in text
+    assert "Best of each metric" in text
+    assert "The sweep main is not scored on M1" in text
