@@ -18,7 +18,8 @@ class Loader:
 
     label: the library's name. description: what it builds, in one sentence. model: how `model` in
     the config names an architecture and its weights. source: where its models are listed.
-    token_orders: the orders of patches that it can give.
+    token_orders: the orders of patches that it can give. blocks: the keys in `options` under which
+    the number of blocks stands, the outer first.
     """
 
     label: str = field(metadata=ASIDE)
@@ -26,3 +27,4 @@ class Loader:
     model: str = field(metadata=ASIDE)
     source: str = field(metadata=ASIDE)
     token_orders: tuple[str, ...] = field(default=("raster", "permuted"), metadata=ASIDE)
+    blocks: tuple[str, ...] = field(default=(), metadata=ASIDE)
