@@ -57,6 +57,7 @@ rule all:
     input:
         FIGURES,
         TABLES,
+        FEATURE_PAGES,
         REPORT,
     message:
         "The study is complete"
@@ -68,7 +69,7 @@ if workflow.is_main_process:
         targets.check(
             sys.argv[1:],
             known={rule.name for rule in workflow.rules},
-            others=PRODUCTS.entries().keys() - {name for made in MADE.values() for name in made},
+            others=NOT_MADE,
         )
     except UserError as error:
         raise WorkflowError(str(error)) from None

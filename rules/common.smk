@@ -14,10 +14,10 @@ from snakemake.settings.enums import Quietness
 from visae.backbones.loaders import LOADERS
 from visae.base import fingerprints, repository, terminal
 from visae.base.errors import UserError
-from visae.base.paths import RAW, SAE_FILES, Paths, place
+from visae.base.paths import FEATURE_FILES, RAW, SAE_FILES, Paths, place
 from visae.images import inventory
 from visae.evals.shelf import EVALS, entry_name, titles
-from visae.images.layouts import LAYOUTS
+from visae.images.layouts import LAYOUTS, labels_of, shares_of
 from visae.plan import partitions, queue
 from visae.pretraining.paradigms import PARADIGMS
 from visae.products import PRODUCTS, sources
@@ -154,12 +154,19 @@ def downstream_paths():
 
 # ---------------------------------------------------------------- tables and figures
 
+# Product → why the study lacks what it is about.
+NOT_MADE = {
+    name: reason
+    for name, product in PRODUCTS.entries().items()
+    if (reason := product.missing(STUDY)) is not None
+}
+
 # What the study has of each kind: {name: entry}.
 MADE = {
     kind: {
         name: product
         for name, product in PRODUCTS.entries().items()
-        if product.kind == kind and product.wanted(STUDY)
+        if product.kind == kind and name not in NOT_MADE
     }
     for kind in KINDS
 }
@@ -222,7 +229,11 @@ def tell_changes(dataset):
 
 def local_weights(wildcards):
     """The backbone's weights as an input, where they are a local file or folder."""
-    name = wildcards.backbone
+    return weights_file(wildcards.backbone)
+
+
+def weights_file(name):
+    """The same of the backbone called `name`."""
     weights = STUDY.weights(name)
     if weights in ("pretrained", "random"):
         return []

@@ -14,7 +14,11 @@ from visae.sae.specs import SaeSpec, TrainingSettings
 def body(snakemake):
     params, files, wildcards = snakemake.params, snakemake.input, snakemake.wildcards
     destination, warnings = Path(snakemake.output.saes[0]).parents[1], {}
-    with ActivationCache(files.cache) as cache, ActivationCache(files.held_out) as held_out:
+    with (
+        ActivationCache(files.cache) as cache,
+        ActivationCache(files.held_out) as held_out,
+        ActivationCache(files.statistics) as normalising,
+    ):
         check_compatible(cache.info, wildcards.backbone, int(wildcards.layer))
         for name in params.saes:
             warnings[name] = import_sae(
@@ -24,6 +28,7 @@ def body(snakemake):
                 cache,
                 held_out,
                 TrainingSettings(**params.training),
+                normalising,
             )
     return told(warnings)
 

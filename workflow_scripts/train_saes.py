@@ -17,6 +17,7 @@ def body(snakemake):
     with (
         ActivationCache(snakemake.input.cache) as cache,
         ActivationCache(snakemake.input.held_out) as held_out,
+        ActivationCache(snakemake.input.statistics) as normalising,
     ):
         check_compatible(cache.info, snakemake.wildcards.backbone, int(snakemake.wildcards.layer))
         warnings = train_and_save(
@@ -32,6 +33,7 @@ def body(snakemake):
             ),
             device=take_device(),
             resume_path=snakemake.params.resume,
+            normalising=normalising,
         )
     return told(warnings)
 

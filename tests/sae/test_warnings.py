@@ -13,8 +13,9 @@ from visae.encoding.sae_pass import encode_activations
 from visae.evals import results
 from visae.evals.inputs import Job, computed, opened
 from visae.evals.provenance import provenance
-from visae.sae.checkpoint import load_sae, read_warnings
+from visae.sae.checkpoint import load_sae
 from visae.sae.families import FAMILIES
+from visae.sae.folder import read_warnings
 from visae.sae.specs import SaeSpec, TrainingSettings
 from visae.sae.training import train_and_save
 from visae.tables.tidy import rows_of, scores_table
@@ -78,7 +79,7 @@ def test_the_sentences_reach_the_scores_and_their_table(tmp_path, monkeypatch, c
     with SaeReductions(path) as reductions:
         assert reductions.warnings == found[spec.name] != []
     monkeypatch.chdir(tmp_path)
-    data = {"training": "photographs/train", "evaluation": "photographs/val"}
+    data = {"evaluation": "photographs/val"}
     given = [p.relative_to(tmp_path) for p in (path, raw)]
     with opened(given, "results/tiny", PLACE, data) as sources:
         with sources.inputs(spec.name, "fvu") as inputs:

@@ -43,11 +43,13 @@ class Activations(LabelledImages):
 
     path: str | Path
     """Where they come from, for messages."""
+    files: tuple[str | Path, ...] = ()
+    """The files that they are read from, or made of where there is no cache."""
     info: CacheInfo
     chunks: list[tuple[int, int]]
     """(start, stop) images of each."""
     mean: Float[np.ndarray, " D"] | None = None
-    """float64; None but for training caches."""
+    """float64; None but for the caches by which a study normalises."""
     std: float | None = None
     """None where `mean` is."""
 

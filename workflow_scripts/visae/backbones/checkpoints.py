@@ -13,11 +13,15 @@ import zipfile
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 
+from visae.base import seals
 from visae.base.errors import UserError
+from visae.base.seals import SEAL
 
+FORMAT = "visae-weights-1"
+"""Of weights that a study has pretrained."""
 # Usual names in a folder, in order of preference.
 FILE_NAMES = (
     "model.safetensors",
@@ -154,7 +158,9 @@ def _content(path, spec):
         )
     if path.suffix == ".safetensors" or head[8:10] == b'{"':
         try:
-            return load_file(path)
+            with safe_open(path, "pt") as file:
+                own = SEAL in (file.metadata() or {})
+            return seals.read_tensors(path, FORMAT, anywhere=True) if own else load_file(path)
         except SafetensorError as error:
             raise _damaged(path, spec, "no safetensors file", error) from error
     try:

@@ -7,22 +7,23 @@ import re
 from typing import NamedTuple
 
 import torch
-from safetensors.torch import save_file
 
-from visae.backbones.checkpoints import read_tensors
+from visae.backbones.checkpoints import FORMAT, read_tensors
 from visae.base.errors import UserError
-from visae.base.files import atomic_path
+from visae.base.seals import made_of, write_tensors
 
 # What torch.compile, FSDP and activation checkpointing put into the names of what they wrap.
 WRAPPERS = ("_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
 GROUPED = re.compile(r"blocks\.(\d+)\.(\d+)\.(.+)")
 
 
-def save_weights(backbone, path):
-    """Write the weights of `backbone` as a safetensors file that `weights: path` loads again."""
+def save_weights(backbone, path, inputs=()):
+    """Write the weights of `backbone` as a safetensors file that `weights: path` loads again.
+
+    inputs: the files that they were made of.
+    """
     tensors = {name: t.detach().cpu().clone() for name, t in backbone.model.state_dict().items()}
-    with atomic_path(path) as temporary:
-        save_file(tensors, temporary)
+    write_tensors(path, FORMAT, tensors, made_of(path, inputs))
 
 
 def load_weights(backbone, translate=lambda tensors: tensors):

@@ -43,21 +43,23 @@ def encode_activations(
     threads: int = 1,
     warnings: Mapping[str, Sequence[str]] | None = None,
     attributes: Mapping[str, Any] | None = None,
+    inputs: Mapping[str, Sequence[str | Path]] | None = None,
 ) -> None:
     """Write the reductions of every SAE from one pass over `activations`.
 
     activations: open `Activations` of a split, from a cache or straight from images.
     saes, outputs, sae_fingerprints: by name, the `SparseAutoencoder`s, the paths to write and the
         hashes of the weights.
-    statistics: mean [D] and std of the training cache. Errors and reconstructions are written in
-        their units, like raw activations. Default: each SAE's own; these differ only where an SAE
-        was trained elsewhere.
+    statistics: mean [D] and std that normalise the study's activations. Errors and reconstructions
+        are written in their units, like raw activations. Default: each SAE's own; these differ only
+        where an SAE was trained elsewhere.
     minimum_active, variance_floor: which maps are evaluable for Moran's I, see `encoding.moran`;
         without any minimum it is not computed.
     device: `cpu` or `cuda`.
     threads: for the CPU.
     warnings: by name, what speaks against the SAEs, which their scores will say.
     attributes: provenance, written to every file.
+    inputs: by name, the files that reductions are made of besides the activations.
 
     Raises UserError when an SAE does not fit the activations.
     """
@@ -96,6 +98,7 @@ def encode_activations(
                 minimum_active,
                 variance_floor,
                 {**(attributes or {}), **identity},
+                (inputs or {}).get(name, ()),
             )
             writers.append(stack.enter_context(writer))
         workers = threads if encoder_type is SparseEncoder else 1

@@ -78,7 +78,7 @@ def places(study, geometries):
             if reads(sweep.metrics, SAES, "embeddings"):
                 evaluator = study.backbones[backbone]["evaluator"]
                 own = study.backbones[evaluator]["layer"]
-                need(evaluator, own, [study.training, study.evaluation], [study.evaluation])
+                need(evaluator, own, [study.statistics, study.evaluation], [study.evaluation])
     return list(found.values())
 
 

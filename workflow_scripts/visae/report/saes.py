@@ -3,10 +3,11 @@
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from visae.audit.metrics import METRICS
 from visae.evals.shelf import titles
 from visae.report.cells import Cell, gap, number
 from visae.report.curves import last_step, read_curves
-from visae.report.features import METRICS, example_features
+from visae.report.features import example_features
 from visae.sae.concerns import concerns
 from visae.study import roles
 from visae.tables.scores import HEADLINE
@@ -96,7 +97,7 @@ def sae_views(study, score_rows, files):
                 layer=sae.layer,
                 spec=sae.spec,
                 sweep=sae.sweep,
-                scores=_scores(rows, ranges, titles(study.metrics())),
+                scores=_scores(rows, ranges, titles(study.asked())),
                 curves=read_curves(own.log),
                 examples=examples,
                 concerns=_concerns(rows, own.log, sae.spec, study.sweeps[sae.sweep].published),

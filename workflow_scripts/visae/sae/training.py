@@ -173,18 +173,22 @@ def train_and_save(
     device: str | torch.device,
     resume_path: str | Path | None = None,
     report: Callable[[str], Any] = logger.info,
+    normalising: ActivationCache | None = None,
 ) -> dict[str, list[str]]:
     """Train SAEs, measure their inference thresholds and write them to `folder/{name}/`.
 
     Returns what speaks against each, by name (`visae.sae.concerns`), which its files say as well.
 
     cache: open training ActivationCache. held_out: open ActivationCache of the same backbone,
-    on which thresholds and L0 are measured. The rest as for `train`. The resumable checkpoint is
-    removed when all is written.
+    on which thresholds and L0 are measured. normalising: open ActivationCache whose statistics the
+    SAEs are saved with, which normalise all that they encode once trained; by default `cache`. The
+    rest as for `train`. The resumable checkpoint is removed when all is written.
     """
-    check_same_activations(cache.info, held_out.info)
+    normalising = normalising or cache
+    for other in (held_out, normalising):
+        check_same_activations(cache.info, other.info)
     trained = train(specs, cache, settings, device, resume_path, report)
-    models = [_model(trainer, *_statistics(cache, trainer.device)) for trainer, _ in trained]
+    models = [_model(trainer, *_statistics(normalising, trainer.device)) for trainer, _ in trained]
     budgets = [spec.k if FAMILIES[spec.family].threshold.measured else None for spec in specs]
     measured = measure_thresholds(
         models, budgets, held_out, settings.threshold_images, settings.threshold_batch
@@ -215,10 +219,11 @@ def train_and_save(
             },
             "last_window": log[-1],
             "warnings": warnings,
-            "data": describe_data(cache),
+            "data": describe_data(cache, normalising),
             "held_out": describe_held_out(held_out, settings, threshold),
         }
-        save_sae(Path(folder) / spec.name, model, config, log)
+        inputs = cache.files + held_out.files + normalising.files
+        save_sae(Path(folder) / spec.name, model, config, log, inputs)
         report(f"{spec.name}: L0 {threshold.l0:.2f} on held-out images")
         for warning in warnings:
             logger.warning("%s: %s", spec.name, warning)

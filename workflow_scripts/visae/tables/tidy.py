@@ -6,15 +6,18 @@ line of one file. `sparsity` is the number in an SAE's name, `k` how many featur
 meant to be active, where the family has such a number.
 """
 
+import io
 import os
+from pathlib import Path
 from typing import Any
 
 import pandas
 
 from visae.base.paths import RAW
+from visae.base.seals import read_beside
 from visae.evals.results import REPRESENTATIONS, load, name_of, results_of
-from visae.evals.shelf import metrics
-from visae.tables.layout import Column, Table, read_sparsity
+from visae.evals.shelf import EVALS, metrics
+from visae.tables.layout import FORMAT, Column, Table, read_sparsity
 
 HEADLINE = "headline"
 
@@ -84,6 +87,39 @@ def rows_of(paths):
     return [row for path in paths for row in _rows(load(path))]
 
 
+def absent_rows(sources, absent):
+    """The rows of metrics that are not computed: null, with the reason.
+
+    sources: SAEs as `visae.evals.results.described` has them. absent: metric → the reason.
+    """
+    return [
+        row
+        for source in sources
+        for name, reason in absent.items()
+        for row in _rows(_absent(source, name, reason))
+    ]
+
+
+def _absent(source, name, reason):
+    entry = EVALS[name]
+    return {
+        "metric": name,
+        "sae": source,
+        "value": None,
+        "reason": reason,
+        "readings": {},
+        "definition": entry.definition.format_map(_Named()),
+        "higher_is_better": entry.higher_is_better,
+    }
+
+
+class _Named(dict):
+    """Details that nothing computed, by their names."""
+
+    def __missing__(self, name):
+        return name
+
+
 def _rows(document):
     kind = "metric" if "metric" in document else "task"
     source = document["sae" if kind == "metric" else "source"]
@@ -111,7 +147,7 @@ def read_rows(paths):
     frame = pandas.concat(
         [
             pandas.read_csv(
-                path,
+                io.BytesIO(read_beside(Path(path), FORMAT)),
                 dtype=_TYPES,
                 converters={name: _sparsity for name in ("sparsity", "k")},
                 keep_default_na=False,  # a reading is called `null`
