@@ -2,9 +2,8 @@
 
 import os
 
-from visae.evals.shelf import EVALS
 from visae.products.product import Product
-from visae.products.sources import on_main, paths_of_studies, studies
+from visae.products.sources import on_main, paths_of_studies, studies, switches
 from visae.study import roles
 
 
@@ -42,19 +41,12 @@ def _settings(study):
     return {**on_main(study), "studies": studies(study), "arms": run}
 
 
-def something_to_switch(study):
-    """A product needs a metric of the main sweep with a reading as run, or an arm."""
-    if study.config["arms"] or any(EVALS[m].switches for m in roles.main(study).metrics):
-        return None
-    return "no metric of the main sweep has a reading as run, and the config names no arms"
-
-
 ENTRY = Product(
     kind="table",
     shows="what the settings of the paper's public code change, one at a time",
     reads=_reads,
     settings=_settings,
-    needs=(something_to_switch,),
+    needs=(switches,),
 )
 
 

@@ -161,12 +161,11 @@ def downstream_tasks(study):
     """Any downstream task."""
     if study.tasks():
         return None
-    reasons = "; ".join(
-        f"{name} {study.absent[name]}"
-        for name in tasks(study.config, study.cross_domain)
-        if name in study.absent
-    )
-    return f"needs downstream tasks: {reasons or 'the config asks for none'}"
+    asked = tasks(study.config, study.cross_domain)
+    reasons = dict.fromkeys(study.absent[name] for name in asked)
+    if not asked:
+        return "needs a downstream task, and the config asks for none"
+    return f"needs a downstream task, {' or '.join(f'which {reason}' for reason in reasons)}"
 
 
 def token_order_control(study):
@@ -194,6 +193,13 @@ def replicates(study):
     if not study.config["replicates"]:
         return "needs replicates of the study, with other seeds of its pretraining"
     return None
+
+
+def switches(study):
+    """A metric that the paper's public code reads otherwise, or arms with its settings."""
+    if study.config["arms"] or any(EVALS[name].switches for name in roles.main(study).metrics):
+        return None
+    return "needs arms, or a metric of the main sweep that the paper's public code reads otherwise"
 
 
 def judged_claims(study):

@@ -6,7 +6,7 @@ from pathlib import Path
 import jinja2
 from markupsafe import Markup
 
-from visae.evals.shelf import titles
+from visae.evals.shelf import titles, titles_by_reason
 from visae.images.index import read_index
 from visae.report.cells import gap, number, title_of
 from visae.report.claims_section import read_contradictions, read_verdicts
@@ -136,5 +136,9 @@ def _environment():
         "panel": {"width": WIDTH, "height": HEIGHT},
         "side": SIDE,
     }
-    environment.filters |= {"number": number, "title_of": title_of}
+    environment.filters |= {
+        "number": number,
+        "title_of": title_of,
+        "titles_by_reason": titles_by_reason,
+    }
     return environment

@@ -3,7 +3,9 @@
 Every check takes a Study and raises UserError (one sentence).
 """
 
+import contextlib
 import difflib
+import json
 import os
 from itertools import product
 from pathlib import Path
@@ -15,7 +17,7 @@ from visae.base.errors import UserError
 from visae.evals.entry import SAES
 from visae.evals.sections import settings_of
 from visae.evals.shelf import EVALS, entry_name, reads
-from visae.images.layouts import LAYOUTS, check_options, labels_of
+from visae.images.layouts import LAYOUTS, check_options, labels_of, shares_of
 from visae.sae.specs import check_size
 from visae.study import roles
 
@@ -78,6 +80,17 @@ def _layouts(study):
     """What is said of a data set beside its root is known to its layout."""
     for name, entry in study.config["datasets"].items():
         check_options(entry["layout"], entry["options"], f"config: datasets.{name}.options")
+        shares = shares_of(entry)
+        if shares and not LAYOUTS[entry["layout"]].whole:
+            raise UserError(
+                f"config: datasets.{name} has splits that are shares of one folder, which the "
+                f"layout {entry['layout']} has not; take `share` out, or set layout to imagefolder"
+            )
+        if shares and (len(shares) < len(entry["splits"]) or sum(shares.values()) > 1 + 1e-9):
+            raise UserError(
+                f"config: datasets.{name}.splits: give each split a `share` of the one folder, "
+                "such as 0.8 and 0.2, and no more than 1 together"
+            )
 
 
 def _generated(study):
@@ -134,6 +147,20 @@ def _token_orders(study):
                 f"cannot give; set loader to {' or '.join(able)}, with that library's name of the "
                 f"model, or token_order to {' or '.join(LOADERS[loader].token_orders)}"
             )
+        kind = _model_type(entry["model"]) if order == "forward" else None
+        if kind is not None and kind not in LOADERS[loader].shuffling:
+            raise UserError(
+                f"config: backbones.{name}.token_order is 'forward', but the forward pass of "
+                f"'{entry['model']}' leaves patches in raster order; set token_order to raster or "
+                f"permuted, or name a model of type {' or '.join(LOADERS[loader].shuffling)}"
+            )
+
+
+def _model_type(model):
+    """The type of a model that is named by it, or lies in a folder; None of a hub id."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        return json.loads(Path(model, "config.json").read_text("utf-8")).get("model_type")
+    return None if "/" in model else model
 
 
 def _ragged(study):

@@ -1,8 +1,7 @@
 """What the settings of the paper's public code change, one at a time (docs/as_run.md)."""
 
-from visae.products.as_run_table import something_to_switch
 from visae.products.product import Product
-from visae.products.sources import metrics, over_main, studies, tables
+from visae.products.sources import metrics, over_main, studies, switches, tables
 
 
 def _over(study):
@@ -16,6 +15,6 @@ ENTRY = Product(
     shows="what the settings of the paper's public code change, one at a time",
     reads=lambda study, paths: tables(paths, "as_run_table"),
     settings=metrics,
-    needs=(something_to_switch,),
+    needs=(switches,),
     over=_over,
 )
