@@ -6,14 +6,19 @@ import re
 import numpy as np
 import pytest
 from scipy import stats
+from study_fixtures import demo_config
 
+from visae.base.paths import Paths
 from visae.evals.shelf import EVALS, metrics, titles
 from visae.products.as_run_figure import make as figure
+from visae.products.as_run_table import ENTRY
+from visae.study.study import Study
 from visae.tables.as_run import ARM, CLIPPED, READING, Run, as_run, read_runs
 from visae.tables.layout import write
 from visae.tables.statistics import eta_squared
 from visae.tables.tidy import scores_table
 
+OFF = {"training": {"gradient_clip": None}}
 BACKBONES, SIZES = ("a", "b", "c", "d"), (4, 8, 16)
 
 
@@ -104,6 +109,35 @@ def test_the_two_axes_of_m4_are_read_of_the_same_accuracies():
     readings = {f"as_run_accuracy_at_{k}": value for k, value in accuracy.items()}
     assert before(readings | {"accuracy_at_4": 0.9}) == pytest.approx((0.15 + 2 * 0.4) / 3)
     assert after == "as_run"
+
+
+def test_the_product_reads_what_was_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    config = demo_config() | {"replicates": ["demo_2"]}
+    config["arms"] = {"loss": {"training": {"loss": "sum"}}, "off": OFF}
+    study = Study(config)
+    one, two = (Paths(f"results/{name}").of_arm("loss") for name in ("demo", "demo_2"))
+    log = two.sae("batchtopk_4x_k8", "training.jsonl", "mae_small/layer3")
+    for path in (one.scores("main"), two.scores("main"), log):
+        (tmp_path / path).parent.mkdir(parents=True)
+        (tmp_path / path).touch()
+    read = ENTRY.reads(study, Paths("<results>"))
+    assert read["of_arms"] == [one.scores("main"), two.scores("main"), log]
+    assert read["files"][0] == "<results>/tables/scores/main.csv"
+    assert "results/demo_2/tables/scores/main.csv" in read["files"]
+    assert ENTRY.settings(study)["arms"] == {"loss": ["demo", "demo_2"], "off": []}
+    (tmp_path / two.scores("main")).unlink()
+    assert ENTRY.settings(study)["arms"]["loss"] == ["demo"]
+
+
+def test_a_study_without_anything_to_switch_has_no_such_table():
+    config = demo_config()
+    for sweep in config["sweeps"].values():
+        sweep["metrics"] = ["localization"]
+    del config["metrics"]["cross_domain"], config["downstream"]
+    assert "needs arms" in ENTRY.missing(Study(config))
+    assert ENTRY.missing(Study(config | {"arms": {"off": OFF}})) is None
+    assert ENTRY.missing(Study(demo_config())) is None
 
 
 def test_files_become_runs(tmp_path):
