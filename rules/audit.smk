@@ -12,6 +12,7 @@ for batch, backbones in jobs.auditing(STUDY):
         name:
             f"audit_{batch}"
         input:
+            scores=[PATHS.metric(AUDITED, "localization", place=own) for own in places],
             arrays=[PATHS.metric(AUDITED, "localization", "npz", own) for own in places],
             reductions=[PATHS.reductions(AUDITED, STUDY.evaluation.name, own) for own in places],
             caches=[PATHS.cache(STUDY.evaluation.name, own) for own in places],

@@ -39,7 +39,7 @@ def body(snakemake):
                     wildcards.backbone, int(wildcards.layer), name, sweep, inputs.warnings
                 )
                 path = result(sources.paths, name, chosen, place, params.variant)
-                results.write_result(path, chosen, found, source, origin)
+                results.write_result(path, chosen, found, source, origin, inputs.read)
 
 
 run(body, snakemake)  # noqa: F821

@@ -13,7 +13,9 @@ from visae.images.layouts import LAYOUTS, index_images
 def body(snakemake):
     params, output = snakemake.params, snakemake.output
     listed = {
-        split: index_images(params.layout, params.root, split, params.options)
+        split: index_images(
+            params.layout, params.root, split, params.options, params.labels[split], params.shares
+        )
         for split in params.splits
     }
     whole, other_classes = unified(listed, params.root)
@@ -25,7 +27,7 @@ def body(snakemake):
         if any(record.mask for record in index.images):
             check_masks(index, params.root)
         write_images(results.index(f"{params.dataset}/{split}"), index)
-    write_classes(output.classes, index)
+    write_classes(output.classes, max(whole.values(), key=lambda index: len(index.classes)))
     records = [record for index in whole.values() for record in index.images]
     entries = inventory.take(params.root, records, LAYOUTS[params.layout].lists)
     inventory.write(output.inventory, entries)

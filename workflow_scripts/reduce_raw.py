@@ -21,6 +21,7 @@ def body(snakemake):
                 results.reductions(paths.RAW, split, place),
                 **params.moran.get(split, {"minimum_active": []}),
                 threads=snakemake.threads,
+                inputs=[normalising.path],
             )
 
 

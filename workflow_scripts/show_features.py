@@ -57,6 +57,7 @@ def body(snakemake):
                 "label": params.labels[backbone],
                 "layer": layer,
                 "split": params.split,
+                "signed": sae.model.signed,
                 "report": os.path.relpath(results.report(), Path(outputs["index.html"]).parent),
             }
             names = [record.class_name for record in index.classes]

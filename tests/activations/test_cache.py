@@ -1,5 +1,6 @@
 """Caches: what is written is read, and nothing damaged, foreign or half-written ever loads."""
 
+import dataclasses
 import os
 import signal
 import subprocess
@@ -14,7 +15,12 @@ import pytest
 from cache_fixtures import cache_info, random_activations, write_cache
 
 from visae.activations.cache import ActivationCache
-from visae.activations.format import check_compatible, check_same_activations
+from visae.activations.format import (
+    CacheInfo,
+    check_compatible,
+    check_same_activations,
+    content_fingerprint,
+)
 from visae.activations.shards import ShardWriter, join_shards, shard_bounds
 from visae.base.errors import UserError
 
@@ -192,6 +198,78 @@ def test_shards_in_the_wrong_place_are_refused(tmp_path):
     shards = shards_of(write_cache(tmp_path, random_activations(), shards=2))
     with pytest.raises(UserError, match="shard 1 of 2, but shard 0"):
         join_shards(shards[::-1], tmp_path / "train.h5", statistics=True)
+
+
+def test_a_shard_of_another_number_of_shards_is_refused(tmp_path):
+    shards = shards_of(write_cache(tmp_path, random_activations(), shards=3))
+    with pytest.raises(UserError, match="shard 0 of 3, but shard 0 of 2"):
+        join_shards(shards[:2], tmp_path / "train.h5", statistics=True)
+
+
+def write_shards(folder, sizes, skipped=()):
+    """Shards of these sizes, of chunks of 4 images; those of number `skipped` lack their last."""
+    activations, paths, start = random_activations(sum(sizes)), [], 0
+    for number, size in enumerate(sizes):
+        paths.append(folder / "train" / f"shard-{number}.h5")
+        kept = size - (number in skipped)
+        with ShardWriter(paths[-1], cache_info(), number, len(sizes), size) as writer:
+            rows = range(start, start + kept)
+            writer.append(activations[start : start + kept], rows, [f"{row}" for row in rows])
+            if kept < size:
+                writer.skip("broken")
+        start += size
+    return activations, paths
+
+
+def test_shards_that_end_within_a_chunk_are_refused_unless_images_were_skipped(tmp_path):
+    _, paths = write_shards(tmp_path / "ragged", [4, 6, 4])
+    with pytest.raises(UserError, match=r"shard-1\.h5 does not hold whole chunks of 4 images"):
+        join_shards(paths, tmp_path / "ragged" / "train.h5", statistics=True)
+    _, paths = write_shards(tmp_path / "last", [4, 8, 6])
+    join_shards(paths, tmp_path / "last" / "train.h5", statistics=True)
+    activations, paths = write_shards(tmp_path / "short", [8, 8, 4], skipped=[1])
+    joined = tmp_path / "short" / "train.h5"
+    join_shards(paths, joined, statistics=True)
+    with ActivationCache(joined) as cache:
+        assert cache.chunks == [(0, 4), (4, 8), (8, 12), (12, 15), (15, 19)]
+        assert cache.labels.tolist() == [*range(15), *range(16, 20)]
+    np.testing.assert_array_equal(read_all(joined), np.delete(activations, 15, axis=0))
+
+
+OTHER_INFO = {
+    "backbone": "other", "model": "other", "weights_fingerprint": "other", "layer": 4,
+    "dataset": "other", "split": "other", "grid": (4, 3), "width": 6, "token_order": "permuted",
+    "preprocessing": {"size": 65}, "index_fingerprint": "other", "chunk_images": 5,
+}  # fmt: skip
+
+
+def test_the_fingerprint_is_of_all_that_a_cache_holds():
+    def fingerprint(crc=(1, 2), labels=(0, 1, 2), image_ids=("a", "b", "c"), **changes):
+        return content_fingerprint(
+            cache_info(**changes), list(crc), np.array(labels), list(image_ids)
+        )
+
+    fields = {field.name for field in dataclasses.fields(CacheInfo)}
+    assert set(OTHER_INFO) == fields - {"weights_reading"}  # how they were read: not what they are
+    others = [fingerprint(**{name: value}) for name, value in OTHER_INFO.items()]
+    others += [
+        fingerprint(crc=(2, 1)),
+        fingerprint(labels=(0, 2, 1)),
+        fingerprint(labels=(0, 1, 3)),
+    ]
+    others += [fingerprint(image_ids=("a", "c", "b")), fingerprint(image_ids=("a", "b", "d"))]
+    assert len({fingerprint(), *others}) == 1 + len(others)
+    assert fingerprint() == fingerprint(weights_reading="other")
+
+
+def test_labels_alone_change_the_fingerprint_of_a_cache(tmp_path):
+    found = set()
+    for number, labels in enumerate(([0, 1] * 11, [1, 0] * 11)):
+        with ActivationCache(
+            write_cache(tmp_path / str(number), random_activations(), labels=labels)
+        ) as cache:
+            found.add(cache.fingerprint)
+    assert len(found) == 2
 
 
 def test_cache_of_another_backbone_is_refused():

@@ -101,6 +101,35 @@ def test_a_number_is_judged_by_its_bound(accept, number, expected):
     assert verdict(claim(accept=accept), {"a": number}) == expected
 
 
+@pytest.mark.parametrize(
+    ("accept", "sign"),
+    [({"at_least": 0.5}, -1), ({"above": 0.5}, -1), ({"at_most": 0.5}, 1), ({"below": 0.5}, 1)],
+)
+def test_rounding_of_print_is_in_favour_of_a_claim_and_only_so_far(accept, sign):
+    """On the wrong side by less than the rounding, by more; and by no rounding at all."""
+    for distance, rounding, holds in ((0.009, 0.01, True), (0.011, 0.01, False), (0.009, 0, False)):
+        found, of = {"a": 0.5 + sign * distance}, claim(accept=accept, printed=None)
+        expected = REPRODUCED if holds else DIFFERS
+        assert verdict(of, found, {"a": rounding}, half_unit=0.01) == expected
+    # Undecided where rounding can decide, on either side of the bound.
+    strict = claim(accept=accept, printed=None, strict=True)
+    for number in (0.5 + 0.009 * sign, 0.5 - 0.009 * sign):
+        assert verdict(strict, {"a": number}, {"a": 0.01}, half_unit=0.01) == NOT_COMPUTABLE
+    assert verdict(strict, {"a": 0.5 - 0.02 * sign}, {"a": 0.01}, half_unit=0.01) == REPRODUCED
+    assert verdict(strict, {"a": 0.5 + 0.02 * sign}, {"a": 0.01}, half_unit=0.01) == DIFFERS
+
+
+@pytest.mark.parametrize("accept", [{"equals": 0.5}, {"within": 0.1}])
+def test_rounding_of_print_is_added_to_what_a_number_may_be_off(accept):
+    tolerance = accept.get("within", 0)
+    for side in (-1, 1):
+        for distance, holds in ((0.009, True), (0.011, False)):
+            of = claim(accept=accept, printed="p" if tolerance else None)
+            found = {"a": 0.5 + side * (tolerance + distance)}
+            expected = REPRODUCED if holds else DIFFERS
+            assert verdict(of, found, {"a": 0.01}, half_unit=tolerance) == expected
+
+
 def test_what_is_missing_is_named_and_not_judged():
     row = judge(claim(), Evidence({"b": 1.0}))
     assert (row["verdict"], row["found"]) == (NOT_COMPUTABLE, None)

@@ -102,6 +102,41 @@ def test_the_sweep_comes_from_the_stored_f1(problem):
             assert score.readings[f"absorbed_alpha_{alpha}_beta_{beta}"] == again.value
 
 
+def test_readings_are_those_of_the_stored_f1(problem):
+    _, labels, test_mask, _ = problem
+    codes_fn = make_codes(40, labels, 1.0)
+    rankings = rank_features(codes_fn, labels, ~test_mask, GROUPS)
+    score = absorption(codes_fn, rankings, GROUPS, labels, test_mask, 0.7, 0.4)
+    one, four = score.arrays["f1_one"], score.arrays["f1_four"]
+    assert score.readings["mean_f1_one"] == pytest.approx(one.mean(), abs=1e-12)
+    assert score.readings["mean_f1_four"] == pytest.approx(four.mean(), abs=1e-12)
+    assert one.mean() < four.mean()
+    for alpha in (0.7, 0.8, 0.9):
+        for beta in (0.3, 0.5, 0.7):
+            expected = np.mean([a < alpha and b > beta for a, b in zip(one, four, strict=True)])
+            assert score.readings[f"absorbed_alpha_{alpha}_beta_{beta}"] == expected
+    assert score.value == np.mean([a < 0.7 and b > 0.4 for a, b in zip(one, four, strict=True)])
+    assert score.details["most_features"] == 4
+    assert score.arrays["class"].tolist() == list(range(6))
+    assert score.arrays["group"].tolist() == [0] * 6
+
+
+@pytest.mark.parametrize(
+    ("positives", "siblings", "tasks"), [(3, 7, 3), (2, 8, 2), (3, 6, 0), (7, 3, 3), (8, 2, 2)]
+)
+def test_as_run_takes_groups_of_ten_images_with_three_on_either_side(positives, siblings, tasks):
+    """Class 0, and its siblings 1 and 2: class 2 has one image and is a task of no kind."""
+    labels = np.repeat([0, 1, 2], [positives, siblings - 1, 1])
+    codes_fn = np.random.default_rng(0).random((9, labels.size)).astype(np.float16)
+    groups, test_mask = [SiblingGroup("p", (0, 1, 2))], np.arange(labels.size) % 3 == 0
+    rankings = rank_features(codes_fn, labels, ~test_mask, groups)
+    score = absorption(codes_fn, rankings, groups, labels, test_mask)
+    sizes = np.bincount(labels)
+    enough = labels.size >= 10
+    expected = sum(enough and 3 <= size <= labels.size - 3 for size in sizes)
+    assert score.data["as_run_tasks"] == expected
+
+
 def test_no_group_and_no_eligible_task_are_null_not_zero(problem, tmp_path):
     codes_fn, labels, test_mask, _ = problem
     without = rank_features(codes_fn, labels, ~test_mask)

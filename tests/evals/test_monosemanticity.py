@@ -156,6 +156,18 @@ def test_the_sample_of_features_is_seeded_and_live(problem):
     assert live[first.features].all()
 
 
+def test_dead_features_take_no_place_of_live_ones(problem):
+    """They would make the sample smaller: nothing in their score tells them from lone images."""
+    codes_fn, embeddings, labels = problem
+    many = np.zeros((300, 60), np.float32)
+    many[::25] = codes_fn[9:].astype(np.float32).repeat(2, axis=0)[:12] + 0.01
+    found = largest(many)
+    assert top_images(found, seed=0, max_features=12).features.tolist() == list(range(0, 300, 25))
+    score = monosemanticity(found, {"x": embeddings}, "x", labels, max_features=12)
+    assert score.data["live_features"] == score.data["selected_features"] == 12
+    assert score.data["scored_features"] == 12
+
+
 def test_fewer_images_than_sixteen(problem):
     codes_fn, embeddings, labels = problem
     few = slice(0, 60, 10)

@@ -11,6 +11,7 @@ import pytest
 from metric_fixtures import SAE
 
 from visae.base.errors import UserError
+from visae.evals import results
 from visae.evals.fvu.compute import fvu
 from visae.evals.inputs import computed
 from visae.evals.provenance import provenance, read_origin
@@ -125,6 +126,17 @@ def test_documents_that_break_the_schema_are_refused(tmp_path, score, change):
         validate(document, tmp_path / "fvu.json")
 
 
+@pytest.mark.parametrize("changes", [{"readings": {}}, {"value": -0.2}, {"data": {"n": -1}}])
+def test_a_score_is_checked_when_it_is_read_too(tmp_path, monkeypatch, score, changes):
+    """Whole by its digest, but not what a writer of this version would have let pass."""
+    path = tmp_path / "fvu.json"
+    with monkeypatch.context() as unchecked:
+        unchecked.setattr(results, "validate", lambda *_: None)
+        write_result(path, "fvu", dataclasses.replace(score, **changes), SAE, {})
+    with pytest.raises(UserError, match="fvu"):
+        read_result(path)
+
+
 @pytest.mark.parametrize(
     ("change", "refusal"),
     [
@@ -159,7 +171,7 @@ def test_a_score_of_another_place_is_refused(tmp_path, score, place):
 def test_documents_of_another_format_are_named(tmp_path):
     (tmp_path / "fvu.json").write_text('{"metric": "fvu", "value": 0.5}')
     with pytest.raises(
-        UserError, match=r"fvu.json is of format None, but 'visae-result-3' is read here: remove"
+        UserError, match=r"fvu.json is of format None, but 'visae-result-4' is read here: remove"
     ):
         load(tmp_path / "fvu.json")
 

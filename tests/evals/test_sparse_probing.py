@@ -97,6 +97,18 @@ def test_the_area_rule_gives_the_recorded_area_of_the_recorded_accuracies():
     assert round(area_over_budget(budgets, accuracy), 4) == area == 0.5343
 
 
+def test_the_headline_is_at_128_features_and_all_ranked_ones_are_a_budget(problem):
+    _, labels, test_mask, _ = problem
+    codes_fn = make_codes(150, labels, 1.0)
+    rankings = rank_features(codes_fn, labels, ~test_mask, size=140)
+    score = sparse_probing(codes_fn, rankings, labels, test_mask, budgets=(2, 140, 141))
+    assert score.details["budgets"] == [2, 128, 140]  # 141 are not ranked
+    assert score.details["headline_budget"] == 128
+    assert score.value == score.readings["auc_at_128"] != score.readings["auc_at_140"]
+    assert score.data["one_vs_rest_fits"] == 6 * 3
+    assert score.data["multinomial_fits"] == 3
+
+
 def test_noise_labels_are_at_chance(problem):
     """A ranking that sees the test images finds 0.6 and more here."""
     _, labels, test_mask, _ = problem

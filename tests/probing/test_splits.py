@@ -4,7 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from visae.base.errors import UserError
-from visae.probing.splits import read_split, stratified_split, write_split
+from visae.base.seals import write_beside
+from visae.probing.splits import FORMAT, read_split, stratified_split, write_split
 
 
 def test_imagenet_validation_gives_ten_of_fifty_images():
@@ -54,6 +55,14 @@ def test_the_seed_chooses_the_images():
     assert not np.array_equal(stratified_split(labels, seed=1), stratified_split(labels, seed=2))
 
 
+def test_the_papers_split_is_a_fifth_by_seed_42():
+    """Recorded: a split of the same labels is the same in every version."""
+    labels = np.repeat(np.arange(4), 10)
+    chosen = np.flatnonzero(stratified_split(labels))
+    assert chosen.tolist() == np.flatnonzero(stratified_split(labels, 0.2, 42)).tolist()
+    assert chosen.tolist() == [5, 6, 14, 18, 20, 29, 31, 36]
+
+
 def test_split_file_follows_the_order_of_the_cache(tmp_path):
     ids = ["b", "a", "ü"]
     write_split(tmp_path / "probe_split.csv", ids, np.array([True, False, True]))
@@ -69,6 +78,6 @@ def test_split_file_follows_the_order_of_the_cache(tmp_path):
 @pytest.mark.parametrize("rows", ["a,test\na,train", "a,validation"])
 def test_broken_split_files_are_refused(tmp_path, rows):
     path = tmp_path / "probe_split.csv"
-    path.write_text("image_id,part\n" + rows + "\n")
+    write_beside(path, FORMAT, "image_id,part\n" + rows + "\n")
     with pytest.raises(UserError, match=r"probe_split\.csv"):
         read_split(path, ["a"])

@@ -145,6 +145,54 @@ def test_recipes_begin_as_they_say():
     assert float(result.fired.float().mean()) == 1
 
 
+def test_first_thresholds_are_quantiles_with_a_floor_and_the_coefficient_is_their_square():
+    """Below the floor the kernel would reach negative pre-activations."""
+    x_bd = 0.05 * batch(0, 1000)
+    sae = trainer("jumprelu", recipes={"jumprelu": "calibrated"})
+    weight, bias = (tensor.double() for tensor in sae.encoder())
+    active = round(1000 * 4 / (WIDTH * FACTOR))
+    quantile = (x_bd.double() @ weight.T + bias).sort(dim=0, descending=True).values[active - 1]
+    floor = 40 * 1e-3
+    assert (quantile < floor / 2).any()
+    assert (quantile > 2 * floor).any()
+    expected = quantile.clamp(min=floor)
+    with torch.no_grad():
+        start = sae._calibrate(x_bd)
+    torch.testing.assert_close(sae.threshold().double(), expected, rtol=1e-5, atol=0)
+    assert float(start) == pytest.approx(math.log(float(expected.square().mean())), abs=1e-5)
+    paper = trainer("jumprelu", recipes={"jumprelu": "paper"})
+    with torch.no_grad():
+        assert float(paper._calibrate(x_bd).exp()) == pytest.approx(1e-2)
+
+
+@pytest.mark.parametrize("recipe", jumprelu.RECIPES)
+def test_the_coefficient_follows_the_sum_of_errors_and_the_last_one(recipe):
+    sae, errors = trainer("jumprelu", recipes={"jumprelu": recipe}), []
+    for seed in range(5):
+        result = sae.step(batch(seed))
+        errors.append(math.log(float(result.active) / 200 / 4))
+        change = sae.recipe.integral * sum(errors) + sae.recipe.proportional * errors[-1]
+        assert abs(change) < sae.recipe.bound
+        assert float(sae.log_coefficient - sae._start) == pytest.approx(change, abs=1e-4)
+    assert (sae.recipe.integral, sae.recipe.proportional) == (0.01, 10 if recipe != "paper" else 0)
+
+
+def test_gradients_of_thresholds_are_clipped_apart_from_the_weights():
+    sae = trainer("jumprelu")
+    for of_weights, of_thresholds in ((3.0, 5.0), (0.1, 5.0), (3.0, 0.1)):
+        for parameter in sae.trained():
+            parameter.grad = torch.ones_like(parameter)
+        sae.log_threshold.grad *= of_thresholds / sae.log_threshold.grad.norm()
+        together = math.sqrt(sum(float(w.grad.square().sum()) for w in sae.weights.values()))
+        for weight in sae.weights.values():
+            weight.grad *= of_weights / together
+        assert bool(sae.clip_gradients(1.0)) == (of_weights > 1)
+        together = math.sqrt(sum(float(w.grad.square().sum()) for w in sae.weights.values()))
+        assert together == pytest.approx(min(of_weights, 1), rel=1e-5)
+        norm = float(sae.log_threshold.grad.norm())
+        assert norm == pytest.approx(min(of_thresholds, 1), rel=1e-5)
+
+
 @pytest.mark.parametrize("recipe", jumprelu.RECIPES)
 def test_the_sparsity_coefficient_answers_to_l0_and_stays_bounded(recipe):
     sae = trainer("jumprelu", recipes={"jumprelu": recipe})

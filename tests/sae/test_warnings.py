@@ -13,8 +13,9 @@ from visae.encoding.sae_pass import encode_activations
 from visae.evals import results
 from visae.evals.inputs import Job, computed, opened
 from visae.evals.provenance import provenance
-from visae.sae.checkpoint import load_sae, read_warnings
+from visae.sae.checkpoint import load_sae
 from visae.sae.families import FAMILIES
+from visae.sae.folder import read_warnings
 from visae.sae.specs import SaeSpec, TrainingSettings
 from visae.sae.training import train_and_save
 from visae.tables.tidy import rows_of, scores_table

@@ -20,7 +20,7 @@ from visae.evals.results import read_result
 from visae.plan import disk
 from visae.plan.artefacts import artefacts
 from visae.plan.images import count_images
-from visae.sae.checkpoint import read_warnings
+from visae.sae.folder import read_warnings
 from visae.study.study import Study
 
 FIGURES = {

@@ -16,6 +16,7 @@ from visae.activations.format import (
     chunk_bounds,
     content_fingerprint,
     open_file,
+    open_sealed,
 )
 from visae.activations.normalisation import statistics_of
 from visae.activations.source import Activations
@@ -29,15 +30,17 @@ class ActivationCache(Activations):
     """Read a joined cache, chunk by chunk, each checked against its CRC-32.
 
     Attributes: those of `Activations`, and `skipped_ids` (images that could not be read).
-    Raises UserError when a shard is missing or has been exchanged.
+    Raises UserError when the file is damaged, exchanged or made of others, or a shard is missing.
     """
 
     def __init__(self, path: str | Path):
         self.path = Path(path)
-        self._file = open_file(self.path)
+        self.files = (self.path,)
+        self._file = open_sealed(self.path)
         attributes = hdf5.attributes(self._file)
-        self.info = CacheInfo.from_attributes(attributes, self.path)
-        self._shards = [_shard_beside(self.path, name) for name in attributes["shard_files"]]
+        self.info = CacheInfo.from_attributes(attributes)
+        shards = hdf5.strings(self._file, "shard_files")
+        self._shards = [_shard_beside(self.path, name) for name in shards]
         self._open: dict[Path, h5py.File] = {}
         self._crc = hdf5.array(self._file, "crc32")
         self.labels = hdf5.array(self._file, "labels")

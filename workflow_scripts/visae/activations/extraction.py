@@ -33,7 +33,8 @@ class ShardJob:
     """One shard to be written.
 
     index: the split's `ImageIndex`; its fingerprint and order are the cache's. root: the data
-    set's folder, below which the image paths lie. shard: number of `shards`, from 0.
+    set's folder, below which the image paths lie. shard: number of `shards`, from 0. inputs: the
+    files that the index was read from.
     """
 
     dataset: str
@@ -43,6 +44,7 @@ class ShardJob:
     shard: int
     shards: int
     output: str | Path
+    inputs: tuple[str | Path, ...] = ()
 
 
 def extract(
@@ -136,7 +138,8 @@ def _extract_shard(backbone, info, job, batch_size, workers, on_bad_image, preci
     batches = token_batches(
         backbone, info.layer, records, job.root, batch_size, workers, on_bad_image, precision
     )
-    with ShardWriter(job.output, info, job.shard, job.shards, len(records)) as writer:
+    inputs = (*job.inputs, backbone.spec.weights)
+    with ShardWriter(job.output, info, job.shard, job.shards, len(records), inputs) as writer:
         for kept, tokens, unreadable in batches:
             for image_id in unreadable:
                 writer.skip(image_id)

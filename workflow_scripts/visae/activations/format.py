@@ -18,12 +18,15 @@ import h5py
 import numpy as np
 
 from visae.backbones.storage import DEFAULT, STORAGES, too_large
-from visae.base import fingerprints
+from visae.base import fingerprints, hdf5
 from visae.base.arrays import Float, Int, Num, Shaped, UInt
 from visae.base.errors import UserError
 from visae.base.files import unreadable
+from visae.base.seals import CURE, open_hdf5
 
-FORMAT = "visae-activations-1"
+FORMAT = "visae-activations-2"
+APART = ("activations",)
+"""What the seal does not cover: chunks have checksums, which it covers."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,6 @@ class CacheInfo:
     def attributes(self) -> dict[str, Any]:
         """The HDF5 root attributes."""
         return {
-            "format": FORMAT,
             "backbone": self.backbone,
             "model": self.model,
             "weights_fingerprint": self.weights_fingerprint,
@@ -81,38 +83,32 @@ class CacheInfo:
         }
 
     @classmethod
-    def from_attributes(cls, attributes: Mapping[str, Any], path: str | Path) -> CacheInfo:
-        """Read the attributes of the file at `path`; UserError when it is not such a file."""
-        if attributes.get("format") != FORMAT:
-            raise UserError(
-                f"{path} is not an activation cache of format {FORMAT} (its format attribute is "
-                f"{attributes.get('format')!r}): remove it and extract the activations again"
-            )
+    def from_attributes(cls, attributes: Mapping[str, Any]) -> CacheInfo:
+        """Read the attributes of a file of `FORMAT`."""
         height, width = attributes["grid"]
         return cls(
-            backbone=str(attributes["backbone"]),
-            model=str(attributes["model"]),
-            weights_fingerprint=str(attributes["weights_fingerprint"]),
+            **{name: hdf5.text(attributes[name]) for name in _STRINGS},
             layer=int(attributes["layer"]),
-            dataset=str(attributes["dataset"]),
-            split=str(attributes["split"]),
             grid=(int(height), int(width)),
             width=int(attributes["width"]),
-            token_order=str(attributes["token_order"]),
             preprocessing=json.loads(attributes["preprocessing"]),
-            index_fingerprint=str(attributes["index_fingerprint"]),
             chunk_images=int(attributes["chunk_images"]),
-            weights_reading=str(attributes.get("weights_reading", "")),
-            storage=_known(str(attributes.get("storage", DEFAULT)), path),
+            storage=_known(hdf5.text(attributes["storage"])),
         )
 
 
-def _known(storage, path):
+_STRINGS = (
+    *("backbone", "model", "weights_fingerprint", "dataset", "split", "token_order"),
+    *("index_fingerprint", "weights_reading"),
+)
+
+
+def _known(storage):
     if storage not in STORAGES:
         raise UserError(
-            f"{path} stores activations in {storage!r}, which this version does not read "
-            f"({', '.join(STORAGES)}): extract the activations again, or read them with the "
-            "version that wrote them"
+            f"activations are stored in {storage!r}, which this version does not read "
+            f"({', '.join(STORAGES)}): extract them again, or read them with the version that "
+            "wrote them"
         )
     return storage
 
@@ -146,12 +142,16 @@ def check_compatible(info: CacheInfo, backbone: str, layer: int) -> None:
 
 
 def open_file(path: str | Path) -> h5py.File:
-    """The HDF5 file at `path`, to be read; UserError if it is missing or damaged."""
+    """The HDF5 file at `path`, to be read in parts that are checked; UserError if it is none."""
     try:
         return h5py.File(path, "r")
     except OSError as error:
-        cure = "remove it and run the workflow again to extract it anew"
-        raise unreadable(path, error, "HDF5", cure) from error
+        raise unreadable(path, error, "HDF5", CURE) from error
+
+
+def open_sealed(path: str | Path) -> h5py.File:
+    """The shard or the joined cache at `path`, held against its seal (`open_hdf5`)."""
+    return open_hdf5(path, FORMAT, APART)
 
 
 def chunk_bounds(image_counts: Sequence[int], chunk_images: int) -> list[tuple[int, int]]:

@@ -43,6 +43,8 @@ class Activations(LabelledImages):
 
     path: str | Path
     """Where they come from, for messages."""
+    files: tuple[str | Path, ...] = ()
+    """The files that they are read from, or made of where there is no cache."""
     info: CacheInfo
     chunks: list[tuple[int, int]]
     """(start, stop) images of each."""

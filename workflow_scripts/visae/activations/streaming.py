@@ -7,7 +7,7 @@ reductions behind: activations are rounded and cut into chunks as in a cache.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +32,9 @@ from visae.images.index import ImageIndex, read_index
 class StreamedActivations(Activations):
     """The activations of one split, to be read once: the chunks in order.
 
-    index: the split's `ImageIndex`; root: the data set's folder; the other arguments are those of
-    `activations.extraction.extract`. `fingerprint` is known only when the last chunk has been read.
+    index: the split's `ImageIndex`; root: the data set's folder; files: what all is made of; the
+    other arguments are those of `activations.extraction.extract`. `fingerprint` is known only when
+    the last chunk has been read.
     Batches start at the start of the split; bits are
     those of a cache whose shards hold whole batches.
 
@@ -52,11 +53,13 @@ class StreamedActivations(Activations):
         batch_size: int = 64,
         workers: int = 0,
         precision: str = "float32",
+        files: Iterable[str | Path] = (),
     ):
         self.path = f"the stream of {dataset}/{split}"
         info = cache_info(backbone, layer, dataset, split, index, chunk_images)
+        self.files = tuple(files)
         # As if written and read, for the fingerprint: tuples have become lists.
-        self.info = CacheInfo.from_attributes(info.attributes(), self.path)
+        self.info = CacheInfo.from_attributes(info.attributes())
         self.labels = np.array([record.label for record in index.images], np.int64)
         self.image_ids = [record.image_id for record in index.images]
         edges = range(0, self.images, chunk_images)
@@ -109,6 +112,7 @@ def open_streams(
         dataset, split = name.split("/")
         index = read_index(*files)
         stream = StreamedActivations(
-            backbone, layer, dataset, split, index, root, workers=workers, **settings
-        )
+            backbone, layer, dataset, split, index, root, workers=workers,
+            files=(*files, spec.weights), **settings,
+        )  # fmt: skip
         yield name, stream

@@ -45,8 +45,10 @@ def by_rule(number, frequency_f, values):
         known = live[~np.isnan(values_f[live])]
         lists[f"high {metric}"] = known[np.argsort(-values_f[known], kind="stable")]
     ranked = live[np.argsort(frequency_f[live], kind="stable")]
-    spread = [(2 * place + 1) * len(live) // (2 * number) for place in range(number)]
-    lists["evenly spread over frequency"] = ranked[spread]
+    share = -(-number // (len(lists) + 1))
+    spread = [(2 * place + 1) * len(live) // (2 * share) for place in range(share)]
+    # The others follow for the case that the lists have too much in common.
+    lists["evenly spread over frequency"] = [*ranked[spread], *np.delete(ranked, spread)]
     chosen = {}
     for turn in itertools.zip_longest(*lists.values()):
         for why, feature in zip(lists, turn, strict=True):

@@ -66,15 +66,15 @@ def look_up(sae, cache, reductions, values, image_paths, pictures, settings, nam
     Raises UserError when files do not belong together, or a named feature is dead or not there.
     """
     check_same(reductions, cache, sae)
-    name = f"{cache.info.backbone}/layer{cache.info.layer}/{reductions.sae}"
-    choice.check_named(named, reductions.largest.live, name)
+    whose = f"{cache.info.backbone}/layer{cache.info.layer}/{reductions.sae}"
+    choice.check_named(named, reductions.largest.live, whose)
     whys = {feature: ["named"] for feature in named}
     by_rule = choice.by_rule(settings["shown"], reductions.firing_count, values)
     for feature, why in by_rule.items():
         whys.setdefault(feature, []).append(why)
     queries = [
         *_own_queries(sae.model, cache, image_paths, settings["queries"], seed),
-        *(Query(*picture, _sparse(sae.model, tokens)) for *picture, tokens in pictures),
+        *(Query(name, image, _sparse(sae.model, tokens)) for name, image, tokens in pictures),
     ]
     live_f, asked = reductions.largest.live, {}
     for query in queries:
@@ -95,8 +95,7 @@ def look_up(sae, cache, reductions, values, image_paths, pictures, settings, nam
         )
         shown = iter([Shown(int(n), map_hw) for n, map_hw in zip(numbers, placed, strict=True)])
         examples[feature] = Examples(
-            why=whys.get(feature, [])
-            + [f"asked for by {query}" for query in asked.get(feature, [])],
+            why=[*whys.get(feature, []), *asked.get(feature, [])],
             bands={band: [next(shown) for _ in n] for band, n in images[feature].items()},
             by_decoder=decoder,
             by_images=together,

@@ -35,8 +35,9 @@ def write_pages(paths, about, findings, cache, image_paths, class_names):
 
     paths: name (of `visae.base.paths.FEATURE_FILES`, and `images`, a folder) → where to write.
     about: what the pages say of the SAE: `sae`, `backbone`, `label`, `layer`, `split`, `study`,
-    `report` (the report, seen from the page). findings: the SAE's `Findings`. cache: the open cache
-    of its split. image_paths: image id → file. class_names: by label.
+    `report` (seen from the page) and `signed` (whether codes may be negative). findings: the SAE's
+    `Findings`. cache: the open cache of its split. image_paths: image id → file. class_names: by
+    label.
     """
     class_names = dict(enumerate(class_names))
     table, live = findings.table, np.flatnonzero(findings.table.live)

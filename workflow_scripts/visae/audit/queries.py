@@ -56,7 +56,7 @@ def features_of_query(codes_pf, number):
     and so on; of equal ranks the one with the larger sum. codes_pf: sparse [P, F].
     """
     total_f = np.abs(np.asarray(codes_pf.sum(axis=0)).ravel())
-    rank = dict(map(reversed, enumerate(map(int, strongest(total_f, number)))))
+    rank = {int(feature): place for place, feature in enumerate(strongest(total_f, number))}
     for patch in range(codes_pf.shape[0]):
         part = slice(codes_pf.indptr[patch], codes_pf.indptr[patch + 1])
         ordered = codes_pf.indices[part][np.argsort(-np.abs(codes_pf.data[part]), kind="stable")]

@@ -43,6 +43,7 @@ def encode_activations(
     threads: int = 1,
     warnings: Mapping[str, Sequence[str]] | None = None,
     attributes: Mapping[str, Any] | None = None,
+    inputs: Mapping[str, Sequence[str | Path]] | None = None,
 ) -> None:
     """Write the reductions of every SAE from one pass over `activations`.
 
@@ -58,6 +59,7 @@ def encode_activations(
     threads: for the CPU.
     warnings: by name, what speaks against the SAEs, which their scores will say.
     attributes: provenance, written to every file.
+    inputs: by name, the files that reductions are made of besides the activations.
 
     Raises UserError when an SAE does not fit the activations.
     """
@@ -96,6 +98,7 @@ def encode_activations(
                 minimum_active,
                 variance_floor,
                 {**(attributes or {}), **identity},
+                (inputs or {}).get(name, ()),
             )
             writers.append(stack.enter_context(writer))
         workers = threads if encoder_type is SparseEncoder else 1

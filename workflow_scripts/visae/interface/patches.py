@@ -22,10 +22,10 @@ def main(arguments=None):
         sae = OpenStudy(parsed.study).sae(parsed.sae)
         found = sae.features_of_patches(parsed.image, parsed.patches, parsed.number)
         print("feature  sum     patches  images on which it fires most (largest code)")
-        for row in found.itertuples():
-            exemplars = sae.exemplars(row.feature, EXEMPLARS)
+        for feature, total, patches in found.to_numpy(dtype=object):
+            exemplars = sae.exemplars(feature, EXEMPLARS)
             images = "; ".join(f"{item.path} ({item.code:.3g})" for item in exemplars)
-            print(f"{row.feature:<7}  {row.sum:<6.4g}  {row.patches:<7}  {images or 'none'}")
+            print(f"{feature:<7}  {total:<6.4g}  {patches:<7}  {images or 'none'}")
     except UserError as error:
         print(error, file=sys.stderr)
         return 1
@@ -34,7 +34,8 @@ def main(arguments=None):
 
 def _parser():
     parser = argparse.ArgumentParser(
-        prog="python -m visae.interface.patches", description=__doc__.splitlines()[0]
+        prog="python -m visae.interface.patches",
+        description="From patches of an image to features and the images on which these fire most",
     )
     parser.add_argument("study", help="folder of its results")
     parser.add_argument("sae", help="{backbone}/layer{layer}/{sae}")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import pandas
 import scipy.sparse
+import scipy.sparse.linalg
 import torch
 from PIL import Image
 
@@ -190,6 +191,36 @@ class OpenSae:
                 )
                 for image, code, map_hw in found
             ]
+
+    @torch.inference_mode()
+    def similar_images(
+        self, image: Picture, number: int = 8, split: str | None = None
+    ) -> pandas.DataFrame:
+        """The images of a split that an image is most like, by its features: no label is read.
+
+        Columns: `image_id`, `path`, `cosine` (of max-pooled codes), the most similar first; of
+        equal ones the first of the split. An image of the split is most similar to itself.
+        """
+        codes_f = self.encode(image)[0].amax(dim=0).double().numpy()
+        pooled_nf = self.pooled_codes(split).astype(np.float64)
+        lengths_n = scipy.sparse.linalg.norm(pooled_nf, axis=1) * np.linalg.norm(codes_f)
+        products_n = pooled_nf @ codes_f
+        cosine_n = np.divide(
+            products_n, lengths_n, out=np.zeros_like(products_n), where=lengths_n > 0
+        )
+        order = np.argsort(-cosine_n, kind="stable")[:number]
+        split = self._split(split)
+        with self._reductions(split) as reductions:
+            ids = [reductions.image_ids[image] for image in order]
+        records = {record.image_id: record for record in self.study.index(split).images}
+        root = self.study.root(split)
+        return pandas.DataFrame(
+            {
+                "image_id": ids,
+                "path": [root / records[image_id].path for image_id in ids],
+                "cosine": cosine_n[order],
+            }
+        )
 
     def nearest(self, other: OpenSae, features: Sequence[int] | None = None) -> pandas.DataFrame:
         """For each feature, the one of another SAE of the same block with the nearest decoder row.

@@ -161,12 +161,11 @@ def downstream_tasks(study):
     """Any downstream task."""
     if study.tasks():
         return None
-    reasons = "; ".join(
-        f"{name} {study.absent[name]}"
-        for name in tasks(study.config, study.cross_domain)
-        if name in study.absent
-    )
-    return f"needs downstream tasks: {reasons or 'the config asks for none'}"
+    asked = tasks(study.config, study.cross_domain)
+    reasons = dict.fromkeys(study.absent[name] for name in asked)
+    if not asked:
+        return "needs a downstream task, and the config asks for none"
+    return f"needs a downstream task, {' or '.join(f'which {reason}' for reason in reasons)}"
 
 
 def token_order_control(study):

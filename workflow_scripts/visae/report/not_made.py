@@ -2,7 +2,8 @@
 
 from typing import NamedTuple
 
-from visae.evals.shelf import EVALS, dataset_of, entry_name
+from visae.evals.shelf import EVALS, entry_name
+from visae.evals.shelf import title_of as title_of_eval
 from visae.report.cells import in_order, title_of
 
 
@@ -18,7 +19,7 @@ class NotMade(NamedTuple):
 def absent_evals(study):
     """A `NotMade` for every metric and task that the study asks for and cannot compute."""
     return [
-        NotMade(EVALS[entry_name(name)].kind, _title(name), "", reason)
+        NotMade(EVALS[entry_name(name)].kind, title_of_eval(name), "", reason)
         for name, reason in study.absent.items()
     ]
 
@@ -30,8 +31,3 @@ def products_not_made(reasons):
         for name, (kind, shows, why) in reasons.items()
     ]
     return [item for _, item in sorted(found)]
-
-
-def _title(name):
-    dataset, title = dataset_of(name), EVALS[entry_name(name)].title
-    return f"{title} of {dataset}" if dataset else title

@@ -6,11 +6,12 @@ from pathlib import Path
 import jinja2
 from markupsafe import Markup
 
-from visae.evals.shelf import titles
+from visae.evals.shelf import titles, titles_by_reason
 from visae.images.index import read_index
 from visae.report.cells import gap, number, title_of
 from visae.report.claims_section import read_contradictions, read_verdicts
 from visae.report.curves import HEIGHT, WIDTH
+from visae.report.feature_pages import feature_pages
 from visae.report.figures_section import read_figures
 from visae.report.not_made import absent_evals, products_not_made
 from visae.report.provenance_section import read_provenance
@@ -26,10 +27,14 @@ from visae.tables.scores import read_scores
 HERE = Path(__file__).parent
 
 OF_THE_PAPER = (
-    *("figures", "claims", "tables", "saes", "not_made", "contradictions", "provenance"),
+    *("figures", "claims", "tables", "saes", "features"),
+    *("not_made", "contradictions", "provenance"),
 )
-OF_ONES_OWN = ("saes", "figures", "tables", "not_made", "provenance")
-"""The sections in their order: of a study that the paper's claims are judged on, of any other."""
+OF_ONES_OWN = ("saes", "features", "figures", "tables", "not_made", "provenance")
+"""The sections in their order: of a study that the paper's claims are judged on, of any other.
+
+One on features is there if some have pages.
+"""
 
 
 @dataclass(frozen=True)
@@ -55,6 +60,8 @@ class Sources:
     """Files of the repository: claims, published numbers, docs/inconsistencies.md."""
     benchmarks: str
     """The folder of the jobs' records; what is there is shown."""
+    cards: dict
+    """(place, SAE) → `card.json` of its pages, of the SAEs that have some."""
 
 
 def build(study, sources, captions, not_made):
@@ -68,9 +75,12 @@ def build(study, sources, captions, not_made):
     judged = roles.judged(study)
     views = sae_views(study, scores, sources.saes)
     pictures = _pictures(study, sources, views)
+    features = feature_pages(study, sources.cards)
+    sections = OF_THE_PAPER if judged else OF_ONES_OWN
     return _environment().get_template("page.html.jinja").render(
         study=study,
-        sections=OF_THE_PAPER if judged else OF_ONES_OWN,
+        sections=[name for name in sections if features or name != "features"],
+        features=features,
         summary=summarise(
             study,
             views,
@@ -126,5 +136,9 @@ def _environment():
         "panel": {"width": WIDTH, "height": HEIGHT},
         "side": SIDE,
     }
-    environment.filters |= {"number": number, "title_of": title_of}
+    environment.filters |= {
+        "number": number,
+        "title_of": title_of,
+        "titles_by_reason": titles_by_reason,
+    }
     return environment

@@ -222,7 +222,8 @@ def train_and_save(
             "data": describe_data(cache, normalising),
             "held_out": describe_held_out(held_out, settings, threshold),
         }
-        save_sae(Path(folder) / spec.name, model, config, log)
+        inputs = cache.files + held_out.files + normalising.files
+        save_sae(Path(folder) / spec.name, model, config, log, inputs)
         report(f"{spec.name}: L0 {threshold.l0:.2f} on held-out images")
         for warning in warnings:
             logger.warning("%s: %s", spec.name, warning)

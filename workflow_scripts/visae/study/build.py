@@ -71,7 +71,7 @@ def absent(config, evaluation, cross_domain, segmentation):
 def _lacking(entry, config, read, absent):
     """Why an eval that reads some Splits is not computed, or None; absent: those found before."""
     if not read:
-        return f"needs data sets, and the config names none under metrics.{entry.data}"
+        return f"needs data sets: metrics.{entry.data} names none"
     for split in read if entry.labels else ():
         if not split.labelled:
             of_all = config["datasets"][split.dataset]

@@ -17,7 +17,7 @@ from visae.base.errors import UserError
 from visae.evals.entry import SAES
 from visae.evals.sections import settings_of
 from visae.evals.shelf import EVALS, entry_name, reads
-from visae.images.layouts import LAYOUTS, check_options, labels_of
+from visae.images.layouts import LAYOUTS, check_options, labels_of, shares_of
 from visae.sae.specs import check_size
 from visae.study import roles
 
@@ -80,6 +80,17 @@ def _layouts(study):
     """What is said of a data set beside its root is known to its layout."""
     for name, entry in study.config["datasets"].items():
         check_options(entry["layout"], entry["options"], f"config: datasets.{name}.options")
+        shares = shares_of(entry)
+        if shares and not LAYOUTS[entry["layout"]].whole:
+            raise UserError(
+                f"config: datasets.{name} has splits that are shares of one folder, which the "
+                f"layout {entry['layout']} has not; take `share` out, or set layout to imagefolder"
+            )
+        if shares and (len(shares) < len(entry["splits"]) or sum(shares.values()) > 1 + 1e-9):
+            raise UserError(
+                f"config: datasets.{name}.splits: give each split a `share` of the one folder, "
+                "such as 0.8 and 0.2, and no more than 1 together"
+            )
 
 
 def _generated(study):

@@ -6,15 +6,18 @@ line of one file. `sparsity` is the number in an SAE's name, `k` how many featur
 meant to be active, where the family has such a number.
 """
 
+import io
 import os
+from pathlib import Path
 from typing import Any
 
 import pandas
 
 from visae.base.paths import RAW
+from visae.base.seals import read_beside
 from visae.evals.results import REPRESENTATIONS, load, name_of, results_of
 from visae.evals.shelf import EVALS, metrics
-from visae.tables.layout import Column, Table, read_sparsity
+from visae.tables.layout import FORMAT, Column, Table, read_sparsity
 
 HEADLINE = "headline"
 
@@ -144,7 +147,7 @@ def read_rows(paths):
     frame = pandas.concat(
         [
             pandas.read_csv(
-                path,
+                io.BytesIO(read_beside(Path(path), FORMAT)),
                 dtype=_TYPES,
                 converters={name: _sparsity for name in ("sparsity", "k")},
                 keep_default_na=False,  # a reading is called `null`

@@ -57,5 +57,6 @@ def import_sae(source, destination, reading, cache, held_out, settings, normalis
         "data": describe_data(cache, normalising),
         "held_out": describe_held_out(held_out, settings, threshold),
     }
-    save_sae(destination, model, config, log=[])
+    inputs = cache.files + held_out.files + normalising.files
+    save_sae(destination, model, config, log=[], inputs=inputs)
     return warnings
