@@ -6,7 +6,6 @@ import re
 import subprocess
 import sys
 
-import h5py
 import numpy as np
 import pytest
 import yaml
@@ -100,9 +99,8 @@ def test_validation_activations_have_their_own_statistics(folder, place):
         assert np.isclose(float(saved.model.activation_std), std, rtol=1e-5) == same
     # So do raw features, with mean 0 and variance 1; those of another domain have the same units.
     reductions = study_folder(folder) / "reductions" / place
-    with h5py.File(reductions / "raw/photographs/val.h5") as raw:
-        assert np.abs(raw["token_mean"][()]).max() < 1e-4
     with RawReductions(reductions / "raw/photographs/val.h5") as raw:
+        assert np.abs(raw.token_mean).max() < 1e-4
         assert raw.total_squares / (raw.tokens * WIDTH) == pytest.approx(1, rel=1e-4)
     with RawReductions(reductions / "raw/digits/test.h5") as raw:
         assert abs(raw.total_squares / (raw.tokens * WIDTH) - 1) > 0.05
