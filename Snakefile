@@ -1,7 +1,23 @@
+import sys
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version
 
 min_version("9.20")
 
+sys.path.insert(0, str(Path(workflow.basedir) / "workflow_scripts"))
+
+from visae.base.errors import UserError
+from visae.study import config_files
+
+# YAML takes the last of two equal keys in silence, and Snakemake names no line of what is no YAML.
+if workflow.is_main_process:
+    try:
+        for path in workflow.overwrite_configfiles or ["config.yaml"]:
+            config_files.check_unique(path)
+    except UserError as error:
+        raise WorkflowError(str(error)) from None
 
 # A config file given on the command line or by a profile is the whole config. (Merged with the paper's
 # it would ask for its data too; --replace-workflow-config does not reach the jobs of a cluster.)
@@ -41,6 +57,7 @@ rule all:
     input:
         FIGURES,
         TABLES,
+        FEATURE_PAGES,
         REPORT,
     message:
         "The study is complete"
@@ -52,7 +69,7 @@ if workflow.is_main_process:
         targets.check(
             sys.argv[1:],
             known={rule.name for rule in workflow.rules},
-            others=PRODUCTS.entries().keys() - {name for made in MADE.values() for name in made},
+            others=NOT_MADE,
         )
     except UserError as error:
         raise WorkflowError(str(error)) from None

@@ -78,7 +78,10 @@ for batch, splits in jobs.extraction(STUDY):
             runtime=minutes(60),
         params:
             # Split → shards, and whether the mean and the standard deviation are needed.
-            splits={split.name: (split.shards, split == STUDY.training) for split in splits},
+            splits={
+                split.name: (split.shards, split in (STUDY.training, STUDY.statistics))
+                for split in splits
+            },
             code=code("join_activations"),
         message:
             f"Checking and joining the {batch} cache of {{wildcards.backbone}}"

@@ -11,15 +11,13 @@ from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 from snakemake.settings.enums import Quietness
 
-sys.path.insert(0, str(Path(workflow.basedir) / "workflow_scripts"))
-
 from visae.backbones.loaders import LOADERS
 from visae.base import fingerprints, repository, terminal
 from visae.base.errors import UserError
-from visae.base.paths import RAW, SAE_FILES, Paths, place
+from visae.base.paths import FEATURE_FILES, RAW, SAE_FILES, Paths, place
 from visae.images import inventory
 from visae.evals.shelf import EVALS, entry_name, titles
-from visae.images.layouts import LAYOUTS
+from visae.images.layouts import LAYOUTS, labels_of, shares_of
 from visae.plan import partitions
 from visae.pretraining.paradigms import PARADIGMS
 from visae.products import PRODUCTS, sources
@@ -37,7 +35,9 @@ terminal.show_what_matters(logger, quiet=Quietness.ALL in (workflow.output_setti
 try:
     STUDY = Study(config)
 except UserError as error:
-    raise WorkflowError(str(error)) from None
+    # What `--config` says stands in no file.
+    files = () if workflow.config_settings.config else workflow.configfiles
+    raise WorkflowError(config_files.located(str(error), files)) from None
 
 # Scripts find extensions by the config as Snakemake hands it to them.
 if "extensions" in config:
@@ -154,12 +154,19 @@ def downstream_paths():
 
 # ---------------------------------------------------------------- tables and figures
 
+# Product → why the study lacks what it is about.
+NOT_MADE = {
+    name: reason
+    for name, product in PRODUCTS.entries().items()
+    if (reason := product.missing(STUDY)) is not None
+}
+
 # What the study has of each kind: {name: entry}.
 MADE = {
     kind: {
         name: product
         for name, product in PRODUCTS.entries().items()
-        if product.kind == kind and product.wanted(STUDY)
+        if product.kind == kind and name not in NOT_MADE
     }
     for kind in KINDS
 }
@@ -222,7 +229,11 @@ def tell_changes(dataset):
 
 def local_weights(wildcards):
     """The backbone's weights as an input, where they are a local file or folder."""
-    name = wildcards.backbone
+    return weights_file(wildcards.backbone)
+
+
+def weights_file(name):
+    """The same of the backbone called `name`."""
     weights = STUDY.weights(name)
     if weights in ("pretrained", "random"):
         return []

@@ -50,9 +50,12 @@ for dataset, entry in STUDY.config["datasets"].items():
         params:
             layout=entry["layout"],
             root=entry["root"],
+            options=entry["options"],
             dataset=dataset,
             # Split → how many of its images are listed, if not all.
             splits={name: split.get("images") for name, split in entry["splits"].items()},
+            labels={name: labels_of(entry, name) for name in entry["splits"]},
+            shares=shares_of(entry),
             code=code("index_images"),
             layout_code=entry_code(LAYOUTS, entry["layout"]),
         message:

@@ -47,7 +47,7 @@ for batch, splits, cached in passes():
             f"{step}_{batch}"
         input:
             **inputs,
-            training=cache_path(STUDY.training),
+            statistics=cache_path(STUDY.statistics),
         output:
             reductions=raw_paths(splits),
         log:
@@ -83,7 +83,7 @@ for sweep in jobs.sweep_groups(STUDY):
             input:
                 **inputs,
                 saes=sae_weights(names),
-                training=cache_path(STUDY.training) if sweep.published else [],
+                statistics=cache_path(STUDY.statistics) if sweep.published else [],
             output:
                 reductions=reduction_paths(names, splits),
             log:
@@ -119,7 +119,7 @@ for sweep in jobs.sweep_groups(STUDY):
                     for dataset in datasets
                     for path in reduction_paths(names, [STUDY.probe_splits(dataset)[0]])
                 ],
-                split=PROBE_SPLIT,
+                split=PROBE_SPLIT if STUDY.evaluation.labelled else [],
                 classes=[PATHS.classes(dataset) for dataset in datasets],
             output:
                 rankings=ranking_paths(names, datasets),

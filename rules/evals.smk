@@ -12,7 +12,7 @@ for batch, datasets in jobs.probing(STUDY):
             f"fit_raw_probes_{batch}"
         input:
             raw=raw_paths([STUDY.probe_splits(dataset)[0] for dataset in datasets]),
-            split=PROBE_SPLIT,
+            split=PROBE_SPLIT if STUDY.evaluation.labelled else [],
         output:
             probes=raw_probe_paths(datasets),
         log:

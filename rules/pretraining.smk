@@ -24,7 +24,9 @@ if STUDY.pretrained():
             mem_mb=memory(8000),
             runtime=minutes(120),
         params:
-            backbone=lambda wildcards: backbone_settings(wildcards) | {"weights": "random"},
+            # Whatever the order in which its tokens are read afterwards, and how they are stored.
+            backbone=lambda wildcards: backbone_settings(wildcards)
+            | {"weights": "random", "token_order": "raster", "storage": "float16"},
             pretraining=lambda wildcards: STUDY.backbones[wildcards.backbone]["pretraining"],
             training=split_and_root(STUDY.training),
             evaluation=split_and_root(STUDY.evaluation),

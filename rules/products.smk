@@ -21,6 +21,11 @@ rule collect_scores_of_sweep:
         mem_mb=memory(1000),
         runtime=minutes(10),
     params:
+        absent=lambda wildcards: STUDY.sweeps[wildcards.sweep].absent,
+        saes=lambda wildcards: [
+            (sae.backbone, sae.layer, sae.name, sae.sweep)
+            for sae in STUDY.saes(STUDY.sweeps[wildcards.sweep])
+        ],
         code=code("collect_scores_of_sweep"),
     message:
         "Collecting the scores of the sweep {wildcards.sweep} in one tidy table"

@@ -12,9 +12,6 @@ EVIDENCE = {
     "contradictions": "docs/inconsistencies.md",
 }
 
-# The metrics by whose values example features are chosen.
-EXAMPLES_BY = ["localization", "monosemanticity"]
-
 # One SAE per sweep and backbone tells what all of them were trained on.
 FIRST_OF_SWEEP = [
     PATHS.sae(sweep.sae_names()[0], "config.yaml", own)
@@ -35,8 +32,9 @@ rule report:
             PATHS.reductions(sae.name, STUDY.evaluation.name, sae.place)
             for sae in STUDY.saes(roles.main(STUDY))
         ],
-        scores=score_paths(EXAMPLES_BY, roles.main(STUDY)),
-        arrays=score_paths(EXAMPLES_BY, roles.main(STUDY), suffix="npz"),
+        scores=score_paths(FEATURE_METRICS, roles.main(STUDY)),
+        arrays=score_paths(FEATURE_METRICS, roles.main(STUDY), suffix="npz"),
+        cards=page_paths(roles.on_pages(STUDY), "card.json", "card.webp"),
         index=PATHS.index(STUDY.evaluation.name),
         classes=PATHS.classes(STUDY.evaluation.dataset),
         images=image_folder(STUDY.evaluation.dataset),
@@ -58,6 +56,10 @@ rule report:
         benchmarks=STUDY.paths.benchmarks(),
         captions={
             name: (product.shows, product.over(STUDY)) for name, product in MADE["figure"].items()
+        },
+        not_made={
+            name: (PRODUCTS[name].kind, PRODUCTS[name].shows, reason)
+            for name, reason in NOT_MADE.items()
         },
         evidence=[content(path) for path in EVIDENCE.values()],
         metrics=titles(STUDY.metrics()),

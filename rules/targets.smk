@@ -30,3 +30,10 @@ rule figures:
         FIGURES,
     message:
         "All figures are drawn"
+
+
+rule features:
+    input:
+        FEATURE_PAGES,
+    message:
+        "The pages of features are written"

@@ -52,6 +52,7 @@ for sweep in jobs.sweep_groups(STUDY):
             input:
                 cache=cache_path(STUDY.training),
                 held_out=cache_path(STUDY.held_out),
+                statistics=cache_path(STUDY.statistics),
             output:
                 saes=sae_files(names),
             log:
@@ -71,6 +72,7 @@ for sweep in jobs.sweep_groups(STUDY):
             params:
                 saes=names,
                 training=STUDY.training_settings(sweep),
+                statistics=STUDY.statistics.name,
                 # Outside `output`, because Snakemake deletes the outputs of a failed job.
                 resume=STUDY.paths.resume(job),
                 code=code("train_saes"),
@@ -153,6 +155,7 @@ for sweep in jobs.sweep_groups(STUDY):
                 inspected=PATHS.inspected(sweep.name),
                 cache=cache_path(STUDY.training),
                 held_out=cache_path(STUDY.held_out),
+                statistics=cache_path(STUDY.statistics),
             output:
                 saes=sae_files(sweep.sae_names()),
             log:
@@ -171,6 +174,7 @@ for sweep in jobs.sweep_groups(STUDY):
             params:
                 saes=sweep.sae_names(),
                 training=STUDY.training_settings(sweep),
+                statistics=STUDY.statistics.name,
                 reading=settings("sweeps", sweep.name).get("reading", {}),
                 code=code("import_saes"),
                 family_code=family_code(sweep.sae_names()),

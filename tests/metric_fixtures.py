@@ -12,6 +12,7 @@ SAE = {
     "sparsity": 128,
     "k": 128,
     "sweep": "main",
+    "warnings": [],
 }
 
 

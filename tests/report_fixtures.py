@@ -1,23 +1,27 @@
 """A small study's files, written by hand, and the page that is made of them."""
 
+import io
 import json
 from types import SimpleNamespace
 
 import numpy as np
+import torch
 import yaml
 from PIL import Image
 from study_fixtures import ROOT
 from workflow_fixtures import tiny_config
 
 from visae.base.files import write_text
-from visae.base.seals import write_document, write_npz
+from visae.base.seals import write_beside, write_document, write_npz, write_tensors
 from visae.encoding.reductions import SaeUnit, half_codes, write_sae_reductions
 from visae.evals.localization.compute import localization
 from visae.evals.provenance import provenance
 from visae.evals.results import ARRAYS_FORMAT, FORMAT, KIND, described, write_result
+from visae.figures import FORMAT as FIGURE_FORMAT
 from visae.images.index import ClassRecord, ImageRecord, build_index, write_classes, write_images
 from visae.report.page import Sources, build
 from visae.report.saes import SaeFiles
+from visae.sae.folder import FORMAT as SAE_FORMAT
 from visae.study.study import Study
 from visae.tables import variance
 from visae.tables.layout import Column, Table, write
@@ -36,6 +40,11 @@ CAPTIONS = {
 def colour(image):
     """The colour of the image of this number: all are told apart after WebP's loss."""
     return (20 + 19 * image, 240 - 19 * image, 60 + 90 * (image % 3))
+
+
+NOT_MADE = {
+    "figure_9": ("figure", "what there is not", "compares backbones, and there is one"),
+}
 
 
 def codes_of(sae):
@@ -58,11 +67,10 @@ def write_study(folder, **changes):
         localization = _localization(place, about, number)
         scores += [localization, _fvu(place, about, undefined=number == 0)]
         files[sae.place, sae.name] = SaeFiles(
-            _log(place, number),
+            _log(place, number, sae.backbone),
             _reductions(place, index, number),
             {"localization": localization, "monosemanticity": _monosemanticity(place, number)},
         )
-        write_text(place / "config.yaml", yaml.safe_dump({"data": _data(sae.backbone)}))
     tables = _tables(folder, scores)
     write_text(folder / "benchmarks/train/main.tsv", "s\tmax_rss\tcpu_time\n1\t5\t1\n60\t512\t90\n")
     write_text(folder / "benchmarks/quick.tsv", "s\tmax_rss\tcpu_time\n0.04\tNA\t-\n")
@@ -78,13 +86,14 @@ def write_study(folder, **changes):
         published=ROOT / "resources/published_values.csv",
         contradictions=ROOT / "docs/inconsistencies.md",
         benchmarks=folder / "benchmarks",
+        cards={},
     )
     return study, sources
 
 
 def build_page(study, sources):
     """The page of `write_study`."""
-    return build(study, sources, CAPTIONS)
+    return build(study, sources, CAPTIONS, NOT_MADE)
 
 
 def _images(folder):
@@ -116,7 +125,9 @@ def _monosemanticity(place, number):
     values = np.linspace(0.2, 0.9, len(scored)) + 0.001 * number
     arrays = {"features": scored, "monosemanticity": values}
     write_npz(place / "monosemanticity.npz", ARRAYS_FORMAT, arrays)
-    return place / "monosemanticity.json"
+    path = place / "monosemanticity.json"
+    write_document(path, KIND, {"metric": "monosemanticity"}, arrays=path.with_suffix(".npz"))
+    return path
 
 
 def _fvu(place, about, undefined):
@@ -137,6 +148,7 @@ def _fvu(place, about, undefined):
 def _reductions(place, index, number):
     cache = SimpleNamespace(
         path="none",
+        files=(),
         images=IMAGES,
         tokens=IMAGES * 64,
         labels=np.array([record.label for record in index.images]),
@@ -161,14 +173,23 @@ def _reductions(place, index, number):
     return path
 
 
-def _log(place, number):
-    """Loss falls tenfold per window, L0 is constant; the last SAE was imported."""
+def _log(place, number, backbone):
+    """Loss falls tenfold per window, L0 is constant; the last SAE was imported.
+
+    Beside it are the config and weights, which are not looked at.
+    """
     windows = [
         {"step": 100 * (i + 1), "tokens": i, "loss": 10.0**-i, "l0": 8.0, "dead_fraction": i / 4}
         for i in range(3)
     ]
     text = "" if number == 3 else "".join(json.dumps(window) + "\n" for window in windows)
-    write_text(place / "training.jsonl", text)
+    return write_log(place, text, yaml.safe_dump({"format": SAE_FORMAT, "data": _data(backbone)}))
+
+
+def write_log(place, text, config=""):
+    """Write the texts of an SAE's folder and stand-ins for its weights; the path of the log."""
+    texts = {"training.jsonl": text, "config.yaml": config}
+    write_tensors(place / "model.safetensors", SAE_FORMAT, {"none": torch.zeros(1)}, beside=texts)
     return place / "training.jsonl"
 
 
@@ -230,6 +251,7 @@ def _claim(name, claim, published, found, difference, verdict, reason=None):
 
 def _figure(folder, name):
     path = folder / "figures" / f"{name}.png"
-    path.parent.mkdir(exist_ok=True)
-    Image.new("RGB", (600, 300), (len(CAPTIONS[name][0]), 9, 9)).save(path)
+    content = io.BytesIO()
+    Image.new("RGB", (600, 300), (len(CAPTIONS[name][0]), 9, 9)).save(content, "png")
+    write_beside(path, FIGURE_FORMAT, content.getvalue())
     return path

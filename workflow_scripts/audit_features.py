@@ -12,6 +12,7 @@ from visae.encoding.reductions import SaeReductions
 from visae.evals.results import read_arrays
 from visae.images.index import read_index
 from visae.sae.checkpoint import check_fits, load_sae
+from visae.sae.folder import WEIGHTS
 
 
 def body(snakemake):
@@ -23,11 +24,13 @@ def body(snakemake):
     for place in snakemake.params.places:
         folder = Path(results.sae(name, place=place)).parent
         sae = load_sae(folder)
-        moran_f = read_arrays(results.metric(name, "localization", "npz", place))["moran"]
+        arrays = results.metric(name, "localization", "npz", place)
+        moran_f = read_arrays(arrays)["moran"]
         with (
             ActivationCache(results.cache(split, place)) as cache,
             SaeReductions(results.reductions(name, split, place)) as reductions,
         ):
+            inputs = (arrays, cache.path, reductions.path, folder / WEIGHTS, files.index)
             check_fits(sae, cache.info, folder)
             examples = feature_examples(
                 audit_features(moran_f), moran_f, reductions, cache, sae, image_paths
@@ -40,7 +43,7 @@ def body(snakemake):
                 "sae_fingerprint": sae.fingerprint,
                 "cache_fingerprint": cache.fingerprint,
             }
-        write_examples(results.examples(name, place), examples, about)
+        write_examples(results.examples(name, place), examples, about, inputs)
 
 
 run(body, snakemake)  # noqa: F821

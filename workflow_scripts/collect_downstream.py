@@ -9,7 +9,7 @@ from visae.tables.layout import write
 def body(snakemake):
     results = snakemake.input.results
     origin = common_origin({path: read_origin(path) for path in results})
-    write(downstream_table(results), {"csv": snakemake.output.table})
+    write(downstream_table(results), {"csv": snakemake.output.table}, results)
     return remarks(origin)
 
 

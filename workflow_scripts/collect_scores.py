@@ -8,7 +8,7 @@ from visae.tables.scores import joined, origin_of_sweeps
 
 def body(snakemake):
     tables = snakemake.input.tables
-    write(joined(tables), {"csv": snakemake.output.table})
+    write(joined(tables), {"csv": snakemake.output.table}, tables)
     return remarks(origin_of_sweeps(tables))
 
 

@@ -26,7 +26,6 @@ def body(snakemake):
     results_folder = f"results/{snakemake.config['study']}"
     with opened(snakemake.input, results_folder, place, params.data, **spaces) as sources:
         for name, sweep in params.sources.items():
-            source = results.described(wildcards.backbone, int(wildcards.layer), name, sweep)
             for chosen in params.evals:
                 settings = params.settings[chosen]
                 with sources.inputs(name, chosen) as inputs:
@@ -36,8 +35,11 @@ def body(snakemake):
                 origin = provenance(
                     [script, code[chosen]], inputs.seen, {"seed": params.seed, **settings}
                 )
+                source = results.described(
+                    wildcards.backbone, int(wildcards.layer), name, sweep, inputs.warnings
+                )
                 path = result(sources.paths, name, chosen, place, params.variant)
-                results.write_result(path, chosen, found, source, origin)
+                results.write_result(path, chosen, found, source, origin, inputs.read)
 
 
 run(body, snakemake)  # noqa: F821

@@ -6,7 +6,7 @@ from visae.backbones.checks import check_backbone
 from visae.base import paths
 from visae.base.devices import take_device
 from visae.base.job import run
-from visae.images.index import read_index, shuffled
+from visae.images.rows import open_index
 
 
 def body(snakemake):
@@ -14,14 +14,13 @@ def body(snakemake):
     results, place = paths.of_job(snakemake)
     jobs = []
     for name, (root, shards, order_seed) in params.splits.items():
-        index = read_index(*results.index_and_classes(name))
-        if order_seed is not None:
-            index = shuffled(index, order_seed)
+        files = results.index_and_classes(name)
+        index = open_index(*files, order_seed)
         # With the wildcard `shard` this job writes that shard, without it all of them.
         chosen = [int(wildcards.shard)] if wildcards.get("shard") else range(shards)
         for shard in chosen:
             path = results.shard(name, shard, shards, place)
-            jobs.append(ShardJob(*name.split("/"), index, root, shard, shards, path))
+            jobs.append(ShardJob(*name.split("/"), index, root, shard, shards, path, files))
     backbone = build_backbone(BackboneSpec(wildcards.backbone, **params.backbone))
     backbone.to(take_device())
     layer = int(wildcards.layer)

@@ -13,14 +13,16 @@ def body(snakemake):
     device, params = take_device(), snakemake.params
     results, place = paths.of_job(snakemake)
     for dataset, split in params.splits.items():
-        with RawReductions(results.reductions(paths.RAW, split, place)) as raw:
+        inputs = [results.reductions(paths.RAW, split, place)]
+        with RawReductions(*inputs) as raw:
             features_nd, labels = raw.features_max(), raw.labels
             if dataset == params.evaluation:
+                inputs += [snakemake.input.split]
                 test_mask = read_split(snakemake.input.split, raw.image_ids)
                 probe = fit_raw_probe(features_nd, labels, test_mask, device)
             else:
                 probe = fit_domain_probe(features_nd, labels, device)
-        write_probe(results.raw_probe(dataset, place), probe)
+        write_probe(results.raw_probe(dataset, place), probe, inputs)
 
 
 run(body, snakemake)  # noqa: F821

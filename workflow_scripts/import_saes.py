@@ -5,6 +5,7 @@ from pathlib import Path
 from visae.activations.cache import ActivationCache
 from visae.activations.format import check_compatible
 from visae.base.job import run
+from visae.sae.concerns import told
 from visae.sae.exchange.form import Reading
 from visae.sae.exchange.importing import import_sae
 from visae.sae.specs import SaeSpec, TrainingSettings
@@ -12,18 +13,24 @@ from visae.sae.specs import SaeSpec, TrainingSettings
 
 def body(snakemake):
     params, files, wildcards = snakemake.params, snakemake.input, snakemake.wildcards
-    destination = Path(snakemake.output.saes[0]).parents[1]
-    with ActivationCache(files.cache) as cache, ActivationCache(files.held_out) as held_out:
+    destination, warnings = Path(snakemake.output.saes[0]).parents[1], {}
+    with (
+        ActivationCache(files.cache) as cache,
+        ActivationCache(files.held_out) as held_out,
+        ActivationCache(files.statistics) as normalising,
+    ):
         check_compatible(cache.info, wildcards.backbone, int(wildcards.layer))
         for name in params.saes:
-            import_sae(
+            warnings[name] = import_sae(
                 Path(files.published) / name,
                 destination / name,
                 Reading.of_sweep(SaeSpec.from_name(name), params.reading),
                 cache,
                 held_out,
                 TrainingSettings(**params.training),
+                normalising,
             )
+    return told(warnings)
 
 
 run(body, snakemake)  # noqa: F821

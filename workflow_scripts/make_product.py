@@ -13,7 +13,7 @@ def body(snakemake):
         dict(snakemake.input.items()), params.settings
     )
     writer = importlib.import_module(KINDS[PRODUCTS[params.product].kind].writer)
-    writer.write(made, dict(snakemake.output.items()))
+    writer.write(made, dict(snakemake.output.items()), list(snakemake.input))
 
 
 run(body, snakemake)  # noqa: F821

@@ -14,15 +14,18 @@ def body(snakemake):
     params = snakemake.params
     results, place = paths.of_job(snakemake)
     for dataset, split in params.splits.items():
-        groups = read_sibling_groups(results.classes(dataset))
+        classes = results.classes(dataset)
+        groups = read_sibling_groups(classes)
         for sae in params.saes:
-            with SaeReductions(results.reductions(sae, split, place)) as encoded:
+            inputs = [results.reductions(sae, split, place), classes]
+            with SaeReductions(inputs[0]) as encoded:
                 if dataset == params.evaluation:
+                    inputs += [snakemake.input.split]
                     train_mask = ~read_split(snakemake.input.split, encoded.image_ids)
                 else:
                     train_mask = np.ones(encoded.images, bool)
                 ranked = rank_features(encoded.codes, encoded.labels, train_mask, groups)
-            write_rankings(results.rankings(sae, dataset, place), ranked)
+            write_rankings(results.rankings(sae, dataset, place), ranked, inputs)
 
 
 run(body, snakemake)  # noqa: F821

@@ -2,6 +2,7 @@
 
 from visae.activations.cache import ActivationCache
 from visae.activations.format import check_same_activations
+from visae.activations.normalisation import statistics_of
 from visae.activations.opening import open_activations
 from visae.base import paths
 from visae.base.job import run
@@ -11,16 +12,16 @@ from visae.encoding.raw_pass import reduce_raw
 def body(snakemake):
     params = snakemake.params
     results, place = paths.of_job(snakemake)
-    with ActivationCache(snakemake.input.training) as training:
+    with ActivationCache(snakemake.input.statistics) as normalising:
         for split, activations in open_activations(results, place, params, snakemake.threads):
-            check_same_activations(training.info, activations.info)
+            check_same_activations(normalising.info, activations.info)
             reduce_raw(
                 activations,
-                training.mean,
-                training.std,
+                *statistics_of(normalising),
                 results.reductions(paths.RAW, split, place),
                 **params.moran.get(split, {"minimum_active": []}),
                 threads=snakemake.threads,
+                inputs=[normalising.path],
             )
 
 

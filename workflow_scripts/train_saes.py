@@ -7,6 +7,7 @@ from visae.activations.cache import ActivationCache
 from visae.activations.format import check_compatible
 from visae.base.devices import take_device
 from visae.base.job import run
+from visae.sae.concerns import told
 from visae.sae.specs import SaeSpec, TrainingSettings
 from visae.sae.training import train_and_save
 
@@ -16,9 +17,10 @@ def body(snakemake):
     with (
         ActivationCache(snakemake.input.cache) as cache,
         ActivationCache(snakemake.input.held_out) as held_out,
+        ActivationCache(snakemake.input.statistics) as normalising,
     ):
         check_compatible(cache.info, snakemake.wildcards.backbone, int(snakemake.wildcards.layer))
-        train_and_save(
+        warnings = train_and_save(
             [SaeSpec.from_name(name) for name in snakemake.params.saes],
             cache,
             held_out,
@@ -31,7 +33,9 @@ def body(snakemake):
             ),
             device=take_device(),
             resume_path=snakemake.params.resume,
+            normalising=normalising,
         )
+    return told(warnings)
 
 
 run(body, snakemake)  # noqa: F821

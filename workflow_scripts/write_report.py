@@ -4,6 +4,7 @@ from visae.base.files import write_text
 from visae.base.job import run
 from visae.report.page import Sources, build
 from visae.report.saes import files_of_saes
+from visae.study import roles
 from visae.study.study import Study
 
 
@@ -22,8 +23,12 @@ def body(snakemake):
         published=files.published,
         contradictions=files.contradictions,
         benchmarks=params.benchmarks,
+        cards={
+            (sae.place, sae.name): study.paths.features(sae.name, "card.json", sae.place)
+            for sae in roles.on_pages(study)
+        },
     )
-    page = build(study, sources, params.captions)
+    page = build(study, sources, params.captions, params.not_made)
     write_text(snakemake.output.page, page)
 
 

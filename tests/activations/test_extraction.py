@@ -209,5 +209,5 @@ def test_how_weights_were_read_is_kept_and_changes_no_fingerprint(backbone, data
         "names without `teacher.`",
     )
     assert renamed.fingerprint == plain.fingerprint
-    assert describe_data(renamed)["weights_reading"] == renamed.info.weights_reading
-    assert "weights_reading" not in describe_data(plain)
+    assert describe_data(renamed, renamed)["weights_reading"] == renamed.info.weights_reading
+    assert "weights_reading" not in describe_data(plain, plain)

@@ -302,7 +302,7 @@ def test_damaged_missing_and_empty_weights_are_named(tmp_path):
     torch.save([1, 2], tmp_path / "list.pth")
     for name, message in {
         "nowhere.safetensors": "do not exist",
-        "empty": r"holds no \*.safetensors",
+        "empty": r"holds no file that ends in \.safetensors",
         "cut.safetensors": "are damaged",
         "cut.pth": "are damaged",
         "list.pth": "not a dictionary of tensors",

@@ -182,7 +182,7 @@ def test_shards_are_read_together(kind, suffix, save, saved, tmp_path):
     with pytest.raises(UserError, match=f"are 3 files, of which {last.name} is not there"):
         read(kind, tmp_path)
     index.write_text('{"weight_map": {"a": "../elsewhere.safetensors"}}')
-    with pytest.raises(UserError, match=r"no index of shards .a shard is not beside it"):
+    with pytest.raises(UserError, match=r"no index of shards .a shard is not beside it, nor"):
         read(kind, tmp_path)
 
 
@@ -240,6 +240,69 @@ def test_files_are_told_by_what_they_hold(saved, tmp_path):
     np.savez(tmp_path / "jax.npz", kernel=np.zeros(3))
     with pytest.raises(UserError, match="no PyTorch file"):
         read("timm", tmp_path / "jax.npz")
+
+
+def test_shards_may_lie_below_their_index_and_are_asked_for_where_they_do_not(saved, tmp_path):
+    (tmp_path / "parts").mkdir()
+    index, _ = shards(state(saved["timm"]), tmp_path / "parts", "safetensors", save_file)
+    content = index.read_text().replace('"model-', '"parts/model-')
+    index.unlink()
+    (tmp_path / "model.safetensors.index.json").write_text(content)
+    assert read("timm", tmp_path).weights_fingerprint == saved["timm"].weights_fingerprint
+    index.write_text(content)
+    with pytest.raises(UserError, match="not there: fetch it again, or put the index where its sh"):
+        read("timm", index)
+
+
+def test_weights_in_lists(saved, tmp_path):
+    one, other = state(saved["timm"]), state(build_backbone(small_spec("timm", seed=6)))
+    path = tmp_path / "one.pth"
+    for content, place in [
+        ((one, 3), "[0]."),
+        ({"epoch": 3, "ema": [below("module.", one)]}, "ema[0].module."),
+    ]:
+        torch.save(content, path)
+        backbone = read("timm", path)
+        assert backbone.weights_fingerprint == saved["timm"].weights_fingerprint
+        assert backbone.weights_reading == f"names without `{place}`"
+    torch.save({"models": [other, one]}, path)
+    with pytest.raises(UserError, match=r'weights_part: "models\[1\]"'):
+        read("timm", path)
+    chosen = read("timm", path, weights_part="models[1]")
+    assert chosen.weights_fingerprint == saved["timm"].weights_fingerprint
+
+
+@pytest.mark.parametrize("part", ["base", "module.base", "state_dict.module.base", "base.vit"])
+def test_a_part_is_named_by_any_whole_pieces_of_its_beginning(part, saved, tmp_path):
+    other = state(build_backbone(small_spec("timm", seed=6)))
+    content = below("module.base.vit.", state(saved["timm"])) | below("module.based.vit.", other)
+    torch.save({"state_dict": content}, tmp_path / "one.pth")
+    chosen = read("timm", tmp_path / "one.pth", weights_part=part)
+    assert chosen.weights_fingerprint == saved["timm"].weights_fingerprint
+    with pytest.raises(UserError, match="hold 2 networks"):
+        read("timm", tmp_path / "one.pth", weights_part="module")
+
+
+@pytest.mark.parametrize("kind", ["timm", "vit_mae"])
+@pytest.mark.parametrize("dtype", [torch.int8, torch.uint8, torch.float8_e4m3fn])
+def test_quantised_weights_are_refused(dtype, kind, saved, tmp_path):
+    quantised = {name: t.to(dtype) if t.ndim > 1 else t for name, t in state(saved[kind]).items()}
+    torch.save(quantised, tmp_path / "one.pth")
+    with pytest.raises(UserError, match=rf"is quantised \({dtype}\); \d\d such"):
+        read(kind, tmp_path / "one.pth")
+
+
+def test_what_is_no_file_of_weights_says_what_it_is(saved, tmp_path):
+    (tmp_path / "page.pth").write_text("\n<!DOCTYPE html><title>Not found</title>")
+    with pytest.raises(UserError, match="a web page, not the file"):
+        read("timm", tmp_path / "page.pth")
+    torch.save(saved["timm"].model, tmp_path / "whole.pth")
+    with pytest.raises(UserError, match="save the model's state_dict where they were made"):
+        read("timm", tmp_path / "whole.pth")
+    (tmp_path / "runs/checkpoint-5").mkdir(parents=True)
+    save_file(state(saved["timm"]), tmp_path / "runs/checkpoint-5/model.safetensors")
+    with pytest.raises(UserError, match=r"give one of its folders: .*runs/checkpoint-5"):
+        read("timm", tmp_path / "runs")
 
 
 def test_a_file_without_the_network_says_what_it_holds(tmp_path):

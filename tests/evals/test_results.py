@@ -171,7 +171,7 @@ def test_a_score_of_another_place_is_refused(tmp_path, score, place):
 def test_documents_of_another_format_are_named(tmp_path):
     (tmp_path / "fvu.json").write_text('{"metric": "fvu", "value": 0.5}')
     with pytest.raises(
-        UserError, match=r"fvu.json is of format None, but 'visae-result-3' is read here: remove"
+        UserError, match=r"fvu.json is of format None, but 'visae-result-4' is read here: remove"
     ):
         load(tmp_path / "fvu.json")
 

@@ -193,3 +193,59 @@ def test_masks_must_have_the_size_of_their_images(tmp_path):
         check_masks(index("absent.png"), tmp_path)
     with pytest.raises(UserError, match=r"'a' has no mask"):
         check_masks(index(""), tmp_path)
+
+
+# --- masks whose values are not what is read -----------------------------------------------
+
+
+def _grey_png(bits, values):
+    line = sum(value << (bits * (7 - place)) for place, value in enumerate(values))
+    header = struct.pack(">IIBBBBB", 8, 1, bits, 0, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + _chunk(b"IHDR", header)
+        + _chunk(b"IDAT", zlib.compress(b"\0" + line.to_bytes(bits, "big")))
+        + _chunk(b"IEND", b"")
+    )
+
+
+FEW = np.array([[0, 1, 2, 3, 3, 2, 1, 0]], np.uint8)
+
+
+def test_masks_of_eight_bits_or_with_a_palette_hold_their_values(tmp_path):
+    for suffix in ("png", "tif", "gif", "bmp", "pgm"):
+        Image.fromarray(FEW).save(tmp_path / f"grey.{suffix}")
+        assert (load_mask(tmp_path / f"grey.{suffix}", 3) == FEW).all(), suffix
+    (tmp_path / "few.png").write_bytes(_grey_png(8, FEW[0].tolist()))
+    assert (load_mask(tmp_path / "few.png", 3) == FEW).all()
+    for bits in (2, 4, 8):
+        image = Image.fromarray(FEW, "P")
+        image.putpalette(bytes(range(12)))
+        image.save(tmp_path / "palette.png", bits=bits)
+        assert (load_mask(tmp_path / "palette.png", 3) == FEW).all(), bits
+
+
+@pytest.mark.parametrize(
+    "name, content",
+    [
+        ("two.png", _grey_png(2, FEW[0].tolist())),
+        ("four.png", _grey_png(4, FEW[0].tolist())),
+        ("few.pgm", b"P5 8 1 3\n" + FEW.tobytes()),
+        ("few.pgm", b"P2 8 1 150\n" + b" ".join(b"%d" % v for v in FEW[0])),
+    ],
+)
+def test_masks_of_fewer_bits_are_refused_before_they_are_decoded(name, content, tmp_path):
+    """Pillow stretches 0 … 3 to 0 … 255 (2 bits), or 0 … 51 (4 bits)."""
+    (tmp_path / name).write_bytes(content)
+    Image.fromarray(FEW).save(tmp_path / "image.png")
+    with pytest.raises(UserError, match=rf"{name} has grey values of fewer than 8 bits.*8 bits"):
+        load_mask(tmp_path / name, 200)
+    record = ImageRecord("image", "image.png", -1, "", name)
+    with pytest.raises(UserError, match=rf"{name} has grey values"):
+        check_masks(ImageIndex((record,), ()), tmp_path)
+
+
+def test_masks_in_jpeg_are_refused(tmp_path):
+    Image.fromarray(FEW).save(tmp_path / "mask.jpg")
+    with pytest.raises(UserError, match=r"mask.jpg is a JPEG, .*PNG"):
+        load_mask(tmp_path / "mask.jpg", 200)

@@ -5,8 +5,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from visae.base.errors import UserError
+from visae.base.seals import beside, write_beside
+from visae.images import rows
 from visae.images.copies import check_disjoint
 from visae.images.index import (
+    IMAGES_FORMAT,
     ClassRecord,
     ImageIndex,
     ImageRecord,
@@ -16,6 +19,8 @@ from visae.images.index import (
     write_classes,
     write_images,
 )
+from visae.images.index import parsed as index_parsed
+from visae.images.rows import open_index
 
 CLASSES = (ClassRecord(0, "cat", "pet"), ClassRecord(1, "dog, big", "pet"), ClassRecord(2, "elk"))
 IMAGES = (
@@ -73,6 +78,7 @@ def test_reading_gives_back_what_was_written(data, tmp_path_factory):
         ((*IMAGES, ImageRecord("x", "x", 3, "elk")), CLASSES, "'x'.* label 3 .*3 classes"),
         ((*IMAGES, ImageRecord("x", "x", -2, "elk")), CLASSES, "'x'.* label -2"),
         ((*IMAGES, ImageRecord("x", "x", 1, "cat")), CLASSES, "'x'.* label 1 .'cat'"),
+        ((IMAGES[0]._replace(path="d/2\r.jpg"),), CLASSES, r"'d/2\\r.jpg' .* line end .*rename"),
         (IMAGES, (CLASSES[0], CLASSES[1], ClassRecord(3, "elk")), "number 2 is missing"),
         (IMAGES, (*CLASSES, ClassRecord(3, "cat")), "'cat' is listed twice"),
     ],
@@ -92,8 +98,14 @@ def test_files_that_were_tampered_with_are_refused(tmp_path):
         ("image_id,path", "id,path", "id,path.*image_id,path"),
     ):
         images.write_text(text.replace(old, new))
+        with pytest.raises(UserError, match=r"train\.csv has changed"):
+            read_index(images, classes)
+        write_beside(images, IMAGES_FORMAT, text.replace(old, new))
         with pytest.raises(UserError, match=words):
             read_index(images, classes)
+    beside(images).unlink()
+    with pytest.raises(UserError, match=r"train\.csv has no seal beside it"):
+        read_index(images, classes)
 
 
 def test_the_fingerprint_sees_every_field_and_not_the_order_given():
@@ -133,3 +145,68 @@ def test_order_of_a_training_cache_is_random_and_repeatable():
     assert order.fingerprint() != index.fingerprint()  # a cache tells which order it has
     # A window of 64 images has seen one class in sorted order; here nearly all.
     assert len({record.label for record in order.images[:64]}) >= 9
+
+
+# --- rows that are parsed when they are used ----------------------------------------------
+
+ANY_TEXT = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\r"), max_size=8)
+
+
+@settings(deadline=None, max_examples=40)
+@given(data=st.data())
+def test_an_opened_index_is_the_one_that_is_read_whole(data, tmp_path_factory):
+    """Commas, quotes and line ends in names included; in the order of a training cache as well."""
+    names = data.draw(st.lists(ANY_TEXT, min_size=1, max_size=3, unique=True))
+    images = [
+        ImageRecord(image_id, data.draw(ANY_TEXT), label, names[label], mask)
+        for image_id in data.draw(st.lists(ANY_TEXT, min_size=1, max_size=6, unique=True))
+        for label in [data.draw(st.integers(0, len(names) - 1))]
+        for mask in [data.draw(st.sampled_from(["", "m.png"]))]
+    ]
+    index = build_index(images, [ClassRecord(i, name) for i, name in enumerate(names)], "here")
+    paths = written(tmp_path_factory.mktemp("index"), index)
+    assert read_index(*paths) == index
+    for expected, found in (
+        (index, open_index(*paths)),
+        (shuffled(index, 7), open_index(*paths, order_seed=7)),
+    ):
+        assert found.fingerprint() == expected.fingerprint()
+        assert found.classes == expected.classes
+        assert len(found.images) == len(expected.images)
+        assert tuple(found.images) == expected.images
+        assert found.images[-1] == expected.images[-1]
+        assert found.images[1:3] == expected.images[1:3]
+        assert found.images[:0] == ()
+
+
+def test_rows_that_are_not_used_are_not_parsed(tmp_path, monkeypatch):
+    records = [ImageRecord(f"{i:05d}", f"{i}.jpg", i % 3, CLASSES[i % 3][1]) for i in range(5000)]
+    index = build_index(records, CLASSES, "here")
+    paths = written(tmp_path, index)
+    used = []
+    monkeypatch.setattr(rows, "parsed", lambda *row: used.append(row) or index_parsed(*row))
+    plain = build_index([r for r in records if "," not in r.class_name], CLASSES, "here")
+    for expected, quoted in ((plain, 0), (index, 5000)):
+        paths = written(tmp_path, expected)
+        opened = open_index(*paths)
+        assert opened.images[100:103] == expected.images[100:103]
+        assert len(used) == 3
+        assert opened.fingerprint() == expected.fingerprint()
+        assert len(used) == 3 + quoted
+        used.clear()
+
+
+def test_rows_are_checked_when_they_are_used(tmp_path):
+    images, classes = written(tmp_path, build_index(IMAGES, CLASSES, "here"))
+    text = images.read_text()
+    images.write_text(text.replace("cat/10,c/10.jpg,0", "cat/10,c/10.jpg,2"))
+    opened = open_index(images, classes)
+    assert opened.images[0].image_id == "cat/1"
+    with pytest.raises(UserError, match=r"'cat/10'.* label 2"):
+        opened.images[1:]
+    images.write_text(text.replace("cat/10,c/10.jpg,0", "cat/10,c/10.jpg,zero"))
+    with pytest.raises(UserError, match=r"line 3.*zero"):
+        open_index(images, classes).images[1:]
+    images.write_text(text.replace("image_id,path", "id,path"))
+    with pytest.raises(UserError, match=r"id,path.*image_id,path"):
+        open_index(images, classes)

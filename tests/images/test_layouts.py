@@ -9,7 +9,7 @@ import scipy.io
 from PIL import Image
 
 from visae.base.errors import UserError
-from visae.images import arrow
+from visae.images.containers import row_path
 from visae.images.copies import check_disjoint
 from visae.images.decoding import load_image
 from visae.images.layouts import LAYOUTS, index_images
@@ -518,7 +518,7 @@ def test_huggingface(saved):
     images = [load_image(saved / record.path) for record in index.images]
     assert [image.getpixel((0, 0))[0] for image in images] == [0, 1, 2, 3]
     with pytest.raises(UserError, match="9"):
-        load_image(saved / arrow.row_path("train/data-00000-of-00002.arrow", 9, "picture"))
+        load_image(saved / row_path("train/data-00000-of-00002.arrow", 9, "picture"))
 
 
 @pytest.mark.parametrize(

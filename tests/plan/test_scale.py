@@ -18,7 +18,15 @@ from workflow_fixtures import copy_repository, snakemake, write_study
 
 from visae.backbones import geometry
 from visae.base.errors import UserError
-from visae.images.index import ClassRecord, ImageRecord, build_index, spread
+from visae.base.seals import write_beside
+from visae.images.index import (
+    CLASSES_FORMAT,
+    IMAGES_FORMAT,
+    ClassRecord,
+    ImageRecord,
+    build_index,
+    spread,
+)
 from visae.plan import disk
 from visae.plan import page as plan
 from visae.plan.artefacts import artefacts, places, resume_files
@@ -202,8 +210,8 @@ def test_number_of_images_by_index_config_or_publication(tmp_path):
     config["datasets"]["cub"]["layout"] = "huggingface"
     folder = tmp_path / "index" / "ade20k"
     folder.mkdir(parents=True)
-    (folder / "training.csv").write_text("image_id\n1\n2\n3\n")
-    (folder / "classes.csv").write_text("label\n0\n")
+    write_beside(folder / "training.csv", IMAGES_FORMAT, "image_id\n1\n2\n3\n")
+    write_beside(folder / "classes.csv", CLASSES_FORMAT, "label\n0\n")
     counts = count_images(Study(config), tmp_path)
     assert counts["ade20k/training"] == Count(3, 1, "index")
     assert counts["dtd/test1"] == Count(7, 47, "config")

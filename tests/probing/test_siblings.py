@@ -1,12 +1,14 @@
 import pytest
 
 from visae.base.errors import UserError
+from visae.base.seals import write_beside
+from visae.images.index import CLASSES_FORMAT
 from visae.probing.siblings import imagenet_parents, read_sibling_groups, sibling_groups
 
 
 def write_classes(path, rows):
     lines = ["label,class_name,parent", *(f"{i},{name},{parent}" for i, (name, parent) in rows)]
-    path.write_text("\n".join(lines) + "\n")
+    write_beside(path, CLASSES_FORMAT, "\n".join(lines) + "\n")
     return path
 
 
@@ -42,6 +44,16 @@ def test_a_class_may_have_two_parents():
 
 def test_a_foreign_table_is_named(tmp_path):
     path = tmp_path / "classes.csv"
-    path.write_text("id,name\n0,cat\n")
-    with pytest.raises(UserError, match="id, name"):
+    write_beside(path, CLASSES_FORMAT, "id,name\n0,cat\n")
+    with pytest.raises(UserError, match="id,name"):
         read_sibling_groups(path)
+
+
+def test_a_class_list_that_was_cut_or_edited_is_refused(tmp_path):
+    rows = [("a", "x"), ("b", "x"), ("c", "y"), ("d", "x")]
+    path = write_classes(tmp_path / "classes.csv", enumerate(rows))
+    text = path.read_text()
+    for changed in (text[: text.index("3,d")], text.replace("1,b,x", "1,b,y")):
+        path.write_text(changed)
+        with pytest.raises(UserError, match=r"classes\.csv has changed"):
+            read_sibling_groups(path)

@@ -4,7 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from visae.base.errors import UserError
-from visae.probing.splits import read_split, stratified_split, write_split
+from visae.base.seals import write_beside
+from visae.probing.splits import FORMAT, read_split, stratified_split, write_split
 
 
 def test_imagenet_validation_gives_ten_of_fifty_images():
@@ -77,6 +78,6 @@ def test_split_file_follows_the_order_of_the_cache(tmp_path):
 @pytest.mark.parametrize("rows", ["a,test\na,train", "a,validation"])
 def test_broken_split_files_are_refused(tmp_path, rows):
     path = tmp_path / "probe_split.csv"
-    path.write_text("image_id,part\n" + rows + "\n")
+    write_beside(path, FORMAT, "image_id,part\n" + rows + "\n")
     with pytest.raises(UserError, match=r"probe_split\.csv"):
         read_split(path, ["a"])

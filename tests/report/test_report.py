@@ -22,6 +22,7 @@ from report_fixtures import (
     build_page,
     codes_of,
     colour,
+    write_log,
     write_study,
 )
 from study_fixtures import ROOT
@@ -86,7 +87,7 @@ def own_page(tmp_path_factory):
 def test_own_study_leads_with_its_scores_and_has_no_claims(own_page, parsed):
     own = Parsed(own_page)
     ids = [attributes["id"] for attributes in own.all("section")]
-    assert ids == ["summary", "saes", "figures", "tables", "provenance"]
+    assert ids == ["summary", "saes", "figures", "tables", "not_made", "provenance"]
     assert "Of the paper’s" not in own.text
     assert "The paper’s parts" not in own.text
     judged = [attributes["id"] for attributes in parsed.all("section")]
@@ -255,9 +256,8 @@ def test_curves_run_from_the_first_window_to_the_last(written):
 
 
 def test_long_log_is_thinned_and_keeps_its_end(tmp_path):
-    path = tmp_path / "training.jsonl"
     line = '{{"step": {0}, "loss": {0}, "l0": 1, "dead_fraction": 0}}\n'
-    path.write_text("".join(line.format(step) for step in range(1, 1001)))
+    path = write_log(tmp_path, "".join(line.format(step) for step in range(1, 1001)))
     curves = read_curves(path)
     points = curves.panels[0].points.split()
     assert 100 <= len(points) <= 121
@@ -265,8 +265,7 @@ def test_long_log_is_thinned_and_keeps_its_end(tmp_path):
 
 
 def test_only_point_is_drawn_as_a_dot(tmp_path):
-    path = tmp_path / "training.jsonl"
-    path.write_text('{"step": 1, "loss": 2.0, "l0": 8.0, "dead_fraction": 0}\n')
+    path = write_log(tmp_path, '{"step": 1, "loss": 2.0, "l0": 8.0, "dead_fraction": 0}\n')
     loss, l0, dead = read_curves(path).panels
     assert [panel.alone for panel in (loss, l0, dead)] == [
         (f"{WIDTH:.1f}", f"{HEIGHT / 2:.1f}"),

@@ -1,6 +1,5 @@
 """SAE folders: written, read, and refused when something does not fit."""
 
-import json
 import pickle
 import shutil
 
@@ -8,11 +7,13 @@ import pytest
 import torch
 import yaml
 from cache_fixtures import cache_info
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 from visae.activations.format import ACTIVATIONS
 from visae.base.errors import UserError
-from visae.sae.checkpoint import check_fits, digest, load_sae, save_sae
+from visae.base.seals import write_tensors
+from visae.sae.checkpoint import check_fits, load_sae, save_sae
+from visae.sae.folder import FORMAT, read_config, read_log
 from visae.sae.model import SparseAutoencoder
 
 LOG = [{"step": 2, "tokens": 20, "loss": 0.5, "l0": 3.0, "dead_fraction": 0.25}]
@@ -48,7 +49,7 @@ def test_what_is_saved_is_read_back(tmp_path, threshold):
     for name, tensor in model.tensors().items():
         assert torch.equal(getattr(saved.model, name), tensor), name
     assert saved.spec.name == "batchtopk_3x_k3"
-    assert saved.config["format"] == "visae-sae-2"
+    assert saved.config["format"] == "visae-sae-3"
     check_fits(saved, cache_info(split="val"), tmp_path)
     names = set(load_file(tmp_path / "sae" / "model.safetensors"))
     assert ("jump_thresholds" in names) == (model.threshold.ndim == 1)
@@ -76,8 +77,8 @@ def edit(path, **changes):
             del tensors[name]
         else:
             tensors[name] = change(tensors[name])
-    seal = {"digest": digest(tensors, path.with_name("config.yaml").read_text())}
-    save_file(tensors, path, {"seal": json.dumps(seal)})
+    texts = {name: path.with_name(name).read_text() for name in ("config.yaml", "training.jsonl")}
+    write_tensors(path, FORMAT, tensors, beside=texts)
 
 
 @pytest.mark.parametrize(
@@ -109,14 +110,22 @@ def test_a_config_of_another_size_is_refused(tmp_path):
 
 def test_a_changed_or_exchanged_part_is_refused(tmp_path):
     saved_folder(tmp_path)
-    path, refusal = tmp_path / "config.yaml", "not what was written together.*different SAEs"
-    config, weights = path.read_text(), (tmp_path / "model.safetensors").read_bytes()
-    path.write_text(config.replace("name: batchtopk", "name: topk", 1))
-    with pytest.raises(UserError, match=refusal):
-        load_sae(tmp_path)
-    path.write_text(config)
-    (tmp_path / "model.safetensors").write_bytes(weights[:-1] + bytes([weights[-1] ^ 1]))
-    with pytest.raises(UserError, match=refusal):
+    config, log = tmp_path / "config.yaml", tmp_path / "training.jsonl"
+    weights = tmp_path / "model.safetensors"
+    for path, old, new, read in (
+        (config, "name: batchtopk", "name: topk", lambda: load_sae(tmp_path)),
+        (config, "name: batchtopk", "name: topk", lambda: read_config(config)),
+        (log, "0.5", "0.4", lambda: read_log(log)),
+    ):
+        text = path.read_text()
+        path.write_text(text.replace(old, new, 1))
+        with pytest.raises(UserError, match=f"{path.name} .*not what was written together"):
+            read()
+        path.write_text(text)
+        read()
+    whole = weights.read_bytes()
+    weights.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    with pytest.raises(UserError, match=r"safetensors has changed"):
         load_sae(tmp_path)
 
 

@@ -80,6 +80,39 @@ def test_the_folder_says_what_was_trained(caches, reference):
     np.testing.assert_allclose(saved.model.activation_mean, train_cache.mean, rtol=1e-6)
 
 
+@pytest.mark.parametrize("rule", ["quantile", "batch_minimum"])
+def test_saes_may_normalise_what_they_encode_by_other_statistics(caches, tmp_path, rule):
+    """Held-out activations are the training's in other units, which their own statistics undo."""
+    train_cache, _ = caches
+    settings = replace(SETTINGS, threshold_rule=rule, threshold_images=40)
+    train_tokens = np.concatenate(
+        [train_cache.read_chunk(n) for n in range(len(train_cache.chunks))]
+    )
+    moved = write_cache(tmp_path / "moved", 4 * train_tokens + np.float16(2), split="val")
+    with ActivationCache(moved) as held_out:
+        found = {}
+        for name, cache, normalising in (
+            ("same", train_cache, None),
+            ("own", held_out, held_out),
+            ("training", held_out, train_cache),
+        ):
+            where = tmp_path / name
+            train_and_save(
+                SPECS, train_cache, cache, where, settings, "cpu", normalising=normalising
+            )
+            found[name] = load_sae(where / SPECS[0].name)
+        np.testing.assert_allclose(found["own"].model.activation_mean, held_out.mean, rtol=1e-5)
+        assert float(found["own"].model.activation_std) == pytest.approx(held_out.std)
+    assert found["own"].config["data"]["statistics"] == "photographs/val"
+    assert found["same"].config["data"]["statistics"] == "photographs/train"
+    thresholds = {name: float(saved.model.threshold) for name, saved in found.items()}
+    assert thresholds["own"] == pytest.approx(thresholds["same"], rel=0.02)
+    assert abs(thresholds["training"] / thresholds["same"] - 1) > 0.5
+    # It is trained all the same.
+    for name in ("own", "training"):
+        assert torch.equal(found[name].model.encoder_weight, found["same"].model.encoder_weight)
+
+
 def test_the_log_counts_every_token_once(reference):
     lines = [
         json.loads(line)

@@ -1,7 +1,7 @@
 """One clear sentence for every mistake in a config."""
 
 import pytest
-from study_fixtures import change, demo_config, paper_config
+from study_fixtures import as_run_config, change, demo_config, paper_config
 
 from visae.base.errors import UserError
 from visae.products.table_5 import ENTRY as table_5
@@ -122,4 +122,31 @@ def test_a_control_without_its_counterpart_is_refused():
     config = demo_config()
     change(config, "backbones.mae_permuted.weights", "results/other/pretraining/mae_small/w")
     with pytest.raises(UserError, match="permutes the patches of mae_permuted, of which the main"):
+        Study(config)
+
+
+@pytest.mark.parametrize("named", ["siglip_vision_model", "a folder"])
+def test_a_forward_pass_that_keeps_the_order_gives_none_of_its_own(named, tmp_path):
+    config = as_run_config()
+    (tmp_path / "config.json").write_text('{"model_type": "siglip_vision_model"}')
+    model = str(tmp_path) if named == "a folder" else named
+    config["backbones"]["siglip"] |= {"token_order": "forward", "model": model}
+    with pytest.raises(UserError, match=r"leaves patches in raster.*name a model of type vit_mae"):
+        Study(config)
+    (tmp_path / "config.json").write_text('{"model_type": "vit_mae"}')
+    config["backbones"]["siglip"]["model"] = str(tmp_path)
+    Study(config)
+
+
+@pytest.mark.parametrize("evaluation", ["val", "other"])
+def test_what_normalises_is_the_training_split_or_the_evaluation_split(evaluation):
+    config = paper_config()
+    config["datasets"]["imagenet"]["splits"]["other"] = {}
+    config["evaluation"]["split"] = evaluation
+    assert Study(config).statistics == Study(config).training
+    config["evaluation"]["statistics"] = "own"
+    assert Study(config).statistics.name == f"imagenet/{evaluation}"
+    assert Study(as_run_config()).statistics.name == "imagenet/val"
+    config["evaluation"]["statistics"] = "owns"
+    with pytest.raises(UserError, match=r"statistics is 'owns'.*did you mean 'own'"):
         Study(config)

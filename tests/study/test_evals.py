@@ -48,8 +48,8 @@ def test_a_job_depends_on_what_its_evals_read_only():
     assert data["main", "fvu"] == data["raw", "retrieval"] == alone
     assert list(data["main", "cross_domain"]["cross_domain"]) == list(study.cross_domain)
     assert list(data["main", "classification_dtd"]["cross_domain"]) == ["dtd"]
-    assert data["raw", "segmentation"]["training"] == "imagenet/train"
-    assert "training" not in data["main", "segmentation"]
+    assert data["raw", "segmentation"]["statistics"] == "imagenet/train"
+    assert "statistics" not in data["main", "segmentation"]
 
 
 def test_what_a_job_reads_is_that_of_its_entry():

@@ -6,7 +6,7 @@ from visae.base.errors import UserError
 from visae.study.targets import check
 
 KNOWN = ["all", "metrics", "figure_3", "figure_8", "table_3"]
-OTHERS = ["table_5"]
+OTHERS = {"table_5": "needs M5"}
 
 
 @pytest.mark.parametrize(
@@ -16,7 +16,7 @@ OTHERS = ["table_5"]
         ("-n figure_3 tabel_3", r"no target 'tabel_3': did you mean table_3"),
         ("--cores 2 -- metric", "did you mean metrics"),
         ("--config a=2 -- Figure_3", "did you mean figure_3"),
-        ("table_5", "'table_5' is not made for this study"),
+        ("table_5", "'table_5' is not made for this study: it needs M5"),
     ],
 )
 def test_a_target_that_does_not_exist_is_named(words, message):

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from visae.base.errors import UserError
-from visae.base.files import write_json
 from visae.base.paths import TABLE_VIEWS
 from visae.base.seals import write_document
 from visae.evals.results import FORMAT, KIND
@@ -37,6 +36,7 @@ def score(backbone, expansion, k, metric="fvu", value=0.1, **extra):
             "sparsity": k,
             "k": k,
             "sweep": "main",
+            "warnings": [],
         },
         "data": {},
         "provenance": {},
@@ -118,7 +118,7 @@ def test_scores_come_back_as_written(tmp_path):
     assert "0.30000000000000004," in text
     assert text.splitlines()[0] == (
         "backbone,layer,sae,sweep,family,expansion_factor,sparsity,k,metric,reading,value,reason,"
-        "definition,higher_is_better"
+        "definition,higher_is_better,warnings"
     )
 
 
@@ -134,11 +134,11 @@ def test_tables_of_sweeps_join_to_the_table_of_all_scores(tmp_path):
         mine = [p for p, c in zip(paths, content, strict=True) if c["sae"]["sweep"] == sweep]
         layout.write(scores.scores_table(mine), {"csv": tmp_path / f"{sweep}.csv"})
         origin = {"same": {"the code of fvu for SAEs": "aa"}, "versions": {"numpy": {"2.4.6": 4}}}
-        write_json(tmp_path / f"{sweep}.origin.json", origin)
+        scores.write_origin(tmp_path / f"{sweep}.origin.json", origin)
     tables = [tmp_path / "main.csv", tmp_path / "jumprelu.csv"]
     assert layout.as_csv(scores.joined(tables)) == layout.as_csv(scores.scores_table(paths))
     origin["same"]["the code of fvu for SAEs"] = "bb"
-    write_json(tmp_path / "jumprelu.origin.json", origin)
+    scores.write_origin(tmp_path / "jumprelu.origin.json", origin)
     with pytest.raises(UserError, match="the sweep jumprelu differs from the other 1 in the code"):
         scores.read_scores(tables)
     assert scores.read_scores(tables[:1])
@@ -271,9 +271,10 @@ def test_latex_of_every_table_is_ascii(tmp_path):
 def test_all_views_are_written(tmp_path, small_table):
     paths = {view: tmp_path / f"table.{view}" for view in TABLE_VIEWS}
     layout.write(small_table, paths)
-    views = (layout.as_csv, layout.as_markdown, layout.as_latex, layout.as_json)
-    for path, view in zip(paths.values(), views, strict=True):
-        assert path.read_text(encoding="utf-8") == view(small_table)
+    views = {"csv": layout.as_csv, "md": layout.as_markdown, "tex": layout.as_latex}
+    for name, view in views.items():
+        assert paths[name].read_text(encoding="utf-8") == view(small_table)
+    assert layout.read(paths["json"]) == small_table
 
 
 def test_json_is_the_table_and_read_gives_it_back(tmp_path, small_table):

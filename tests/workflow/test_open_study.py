@@ -106,6 +106,18 @@ def test_exemplars_are_those_of_the_audit(study):
             assert item.code == pytest.approx(item.map.max(), rel=1e-5)
 
 
+def test_an_image_of_the_split_is_most_similar_to_itself(study, pictures):
+    sae = study.sae(SAE)
+    found = sae.similar_images(pictures[2], number=len(study.index(study.splits[0]).images))
+    assert found.path[0] == pictures[2]
+    pooled = sae.pooled_codes().toarray().astype(float)
+    unit = pooled / np.linalg.norm(pooled, axis=1, keepdims=True)
+    own = [r.path for r in study.index(study.splits[0]).images].index(
+        str(pictures[2].relative_to(study.root(study.splits[0])))
+    )
+    assert np.allclose(found.cosine, np.sort(unit @ unit[own])[::-1], atol=2e-3)
+
+
 def test_nearest_feature_of_itself_is_itself(study):
     sae = study.sae(SAE)
     other = study.sae("dino_small/layer3/batchtopk_4x_k8")

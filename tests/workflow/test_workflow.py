@@ -20,6 +20,7 @@ from visae.evals.results import read_result
 from visae.plan import disk
 from visae.plan.artefacts import artefacts
 from visae.plan.images import count_images
+from visae.sae.folder import read_warnings
 from visae.study.study import Study
 
 FIGURES = {
@@ -37,6 +38,11 @@ def repository(finished, tmp_path):
     return folder
 
 
+def warnings_of(finished, path):
+    """What the SAE of a score says of its training."""
+    return read_warnings(study_folder(finished).joinpath("saes", *path.parts[-4:-1]))
+
+
 def test_every_score_is_there_and_valid(finished):
     paths = list((study_folder(finished) / "metrics").glob("*/*/*/*.json"))
     assert len(paths) == 2 * 2 * 7
@@ -44,6 +50,7 @@ def test_every_score_is_there_and_valid(finished):
         score = read_result(path)
         assert score["value"] is not None or score["reason"]
         assert score["provenance"]["inputs"]["sae"]
+        assert score["sae"]["warnings"] == warnings_of(finished, path)
 
 
 def test_planned_files_and_bytes_are_those_on_the_disk(finished):
@@ -126,6 +133,7 @@ def test_every_downstream_result_is_there_and_valid(finished):
         for outcome in result["representations"].values():
             assert 0 < outcome["value"] < 1
         assert ("sae" in result["provenance"]["inputs"]) != raw
+        assert result["source"]["warnings"] == ([] if raw else warnings_of(finished, path))
     with open(study_folder(finished) / "tables" / "downstream.csv", newline="") as handle:
         rows = [row for row in csv.DictReader(handle) if row["reading"] == "headline"]
     assert len(rows) == 2 * (2 * 2 + 1) * len(tasks)
@@ -333,9 +341,12 @@ def test_settings_of_a_metric_from_outside_are_checked(repository):
     config = tiny_config(extensions=["my_evals"])
     config["metrics"]["selectivity"] = {"classses": 2}
     run = snakemake(repository, "--dry-run", config=config, check=False)
-    assert "metrics.selectivity has the unknown key 'classses'; did you mean 'classes'?" in (
-        run.stdout
-    )
+    said = "metrics.selectivity has the unknown key 'classses'; did you mean 'classes'?"
+    assert f"{said} ({repository}/study.yaml, line " in run.stdout
+    text = (repository / "study.yaml").read_text()
+    (repository / "study.yaml").write_text(f"{text}study: again\n")
+    run = snakemake(repository, "--dry-run", check=False)
+    assert "column 1: the key 'study' stands twice, first in line 1" in run.stdout
 
 
 def test_what_an_entry_does_not_name_is_not_read(repository):

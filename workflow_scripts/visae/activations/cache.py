@@ -11,10 +11,12 @@ import numpy as np
 
 from visae.activations.format import (
     CacheInfo,
+    as_read,
     check_chunk,
     chunk_bounds,
     content_fingerprint,
     open_file,
+    open_sealed,
 )
 from visae.activations.normalisation import statistics_of
 from visae.activations.source import Activations
@@ -28,15 +30,17 @@ class ActivationCache(Activations):
     """Read a joined cache, chunk by chunk, each checked against its CRC-32.
 
     Attributes: those of `Activations`, and `skipped_ids` (images that could not be read).
-    Raises UserError when a shard is missing or has been exchanged.
+    Raises UserError when the file is damaged, exchanged or made of others, or a shard is missing.
     """
 
     def __init__(self, path: str | Path):
         self.path = Path(path)
-        self._file = open_file(self.path)
+        self.files = (self.path,)
+        self._file = open_sealed(self.path)
         attributes = hdf5.attributes(self._file)
-        self.info = CacheInfo.from_attributes(attributes, self.path)
-        self._shards = [_shard_beside(self.path, name) for name in attributes["shard_files"]]
+        self.info = CacheInfo.from_attributes(attributes)
+        shards = hdf5.strings(self._file, "shard_files")
+        self._shards = [_shard_beside(self.path, name) for name in shards]
         self._open: dict[Path, h5py.File] = {}
         self._crc = hdf5.array(self._file, "crc32")
         self.labels = hdf5.array(self._file, "labels")
@@ -61,14 +65,15 @@ class ActivationCache(Activations):
     def read_chunk(
         self, number: int | np.integer, out: Float[np.ndarray, "n P D"] | None = None
     ) -> Float[np.ndarray, "n P D"]:
-        """The activations of chunk `number`: float16 [n, P, D], written to `out` if it is given.
+        """The activations of chunk `number`: `info.dtype` [n, P, D], in `out` if it is given.
 
         Several threads may read at once: HDF5 lets one of them in, and the others check what they
         have read. Raises UserError if the chunk is damaged.
         """
         start, stop = self.chunks[number]
         shape = (stop - start, self.info.patches, self.info.width)
-        chunk = np.empty(shape, np.float16) if out is None else out
+        kind = self.info.stored_dtype
+        stored = np.empty(shape, kind) if out is None or out.dtype != kind else out
         # From the shard itself: where a virtual data set finds it depends on links, on the working
         # directory and on HDF5_VDS_PREFIX, and nothing that is found there is refused.
         shard = bisect.bisect_right(self._shard_ends, start)
@@ -77,12 +82,12 @@ class ActivationCache(Activations):
             if path not in self._open:
                 self._open[path] = open_file(path)
             activations = hdf5.dataset(self._open[path], "activations")
-            activations.read_direct(chunk, slice(start - offset, stop - offset))
+            activations.read_direct(stored, slice(start - offset, stop - offset))
         except OSError as error:
             cure = f"remove {path} and run the workflow again"
             raise unreadable(f"chunk {number} of {self.path}", error, "HDF5", cure) from error
-        check_chunk(chunk, self._crc[number], path, number)
-        return chunk
+        check_chunk(stored, self._crc[number], path, number)
+        return as_read(stored, self.info, out)
 
 
 def _shard_beside(path, name):
@@ -97,6 +102,6 @@ def _shard_beside(path, name):
 
 
 def read_statistics(path: str | Path) -> tuple[Float[np.ndarray, " D"], float]:
-    """(mean float64 [D], std) of the training cache at `path`; UserError if it has none."""
+    """(mean float64 [D], std) of the cache at `path`; UserError if it has none."""
     with ActivationCache(path) as cache:
         return statistics_of(cache)

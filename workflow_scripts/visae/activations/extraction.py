@@ -33,7 +33,8 @@ class ShardJob:
     """One shard to be written.
 
     index: the split's `ImageIndex`; its fingerprint and order are the cache's. root: the data
-    set's folder, below which the image paths lie. shard: number of `shards`, from 0.
+    set's folder, below which the image paths lie. shard: number of `shards`, from 0. inputs: the
+    files that the index was read from.
     """
 
     dataset: str
@@ -43,6 +44,7 @@ class ShardJob:
     shard: int
     shards: int
     output: str | Path
+    inputs: tuple[str | Path, ...] = ()
 
 
 def extract(
@@ -89,6 +91,7 @@ def cache_info(
         index_fingerprint=index.fingerprint(),
         chunk_images=chunk_images,
         weights_reading=backbone.weights_reading,
+        storage=backbone.spec.storage,
     )
 
 
@@ -102,9 +105,10 @@ def token_batches(
     on_bad_image: str,
     precision: str,
 ) -> Iterator[tuple[list[ImageRecord], Float[np.ndarray, "n P D"], list[str]]]:
-    """Yield (records, patch tokens float16 [n, P, D], ids of unreadable images) batch by batch.
+    """Yield (records, patch tokens [n, P, D], ids of unreadable images) batch by batch.
 
-    Tokens are float32 where one is beyond float16, which `as_stored` then refuses.
+    Tokens are rounded as the backbone's caches store them, but where one is beyond that storage,
+    which `as_stored` then refuses.
     Raises UserError for an unreadable image, unless on_bad_image is `skip`.
     """
     batches = [records[first : first + batch_size] for first in range(0, len(records), batch_size)]
@@ -124,7 +128,7 @@ def token_batches(
             tokens = _tokens(backbone, pixels, kept, layer, precision)
         else:
             height, width = backbone.grid
-            tokens = np.empty((0, height * width, backbone.width), np.float16)
+            tokens = np.empty((0, height * width, backbone.width), np.float32)
         yield kept, tokens, list(failures)
 
 
@@ -134,7 +138,8 @@ def _extract_shard(backbone, info, job, batch_size, workers, on_bad_image, preci
     batches = token_batches(
         backbone, info.layer, records, job.root, batch_size, workers, on_bad_image, precision
     )
-    with ShardWriter(job.output, info, job.shard, job.shards, len(records)) as writer:
+    inputs = (*job.inputs, backbone.spec.weights)
+    with ShardWriter(job.output, info, job.shard, job.shards, len(records), inputs) as writer:
         for kept, tokens, unreadable in batches:
             for image_id in unreadable:
                 writer.skip(image_id)
@@ -154,10 +159,13 @@ def _tokens(backbone, pixels, records, layer, precision):
         tokens_npd = backbone.patch_tokens(images, layer, noise_np)
     if backbone.spec.token_order == "permuted":
         tokens_npd = permute_patches(tokens_npd, image_ids, backbone.spec.seed)
-    # The cache is float16: converting before the transfer halves it. What float16 cannot hold is
-    # handed on as it is, so that the cache's own check can name it.
-    half_npd = tokens_npd.half()
-    return (half_npd if torch.isfinite(half_npd).all() else tokens_npd.float()).cpu().numpy()
+    # Converted before the transfer, which two bytes a number halve. What the storage cannot hold
+    # is handed on as it is, so that the cache's own check can name it.
+    stored_npd = tokens_npd.to(getattr(torch, backbone.spec.storage))
+    if not torch.isfinite(stored_npd).all():
+        return tokens_npd.float().cpu().numpy()
+    stored_npd = stored_npd.cpu()
+    return (stored_npd if stored_npd.dtype != torch.bfloat16 else stored_npd.float()).numpy()
 
 
 class _DecodedBatches(Dataset):

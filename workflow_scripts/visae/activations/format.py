@@ -17,12 +17,16 @@ from typing import Any
 import h5py
 import numpy as np
 
-from visae.base import fingerprints
+from visae.backbones.storage import DEFAULT, STORAGES, too_large
+from visae.base import fingerprints, hdf5
 from visae.base.arrays import Float, Int, Num, Shaped, UInt
 from visae.base.errors import UserError
 from visae.base.files import unreadable
+from visae.base.seals import CURE, open_hdf5
 
-FORMAT = "visae-activations-1"
+FORMAT = "visae-activations-2"
+APART = ("activations",)
+"""What the seal does not cover: chunks have checksums, which it covers."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,17 @@ class CacheInfo:
     index_fingerprint: str
     chunk_images: int = 64
     weights_reading: str = ""
+    storage: str = DEFAULT
+
+    @property
+    def stored_dtype(self) -> np.dtype:
+        """What lies in the file: bits as uint16 for bfloat16, which neither HDF5 nor NumPy has."""
+        return np.dtype(np.uint16 if self.storage == "bfloat16" else self.storage)
+
+    @property
+    def dtype(self) -> np.dtype:
+        """What is read: float16, or float32 with the values of bfloat16 or of float32."""
+        return np.dtype(np.float16 if self.storage == "float16" else np.float32)
 
     @property
     def patches(self) -> int:
@@ -51,7 +66,6 @@ class CacheInfo:
     def attributes(self) -> dict[str, Any]:
         """The HDF5 root attributes."""
         return {
-            "format": FORMAT,
             "backbone": self.backbone,
             "model": self.model,
             "weights_fingerprint": self.weights_fingerprint,
@@ -65,32 +79,38 @@ class CacheInfo:
             "index_fingerprint": self.index_fingerprint,
             "chunk_images": self.chunk_images,
             "weights_reading": self.weights_reading,
+            "storage": self.storage,
         }
 
     @classmethod
-    def from_attributes(cls, attributes: Mapping[str, Any], path: str | Path) -> CacheInfo:
-        """Read the attributes of the file at `path`; UserError when it is not such a file."""
-        if attributes.get("format") != FORMAT:
-            raise UserError(
-                f"{path} is not an activation cache of format {FORMAT} (its format attribute is "
-                f"{attributes.get('format')!r}): remove it and extract the activations again"
-            )
+    def from_attributes(cls, attributes: Mapping[str, Any]) -> CacheInfo:
+        """Read the attributes of a file of `FORMAT`."""
         height, width = attributes["grid"]
         return cls(
-            backbone=str(attributes["backbone"]),
-            model=str(attributes["model"]),
-            weights_fingerprint=str(attributes["weights_fingerprint"]),
+            **{name: hdf5.text(attributes[name]) for name in _STRINGS},
             layer=int(attributes["layer"]),
-            dataset=str(attributes["dataset"]),
-            split=str(attributes["split"]),
             grid=(int(height), int(width)),
             width=int(attributes["width"]),
-            token_order=str(attributes["token_order"]),
             preprocessing=json.loads(attributes["preprocessing"]),
-            index_fingerprint=str(attributes["index_fingerprint"]),
             chunk_images=int(attributes["chunk_images"]),
-            weights_reading=str(attributes.get("weights_reading", "")),
+            storage=_known(hdf5.text(attributes["storage"])),
         )
+
+
+_STRINGS = (
+    *("backbone", "model", "weights_fingerprint", "dataset", "split", "token_order"),
+    *("index_fingerprint", "weights_reading"),
+)
+
+
+def _known(storage):
+    if storage not in STORAGES:
+        raise UserError(
+            f"activations are stored in {storage!r}, which this version does not read "
+            f"({', '.join(STORAGES)}): extract them again, or read them with the version that "
+            "wrote them"
+        )
+    return storage
 
 
 ACTIVATIONS = (
@@ -122,12 +142,16 @@ def check_compatible(info: CacheInfo, backbone: str, layer: int) -> None:
 
 
 def open_file(path: str | Path) -> h5py.File:
-    """The HDF5 file at `path`, to be read; UserError if it is missing or damaged."""
+    """The HDF5 file at `path`, to be read in parts that are checked; UserError if it is none."""
     try:
         return h5py.File(path, "r")
     except OSError as error:
-        cure = "remove it and run the workflow again to extract it anew"
-        raise unreadable(path, error, "HDF5", cure) from error
+        raise unreadable(path, error, "HDF5", CURE) from error
+
+
+def open_sealed(path: str | Path) -> h5py.File:
+    """The shard or the joined cache at `path`, held against its seal (`open_hdf5`)."""
+    return open_hdf5(path, FORMAT, APART)
 
 
 def chunk_bounds(image_counts: Sequence[int], chunk_images: int) -> list[tuple[int, int]]:
@@ -142,22 +166,50 @@ def chunk_bounds(image_counts: Sequence[int], chunk_images: int) -> list[tuple[i
 
 def as_stored(
     activations_npd: Num[np.ndarray, "n P D"], info: CacheInfo, image_ids: Sequence[str]
-) -> Float[np.ndarray, "n P D"]:
-    """Activations [n, P, D] as float16; UserError names the first value that is none in float16.
+) -> Shaped[np.ndarray, "n P D"]:
+    """Activations [n, P, D] as they lie in a file, in `info.stored_dtype`.
 
-    What is float16 already is returned as it is, not copied.
+    What is float16, or float32, already is returned as it is, not copied. Raises UserError, which
+    names the first value that the storage has no finite number for.
     """
     given_npd = np.asarray(activations_npd)
+    rounded = np.float32 if info.storage == "bfloat16" else info.stored_dtype
     with np.errstate(over="ignore"):
-        stored_npd = given_npd.astype(np.float16, copy=False)
+        stored_npd = given_npd.astype(rounded, copy=False)
+        if info.storage == "bfloat16":
+            stored_npd = _bfloat16_bits(stored_npd)
     if not _all_finite(stored_npd):
-        raise _not_storable(given_npd, stored_npd, info, image_ids)
+        raise _not_storable(given_npd, as_read(stored_npd, info), info, image_ids)
     return stored_npd
 
 
-def _not_storable(given_npd, stored_npd, info, image_ids):
+def _bfloat16_bits(values_npd):
+    """The upper halves of float32 numbers, rounded to the nearest, of two as near to the even."""
+    bits = values_npd.view(np.uint32)
+    rounded = (bits + (0x7FFF + (bits >> 16 & 1))) >> 16
+    # NaN is kept: its rounding could carry into the sign.
+    return np.where(np.isnan(values_npd), 0x7FC0, rounded).astype(np.uint16)
+
+
+def as_read(
+    stored_npd: Shaped[np.ndarray, "*n D"],
+    info: CacheInfo,
+    out: Float[np.ndarray, "*n D"] | None = None,
+) -> Float[np.ndarray, "*n D"]:
+    """What lies in a file as numbers of `info.dtype`, written to `out` if it is given."""
+    if info.storage == "bfloat16":
+        numbers = np.empty(stored_npd.shape, np.float32) if out is None else out
+        np.left_shift(stored_npd, 16, out=numbers.view(np.uint32), dtype=np.uint32)
+        return numbers
+    if out is None or out is stored_npd:
+        return stored_npd
+    out[...] = stored_npd
+    return out
+
+
+def _not_storable(given_npd, read_npd, info, image_ids):
     """A sentence about the first image that has no place in a cache: which channel, which value."""
-    image = int(np.argmin(np.isfinite(stored_npd).all(axis=(1, 2))))
+    image = int(np.argmin(np.isfinite(read_npd).all(axis=(1, 2))))
     where = f"at block {info.layer} for image {image_ids[image]!r} of {info.dataset}/{info.split}"
     values_pd = given_npd[image].astype(np.float64)
     if not np.isfinite(values_pd).all():
@@ -168,21 +220,26 @@ def _not_storable(given_npd, stored_npd, info, image_ids):
             "float32"
         )
     patch, channel = np.unravel_index(np.abs(values_pd).argmax(), values_pd.shape)
-    over = int((~np.isfinite(stored_npd[image])).any(axis=0).sum())
+    over = int((~np.isfinite(read_npd[image])).any(axis=0).sum())
+    value = float(values_pd[patch, channel])
     return UserError(
-        f"backbone {info.backbone} gives {values_pd[patch, channel]:,.0f} in channel {channel} "
-        f"{where} ({over} of {info.width} channels are too large there), and a cache stores "
-        f"float16, up to {np.finfo(np.float16).max:,.0f}: set `backbones.{info.backbone}.layer` to "
-        "a block without such values, often an earlier one"
+        too_large(info.backbone, info.storage, value, int(channel), where, over, info.width)
     )
 
 
-def _all_finite(values):
-    """Whether all float16 values are finite: 10 times as fast as `numpy.isfinite`."""
-    # float16 bits from 0x7C00 on are ±inf or NaN: read as int16 this finds the positive ones, as
-    # uint16 (from 0xFC00 on) the negative ones.
-    signed, unsigned = values.view(np.int16), values.view(np.uint16)
-    return signed.max(initial=0) < 0x7C00 and unsigned.max(initial=0) < 0xFC00
+def _all_finite(stored):
+    """Whether all numbers, as they lie in a file, are finite: faster than `numpy.isfinite`.
+
+    Numbers whose exponent has all bits are ±inf or NaN. Read as signed integers, the largest of
+    them are the positive ones; as unsigned integers, the negative ones.
+    """
+    if stored.dtype == np.float32:
+        infinity, sign, kinds = 0x7F800000, 0x80000000, (np.int32, np.uint32)
+    else:
+        infinity = 0x7F80 if stored.dtype == np.uint16 else 0x7C00
+        sign, kinds = 0x8000, (np.int16, np.uint16)
+    signed, unsigned = (stored.view(kind) for kind in kinds)
+    return signed.max(initial=0) < infinity and unsigned.max(initial=0) < sign + infinity
 
 
 def checksum(chunk_npd: Shaped[np.ndarray, "n P D"]) -> int:
@@ -191,7 +248,7 @@ def checksum(chunk_npd: Shaped[np.ndarray, "n P D"]) -> int:
 
 
 def check_chunk(
-    chunk_npd: Float[np.ndarray, "n P D"],
+    chunk_npd: Shaped[np.ndarray, "n P D"],
     expected: int | np.integer,
     path: str | Path,
     number: int | np.integer,

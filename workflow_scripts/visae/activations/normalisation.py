@@ -1,7 +1,8 @@
-"""The one normalisation of activations: x = (a − mean) / std, by the training cache's statistics.
+"""The one normalisation of activations: x = (a − mean) / std.
 
-SAEs are trained on x, and all that is measured of activations in normalised units is measured of
-x. The same statistics are used for every split and data set.
+SAEs are trained on x, by the training cache's statistics, and all that is measured of activations
+in normalised units is measured of x. The same statistics serve every split and data set, unless
+`evaluation.statistics` is `own`: what is not trained on then has those of the evaluation split.
 """
 
 from __future__ import annotations
@@ -35,20 +36,24 @@ def denormalise(
     return normalised * std + mean
 
 
-def statistics_of(training: Activations) -> tuple[Float[np.ndarray, " D"], float]:
-    """(mean float64 [D], std) of the open training cache; UserError if it has none."""
-    if training.mean is None or training.std is None:
+def statistics_of(cache: Activations) -> tuple[Float[np.ndarray, " D"], float]:
+    """(mean float64 [D], std) of an open cache; UserError if it was joined without."""
+    if cache.mean is None or cache.std is None:
         raise UserError(
-            f"{training.path} has no statistics, so it is not a training cache: give the split "
-            "that the config names as `train`"
+            f"{cache.path} has no statistics, which only the caches have that a study normalises "
+            "by: give that of the training split, or of the evaluation split if "
+            "evaluation.statistics is own"
         )
-    return training.mean, training.std
+    return cache.mean, cache.std
 
 
 def check_statistics(
     owner: str, mean: Shaped[np.ndarray, "*_"], std: float, activations: Activations
 ) -> None:
-    """UserError unless mean [D] and std of `owner` can normalise the `Activations`."""
+    """UserError unless mean [D] and std of `owner` can normalise the `Activations`.
+
+    Those that have statistics themselves are normalised by them.
+    """
     width = activations.info.width
     if mean.shape != (width,) or not np.isfinite(mean).all() or not 0 < std < np.inf:
         raise UserError(
@@ -61,6 +66,6 @@ def check_statistics(
     same_mean = np.allclose(mean, activations.mean, rtol=1e-5, atol=1e-5 * activations.std)
     if not (same_mean and np.isclose(std, activations.std, rtol=1e-5)):
         raise UserError(
-            f"the activation statistics of {owner} are not those of the training cache "
-            f"{activations.path}: the SAE was trained on other activations, train it again"
+            f"the activation statistics of {owner} are not those of {activations.path}: the SAE "
+            "was trained on other activations, train it again"
         )

@@ -15,19 +15,24 @@ import h5py
 import numpy as np
 
 from visae.activations.format import (
+    APART,
+    FORMAT,
     CacheInfo,
+    as_read,
     as_stored,
     check_chunk,
     checksum,
     chunk_bounds,
-    open_file,
+    open_sealed,
 )
 from visae.base import hdf5
 from visae.base.arrays import Num
 from visae.base.compiled import njit
 from visae.base.errors import UserError
 from visae.base.files import atomic_path
+from visae.base.paths import ROOTS
 from visae.base.pools import Threads
+from visae.base.seals import LIBVER, made_of, seal_hdf5
 
 SHARD_ARRAYS = ("crc32", "labels", "image_ids", "skipped_ids", "chunk_mean", "chunk_squares")
 
@@ -50,27 +55,46 @@ def shard_bounds(images: int, shards: int, chunk_images: int) -> list[tuple[int,
 class ShardWriter:
     """Write one shard; it appears under its name only when the `with` block ends well.
 
+    inputs: the files that it is made of.
+
     `append` takes activations float [n, P, D] of any n, with their labels and image ids. Full
     chunks are written by a thread, one at a time, while the next one is filled: two are held in
     memory. What went wrong there is raised by a later `append`, or at the end of the block.
-    Raises UserError when an activation is NaN, or infinite (also in float16).
+    Raises UserError when an activation is NaN, or infinite (also as it is stored).
     """
 
-    def __init__(self, path: str | Path, info: CacheInfo, shard: int, shards: int, images: int):
+    def __init__(
+        self,
+        path: str | Path,
+        info: CacheInfo,
+        shard: int,
+        shards: int,
+        images: int,
+        inputs: Iterable[str | Path] = (),
+    ):
         self.info, self.images = info, images
+        self._path, self._made_of = path, made_of(path, inputs)
         with contextlib.ExitStack() as stack:
             temporary = stack.enter_context(atomic_path(path))
-            self._file = stack.enter_context(h5py.File(temporary, "w"))
-            self._file.attrs.update({**info.attributes(), "shard": shard, "shards": shards})
+            self._file = stack.enter_context(h5py.File(temporary, "w", libver=LIBVER))
+            hdf5.write_attributes(
+                self._file, {**info.attributes(), "shard": shard, "shards": shards}
+            )
             self._thread = stack.enter_context(Threads(1))
             self._stack = stack.pop_all()
         shape = (images, info.patches, info.width)
         chunk = (min(info.chunk_images, max(images, 1)), info.patches, info.width)
         self._activations = self._file.create_dataset(
-            "activations", shape, np.float16, chunks=chunk, maxshape=(images, *shape[1:])
+            "activations",
+            shape,
+            info.stored_dtype,
+            chunks=chunk,
+            maxshape=(images, *shape[1:]),
         )
         # The one that is being filled, and the one that is being written.
-        self._buffers = [np.empty((info.chunk_images, *shape[1:]), np.float16) for _ in range(2)]
+        self._buffers = [
+            np.empty((info.chunk_images, *shape[1:]), info.stored_dtype) for _ in range(2)
+        ]
         self._filled, self._handed_over = 0, 0
         self._writing: Future[None] = Future()  # of the chunk that the thread was given last
         self._writing.set_result(None)
@@ -114,7 +138,7 @@ class ShardWriter:
 
     def _write(self, start, chunk):
         self._activations[start : start + len(chunk)] = chunk
-        mean, squares = _moments(chunk.view(np.uint16).reshape(-1, self.info.width))
+        mean, squares = _moments_of(chunk, self.info)
         self._means.append(mean)
         self._squares.append(squares)
         self._crc.append(checksum(chunk))
@@ -142,12 +166,20 @@ class ShardWriter:
         width = self.info.width
         self._file["crc32"] = np.array(self._crc, np.uint32)
         self._file["labels"] = np.array(self._labels, np.int64)
-        self._file.create_dataset("image_ids", data=np.array(self._ids, object), dtype=hdf5.STRING)
-        self._file.create_dataset(
-            "skipped_ids", data=np.array(self._skipped, object), dtype=hdf5.STRING
-        )
+        hdf5.write_strings(self._file, "image_ids", self._ids)
+        hdf5.write_strings(self._file, "skipped_ids", self._skipped)
         self._file["chunk_mean"] = np.array(self._means).reshape(-1, width)
         self._file["chunk_squares"] = np.array(self._squares).reshape(-1, width)
+        seal_hdf5(self._file, self._path, FORMAT, self._made_of, APART)
+
+
+def _moments_of(stored_npd, info):
+    """Mean and Σ(a - mean)² of a chunk as it is stored, by channel: float64 [D] each."""
+    if info.storage == "float16":
+        return _moments(stored_npd.view(np.uint16).reshape(-1, info.width))
+    tokens_td = as_read(stored_npd, info).reshape(-1, info.width).astype(np.float64)
+    mean = tokens_td.mean(axis=0)
+    return mean, ((tokens_td - mean) ** 2).sum(axis=0)
 
 
 @njit(nogil=True, cache=True)
@@ -200,26 +232,27 @@ def join_shards(shard_paths: Sequence[str | Path], path: str | Path, statistics:
             "and extract it again"
         )
     shape = (sum(images), info.patches, info.width)
-    layout = h5py.VirtualLayout(shape, np.float16)
+    layout = h5py.VirtualLayout(shape, info.stored_dtype)
     start = 0
     for shard in shards:
         relative = os.path.relpath(shard.path, path.parent)
         source = h5py.VirtualSource(relative, "activations", (shard.images, *shape[1:]))
         layout[start : start + shard.images] = source
         start += shard.images
-    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
-        file.attrs.update(info.attributes())
+    # Of what the shards were made of: their content is in the checksums.
+    origin = made_of(path, shard_paths)
+    origin = {place: digest for place, digest in origin.items() if place.startswith(ROOTS[:2])}
+    with atomic_path(path) as temporary, h5py.File(temporary, "w", libver=LIBVER) as file:
+        hdf5.write_attributes(file, info.attributes())
         file.attrs["shard_images"] = np.array(images)
-        file.attrs.create(
-            "shard_files",
-            [os.path.relpath(shard.path, path.parent) for shard in shards],
-            dtype=hdf5.STRING,
-        )
+        names = [os.path.relpath(shard.path, path.parent) for shard in shards]
+        hdf5.write_strings(file, "shard_files", names)
         file.create_virtual_dataset("activations", layout)
-        for name in ("crc32", "labels", "image_ids", "skipped_ids"):
-            joined = np.concatenate([shard.arrays[name] for shard in shards])
-            kind = hdf5.STRING if joined.dtype == object else None
-            file.create_dataset(name, data=joined, dtype=kind)
+        for name in ("crc32", "labels"):
+            file[name] = np.concatenate([shard.arrays[name] for shard in shards])
+        for name in ("image_ids", "skipped_ids"):
+            joined = [text.decode() for shard in shards for text in shard.arrays[name]]
+            hdf5.write_strings(file, name, joined)
         if statistics:
             counts = np.concatenate([shard.chunk_tokens for shard in shards])
             mean, std = _merge_moments(
@@ -234,6 +267,7 @@ def join_shards(shard_paths: Sequence[str | Path], path: str | Path, statistics:
                 )
             file["statistics/mean"] = mean
             file["statistics/std"] = std
+        seal_hdf5(file, path, FORMAT, origin, APART)
 
 
 def _merge_moments(counts_c, means_cd, squares_cd):
@@ -259,10 +293,10 @@ class _Shard:
 
 def _checked_shard(path, number, total):
     path = Path(path)
-    with open_file(path) as file:
+    with open_sealed(path) as file:
         try:
             attributes = hdf5.attributes(file)
-            info = CacheInfo.from_attributes(attributes, path)
+            info = CacheInfo.from_attributes(attributes)
             stated = int(attributes["shard"]), int(attributes["shards"])
             arrays = {name: hdf5.array(file, name) for name in SHARD_ARRAYS}
             activations = hdf5.dataset(file, "activations")

@@ -43,11 +43,13 @@ class Activations(LabelledImages):
 
     path: str | Path
     """Where they come from, for messages."""
+    files: tuple[str | Path, ...] = ()
+    """The files that they are read from, or made of where there is no cache."""
     info: CacheInfo
     chunks: list[tuple[int, int]]
     """(start, stop) images of each."""
     mean: Float[np.ndarray, " D"] | None = None
-    """float64; None but for training caches."""
+    """float64; None but for the caches by which a study normalises."""
     std: float | None = None
     """None where `mean` is."""
 
@@ -62,11 +64,11 @@ class Activations(LabelledImages):
         return self.images * self.info.patches
 
     def read_chunk(self, number: int | np.integer) -> Float[np.ndarray, "n P D"]:
-        """The activations of chunk `number`: float16 [n, P, D]."""
+        """The activations of chunk `number`: `info.dtype` [n, P, D]."""
         raise NotImplementedError
 
     def image_units(self, unit_images: int) -> Iterator[Float[np.ndarray, "_ P D"]]:
-        """Yield the activations `unit_images` at a time, whatever the chunks: float16 [n, P, D].
+        """Yield the activations `unit_images` at a time, whatever the chunks: [n, P, D].
 
         Units are counted from the first image of the split; only the last one may be smaller.
         """

@@ -2,19 +2,25 @@
 
 For large data sets that are read once or twice, where a cache would take terabytes. A stream
 stands in for an open `ActivationCache` in one pass of `visae.encoding` and leaves the same
-reductions behind: activations are rounded to float16 and cut into chunks as in a cache.
+reductions behind: activations are rounded and cut into chunks as in a cache.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from visae.activations.extraction import cache_info, token_batches
-from visae.activations.format import CacheInfo, as_stored, checksum, content_fingerprint
+from visae.activations.format import (
+    CacheInfo,
+    as_read,
+    as_stored,
+    checksum,
+    content_fingerprint,
+)
 from visae.activations.source import Activations
 from visae.backbones import BackboneSpec, build_backbone
 from visae.backbones.backbone import Backbone
@@ -26,8 +32,9 @@ from visae.images.index import ImageIndex, read_index
 class StreamedActivations(Activations):
     """The activations of one split, to be read once: the chunks in order.
 
-    index: the split's `ImageIndex`; root: the data set's folder; the other arguments are those of
-    `activations.extraction.extract`. `fingerprint` is known only when the last chunk has been read.
+    index: the split's `ImageIndex`; root: the data set's folder; files: what all is made of; the
+    other arguments are those of `activations.extraction.extract`. `fingerprint` is known only when
+    the last chunk has been read.
     Batches start at the start of the split; bits are
     those of a cache whose shards hold whole batches.
 
@@ -46,11 +53,13 @@ class StreamedActivations(Activations):
         batch_size: int = 64,
         workers: int = 0,
         precision: str = "float32",
+        files: Iterable[str | Path] = (),
     ):
         self.path = f"the stream of {dataset}/{split}"
         info = cache_info(backbone, layer, dataset, split, index, chunk_images)
+        self.files = tuple(files)
         # As if written and read, for the fingerprint: tuples have become lists.
-        self.info = CacheInfo.from_attributes(info.attributes(), self.path)
+        self.info = CacheInfo.from_attributes(info.attributes())
         self.labels = np.array([record.label for record in index.images], np.int64)
         self.image_ids = [record.image_id for record in index.images]
         edges = range(0, self.images, chunk_images)
@@ -59,10 +68,10 @@ class StreamedActivations(Activations):
         self._batches = token_batches(
             backbone, layer, index.images, root, batch_size, workers, "fail", precision
         )
-        self._ahead = np.empty((0, self.info.patches, self.info.width), np.float16)
+        self._ahead = np.empty((0, self.info.patches, self.info.width), self.info.stored_dtype)
 
     def read_chunk(self, number: int | np.integer) -> Float[np.ndarray, "n P D"]:
-        """The activations of chunk `number`, which must be the next: float16 [n, P, D]."""
+        """The activations of chunk `number`, which must be the next: [n, P, D]."""
         if number != len(self._crc):
             raise RuntimeError(f"chunk {number} of a stream whose next is {len(self._crc)}")
         start, stop = self.chunks[number]
@@ -73,7 +82,7 @@ class StreamedActivations(Activations):
         together = np.concatenate(parts)
         chunk, self._ahead = together[: stop - start], together[stop - start :]
         self._crc.append(checksum(chunk))
-        return chunk
+        return as_read(chunk, self.info)
 
     @property
     def fingerprint(self) -> str:
@@ -103,6 +112,7 @@ def open_streams(
         dataset, split = name.split("/")
         index = read_index(*files)
         stream = StreamedActivations(
-            backbone, layer, dataset, split, index, root, workers=workers, **settings
-        )
+            backbone, layer, dataset, split, index, root, workers=workers,
+            files=(*files, spec.weights), **settings,
+        )  # fmt: skip
         yield name, stream

@@ -36,7 +36,8 @@ class TokenStream:
     a shard, consecutive in the cache, that is permuted by itself and ends with a smaller batch;
     shards come in a seeded order. None for windows of permuted chunks, with batches across them.
 
-    In memory are two windows (616 MB with 1024 images, P = 196 and D = 768) and READY_BATCHES + 2
+    In memory are two windows (616 MB with 1024 images, P = 196 and D = 768, twice as much where
+    activations are not stored in float16) and READY_BATCHES + 2
     batches: those that wait, the one that is being gathered and the one that the consumer has.
     """
 
@@ -71,7 +72,7 @@ class TokenStream:
     def batches(
         self, epoch: int = 0, start: int = 0, pinned: bool = False
     ) -> Iterator[Float[torch.Tensor, "_ D"]]:
-        """Yield the batches of `epoch` from number `start` on: float16 tensors [B, D].
+        """Yield the batches of `epoch` from number `start` on: tensors [B, D], `info.dtype`.
 
         pinned: in page-locked memory, which is copied to a GPU while that computes.
         """
@@ -81,6 +82,7 @@ class TokenStream:
         windows, first, offset = self._from(epoch, start)
         left = sum(tokens for _, tokens in windows[first:]) - offset
         batch, filled = None, 0
+        kind = getattr(torch, self.cache.info.dtype.name)
         with closing(self._read(windows[first:])) as read:
             for number, window_td in enumerate(read, first):
                 generator = np.random.default_rng([self.seed, epoch, number + 1])
@@ -91,7 +93,7 @@ class TokenStream:
                 while len(order):
                     if batch is None:
                         shape = min(self.batch_size, left), self.cache.info.width
-                        batch = torch.empty(shape, dtype=torch.float16, pin_memory=pinned)
+                        batch = torch.empty(shape, dtype=kind, pin_memory=pinned)
                     rows_td = batch.numpy()[filled : filled + len(order)]
                     # `clip`, because NumPy would check the order by gathering into a copy.
                     np.take(window_td, order[: len(rows_td)], axis=0, out=rows_td, mode="clip")
@@ -130,12 +132,12 @@ class TokenStream:
         return [(group, count * patches) for group, count in zip(groups, images, strict=True)]
 
     def _read(self, windows):
-        """Yield the tokens of each window, float16 [T, D], valid until the next one is asked for.
+        """Yield the tokens of each window, [T, D], valid until the next one is asked for.
 
         The next one is being read meanwhile.
         """
         largest = max((tokens for _, tokens in windows), default=0)
-        memory = np.empty((2, largest, self.cache.info.width), np.float16)
+        memory = np.empty((2, largest, self.cache.info.width), self.cache.info.dtype)
         with closing(_ChunkReader(self.cache)) as reader:
             started = (
                 reader.start(chunks, memory[number % 2, :tokens])

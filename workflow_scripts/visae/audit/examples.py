@@ -7,17 +7,20 @@ import h5py
 
 from visae.base import hdf5
 from visae.base.files import atomic_path
-from visae.base.seals import LIBVER, SEAL, open_hdf5, seal_hdf5
+from visae.base.seals import LIBVER, SEAL, made_of, open_hdf5, seal_hdf5
 
-FORMAT = "visae-examples-2"
+FORMAT = "visae-examples-3"
 
 
-def write_examples(path, examples, attributes):
+def write_examples(path, examples, attributes, inputs=()):
     """Write {kind: example} to `path`; attributes: of the whole file (backbone, SAE, split, …).
+
+    inputs: the files that they were made of.
 
     An example is {`feature` (index), `moran` (its mean Moran's I), `image_ids` (n of str), `maps`
     float32 [n, H, W], `images` uint8 [n, S, S, 3]}, the images from the largest code downwards.
     """
+    origin = made_of(path, inputs)
     with atomic_path(path) as temporary, h5py.File(temporary, "w", libver=LIBVER) as file:
         hdf5.write_attributes(file, attributes)
         for kind, example in examples.items():
@@ -25,7 +28,7 @@ def write_examples(path, examples, attributes):
             group.attrs["feature"], group.attrs["moran"] = example["feature"], example["moran"]
             hdf5.write_strings(group, "image_ids", example["image_ids"])
             group["maps"], group["images"] = example["maps"], example["images"]
-        seal_hdf5(file, path, FORMAT)
+        seal_hdf5(file, path, FORMAT, origin)
 
 
 def read_examples(path):

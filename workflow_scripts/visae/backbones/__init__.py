@@ -7,6 +7,7 @@ A backbone is an entry in `config.yaml`. Its loader (`visae.backbones.loaders`) 
 from dataclasses import dataclass, field, replace
 
 from visae.backbones.loaders import LOADERS
+from visae.backbones.storage import DEFAULT, STORAGES
 from visae.base.errors import UserError
 
 TOKEN_ORDERS = ("raster", "permuted", "forward")
@@ -29,6 +30,7 @@ class BackboneSpec:
         to be the library's own.
     options: further keyword arguments of the library's constructor (timm), its model config
         (open_clip: `vision_cfg`, `embed_dim`, …) or its config class (transformers).
+    storage: what floats its activations are cached in, see `visae.backbones.storage`.
     weights_part: which of several networks in a local file, by the beginning of its tensors' names;
         None to find the only one that fits.
     """
@@ -42,6 +44,7 @@ class BackboneSpec:
     token_order: str = "raster"
     preprocessing: dict = field(default_factory=dict)
     options: dict = field(default_factory=dict)
+    storage: str = DEFAULT
     weights_part: str | None = None
 
 
@@ -61,6 +64,11 @@ def build_backbone(spec):
         raise UserError(
             f"Backbone '{spec.name}' asks for the token order '{spec.token_order}', which does not "
             f"exist: choose one of {', '.join(TOKEN_ORDERS)}."
+        )
+    if spec.storage not in STORAGES:
+        raise UserError(
+            f"Backbone '{spec.name}' asks for the storage '{spec.storage}', which does not exist: "
+            f"choose one of {', '.join(STORAGES)}."
         )
     backbone = LOADERS.module(spec.loader, "load").load(spec)
     backbone.transform = replace(backbone.transform, **spec.preprocessing)

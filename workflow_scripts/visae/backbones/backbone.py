@@ -182,6 +182,13 @@ def patch_order(patches, image_id, seed):
     return _generator(image_id, seed).permutation(patches)
 
 
+def patches_in_order(token_order, patches, image_id, seed):
+    """Raster positions of an image's patches in the order `permuted` or `forward`: int64 [P]."""
+    if token_order == "permuted":
+        return patch_order(patches, image_id, seed)
+    return forward_noise(patches, [image_id], seed)[0].argsort().numpy()
+
+
 def forward_noise(patches, image_ids, seed):
     """What a ViTMAEModel sorts each image's patches by, as it would draw it: float32 [B, P].
 

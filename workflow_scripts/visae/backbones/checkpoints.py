@@ -13,11 +13,15 @@ import zipfile
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 
+from visae.base import seals
 from visae.base.errors import UserError
+from visae.base.seals import SEAL
 
+FORMAT = "visae-weights-1"
+"""Of weights that a study has pretrained."""
 # Usual names in a folder, in order of preference.
 FILE_NAMES = (
     "model.safetensors",
@@ -52,13 +56,19 @@ def read_tensors(spec):
 
 
 def _flat(content, prefix=""):
-    """Name → tensor of dictionaries in dictionaries; what is no tensor is left out."""
+    """Name → tensor of dictionaries in dictionaries and lists; what is no tensor is left out.
+
+    The second dictionary of a list `models` is `models[1].`.
+    """
     tensors = {}
     for name, value in content.items() if isinstance(content, dict) else ():
         if torch.is_tensor(value):
             tensors[f"{prefix}{name}"] = value
         elif isinstance(name, str):  # optimizers number their states
             tensors |= _flat(value, f"{prefix}{name}.")
+    for number, value in enumerate(content) if isinstance(content, list | tuple) else ():
+        if isinstance(value, dict):
+            tensors |= _flat(value, f"{prefix.removesuffix('.')}[{number}].")
     return tensors
 
 
@@ -88,7 +98,7 @@ def _files(spec):
         if not (path.parent / name).is_file():
             raise UserError(
                 f"The weights {path} of backbone '{spec.name}' are {len(names)} files, of which "
-                f"{name} is not there: fetch it again."
+                f"{name} is not there: fetch it again, or put the index where its shards are."
             )
     return [path.parent / name for name in names]
 
@@ -105,10 +115,11 @@ def _file_in(folder, spec):
             whole = f"{shard['stem']}{shard['suffix']}" if shard else path.name
             found.setdefault(whole.removesuffix(".index.json"), path)
     if not found:
+        below = {path.parent for suffix in SUFFIXES for path in folder.glob(f"*/*{suffix}")}
+        cure = f"; give one of its folders: {', '.join(map(str, sorted(below)))}" if below else ""
         raise UserError(
-            f"The folder {folder}, given as weights of backbone '{spec.name}', holds no "
-            f"*.safetensors file, none of {', '.join(FILE_NAMES)}, and none that ends in "
-            f"{', '.join(SUFFIXES)}."
+            f"The folder {folder}, given as weights of backbone '{spec.name}', holds no file that "
+            f"ends in {', '.join(SUFFIXES)}{cure}."
         )
     if len(found) > 1:
         raise UserError(
@@ -122,8 +133,8 @@ def _indexed(path, spec):
     """The names of the shards that an index lists."""
     try:
         names = sorted(set(json.loads(path.read_text(encoding="utf-8"))["weight_map"].values()))
-        if any(Path(name).name != name for name in names):
-            raise ValueError("a shard is not beside it")
+        if any(Path(name).is_absolute() or ".." in Path(name).parts for name in names):
+            raise ValueError("a shard is not beside it, nor below")
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise _damaged(path, spec, "no index of shards", error) from error
     return names
@@ -140,9 +151,16 @@ def _content(path, spec):
             f"The weights {path} of backbone '{spec.name}' are a pointer of Git LFS, not the file: "
             "run `git lfs pull` where they were cloned."
         )
+    if head.lstrip().startswith(b"<"):
+        raise UserError(
+            f"The weights {path} of backbone '{spec.name}' are a web page, not the file: fetch it "
+            "again; a page asks for a licence or a login, or says that there is no such file."
+        )
     if path.suffix == ".safetensors" or head[8:10] == b'{"':
         try:
-            return load_file(path)
+            with safe_open(path, "pt") as file:
+                own = SEAL in (file.metadata() or {})
+            return seals.read_tensors(path, FORMAT, anywhere=True) if own else load_file(path)
         except SafetensorError as error:
             raise _damaged(path, spec, "no safetensors file", error) from error
     try:
@@ -153,7 +171,8 @@ def _content(path, spec):
     except pickle.UnpicklingError as error:
         raise UserError(
             f"The weights {path} of backbone '{spec.name}' are damaged or hold more than tensors, "
-            "which is refused because loading them could execute code: convert them to safetensors."
+            "which is refused because loading them could execute code: save the model's state_dict "
+            "where they were made, or convert them to safetensors."
         ) from error
     except (RuntimeError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
         raise _damaged(path, spec, "no PyTorch file", error) from error

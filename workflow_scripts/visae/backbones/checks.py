@@ -8,17 +8,19 @@ import numpy as np
 import torch
 
 from visae.backbones.backbone import autocast
+from visae.backbones.storage import too_large
 from visae.base.errors import UserError
 
 PROBED_PATCHES = 64  # patches changed one at a time
 SQUARES = 3  # the bright square visits SQUARES × SQUARES places
 LEAST_PLACES_FOUND = 0.5  # share of the squares whose place the tokens tell; by chance 1/9
+LARGEST_ROUNDING = 0.01  # share of the tokens' variance that storage may take away
 
 
 def check_backbone(backbone, layer, precision="float32"):
     """Refuse a backbone whose patch tokens at block `layer` cannot be trusted.
 
-    Three checks, in the precision in which activations will be extracted:
+    Four checks, in the precision in which activations will be extracted:
 
     1. Two passes over the same images agree and are finite.
     2. A change inside one patch changes that patch's token most before the first block. This shows
@@ -26,6 +28,8 @@ def check_backbone(backbone, layer, precision="float32"):
     3. The tokens of block `layer` tell where in the image a bright square is. Of all places that
        the square visits, the tokens under it stand out most in how they change. We compare
        directions, not norms: in deep blocks every token changes.
+    4. The floats that caches store hold the tokens: none is too large, and rounding takes away at
+       most LARGEST_ROUNDING of their variance.
 
     Raises:
         UserError: naming the backbone and what it failed.
@@ -39,6 +43,7 @@ def check_backbone(backbone, layer, precision="float32"):
         if precision == "float16":
             cure += ", or set `extraction.precision: float32`"
         raise _failure(backbone, f"puts out NaN or infinity at block {layer}", cure)
+    _check_storage(backbone, layer, first)
     spread = (first - first.mean(dim=(0, 1))).square().mean().sqrt()
     # Two batch sizes may be computed by two kernels, whose sums are rounded differently.
     allowed = 1e-3 * spread if precision == "float32" else 3e-2 * (spread + second.abs())
@@ -57,6 +62,39 @@ def check_backbone(backbone, layer, precision="float32"):
             f"does not tell where a bright square is at block {layer} (its place stands out for "
             f"{found:.0%} of the squares, by chance for {1 / len(covered_bp):.0%})",
             "its patch tokens are not in raster order, or its weights carry no image content",
+        )
+    _check_rounding(backbone, layer, first)
+
+
+def _check_storage(backbone, layer, tokens_bpd):
+    """Refuse tokens that the backbone's storage does not hold, with the settings that would."""
+    name, storage = backbone.spec.name, backbone.spec.storage
+    stored_bpd = tokens_bpd.to(getattr(torch, storage))
+    over = int((~torch.isfinite(stored_bpd)).any(dim=0).any(dim=0).sum())
+    if over:
+        channel = int(tokens_bpd.abs().amax(dim=(0, 1)).argmax())
+        values = tokens_bpd[..., channel].flatten()
+        value = float(values[values.abs().argmax()])
+        where = f"at block {layer} for images of a bright square"
+        said = too_large(name, storage, value, channel, where, over, backbone.width)
+        raise UserError(f"{said}; nothing was extracted.")
+
+
+def _check_rounding(backbone, layer, tokens_bpd):
+    """Refuse tokens of which the backbone's storage rounds away more than LARGEST_ROUNDING."""
+    name, storage = backbone.spec.name, backbone.spec.storage
+    stored_bpd = tokens_bpd.to(getattr(torch, storage)).double()
+    # By variance: what is the same for all tokens is taken away when they are normalised.
+    lost_d = (stored_bpd - tokens_bpd).flatten(0, 1).var(dim=0)
+    share = float(lost_d.sum() / tokens_bpd.double().flatten(0, 1).var(dim=0).sum())
+    if share > LARGEST_ROUNDING:
+        channel = int(lost_d.argmax())
+        largest = float(tokens_bpd[..., channel].abs().max())
+        raise _failure(
+            backbone,
+            f"loses {share:.1%} of its variance at block {layer} where {storage} rounds it, most "
+            f"of it in channel {channel}, of values up to {largest:.3g}",
+            f"set `backbones.{name}.storage` to float32",
         )
 
 

@@ -9,9 +9,11 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from visae.base.files import read_json, write_json
+from visae.base.files import read_json
 from visae.base.repository import RESOURCES
+from visae.base.seals import read_document, write_document
 
+FORMAT = "visae-geometry-1"
 SHIPPED = RESOURCES / "backbone_geometry.json"
 
 
@@ -35,7 +37,7 @@ def read_geometries(path):
     """The geometries kept in a file: a dictionary, for `known`. Empty if there is no file."""
     if not Path(path).is_file():
         return {}
-    entries = read_json(path)
+    entries = read_json(path) if path == SHIPPED else read_document(path, FORMAT)["entries"]
     return {
         _key(entry["architecture"]): Geometry(
             entry["patches"], entry["width"], tuple(entry["flops"])
@@ -49,7 +51,7 @@ def write_geometries(path, geometries):
     entries = [
         {"architecture": json.loads(key)} | asdict(geometry) for key, geometry in geometries.items()
     ]
-    write_json(path, entries)
+    write_document(path, FORMAT, {"entries": entries})
 
 
 def known(backbones, geometries):

@@ -7,22 +7,23 @@ import re
 from typing import NamedTuple
 
 import torch
-from safetensors.torch import save_file
 
-from visae.backbones.checkpoints import read_tensors
+from visae.backbones.checkpoints import FORMAT, read_tensors
 from visae.base.errors import UserError
-from visae.base.files import atomic_path
+from visae.base.seals import made_of, write_tensors
 
 # What torch.compile, FSDP and activation checkpointing put into the names of what they wrap.
 WRAPPERS = ("_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
 GROUPED = re.compile(r"blocks\.(\d+)\.(\d+)\.(.+)")
 
 
-def save_weights(backbone, path):
-    """Write the weights of `backbone` as a safetensors file that `weights: path` loads again."""
+def save_weights(backbone, path, inputs=()):
+    """Write the weights of `backbone` as a safetensors file that `weights: path` loads again.
+
+    inputs: the files that they were made of.
+    """
     tensors = {name: t.detach().cpu().clone() for name, t in backbone.model.state_dict().items()}
-    with atomic_path(path) as temporary:
-        save_file(tensors, temporary)
+    write_tensors(path, FORMAT, tensors, made_of(path, inputs))
 
 
 def load_weights(backbone, translate=lambda tensors: tensors):
@@ -109,8 +110,8 @@ def _parts(tensors, least):
 
 
 def _below(prefix, part):
-    """Whether names that begin with `prefix` belong to `part`; "" is the top level alone."""
-    return not prefix if not part else prefix.startswith(f"{part.rstrip('.')}.")
+    """Whether `part` stands in `prefix`, as whole pieces of it; "" is the top level alone."""
+    return not prefix if not part else f".{part.strip('.')}." in f".{prefix}"
 
 
 def _beginnings(tensors):
@@ -124,6 +125,9 @@ def _fit(model, part, translate, never_read):
     to a list of the model, as the blocks of a deeper network do.
     """
     tensors, grouped = _ungrouped(part.tensors)
+    quantised = [n for n, t in tensors.items() if t.ndim > 1 and t.dtype.itemsize == 1]
+    if quantised:
+        return _Fit(part, {}, [f"{n} is quantised ({tensors[n].dtype})" for n in quantised], [])
     try:
         tensors = translate(tensors)
     except Exception as error:  # a library's translation of names that it does not expect

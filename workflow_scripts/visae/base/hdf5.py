@@ -1,14 +1,21 @@
-"""What HDF5 files hold, with its types: whole data sets, strings, attributes."""
+"""What HDF5 files hold, with its types: whole data sets, strings, attributes.
+
+A *checked* data set has a CRC-32 of each of its chunks in another one beside it, `{name}_crc32`.
+The file's seal covers the checksums, and whoever reads a part of the values checks its chunks.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import itertools
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import h5py
 import numpy as np
 
 from visae.base.errors import UserError
+from visae.base.seals import CHECKSUMS, CURE
 
 STRING = h5py.string_dtype("utf-8")
 
@@ -37,7 +44,7 @@ def dataset(file: h5py.Group, name: str) -> h5py.Dataset:
     found = file[name]
     if not isinstance(found, h5py.Dataset):
         raise KeyError(f"{name} is no data set")
-    return found
+    return CheckedDataset(found.id) if f"{name}{CHECKSUMS}" in file else found
 
 
 def array(file: h5py.Group, name: str) -> np.ndarray:
@@ -46,15 +53,96 @@ def array(file: h5py.Group, name: str) -> np.ndarray:
 
 
 def part(data: h5py.Dataset | np.ndarray, selection: Any) -> np.ndarray:
-    """`data[selection]`; UserError where HDF5 finds that a chunk has changed."""
+    """`data[selection]`; UserError where it cannot be read, or a chunk has changed."""
     try:
         return data[selection]
     except OSError as error:
         assert isinstance(data, h5py.Dataset)  # an array in memory raises none
-        raise UserError(
-            f"{data.name} of {data.file.filename} cannot be read ({error}): remove that file and "
-            "run the workflow again"
-        ) from error
+        raise _unreadable(data, error) from error
+
+
+class CheckedDataset(h5py.Dataset):
+    """A checked data set, open for reading: each chunk that a selection touches is checked."""
+
+    def __getitem__(self, selection: Any, new_dtype: Any = None) -> np.ndarray:
+        """The values of a selection; UserError for a chunk that has changed.
+
+        Slices in steps of 1 read no more than their chunks, other selections all.
+        """
+        chosen = selection if isinstance(selection, tuple) else (selection,)
+        plain = all(isinstance(one, slice) and one.step in (None, 1) for one in chosen)
+        if not plain or len(chosen) > self.ndim:
+            return self[:][selection]
+        return _checked_part(self, [*chosen, *[slice(None)] * (self.ndim - len(chosen))])
+
+
+class Checked:
+    """Writes a checked data set, in blocks of whole chunks (the last ones of an axis are smaller).
+
+    Memory: 4 bytes per chunk, until `finish` writes the checksums.
+    """
+
+    def __init__(
+        self,
+        file: h5py.Group,
+        name: str,
+        shape: tuple[int, ...],
+        kind: Any,
+        chunks: tuple[int, ...],
+    ):
+        self.data = file.create_dataset(name, shape, kind, chunks=chunks)
+        self._file, self._name = file, f"{name}{CHECKSUMS}"
+        counts = [-(-size // chunk) for size, chunk in zip(shape, chunks, strict=True)]
+        self._sums = np.zeros(counts, np.uint32)
+
+    def write(self, start: Sequence[int], block: np.ndarray) -> None:
+        """Write `block`, whose first value has the indices `start`, those of a chunk's first."""
+        ends = [first + size for first, size in zip(start, block.shape, strict=True)]
+        self.data[tuple(map(slice, start, ends))] = block
+        for number, place in _chunks_of(self.data.chunks, start, block.shape):
+            self._sums[number] = _checksum(block[place])
+
+    def finish(self) -> None:
+        """Write the checksums."""
+        self._file[self._name] = self._sums
+
+
+def _checked_part(data, chosen):
+    sums = h5py.Dataset.__getitem__(data.parent[f"{data.name}{CHECKSUMS}"], ())
+    bounds = [part.indices(size) for part, size in zip(chosen, data.shape, strict=True)]
+    # Whole chunks are read in any case.
+    whole = [
+        (first // chunk * chunk, min(-(-max(stop, first) // chunk) * chunk, size))
+        for (first, stop, _), chunk, size in zip(bounds, data.chunks, data.shape, strict=True)
+    ]
+    start = [first for first, _ in whole]
+    block = h5py.Dataset.__getitem__(data, tuple(slice(*ends) for ends in whole))
+    for number, place in _chunks_of(data.chunks, start, block.shape):
+        if _checksum(block[place]) != sums[number]:
+            raise _unreadable(data, f"its chunk {list(number)} has changed since it was written")
+    inside = [
+        slice(begin - first, max(stop, begin) - first)
+        for (begin, stop, _), first in zip(bounds, start, strict=True)
+    ]
+    return block[tuple(inside)]
+
+
+def _chunks_of(chunks, start, shape) -> Iterator[tuple[tuple, tuple]]:
+    """(number of a chunk, its place in a block of `shape` that begins at `start`)."""
+    axes = [
+        [((first + at) // chunk, slice(at, at + chunk)) for at in range(0, size, chunk)]
+        for chunk, first, size in zip(chunks, start, shape, strict=True)
+    ]
+    for chosen in itertools.product(*axes):
+        yield tuple(number for number, _ in chosen), tuple(place for _, place in chosen)
+
+
+def _checksum(values):
+    return zlib.crc32(np.ascontiguousarray(values).data)
+
+
+def _unreadable(data, what):
+    return UserError(f"{data.name} of {data.file.filename} cannot be read ({what}): {CURE}")
 
 
 def number(file: h5py.Group, name: str) -> float:
@@ -63,7 +151,7 @@ def number(file: h5py.Group, name: str) -> float:
 
 
 def strings(file: h5py.Group, name: str) -> list[str]:
-    """The values of the data set `name` of `STRING`."""
+    """The values of the data set `name`, which `write_strings` wrote."""
     return [value.decode() for value in array(file, name)]
 
 

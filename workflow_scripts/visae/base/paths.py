@@ -20,16 +20,31 @@ EXPORT_FILES = (
     *("sae_lens/sae_weights.safetensors", "sae_lens/cfg.json"),
     *("dictionary_learning/ae.pt", "dictionary_learning/config.json"),
 )
-TOP_FOLDERS = ("saes", "reductions", "rankings", "probes", "examples", "metrics", "downstream")
-"""The folders of results whose files say where they belong."""
+OF_PLACES = (
+    *("activations", "saes", "reductions", "rankings", "probes", "examples", "metrics"),
+    "downstream",
+)
+"""The folders of results that have a folder for each place."""
+OTHERS = (("index", "*"), ("pretraining", "*"), ("published", "*"), ("tables", "scores"))
+"""Further folders of results whose files say where they belong, and the folders below them."""
+FLAT = ("tables", "figures")
+"""Those without folders below them."""
+ROOTS = ("index", "pretraining", "activations", "saes")
+"""The folders of what all results are made of."""
+FEATURE_FILES = (
+    *("index.html", "patches.html", "features.csv", "table.js", "examples.js", "queries.js"),
+    *("card.webp", "card.json"),
+)
+"""The files of an SAE's pages; beside them is the folder `images`."""
 TABLE_VIEWS = ("csv", "md", "tex", "json")
 FIGURE_VIEWS = ("pdf", "png")
 
 
-def place_of(path):
-    """The path below the study's results that `path` has: `rankings/clip/layer11/NAME/imagenet.h5`.
+def home_of(path):
+    """(the folder of results that `path` lies in, the path below it); the folder may be None.
 
-    Of a file that lies in no folder of results its name. A moved or copied study keeps its places.
+    `rankings/clip/layer11/NAME/imagenet.h5`: a moved or copied study keeps these. Of a file that
+    lies in no folder of results the second is its name.
     """
     parts = PurePath(path).parts
     # A backbone, a data set or a folder above the study may be called `metrics` too: the one that
@@ -37,9 +52,23 @@ def place_of(path):
     known = [
         index
         for index, part in enumerate(parts[:-3])
-        if part in TOP_FOLDERS and parts[index + 2].startswith("layer")
+        if part in OF_PLACES and parts[index + 2].startswith("layer")
     ]
-    return "/".join(parts[known[-1] if known else -1 :])
+    *_, above, folder, _ = ("", "", *parts)
+    if known:
+        start = known[-1]
+    elif (above, folder) in OTHERS or (above, "*") in OTHERS:
+        start = len(parts) - 3
+    elif folder in FLAT:
+        start = len(parts) - 2
+    else:
+        return None, PurePath(path).name
+    return PurePath(*parts[:start]), "/".join(parts[start:])
+
+
+def place_of(path):
+    """The second of what `home_of` says."""
+    return home_of(path)[1]
 
 
 def place(backbone, layer):
@@ -181,6 +210,10 @@ class Paths:
         """The images to which an SAE's audited features respond most."""
         return f"{self.results}/examples/{place}/{sae}.h5"
 
+    def features(self, sae, file="index.html", place=PLACE):
+        """A file of the pages of an SAE's features, or their folder `images`."""
+        return f"{self.results}/features/{place}/{sae}/{file}"
+
     def table(self, name, view="csv"):
         """A view of a table."""
         return f"{self.results}/tables/{name}.{view}"
@@ -201,6 +234,14 @@ class Paths:
     def benchmarks(self):
         """The folder of what each job took."""
         return f"{self.results}/benchmarks"
+
+    def arm(self, arm):
+        """The folder in which the study runs again with one setting switched."""
+        return f"{self.results}/arms/{arm}"
+
+    def of_arm(self, arm):
+        """The `Paths` of an arm's results. No rule makes them."""
+        return Paths(f"{self.arm(arm)}/{self.results}")
 
     def report(self):
         """The page to read."""

@@ -33,14 +33,16 @@ def reduce_raw(
     variance_floor: float = 1e-8,
     threads: int = 1,
     attributes: Mapping[str, Any] | None = None,
+    inputs: Sequence[str | Path] = (),
 ) -> None:
     """Write the reductions of the activations themselves.
 
-    mean [D], std: the training cache's statistics. All patches count as active for Moran's I
-    of a channel. The other arguments are those of `visae.encoding.sae_pass.encode_activations`.
+    mean [D], std: what normalises the study's activations. All patches count as active for Moran's
+    I of a channel. inputs: the files that these are from. The other arguments are those of
+    `visae.encoding.sae_pass.encode_activations`.
     """
     mean, single_std = np.asarray(mean, np.float32), np.float32(std)
-    check_statistics("the training cache", mean, float(single_std), activations)
+    check_statistics("the study", mean, float(single_std), activations)
     neighbours = Neighbours.of_grid(activations.info.grid)
     minima = np.array(minimum_active, np.int64)
 
@@ -72,7 +74,7 @@ def reduce_raw(
         )
 
     writer_of = write_raw_reductions(
-        output, activations, minimum_active, variance_floor, attributes or {}
+        output, activations, minimum_active, variance_floor, attributes or {}, inputs
     )
     units = ((unit,) for unit in activations.image_units(UNIT_IMAGES))
     with writer_of as writer, Threads(threads) as pool:

@@ -8,7 +8,8 @@ memory does not grow with the number of images.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,11 +22,12 @@ from visae.base import hdf5
 from visae.base.arrays import Float, Int
 from visae.base.errors import UserError
 from visae.base.files import atomic_path
-from visae.base.seals import LIBVER, open_hdf5, seal_hdf5
+from visae.base.seals import LIBVER, made_of, open_hdf5, seal_hdf5
 from visae.encoding.largest import LargestCodes
 
-FORMAT = "visae-reductions-4"
+FORMAT = "visae-reductions-5"
 SIGNED = "signed"
+WARNINGS = "warnings"
 """Attribute of reductions of an SAE whose codes may be negative: they hold magnitudes."""
 BLOCK_IMAGES = 1024
 """Images per write: 2 kB of memory per feature of every SAE in the pass."""
@@ -86,13 +88,15 @@ def write_sae_reductions(
     minimum_active: Sequence[int],
     variance_floor: float,
     attributes: Mapping[str, Any],
+    inputs: Iterable[str | Path] = (),
 ) -> Iterator[_SaeWriter]:
     """A writer with `add(SaeUnit)`; the file appears when the block ends well.
 
     source: the `Activations` that are encoded. features: F. attributes: further root
-    attributes (`sae`, `sae_fingerprint`, provenance).
+    attributes (`sae`, `sae_fingerprint`, provenance). inputs: the files that it is made of, besides
+    those of `source`.
     """
-    with _create(path, source, minimum_active, variance_floor, attributes) as file:
+    with _create(path, source, minimum_active, variance_floor, attributes, inputs) as file:
         writer = _SaeWriter(file, source, features, len(minimum_active))
         yield writer
         writer.finish()
@@ -105,21 +109,23 @@ def write_raw_reductions(
     minimum_active: Sequence[int],
     variance_floor: float,
     attributes: Mapping[str, Any],
+    inputs: Iterable[str | Path] = (),
 ) -> Iterator[_RawWriter]:
     """A writer with `add(RawUnit)`; the file appears when the block ends well."""
-    with _create(path, source, minimum_active, variance_floor, attributes) as file:
+    with _create(path, source, minimum_active, variance_floor, attributes, inputs) as file:
         writer = _RawWriter(file, source, len(minimum_active))
         yield writer
         writer.finish()
 
 
 @contextlib.contextmanager
-def _create(path, source, minimum_active, variance_floor, attributes):
+def _create(path, source, minimum_active, variance_floor, attributes, inputs):
     if not source.images:
         raise UserError(
             f"{source.path} holds no images: check the data set {source.info.dataset} and "
             "its skipped images, then extract it again"
         )
+    origin = made_of(path, (*source.files, *inputs))
     with atomic_path(path) as temporary, h5py.File(temporary, "w", libver=LIBVER) as file:
         file.attrs["grid"] = np.array(source.info.grid)
         file.attrs["tokens"] = source.tokens
@@ -131,24 +137,25 @@ def _create(path, source, minimum_active, variance_floor, attributes):
         yield file
         # Last, because a stream knows its content only when all of it has been read.
         hdf5.write_attributes(file, {"cache_fingerprint": source.fingerprint})
-        seal_hdf5(file, path, FORMAT)
+        seal_hdf5(file, path, FORMAT, origin)
 
 
 def _checked(file, name, shape, kind, chunks=None):
-    """A large data set, each of whose chunks HDF5 checks when it is read; by default of rows."""
-    chunks = chunks or (min(ROWS, shape[0]), shape[1])
-    return file.create_dataset(name, shape, kind, chunks=chunks, fletcher32=True)
+    """A large data set, each of whose chunks is checked when it is read; by default of rows."""
+    return hdf5.Checked(
+        file, name, shape, kind, chunks or (min(ROWS, BLOCK_IMAGES, shape[0]), shape[1])
+    )
 
 
 class _BlockWriter:
     """Collect columns or rows of single images and write them `BLOCK_IMAGES` at a time."""
 
-    def __init__(self, dataset, image_axis):
-        self._dataset, self._axis = dataset, image_axis
-        shape = list(dataset.shape)
+    def __init__(self, checked, image_axis):
+        self._checked, self._axis = checked, image_axis
+        shape = list(checked.data.shape)
         self._images = shape[image_axis]
         shape[image_axis] = min(BLOCK_IMAGES, self._images)
-        self._buffer = np.empty(shape, dataset.dtype)
+        self._buffer = np.empty(shape, checked.data.dtype)
         self._view = np.moveaxis(self._buffer, image_axis, 0)
         self._filled = self._written = 0
 
@@ -164,12 +171,11 @@ class _BlockWriter:
                 self._flush()
 
     def _flush(self):
-        stop = self._written + self._filled
+        start = [0] * self._buffer.ndim
+        start[self._axis] = self._written
         images = (slice(None),) * self._axis
-        self._dataset[(*images, slice(self._written, stop))] = self._buffer[
-            (*images, slice(0, self._filled))
-        ]
-        self._written, self._filled = stop, 0
+        self._checked.write(start, self._buffer[(*images, slice(0, self._filled))])
+        self._written, self._filled = self._written + self._filled, 0
 
     def finish(self):
         """Write what is left."""
@@ -177,6 +183,7 @@ class _BlockWriter:
             self._flush()
         if self._written != self._images:
             raise RuntimeError(f"{self._written} images written of {self._images}")
+        self._checked.finish()
 
 
 class _SaeWriter:
@@ -292,7 +299,7 @@ class SaeReductions(_Reductions):
     `grid`, `tokens`, `minimum_active`, `variance_floor`, `l0_sum`, `labels` int64 [N],
     `image_ids`, `firing_count` int64 [F], `largest` (`LargestCodes`), `squared_error`,
     `residual_sum`, `moran_sum` float64 [2, M, F], `moran_images` int64 [M, F], `signed` (codes may
-    be negative, and their magnitudes are what is here).
+    be negative, and their magnitudes are what is here), `warnings` (what speaks against the SAE).
     """
 
     def __init__(self, path: str | Path):
@@ -301,6 +308,9 @@ class SaeReductions(_Reductions):
         self.sae = hdf5.text(attributes["sae"])
         self.sae_fingerprint = hdf5.text(attributes["sae_fingerprint"])
         self.signed = bool(attributes.get(SIGNED, False))
+        self.warnings = (
+            json.loads(hdf5.text(attributes[WARNINGS])) if WARNINGS in attributes else []
+        )
         self.l0_sum = int(attributes["l0_sum"])
         self.features = self.codes.shape[0]
         self.firing_count = hdf5.array(self._file, "firing_count")

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from visae.base.arrays import Float
 from visae.base.errors import UserError
 from visae.base.pools import Threads
 from visae.encoding.encoders import DenseEncoder, SparseEncoder, Targets
-from visae.encoding.reductions import SIGNED, write_sae_reductions
+from visae.encoding.reductions import SIGNED, WARNINGS, write_sae_reductions
 from visae.sae.model import SparseAutoencoder
 
 
@@ -40,21 +41,25 @@ def encode_activations(
     variance_floor: float = 1e-8,
     device: str | torch.device = "cpu",
     threads: int = 1,
+    warnings: Mapping[str, Sequence[str]] | None = None,
     attributes: Mapping[str, Any] | None = None,
+    inputs: Mapping[str, Sequence[str | Path]] | None = None,
 ) -> None:
     """Write the reductions of every SAE from one pass over `activations`.
 
     activations: open `Activations` of a split, from a cache or straight from images.
     saes, outputs, sae_fingerprints: by name, the `SparseAutoencoder`s, the paths to write and the
         hashes of the weights.
-    statistics: mean [D] and std of the training cache. Errors and reconstructions are written in
-        their units, like raw activations. Default: each SAE's own; these differ only where an SAE
-        was trained elsewhere.
+    statistics: mean [D] and std that normalise the study's activations. Errors and reconstructions
+        are written in their units, like raw activations. Default: each SAE's own; these differ only
+        where an SAE was trained elsewhere.
     minimum_active, variance_floor: which maps are evaluable for Moran's I, see `encoding.moran`;
         without any minimum it is not computed.
     device: `cpu` or `cuda`.
     threads: for the CPU.
+    warnings: by name, what speaks against the SAEs, which their scores will say.
     attributes: provenance, written to every file.
+    inputs: by name, the files that reductions are made of besides the activations.
 
     Raises UserError when an SAE does not fit the activations.
     """
@@ -84,6 +89,8 @@ def encode_activations(
             identity: dict[str, Any] = {"sae": name, "sae_fingerprint": sae_fingerprints[name]}
             if sae.signed:
                 identity[SIGNED] = True
+            if said := (warnings or {}).get(name):
+                identity[WARNINGS] = json.dumps(said)
             writer = write_sae_reductions(
                 outputs[name],
                 activations,
@@ -91,6 +98,7 @@ def encode_activations(
                 minimum_active,
                 variance_floor,
                 {**(attributes or {}), **identity},
+                (inputs or {}).get(name, ()),
             )
             writers.append(stack.enter_context(writer))
         workers = threads if encoder_type is SparseEncoder else 1

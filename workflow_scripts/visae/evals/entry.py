@@ -47,6 +47,10 @@ class AsRun:
     """Where it is computed on what it was chosen or fitted on, so that it is too favourable."""
 
 
+Side = str | Callable[[Mapping[str, float | None]], float | None]
+"""A reading, or a function of all readings; the value itself is the reading `headline`."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Eval:
     """A metric, or a downstream task."""
@@ -66,6 +70,8 @@ class Eval:
     higher_is_better: bool = True
     data: str = "evaluation"
     """The splits that it reads: a name in `visae.evals.reads.DATA`."""
+    labels: bool = field(metadata=ASIDE, default=False)
+    """Whether it reads the classes of these images: where they have none it is not computed."""
     each: bool = False
     """Whether every data set of `data` is an eval of its own, `{name}_{data set}`."""
     by_default: bool = field(metadata=ASIDE, default=False)
@@ -80,6 +86,10 @@ class Eval:
     """How it is computed, for Table 2: a function of the checked config and of the settings."""
     as_run: AsRun | None = None
     """The definition of a metric's reading `as_run`, which its results then have."""
+    switches: Mapping[str, tuple[Side, Side]] = field(metadata=ASIDE, default_factory=dict)
+    """What the paper's public code has otherwise, a clause → (as the paper writes, as it was run).
+
+    The two sides are of one SAE and differ in that alone (`tables/as_run_table`)."""
     arrays: bool = False
     """Whether it writes arrays beside the result."""
     work: Callable | None = field(metadata=ASIDE, default=None)

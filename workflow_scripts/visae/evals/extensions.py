@@ -8,7 +8,7 @@ from jsonschema.exceptions import SchemaError, ValidationError
 
 from visae.base.errors import UserError
 from visae.evals.entry import METRIC, RAW, SAES, TASK, Eval
-from visae.evals.reads import DATA, READS
+from visae.evals.reads import DATA, FROM_LABELS, READS
 from visae.evals.shelf import EVALS
 
 _SOURCES = {METRIC: {SAES}, TASK: {RAW, SAES}}
@@ -59,6 +59,8 @@ def _wrong(name, files):
         for chosen, known in ((needs.reads, READS), (needs.after, EVALS)):
             for read in set(chosen) - set(known):
                 yield f"reads {read!r}, which there is not; choose from {_listed(known)}"
+        for read in set(needs.reads) & set(FROM_LABELS) if not entry.labels else ():
+            yield f"reads {read!r}, which is made of labels, and does not say so; add labels=True"
     for setting, schema in entry.settings.items():
         yield from _wrong_setting(setting, schema)
     yield from _wrong_files(files)

@@ -7,6 +7,7 @@ from pathlib import Path
 from visae.base.errors import UserError
 from visae.base.fingerprints import of_file
 from visae.base.paths import RAW, Paths, place
+from visae.base.seals import made_of
 from visae.encoding.reductions import RawReductions, SaeReductions
 from visae.evals import results
 from visae.evals.reads import READS, Data, dataset_in
@@ -15,6 +16,7 @@ from visae.probing.multinomial import read_probe
 from visae.probing.rankings import read_rankings
 from visae.probing.siblings import read_sibling_groups
 from visae.probing.splits import read_split
+from visae.sae.folder import read_warnings
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,7 @@ class Sources:
         self.files, self.paths, self.place, self.data = files, paths, place, data
         self.spaces, self.evaluator = spaces or {}, evaluator
         self._shared, self._stack = {}, contextlib.ExitStack()
+        self.read = {}
 
     def __enter__(self):
         return self
@@ -79,15 +82,16 @@ class Inputs:
 
     Without a split or a data set, those of the evaluation are meant. sae: the SAE's name, or
     `RAW`. dataset: the eval's, where there is one eval for each; else None. seen: name →
-    fingerprint of what was read so far.
+    fingerprint of what was read so far. read: the paths of it, as keys.
     """
 
     def __init__(self, sources, sae, name):
         self._sources, self.sae = sources, sae
         self.data, self.evaluator = sources.data, sources.evaluator
         self.dataset = dataset_of(name)
-        self.seen = {}
+        self.seen, self.read = {}, {}
         self._open, self._stack = {}, contextlib.ExitStack()
+        self._warnings = []
 
     def __enter__(self):
         return self
@@ -105,6 +109,12 @@ class Inputs:
         """Whether codes of the SAE may be negative, of those that were read."""
         encoded = [file for file in self._open.values() if isinstance(file, SaeReductions)]
         return any(file.signed for file in encoded)
+
+    @property
+    def warnings(self):
+        """What speaks against the SAE, by what of it was read; empty for raw features."""
+        encoded = [file for file in self._open.values() if isinstance(file, SaeReductions)]
+        return next((file.warnings for file in encoded), self._warnings)
 
     # ---- what is open while this eval is computed
 
@@ -182,7 +192,9 @@ class Inputs:
 
     def sae_folder(self):
         """The folder of the SAE, for `load_sae`."""
-        return Path(self._file(self._paths.sae(self.sae, place=self._place))).parent
+        folder = Path(self._file(self._paths.sae(self.sae, place=self._place))).parent
+        self._warnings = read_warnings(folder)
+        return folder
 
     # ---- files of patches
 
@@ -198,8 +210,12 @@ class Inputs:
     # ---- both
 
     def shared(self, key, build):
-        """As `Sources.shared`."""
-        return self._sources.shared(key, build)
+        """As `Sources.shared`; what `build` reads is read by all that share it."""
+        before, self.read = self.read, {}
+        value = self._sources.shared(key, build)
+        files = self._sources.read.setdefault(key, self.read)
+        self.read = before | files
+        return value
 
     @property
     def _paths(self):
@@ -210,7 +226,11 @@ class Inputs:
         return self._sources.place
 
     def _file(self, path):
-        return self._sources.files[path]
+        """`path`; UserError unless the files that were read so far were made of the same ones."""
+        path = self._sources.files[path]
+        self.read[path] = None
+        made_of(path, self.read)
+        return path
 
 
 def computed(name, inputs, settings, job):

@@ -15,12 +15,13 @@ from visae.evals.shelf import EVALS, dataset_of, entry_name
 class Data:
     """The data of a study, as far as the evals of a job read them.
 
-    evaluation, training: names of splits. cross_domain: data set → its training and test split.
-    segmentation: the training and the test split with masks. root: the folder of their images.
+    evaluation: the split's name. statistics: name of the split that normalises. cross_domain: data
+    set → its training and test split. segmentation: the training and the test split with masks.
+    root: the folder of their images.
     """
 
     evaluation: str
-    training: str | None = None
+    statistics: str | None = None
     cross_domain: dict = field(default_factory=dict)
     segmentation: tuple = ()
     root: str | None = None
@@ -70,7 +71,7 @@ class Scope:
     sae: str
     splits: tuple
     evaluation: str
-    training: str | None
+    statistics: str | None
     spaces: dict
 
     @property
@@ -118,8 +119,8 @@ def _indices(scope):
     return [scope.paths.index(split) for split in scope.splits]
 
 
-def _training(scope):
-    return [scope.paths.cache(scope.training, scope.place)]
+def _statistics(scope):
+    return [scope.paths.cache(scope.statistics, scope.place)]
 
 
 def _weights(scope):
@@ -139,15 +140,18 @@ READS = {
     "embeddings": {"embeddings": _embeddings},
     "every_embedding": {"embeddings": _embeddings},
     "patches": {"caches": _caches, "indices": _indices, "classes": _classes},
-    "training_statistics": {"training": _training},
+    "statistics": {"statistics": _statistics},
     "weights": {"saes": _weights},
 }
 """What an eval may read → kind of input → its files. Labels and ids are in the reductions.
 
 errors: sums over tokens, of squares and of active codes. moran: Moran's I, on the evaluation
 split. embeddings: of the evaluator, every_embedding: of every backbone of the main sweep and of
-their evaluators. patches: caches with masks. training_statistics: mean and standard deviation.
+their evaluators. patches: caches with masks. statistics: mean and standard deviation.
 """
+
+FROM_LABELS = ("raw_probe", "rankings", "probe_split", "sibling_groups")
+"""Those that are made of labels: what reads them says `labels` in its entry."""
 
 FROM_SPACES = ("embeddings", "every_embedding")
 """Those that differ with the backbone, beyond its place."""
@@ -168,7 +172,7 @@ def inputs(needs, data, saes, paths, place, spaces=None):
     for name, need in needs.items():
         for sae in saes:
             scope = Scope(
-                paths, place, sae, tuple(splits_of(name, data)), data.evaluation, data.training,
+                paths, place, sae, tuple(splits_of(name, data)), data.evaluation, data.statistics,
                 spaces or {},
             )  # fmt: skip
             for read in need.reads:

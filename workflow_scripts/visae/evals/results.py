@@ -19,14 +19,21 @@ import numpy as np
 
 from visae.base.errors import UserError
 from visae.base.paths import RAW
-from visae.base.seals import read_document, read_npz, write_document, write_npz
+from visae.base.seals import (
+    check_belongs,
+    made_of,
+    read_document,
+    read_npz,
+    write_document,
+    write_npz,
+)
 from visae.evals.entry import METRIC
 from visae.evals.shelf import EVALS, entry_name
 from visae.sae.specs import SaeSpec
 
-FORMAT = 3
+FORMAT = 4
 KIND = f"visae-result-{FORMAT}"
-ARRAYS_FORMAT = "visae-arrays-1"
+ARRAYS_FORMAT = "visae-arrays-2"
 
 REPRESENTATIONS = ("raw", "reconstructed", "codes")
 
@@ -64,13 +71,14 @@ class Result:
         return {name: getattr(self, name) for name in names}
 
 
-def described(backbone, layer, name=RAW, sweep=None):
+def described(backbone, layer, name=RAW, sweep=None, warnings=()):
     """Whose features: those of the SAE `name` of a sweep, or a backbone's own (`RAW`).
 
     `sparsity` is the number in the SAE's name, `k` how many features per token are meant to be
-    active (null where the family has no such number).
+    active (null where the family has no such number). warnings: what speaks against the SAE
+    (`visae.sae.concerns`).
     """
-    about = {"backbone": backbone, "layer": layer, "name": name}
+    about = {"backbone": backbone, "layer": layer, "name": name, "warnings": list(warnings)}
     if name == RAW:
         return about | dict.fromkeys(("family", "expansion_factor", "sparsity", "k", "sweep"))
     spec = SaeSpec.from_name(name)
@@ -83,12 +91,12 @@ def described(backbone, layer, name=RAW, sweep=None):
     }
 
 
-def write_result(path, name, result, source, provenance):
+def write_result(path, name, result, source, provenance, inputs=()):
     """Check the result of the eval `name` and write it to `path`, its arrays beside it.
 
     result: of a metric a `Result`, of a task representation → `Result`. source: from `described`.
-    provenance: from `evals.provenance`. Raises UserError for NaN, infinity or a document that the
-    schema refuses.
+    provenance: from `evals.provenance`. inputs: the files that were read. Raises UserError for NaN,
+    infinity or a document that the schema refuses.
     """
     entry = EVALS[entry_name(name)]
     wanted = Result if entry.kind == METRIC else dict
@@ -113,9 +121,10 @@ def write_result(path, name, result, source, provenance):
             f"{path}: {name} {'has' if arrays else 'lacks'} arrays, but `arrays` of its entry says "
             f"{entry.arrays}; change one of them"
         )
+    origin = made_of(path, inputs)
     if arrays:
-        write_npz(arrays_path(path), ARRAYS_FORMAT, arrays)
-    write_document(path, KIND, document)
+        write_npz(arrays_path(path), ARRAYS_FORMAT, arrays, origin)
+    write_document(path, KIND, document, origin, arrays_path(path) if arrays else None)
 
 
 def read_result(path):
@@ -137,8 +146,10 @@ def load(path):
 
 
 def read_arrays(path):
-    """The arrays (name -> ndarray) that belong to the result at `path`."""
-    return read_npz(arrays_path(path), ARRAYS_FORMAT)
+    """The arrays (name -> ndarray) that were written with the result at `path`."""
+    arrays = read_npz(arrays_path(path), ARRAYS_FORMAT)
+    check_belongs(arrays_path(path), Path(path).with_suffix(".json"))
+    return arrays
 
 
 def arrays_path(path):

@@ -27,6 +27,20 @@ def titles(names):
     return {name: EVALS[name].title for name in names}
 
 
+def titles_by_reason(absent):
+    """[(titles, reason), …] of evals that are not computed (name → reason), grouped by reason."""
+    found = {}
+    for name, reason in absent.items():
+        found.setdefault(reason, []).append(title_of(name))
+    return [(", ".join(names), reason) for reason, names in found.items()]
+
+
+def title_of(name):
+    """The title of an eval, with its data set where there is one for each."""
+    dataset, title = dataset_of(name), EVALS[entry_name(name)].title
+    return f"{title} of {dataset}" if dataset else title
+
+
 def lower_is_better(metric):
     """Whether low values of `metric` are good."""
     return not EVALS[metric].higher_is_better

@@ -5,6 +5,7 @@ also has its own marker, and figures label lines and rows directly rather than i
 """
 
 import functools
+import io
 import itertools
 from typing import Any, NamedTuple
 
@@ -14,6 +15,8 @@ from matplotlib.colors import LinearSegmentedColormap, to_rgb
 from matplotlib.figure import Figure
 
 from visae.base.files import atomic_path
+from visae.base.seals import made_of, write_beside
+from visae.figures import FORMAT
 
 COLUMN_WIDTH = 3.3
 PAGE_WIDTH = 6.9
@@ -182,10 +185,10 @@ def name_list(backbones, styles):
 
 
 @styled
-def write(figure, paths):
+def write(figure, paths, inputs=()):
     """Write `figure` to `paths["pdf"]` and `paths["png"]`, without dates and versions.
 
-    Equal figures give equal bytes.
+    Equal figures give equal bytes. inputs: the files that it was made of.
     """
     # Laid out once: another pass would move things by a hair, and differently per format.
     figure.draw_without_rendering()
@@ -196,5 +199,6 @@ def write(figure, paths):
             format="pdf",
             metadata={"CreationDate": None, "Producer": None, "Creator": None},
         )
-    with atomic_path(paths["png"]) as temporary:
-        figure.savefig(temporary, format="png", metadata={"Software": None})
+    png = io.BytesIO()
+    figure.savefig(png, format="png", metadata={"Software": None})
+    write_beside(paths["png"], FORMAT, png.getvalue(), made_of(paths["png"], inputs))

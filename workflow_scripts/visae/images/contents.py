@@ -8,21 +8,23 @@ import hashlib
 import io
 import os
 
-from visae.images import arrow
+from visae.images.containers import column_of, inside, tables, tar
 
+_READERS = {"arrow": tables, "parquet": tables, "tar": tar}
 _END = 4096
 
 
 def file_of(path):
     """The file that holds what `path` names: itself, or the container around it."""
-    return arrow.file_of(path) if arrow.is_arrow_row(path) else str(path)
+    found = inside(path)
+    return found.file if found else str(path)
 
 
 @contextlib.contextmanager
 def opened(path):
     """A binary stream of the encoded image at `path`; OSError where there is none."""
-    if arrow.is_arrow_row(path):
-        yield io.BytesIO(arrow.image_bytes(path))
+    if found := inside(path):
+        yield io.BytesIO(_READERS[found.kind].content(found))
     else:
         with open(path, "rb") as stream:
             yield stream
@@ -30,9 +32,15 @@ def opened(path):
 
 def size_of(path):
     """Bytes of the encoded image at `path`."""
-    if arrow.is_arrow_row(path):
-        return arrow.size_of(path)
+    if found := inside(path):
+        return _READERS[found.kind].size(found)
     return os.stat(path).st_size
+
+
+def mode_of(path):
+    """Pillow's mode that the container declares for its pictures, or None."""
+    found = inside(path)
+    return column_of(found.part)[1] if found else None
 
 
 def digest_of(path, whole):

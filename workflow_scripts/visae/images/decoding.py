@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image, PngImagePlugin
 
 from visae.base.errors import UserError
-from visae.images.contents import opened
+from visae.images.contents import mode_of, opened
 
 # What Pillow raises on files that are truncated, corrupt or no image at all.
 _BROKEN = (OSError, SyntaxError, ValueError, EOFError, struct.error)
@@ -29,20 +29,26 @@ PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY = 2**28
 # Formats that Pillow names, but cannot decode by itself, and one of metadata.
 _STUBS = {"BUFR", "EPS", "GRIB", "HDF5", "IPTC", "MPEG", "WMF"}
 
+_LOSSY = {"JPEG", "MPO"}  # formats that change the values of a mask
+
 # Depths of data that are stored in 16 bits (or more): of a camera or a scanner, and bytes.
 _DEPTHS = (8, 12, 16)
 
 
 def is_image(path):
     """Whether Pillow reads the file: by its suffix, or by its first bytes if that tells nothing."""
-    suffixes, formats = _readable()
-    if os.path.splitext(path)[1].lower() in suffixes:
+    if is_named_as_image(path):
         return True
     try:
-        with Image.open(path, formats=formats):
+        with Image.open(path, formats=_readable()[1]):
             return True
     except _BROKEN:
         return False
+
+
+def is_named_as_image(name):
+    """Whether the suffix is one of what Pillow reads."""
+    return os.path.splitext(name)[1].lower() in _readable()[0]
 
 
 @functools.cache
@@ -62,7 +68,8 @@ def load_image(path):
     """Decode the image file at `path` to a PIL image of mode RGB.
 
     Grey, palette, CMYK and 16-bit images are converted; transparency is dropped and EXIF
-    rotation is not applied, as in the usual ImageNet loaders. Of 16-bit images without a value
+    rotation is not applied, as in the usual ImageNet loaders. A mode that a container declares for
+    its pictures comes first. Of 16-bit images without a value
     above 4,095 (255), 12 (8) bits are taken to be used. Of an animation it is the first picture.
 
     Raises:
@@ -77,6 +84,8 @@ def load_image(path):
                 f"{LONGEST} times the shorter side are read, so cut it, make it smaller, or set "
                 "`on_bad_image: skip`."
             )
+        if mode := mode_of(path):
+            image = image.convert(mode)
         return _to_rgb(image, path)
 
 
@@ -87,11 +96,7 @@ def load_mask(path, classes):
         UserError: as `load_image`; also a mask of several channels, or a value above `classes`.
     """
     with _opened(path) as image:
-        if image.mode not in ("L", "P"):
-            raise UserError(
-                f"The mask {path} has mode {image.mode}, but class numbers need one 8-bit channel: "
-                "use the SceneParse150 annotations rather than the full ADE20K's."
-            )
+        _check_mask(image, path)
         mask_hw = np.array(image)
     if mask_hw.max() > classes:
         raise UserError(
@@ -113,7 +118,9 @@ def check_masks(index, root):
             raise UserError(
                 f"The image '{record.image_id}' has no mask: segmentation needs one per image."
             )
-        image_size, mask_size = _size(root / record.path), _size(root / record.mask)
+        with _opened(root / record.path) as image, _opened(root / record.mask) as mask:
+            _check_mask(mask, root / record.mask)
+            image_size, mask_size = image.size, mask.size
         if image_size != mask_size:
             raise UserError(
                 f"The mask {root / record.mask} is {_by(mask_size)} pixels, but its image "
@@ -121,9 +128,26 @@ def check_masks(index, root):
             )
 
 
-def _size(path):
-    with _opened(path) as image:
-        return image.size
+def _check_mask(image, path):
+    """Refuse a mask whose pixels, as Pillow reads them, are not the class numbers in the file.
+
+    By the header, so before it is decoded.
+    """
+    if image.mode not in ("L", "P"):
+        raise UserError(
+            f"The mask {path} has mode {image.mode}, but class numbers need one 8-bit channel: "
+            "use the SceneParse150 annotations rather than the full ADE20K's."
+        )
+    if image.format in _LOSSY:
+        raise UserError(
+            f"The mask {path} is a {image.format}, which blurs class numbers at their borders: "
+            "make the masks again as PNG."
+        )
+    if image.mode == "L" and _is_stretched(image):
+        raise UserError(
+            f"The mask {path} has grey values of fewer than 8 bits, which are stretched to 0 … 255 "
+            "when read (4 bits: 0 … 4 become 0 … 68): save it with 8 bits, or with a palette."
+        )
 
 
 @contextlib.contextmanager
@@ -161,6 +185,14 @@ def _to_rgb(image, path):
     elif image.mode == "P":
         image = image.convert("RGBA")
     return image.convert("RGB")
+
+
+def _is_stretched(image):
+    """Whether Pillow multiplies grey values, or turns them round, as it decodes them."""
+    how = {str(part) for tile in image.tile for part in np.atleast_1d(tile[3])}
+    if image.format == "PPM":  # which says its largest value
+        return any(part.isdigit() and part != "255" for part in how)
+    return any(part.startswith("L;") and part != "L;R" for part in how)
 
 
 def _has_deep_colours(image):

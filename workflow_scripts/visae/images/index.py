@@ -5,14 +5,17 @@ index only. The files are specified in docs/formats.md.
 """
 
 import csv
+import io
 import itertools
 from collections import Counter
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from visae.base.errors import UserError
-from visae.base.files import atomic_path
 from visae.base.fingerprints import of_bytes
+from visae.base.seals import read_text_beside, write_beside
 
+IMAGES_FORMAT, CLASSES_FORMAT = "visae-index-1", "visae-classes-1"
 UNLABELLED = -1
 
 
@@ -44,24 +47,25 @@ class ImageIndex(NamedTuple):
     (Sorted but for what `shuffled` returns.)
     """
 
-    images: tuple[ImageRecord, ...]
+    images: Sequence[ImageRecord]
     classes: tuple[ClassRecord, ...]
 
     def fingerprint(self):
         """Hash of everything in the index, first 16 hexadecimal digits."""
-        return of_bytes(
-            *("\t".join(map(str, row)).encode() + b"\n" for row in self.images),
-            b"\n",
-            *("\t".join(map(str, row)).encode() + b"\n" for row in self.classes),
-        )
+        return of_bytes(*map(as_hashed, self.images), b"\n", *map(as_hashed, self.classes))
+
+
+def as_hashed(record):
+    """What stands for a record in a fingerprint."""
+    return "\t".join(map(str, record)).encode() + b"\n"
 
 
 def build_index(images, classes, where):
     """Sort and check image and class records; `where` names their source in messages.
 
     Raises:
-        UserError: no images, an `image_id` twice, a label that is no class, or classes that are
-            not numbered 0 … C−1 in order with unique names.
+        UserError: no images, an `image_id` twice, a label that is no class, a path with a carriage
+            return, or classes that are not numbered 0 … C−1 in order with unique names.
     """
     classes = tuple(classes)
     for position, record in enumerate(classes):
@@ -83,15 +87,23 @@ def build_index(images, classes, where):
                 f"{second.path}): remove one of the two."
             )
     for record in images:
-        if record.label != UNLABELLED and not (
-            0 <= record.label < len(classes)
-            and classes[record.label].class_name == record.class_name
-        ):
+        check_label(record, classes, where)
+        if "\r" in record.path:  # which no table of rows keeps
             raise UserError(
-                f"The image '{record.image_id}' in {where} has label {record.label} "
-                f"('{record.class_name}'), which is none of the {len(classes)} classes."
+                f"The image {record.path!r} in {where} has a line end in its name: rename it."
             )
     return ImageIndex(images, classes)
+
+
+def check_label(record, classes, where):
+    """Refuse an image whose label is none of the `classes`; `where` names the index."""
+    if record.label != UNLABELLED and not (
+        0 <= record.label < len(classes) and classes[record.label].class_name == record.class_name
+    ):
+        raise UserError(
+            f"The image '{record.image_id}' in {where} has label {record.label} "
+            f"('{record.class_name}'), which is none of the {len(classes)} classes."
+        )
 
 
 def told_apart(images):
@@ -105,6 +117,20 @@ def told_apart(images):
         record if times[record.image_id] == 1 else record._replace(image_id=record.path)
         for record in images
     )
+
+
+def dealt(images, shares):
+    """{split: its ImageRecords}: the images of one folder, divided by `shares` (split → share).
+
+    The order in which they are dealt depends on their paths alone, and looks random.
+    """
+    order = sorted(images, key=lambda record: of_bytes(record.path.encode()))
+    parts, total, start = {}, 0.0, 0
+    for split, share in shares.items():
+        total += share
+        end = round(total * len(order))
+        parts[split], start = order[start:end], end
+    return parts
 
 
 def spread(index, images):
@@ -125,10 +151,15 @@ def shuffled(index, seed):
     That of a training cache: a chunk of images that are sorted by their folders holds one class,
     and the window within which training shuffles tokens a dozen of ImageNet's thousand.
     """
+    order = order_of(len(index.images), seed)
+    return index._replace(images=tuple(index.images[number] for number in order))
+
+
+def order_of(images, seed):
+    """The places in the index of `images` images, in a seeded random order: int64 [images]."""
     import numpy as np  # slow to import, and the Snakefile imports layouts
 
-    order = np.random.default_rng(seed).permutation(len(index.images))
-    return index._replace(images=tuple(index.images[number] for number in order))
+    return np.random.default_rng(seed).permutation(images)
 
 
 def first_duplicate(values):
@@ -145,12 +176,12 @@ def write_images(path, index):
     """Write the images of `index` as `index/{dataset}/{split}.csv`."""
     has_masks = any(record.mask for record in index.images)
     columns = ImageRecord._fields if has_masks else ImageRecord._fields[:-1]
-    _write_rows(path, columns, (record[: len(columns)] for record in index.images))
+    _write_rows(path, IMAGES_FORMAT, columns, (record[: len(columns)] for record in index.images))
 
 
 def write_classes(path, index):
     """Write the classes of `index` as `index/{dataset}/classes.csv`."""
-    _write_rows(path, ClassRecord._fields, index.classes)
+    _write_rows(path, CLASSES_FORMAT, ClassRecord._fields, index.classes)
 
 
 def read_index(images_path, classes_path):
@@ -159,39 +190,48 @@ def read_index(images_path, classes_path):
     Raises:
         UserError: other columns, a label that is no number, or rows that `build_index` refuses.
     """
-    images = _read_rows(images_path, ImageRecord, {ImageRecord._fields, ImageRecord._fields[:-1]})
-    classes = _read_rows(classes_path, ClassRecord, {ClassRecord._fields})
-    return build_index(images, classes, images_path)
+    images = _read_rows(images_path, IMAGES_FORMAT, ImageRecord)
+    return build_index(images, read_classes(classes_path), images_path)
 
 
-def _write_rows(path, columns, rows):
-    with (
-        atomic_path(path) as temporary,
-        open(temporary, "w", newline="", encoding="utf-8") as handle,
-    ):
-        writer = csv.writer(handle, lineterminator="\n")
-        writer.writerow(columns)
-        writer.writerows(rows)
+def read_classes(path):
+    """The `ClassRecord`s that `write_classes` wrote; UserError as for `read_index`."""
+    return tuple(_read_rows(path, CLASSES_FORMAT, ClassRecord))
 
 
-def _read_rows(path, record_type, headers):
-    """The rows of a CSV file as records of `record_type`; `headers` are the columns allowed."""
-    with open(path, newline="", encoding="utf-8") as handle:
+def check_header(header, record_type, path):
+    """Refuse an index with other columns than a record's; a mask's need not be there."""
+    fields = record_type._fields
+    if header != fields and (record_type is not ImageRecord or header != fields[:-1]):
+        raise UserError(
+            f"{path} has the columns '{','.join(header)}' and not '{','.join(fields)}': write the "
+            "index again."
+        )
+
+
+def parsed(row, record_type, path, line):
+    """A row of an index as a record; `path` and `line` are where it stands, for messages."""
+    at = record_type._fields.index("label")
+    try:
+        return record_type(*row[:at], int(row[at]), *row[at + 1 :])
+    except (TypeError, ValueError, IndexError) as error:
+        raise UserError(
+            f"{path}, line {line}: '{','.join(map(str, row))}' is no row of an index ({error}): "
+            "write the index again."
+        ) from error
+
+
+def _write_rows(path, kind, columns, rows):
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(rows)
+    write_beside(path, kind, text.getvalue())
+
+
+def _read_rows(path, kind, record_type):
+    """The rows of a CSV file as records of `record_type`."""
+    with io.StringIO(read_text_beside(path, kind), newline="") as handle:
         reader = csv.reader(handle)
-        header = tuple(next(reader, ()))
-        if header not in headers:
-            raise UserError(
-                f"{path} has the columns '{','.join(header)}' and not "
-                f"'{','.join(record_type._fields)}': write the index again."
-            )
-        at = header.index("label")
-        records = []
-        for row in reader:
-            try:
-                records.append(record_type(*row[:at], int(row[at]), *row[at + 1 :]))
-            except (TypeError, ValueError, IndexError) as error:
-                raise UserError(
-                    f"{path}, line {reader.line_num}: '{','.join(map(str, row))}' is no row of an "
-                    f"index ({error}): write the index again."
-                ) from error
-    return records
+        check_header(tuple(next(reader, ())), record_type, path)
+        return [parsed(row, record_type, path, reader.line_num) for row in reader]

@@ -9,10 +9,11 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
-from visae.base.files import atomic_path
 from visae.base.fingerprints import of_file
+from visae.base.seals import read_text_beside, write_beside
 from visae.images.contents import file_of
 
+FORMAT = "visae-inventory-1"
 SIZES = 10_000
 """So many files at most are measured when changes are looked for."""
 
@@ -20,7 +21,8 @@ SIZES = 10_000
 class Entry(NamedTuple):
     """A folder, or a list of the layout. files: name → bytes; of a list, "" → digest.
 
-    Names of folders end with `/` and have no size. Paths are relative to the data set's root.
+    Names of folders end with `/` and have no size. Nor has any file where there are more than
+    `SIZES`. Paths are relative to the data set's root.
     """
 
     path: str
@@ -47,7 +49,9 @@ def take(root, records, lists):
         folders.add(folder)
         parts = folder.split("/")
         folders |= {"/".join(parts[:depth]) for depth in range(1, len(parts))}
-    entries = [_folder(root, folder, sizes=True) for folder in sorted(folders)]
+    entries = [_folder(root, folder, sizes=False) for folder in sorted(folders)]
+    if sum(len(entry.files) for entry in entries) <= SIZES:  # else nobody compares them
+        entries = [_folder(root, folder, sizes=True) for folder in sorted(folders)]
     return entries + [_list(root, name) for name in _listed(root, lists)]
 
 
@@ -96,15 +100,14 @@ def described(found):
 
 def write(path, entries):
     """Write `index/{dataset}/inventory.tsv`: one line per entry, its fields as JSON."""
-    with atomic_path(path) as temporary, open(temporary, "w", encoding="ascii") as handle:
-        for entry in entries:
-            handle.write("\t".join(map(json.dumps, entry)) + "\n")
+    lines = ("\t".join(map(json.dumps, entry)) + "\n" for entry in entries)
+    write_beside(path, FORMAT, "".join(lines))
 
 
 def read(path):
     """The Entries that `write` wrote."""
-    with open(path, encoding="ascii") as handle:
-        return [Entry(*map(json.loads, line.split("\t"))) for line in handle]
+    lines = read_text_beside(path, FORMAT).splitlines()
+    return [Entry(*map(json.loads, line.split("\t"))) for line in lines]
 
 
 def _folder(root, folder, sizes):

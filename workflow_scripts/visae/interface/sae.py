@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import pandas
 import scipy.sparse
+import scipy.sparse.linalg
 import torch
 from PIL import Image
 
 from visae.activations.cache import ActivationCache
+from visae.activations.pictures import picture_activations
 from visae.audit.patch_maps import patch_maps
+from visae.audit.queries import rows_of, strongest
 from visae.base.errors import UserError
 from visae.base.paths import WEIGHTS
 from visae.encoding.reductions import SaeReductions
@@ -25,8 +28,6 @@ if TYPE_CHECKING:
 
 Picture = str | Path | Image.Image | np.ndarray
 """A file, a PIL image, or an array uint8 [h, w, 3]."""
-
-BATCH = 32
 
 
 class Exemplar(NamedTuple):
@@ -82,12 +83,7 @@ class OpenSae:
                 "study: use an SAE of a backbone in raster order"
             )
         pictures = [_picture(image) for image in _several(images)]
-        batches = [
-            torch.stack([backbone.preprocess(picture) for picture in pictures[i : i + BATCH]])
-            for i in range(0, len(pictures), BATCH)
-        ]
-        tokens = [backbone.patch_tokens(batch, self.layer).half().float() for batch in batches]
-        return torch.cat(tokens)
+        return picture_activations(backbone, self.layer, pictures)
 
     @torch.inference_mode()
     def encode(self, images: Picture | Iterable[Picture]) -> torch.Tensor:
@@ -117,6 +113,28 @@ class OpenSae:
                 "code": largest_f[order].numpy(),
                 "patches": active_f[order].numpy(),
             }
+        )
+
+    @torch.inference_mode()
+    def features_of_patches(
+        self, image: Picture, patches: Iterable[tuple[int, int]], number: int = 10
+    ) -> pandas.DataFrame:
+        """The features that come out of some patches of an image, the strongest first.
+
+        Codes of the patches are added up (Stevens et al., Figure 2). patches: (row, column) in the
+        grid, from 0; of any backbone in raster order. Columns: `feature`, `sum` (normalised units),
+        `patches` (on how many of them it is active). Fewer rows where fewer features are active.
+
+        Raises UserError for a patch outside the grid and for an unreadable image.
+        """
+        rows = rows_of(patches, self.grid)
+        backbone = self.study.backbone(self.backbone_name)
+        tokens = picture_activations(backbone, self.layer, [_picture(image)])[0, rows]
+        codes_pf = self.model.encode(self.model.normalise(tokens)).numpy()
+        total_f = codes_pf.sum(axis=0)
+        order = strongest(total_f, number)
+        return pandas.DataFrame(
+            {"feature": order, "sum": total_f[order], "patches": (codes_pf != 0).sum(axis=0)[order]}
         )
 
     # ---------------------------------------------------------------- what the study computed
@@ -158,7 +176,7 @@ class OpenSae:
             images = reductions.largest.images[feature, :number][codes > 0]
             if not len(images):
                 return []
-            maps = patch_maps(self.model, feature, cache, images)
+            maps = patch_maps(self.model, {feature: images}, cache)[feature]
             found = zip(images, codes[codes > 0], maps, strict=True)
             split = split or self.study.splits[0]
             records = {record.image_id: record for record in self.study.index(split).images}
@@ -173,6 +191,36 @@ class OpenSae:
                 )
                 for image, code, map_hw in found
             ]
+
+    @torch.inference_mode()
+    def similar_images(
+        self, image: Picture, number: int = 8, split: str | None = None
+    ) -> pandas.DataFrame:
+        """The images of a split that an image is most like, by its features: no label is read.
+
+        Columns: `image_id`, `path`, `cosine` (of max-pooled codes), the most similar first; of
+        equal ones the first of the split. An image of the split is most similar to itself.
+        """
+        codes_f = self.encode(image)[0].amax(dim=0).double().numpy()
+        pooled_nf = self.pooled_codes(split).astype(np.float64)
+        lengths_n = scipy.sparse.linalg.norm(pooled_nf, axis=1) * np.linalg.norm(codes_f)
+        products_n = pooled_nf @ codes_f
+        cosine_n = np.divide(
+            products_n, lengths_n, out=np.zeros_like(products_n), where=lengths_n > 0
+        )
+        order = np.argsort(-cosine_n, kind="stable")[:number]
+        split = self._split(split)
+        with self._reductions(split) as reductions:
+            ids = [reductions.image_ids[image] for image in order]
+        records = {record.image_id: record for record in self.study.index(split).images}
+        root = self.study.root(split)
+        return pandas.DataFrame(
+            {
+                "image_id": ids,
+                "path": [root / records[image_id].path for image_id in ids],
+                "cosine": cosine_n[order],
+            }
+        )
 
     def nearest(self, other: OpenSae, features: Sequence[int] | None = None) -> pandas.DataFrame:
         """For each feature, the one of another SAE of the same block with the nearest decoder row.

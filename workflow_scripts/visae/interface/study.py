@@ -6,11 +6,11 @@ import functools
 from pathlib import Path
 
 import pandas
-import yaml
 
 from visae.base.errors import UserError
 from visae.base.paths import WEIGHTS, Paths
 from visae.images.index import ImageIndex, read_index
+from visae.study.config import read_config
 from visae.study.study import Study
 from visae.tables.scores import read_scores
 from visae.tables.tidy import read_rows
@@ -28,7 +28,7 @@ class OpenStudy:
     def __init__(self, folder: str | Path):
         self.folder = Path(folder)
         self.paths = Paths(str(self.folder))
-        self.study = Study(_config(Path(self.paths.config())))
+        self.study = Study(read_config(self.paths.config()))
         self.name = self.study.name
 
     def __repr__(self):
@@ -107,16 +107,3 @@ class OpenStudy:
     def _from_home(self, path):
         """A path of the config, seen from here."""
         return self.folder.resolve().parents[1] / path
-
-
-def _config(path):
-    try:
-        config = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(
-            f"{path.parent} holds no study ({path.name} is missing): give the folder "
-            "`results/{study}` of a study that has run, or run it again with this version"
-        ) from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UserError(f"{path} cannot be read ({error}): run the study again") from error
-    return config

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from visae.backbones.geometry import Geometry
+from visae.backbones.storage import STORAGES
 from visae.base import paths
 from visae.base.errors import UserError
 from visae.evals.entry import SAES
@@ -82,7 +83,7 @@ def places(study, geometries):
             if reads(sweep.metrics, SAES, "embeddings"):
                 evaluator = study.backbones[backbone]["evaluator"]
                 own = study.backbones[evaluator]["layer"]
-                need(evaluator, own, [study.training, study.evaluation], [study.evaluation])
+                need(evaluator, own, [study.statistics, study.evaluation], [study.evaluation])
     return list(found.values())
 
 
@@ -100,9 +101,15 @@ def artefacts(study, geometries, counts):
     return files
 
 
+def number_bytes(study, backbone):
+    """Bytes of one activation in a backbone's caches."""
+    return STORAGES[study.backbones[backbone]["storage"]].bytes
+
+
 def _cache_files(study, place, counts):
     chunk_images = study.config["extraction"]["chunk_images"]
     patches, width = place.geometry.patches, place.geometry.width
+    number = number_bytes(study, place.backbone)
     for split in place.cached:
         images = counts[split.name].images
         labels = (place.backbone, place.layer, split.name)
@@ -111,7 +118,7 @@ def _cache_files(study, place, counts):
             mine = chunks * (shard + 1) // split.shards - chunks * shard // split.shards
             # A shard of fewer images has one chunk of its size.
             stored = mine * chunk_images if images > chunk_images else images
-            size = stored * (patches * width * HALF + TEXT_BYTES) + mine * 2 * width * DOUBLE
+            size = stored * (patches * width * number + TEXT_BYTES) + mine * 2 * width * DOUBLE
             path = study.paths.shard(split.name, shard, split.shards, place.name)
             yield Artefact(path, "extract", *labels, size + FILE_BYTES, split)
         joined = study.paths.cache(split.name, place.name)

@@ -1,7 +1,7 @@
 """Can the SAEs of a study be trained at all? What is certain before it runs is refused."""
 
 from visae.base.errors import UserError
-from visae.sae.specs import check_size
+from visae.study.checks import check_sizes
 
 COUNTED = ("index", "config")
 """Sources of a number of images that are certain."""
@@ -13,9 +13,7 @@ def check_training(study, geometries, counts):
     geometries: backbone → Geometry. counts: split name → Count. Raises UserError with the settings
     to change.
     """
-    for sae in study.saes():
-        where = f"config: sweeps.{sae.sweep}.grid on {sae.backbone}: "
-        check_size(sae.spec, geometries[sae.backbone].width, where)
+    check_sizes(study, geometries)
     count, settings = counts[study.training.name], study.config["training"]
     trained = {b for sweep in study.sweeps.values() if not sweep.published for b in sweep.backbones}
     if count.source not in COUNTED:

@@ -8,7 +8,9 @@ from pathlib import Path
 
 from visae.base.errors import UserError
 from visae.base.paths import Paths
-from visae.images.layouts import LAYOUTS, index_images
+from visae.base.seals import read_beside
+from visae.images.index import CLASSES_FORMAT, IMAGES_FORMAT
+from visae.images.layouts import LAYOUTS, index_images, labels_of, shares_of
 
 
 @dataclass(frozen=True)
@@ -36,11 +38,11 @@ def count_images(study, results):
 def _count(paths, dataset, entry, split):
     index, classes = Path(paths.index(f"{dataset}/{split}")), Path(paths.classes(dataset))
     if index.is_file() and classes.is_file():
-        return Count(_rows(index), _rows(classes), "index")
+        return Count(_rows(index, IMAGES_FORMAT), _rows(classes, CLASSES_FORMAT), "index")
     layout = None if entry["generated"] else LAYOUTS[entry["layout"]]
     known_classes = layout.classes if layout else 0
     asked = entry["splits"][split].get("images")
-    if layout and (listed := _listed(entry, split)):
+    if layout and layout.counted and (listed := _listed(entry, split)):
         images = len(listed.images)
         return Count(min(images, asked or images), len(listed.classes), "files")
     if asked:
@@ -52,14 +54,20 @@ def _count(paths, dataset, entry, split):
 def _listed(entry, split):
     """The split's index, made for its length; None where it cannot be made."""
     try:
-        return index_images(entry["layout"], entry["root"], split)
+        return index_images(
+            entry["layout"],
+            entry["root"],
+            split,
+            entry["options"],
+            labels_of(entry, split),
+            shares_of(entry),
+        )
     except (UserError, ImportError, OSError):
         # The job that indexes the data set says what is wrong with it. Snakemake's own environment
         # need not hold the libraries that read containers.
         return None
 
 
-def _rows(path):
+def _rows(path, kind):
     """Rows of a CSV file below its header."""
-    with open(path, "rb") as handle:
-        return sum(block.count(b"\n") for block in iter(lambda: handle.read(1 << 20), b"")) - 1
+    return read_beside(path, kind).count(b"\n") - 1

@@ -4,6 +4,7 @@ import csv
 from dataclasses import asdict
 
 from visae.base.files import atomic_path
+from visae.evals.shelf import titles_by_reason
 from visae.plan import probes
 from visae.plan.artefacts import artefacts, resume_files
 from visae.plan.disk import readable
@@ -52,6 +53,8 @@ def summary(study, geometries, counts, rows, free):
         f"{probes.NEWTON_STEPS} steps of Newton's method.",
         "Not counted: heads of downstream tasks, tables, figures; image files.",
     ]
+    for titles, reason in titles_by_reason(study.absent):
+        lines.append(f"Not computed: {titles} ({reason}).")
     for source, text in SOURCES.items():
         names = [
             f"{name} ({count.images:,})" if count.images else name

@@ -11,7 +11,7 @@ from itertools import product
 from visae.evals.entry import SAES
 from visae.evals.shelf import reads
 from visae.plan import probes
-from visae.plan.artefacts import HALF, artefacts, places
+from visae.plan.artefacts import artefacts, number_bytes, places
 
 
 @dataclass(frozen=True)
@@ -63,8 +63,8 @@ def _written(files, stage, backbone, layer, work):
     return sum(f.size for f in files if (f.stage, f.backbone, f.layer, f.work) == wanted)
 
 
-def _cache_bytes(geometry, images):
-    return images * geometry.patches * geometry.width * HALF
+def _cache_bytes(study, backbone, geometry, images):
+    return images * geometry.patches * geometry.width * number_bytes(study, backbone)
 
 
 def _extraction(study, all_places, counts, files):
@@ -74,7 +74,8 @@ def _extraction(study, all_places, counts, files):
         key, geometry = (place.backbone, place.layer), place.geometry
         for split in place.cached:
             images = counts[split.name].images
-            work, read = images * geometry.flops[place.layer], _cache_bytes(geometry, images)
+            work = images * geometry.flops[place.layer]
+            read = _cache_bytes(study, place.backbone, geometry, images)
             written = _written(files, "extract", *key, split.name)
             rows.append(
                 Stage("extract", *key, split.name, images, written, 0, work, work, precision)
@@ -85,7 +86,8 @@ def _extraction(study, all_places, counts, files):
             images = counts[split.name].images
             written = _written(files, "reduce_raw", *key, split.name)
             work = 0 if split.cached else images * geometry.flops[place.layer]
-            read = _cache_bytes(geometry, images) if split.cached else 0
+            held = images if split.cached else 0
+            read = _cache_bytes(study, place.backbone, geometry, held)
             passed = 0 if split.cached else images
             rows.append(
                 Stage("reduce_raw", *key, split.name, passed, written, read, work, work, precision)
@@ -117,7 +119,7 @@ def _training(study, geometries, counts, files):
             tokens = 0 if sweep.published else images * geometry.patches
             gpu, cpu = _products(sweep.saes, geometry.width, passes=4)
             written = _written(files, "train", backbone, layer, sweep.name)
-            read = tokens * geometry.width * HALF
+            read = tokens * geometry.width * number_bytes(study, backbone)
             yield Stage(
                 "train",
                 backbone,
@@ -145,7 +147,8 @@ def _encoding(study, geometries, counts, files):
                 )
                 passed = images if stage == "stream" else 0
                 forward = passed * geometry.flops[layer]
-                read = _cache_bytes(geometry, images) if stage == "encode" else 0
+                held = images if stage == "encode" else 0
+                read = _cache_bytes(study, backbone, geometry, held)
                 written = _written(files, *key)
                 yield Stage(*key, passed, written, read, gpu + forward, cpu + forward, "float32")
 
@@ -185,6 +188,6 @@ def _tasks_on_patches(study, geometries, counts):
             images = sum(counts[split.name].images for split in study.segmentation)
             gpu, cpu = _products(sweep.saes, geometry.width, passes=0)
             tokens = images * geometry.patches
-            read = len(sweep.saes) * _cache_bytes(geometry, images)
+            read = len(sweep.saes) * _cache_bytes(study, backbone, geometry, images)
             key = (task, backbone, layer, sweep.name)
             yield Stage(*key, 0, 0, read, tokens * gpu, tokens * cpu, "float32")

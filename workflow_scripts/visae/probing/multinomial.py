@@ -7,6 +7,7 @@ which n x C no longer fits. Paper: Table 2, Appendix L.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,10 +15,10 @@ import numpy as np
 
 from visae.base.arrays import Float, Int
 from visae.base.errors import UserError
-from visae.base.seals import read_npz, write_npz
+from visae.base.seals import made_of, read_npz, write_npz
 from visae.probing.logistic_regression import solve
 
-FORMAT = "visae-probe-1"
+FORMAT = "visae-probe-2"
 
 ADAM_ABOVE_CLASSES = 1000
 """More classes than this are probed with Adam (`choose_estimator`)."""
@@ -106,9 +107,9 @@ def fit_probe(
     )
 
 
-def write_probe(path: str | Path, probe: LinearProbe) -> None:
-    """Write `probe` to an `.npz` file (no pickle)."""
-    write_npz(path, FORMAT, vars(probe))
+def write_probe(path: str | Path, probe: LinearProbe, inputs: Iterable[str | Path] = ()) -> None:
+    """Write `probe` to an `.npz` file (no pickle). inputs: the files that it was fitted on."""
+    write_npz(path, FORMAT, vars(probe), made_of(path, inputs))
 
 
 def read_probe(path: str | Path) -> LinearProbe:

@@ -8,7 +8,7 @@ made beside, for the readings `as_run`. Paper: section 4.3 and Appendix I (per c
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from visae.base.arrays import Bool, Float, Int
 from visae.base.compiled import njit
 from visae.base.errors import UserError
 from visae.base.files import atomic_path
-from visae.base.seals import LIBVER, open_hdf5, seal_hdf5
+from visae.base.seals import LIBVER, made_of, open_hdf5, seal_hdf5
 from visae.probing.fstatistic import (
     class_sums,
     correlation_ratio,
@@ -29,7 +29,7 @@ from visae.probing.fstatistic import (
 )
 from visae.probing.siblings import SiblingGroup
 
-FORMAT = "visae-rankings-1"
+FORMAT = "visae-rankings-2"
 
 SIBLING_FEATURES = 4
 """Features kept for each class-against-siblings task (M7 needs four)."""
@@ -286,8 +286,9 @@ def gather_ranked(
     return GatheredCodes(features, gather_features(codes_fn, features))
 
 
-def write_rankings(path: str | Path, rankings: Rankings) -> None:
-    """Write `rankings/…/{dataset}.h5` (see docs/formats.md)."""
+def write_rankings(path: str | Path, rankings: Rankings, inputs: Iterable[str | Path] = ()) -> None:
+    """Write `rankings/…/{dataset}.h5` (see docs/formats.md). inputs: what they were made of."""
+    origin = made_of(path, inputs)
     with atomic_path(path) as temporary, h5py.File(temporary, "w", libver=LIBVER) as file:
         file["per_class"] = rankings.per_class
         file["classes"] = rankings.classes
@@ -297,7 +298,7 @@ def write_rankings(path: str | Path, rankings: Rankings) -> None:
         file["global_all_images"] = rankings.overall_all_images
         file["siblings_all_images"] = rankings.siblings_all_images
         file["sibling_tasks_all_images"] = rankings.sibling_tasks_all_images
-        seal_hdf5(file, path, FORMAT)
+        seal_hdf5(file, path, FORMAT, origin)
 
 
 def read_rankings(path: str | Path) -> Rankings:

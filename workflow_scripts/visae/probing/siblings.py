@@ -14,8 +14,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from visae.base.errors import UserError
 from visae.base.repository import RESOURCES
+from visae.images.index import read_classes
 
 IMAGENET_HYPERNYMS = RESOURCES / "imagenet_hypernyms.csv"
 
@@ -37,15 +37,9 @@ def read_sibling_groups(classes_path: str | Path) -> list[SiblingGroup]:
     Without any parent in the table and with class names like n01440764, parents come from
     WordNet 3.0; without either there are no groups.
     """
-    with open(classes_path, newline="", encoding="utf-8") as lines:
-        rows = list(csv.DictReader(lines))
-    if rows and not {"label", "class_name", "parent"} <= rows[0].keys():
-        raise UserError(
-            f"{classes_path} has the columns {', '.join(rows[0])}; it needs label, class_name "
-            "and parent"
-        )
-    label_of = {row["class_name"]: int(row["label"]) for row in rows}
-    parents = [(row["class_name"], row["parent"]) for row in rows if row["parent"]]
+    classes = read_classes(classes_path)
+    label_of = {record.class_name: record.label for record in classes}
+    parents = [(record.class_name, record.parent) for record in classes if record.parent]
     if not parents and label_of and all(re.fullmatch(r"n\d{8}", name) for name in label_of):
         parents = imagenet_parents()
     return sibling_groups(label_of, parents)

@@ -6,6 +6,7 @@ Paper: Table 2 ("internal stratified 80/20 split, seed = 42").
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -13,8 +14,9 @@ import numpy as np
 
 from visae.base.arrays import Bool, Int
 from visae.base.errors import UserError
-from visae.base.files import atomic_path
+from visae.base.seals import made_of, read_text_beside, write_beside
 
+FORMAT = "visae-probe-split-1"
 PARTS = ("train", "test")
 
 
@@ -64,21 +66,25 @@ def _test_counts(sizes, test_fraction, random):
 
 
 def write_split(
-    path: str | Path, image_ids: Iterable[str], test_mask: Bool[np.ndarray, " N"]
+    path: str | Path,
+    image_ids: Iterable[str],
+    test_mask: Bool[np.ndarray, " N"],
+    inputs: Iterable[str | Path] = (),
 ) -> None:
-    """Write `image_id,part` rows (`index/{dataset}/probe_split.csv`)."""
-    with atomic_path(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as out:
-        writer = csv.writer(out, lineterminator="\n")
-        writer.writerow(["image_id", "part"])
-        writer.writerows(
-            [image_id, PARTS[int(is_test)]]
-            for image_id, is_test in zip(image_ids, test_mask, strict=True)
-        )
+    """Write `image_id,part` rows (`index/{dataset}/probe_split.csv`); inputs: of which files."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["image_id", "part"])
+    writer.writerows(
+        [image_id, PARTS[int(is_test)]]
+        for image_id, is_test in zip(image_ids, test_mask, strict=True)
+    )
+    write_beside(path, FORMAT, text.getvalue(), made_of(path, inputs))
 
 
 def read_split(path: str | Path, image_ids: Sequence[str]) -> Bool[np.ndarray, " N"]:
     """The test mask, bool [N], of `image_ids` (in their order) from the split written at `path`."""
-    with open(path, newline="", encoding="utf-8") as lines:
+    with io.StringIO(read_text_beside(path, FORMAT), newline="") as lines:
         rows = list(csv.DictReader(lines))
     part_of = {row["image_id"]: row["part"] for row in rows}
     if len(part_of) != len(rows):

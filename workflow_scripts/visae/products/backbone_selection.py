@@ -1,14 +1,14 @@
 """Which backbone is best at which downstream task, and which metric foresees it (Appendix P)."""
 
 from visae.products.product import Product
-from visae.products.sources import downstream, has_tasks, on_main, tables
+from visae.products.sources import downstream, downstream_tasks, on_main, several_backbones, tables
 
 ENTRY = Product(
     kind="table",
     shows="the best backbone for each task, and the metric that foresees it",
     reads=lambda study, paths: downstream(study, paths) | tables(paths, "correlations"),
     settings=on_main,
-    wanted=has_tasks,
+    needs=(downstream_tasks, several_backbones),
 )
 
 

@@ -1,7 +1,7 @@
 """Every claim of the paper, judged on this run."""
 
 from visae.products.product import Product
-from visae.products.sources import CLAIMS, evidence, evidence_settings, is_judged
+from visae.products.sources import CLAIMS, evidence, evidence_settings, judged_claims
 
 
 def _reads(study, paths):
@@ -13,7 +13,7 @@ ENTRY = Product(
     shows="every claim of the paper, judged on this run",
     reads=_reads,
     settings=evidence_settings,
-    wanted=is_judged,
+    needs=(judged_claims,),
     category="Claims",
 )
 

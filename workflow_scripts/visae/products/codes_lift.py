@@ -1,14 +1,14 @@
 """What all codes of an SAE achieve on the downstream tasks, relative to raw features."""
 
 from visae.products.product import Product
-from visae.products.sources import downstream, has_tasks, on_main
+from visae.products.sources import downstream, downstream_tasks, on_main
 
 ENTRY = Product(
     kind="table",
     shows="what codes gain over raw features, task by task",
     reads=downstream,
     settings=on_main,
-    wanted=has_tasks,
+    needs=(downstream_tasks,),
 )
 
 

@@ -1,14 +1,14 @@
 """Every metric against every downstream task: rank correlations over backbones."""
 
 from visae.products.product import Product
-from visae.products.sources import has_tasks, on_main, scores_and_tasks
+from visae.products.sources import downstream_tasks, on_main, scores_and_tasks, several_backbones
 
 ENTRY = Product(
     kind="table",
     shows="every metric against every downstream task",
     reads=scores_and_tasks,
     settings=on_main,
-    wanted=has_tasks,
+    needs=(downstream_tasks, several_backbones),
 )
 
 

@@ -1,7 +1,7 @@
 """M5 of every backbone in every evaluator's space."""
 
 from visae.products.product import Product
-from visae.products.sources import evaluators, main_metric, on_main
+from visae.products.sources import evaluators, main_metric, metrics_of, on_main
 
 
 def _reads(study, paths):
@@ -14,6 +14,7 @@ ENTRY = Product(
     shows="M5 of every backbone in every evaluator's space",
     reads=_reads,
     settings=lambda study: {**on_main(study), "evaluators": evaluators(study)},
+    needs=(metrics_of("monosemanticity"),),
 )
 
 

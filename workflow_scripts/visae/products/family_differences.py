@@ -1,14 +1,14 @@
 """Two families of SAEs at matched L0: FVU, sparse probing, dead features."""
 
 from visae.products.product import Product
-from visae.products.sources import both_families, families, has_two_families
+from visae.products.sources import both_families, families, second_family
 
 ENTRY = Product(
     kind="table",
     shows="two families of SAEs at matched L0",
     reads=both_families,
     settings=families,
-    wanted=has_two_families,
+    needs=(second_family,),
 )
 
 

@@ -1,7 +1,7 @@
 """The verdicts on the hypotheses that the paper fixed in advance (section 4.5)."""
 
 from visae.products.product import Product
-from visae.products.sources import has_tasks, on_main, scores_and_tasks
+from visae.products.sources import downstream_tasks, on_main, scores_and_tasks, several_backbones
 from visae.study import roles
 
 
@@ -14,7 +14,7 @@ ENTRY = Product(
     shows="the verdicts on H1 to H4",
     reads=scores_and_tasks,
     settings=_settings,
-    wanted=has_tasks,
+    needs=(downstream_tasks, several_backbones),
 )
 
 

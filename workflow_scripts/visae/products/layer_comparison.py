@@ -1,7 +1,7 @@
 """An early layer against the main one, metric by metric (Appendix D)."""
 
 from visae.products.product import Product
-from visae.products.sources import has_early, scores_of
+from visae.products.sources import early_layer, scores_of
 from visae.study import roles
 
 
@@ -18,7 +18,7 @@ ENTRY = Product(
     shows="an early layer against the main one, metric by metric",
     reads=_reads,
     settings=_settings,
-    wanted=has_early,
+    needs=(early_layer,),
 )
 
 

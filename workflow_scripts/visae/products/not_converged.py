@@ -1,14 +1,14 @@
 """JumpReLU SAEs that missed their target L0, which comparisons leave out."""
 
 from visae.products.product import Product
-from visae.products.sources import both_families, families, has_two_families
+from visae.products.sources import both_families, families, second_family
 
 ENTRY = Product(
     kind="table",
     shows="JumpReLU SAEs that missed their target L0",
     reads=both_families,
     settings=families,
-    wanted=has_two_families,
+    needs=(second_family,),
 )
 
 

@@ -1,7 +1,15 @@
 """What a file in the paper's public code predicted before the paper, on print and on this run."""
 
 from visae.products.product import Product
-from visae.products.sources import PUBLISHED, downstream, is_foreseen, on_main, tables
+from visae.products.sources import (
+    PUBLISHED,
+    downstream,
+    downstream_tasks,
+    judged_claims,
+    on_main,
+    several_backbones,
+    tables,
+)
 from visae.study.roles import Roles
 
 
@@ -23,7 +31,7 @@ ENTRY = Product(
     shows="predictions fixed before the paper, with other thresholds than it has",
     reads=_reads,
     settings=_settings,
-    wanted=is_foreseen,
+    needs=(judged_claims, downstream_tasks, several_backbones),
 )
 
 

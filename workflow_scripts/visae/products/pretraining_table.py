@@ -1,7 +1,7 @@
 """What the study's own pretraining brought, backbone by backbone."""
 
 from visae.products.product import Product
-from visae.products.sources import has_pretrained, paths_of_studies
+from visae.products.sources import own_pretraining, paths_of_studies
 
 
 def _reads(study, paths):
@@ -18,7 +18,7 @@ ENTRY = Product(
     kind="table",
     shows="what pretraining brought, backbone by backbone",
     reads=_reads,
-    wanted=has_pretrained,
+    needs=(own_pretraining,),
 )
 
 

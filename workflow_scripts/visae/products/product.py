@@ -41,12 +41,16 @@ class Product:
     """{name: a path or several}"""
     settings: Callable = field(metadata=ASIDE, default=lambda study: {})
     """{name: value}: all that it depends on besides its inputs, and nothing else."""
-    wanted: Callable = field(metadata=ASIDE, default=lambda study: True)
-    """Whether the study has what it is about."""
+    needs: tuple[Callable, ...] = field(metadata=ASIDE, default=())
+    """What a study may lack for it: functions that say why it is not made (a clause), or None."""
     over: Callable = field(metadata=ASIDE, default=lambda study: "")
     """The sentence that says how many it is about, for figures."""
     category: str | None = field(metadata=ASIDE, default=None)
     """Its chapter in Snakemake's own report, where it is not that of its kind."""
+
+    def missing(self, study):
+        """Why it is not made for a study; None if it is."""
+        return next((reason for need in self.needs if (reason := need(study))), None)
 
     def files(self, name, paths):
         """{view: path} of the product called `name`."""

@@ -1,7 +1,7 @@
 """Every number that the paper prints beside this run's."""
 
 from visae.products.product import Product
-from visae.products.sources import CLAIMS, PUBLISHED, evidence, evidence_settings, is_judged
+from visae.products.sources import CLAIMS, PUBLISHED, evidence, evidence_settings, judged_claims
 
 
 def _reads(study, paths):
@@ -13,7 +13,7 @@ ENTRY = Product(
     shows="every number that the paper prints beside this run's",
     reads=_reads,
     settings=evidence_settings,
-    wanted=is_judged,
+    needs=(judged_claims,),
 )
 
 

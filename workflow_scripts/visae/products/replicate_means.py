@@ -1,7 +1,7 @@
 """Every metric by backbone and seed of the pretraining."""
 
 from visae.products.product import Product
-from visae.products.sources import has_replicates, scores_of_studies, studies
+from visae.products.sources import replicates, scores_of_studies, studies
 
 
 def _settings(study):
@@ -13,7 +13,7 @@ ENTRY = Product(
     shows="every metric by backbone and seed of the pretraining",
     settings=_settings,
     reads=scores_of_studies,
-    wanted=has_replicates,
+    needs=(replicates,),
 )
 
 

@@ -1,7 +1,7 @@
 """What of each metric's variance is the seed of the pretraining."""
 
 from visae.products.product import Product
-from visae.products.sources import has_replicates, on_main, scores_of_studies, studies
+from visae.products.sources import on_main, replicates, scores_of_studies, studies
 
 
 def _settings(study):
@@ -13,7 +13,7 @@ ENTRY = Product(
     shows="what of each metric's variance is the seed of the pretraining",
     settings=_settings,
     reads=scores_of_studies,
-    wanted=has_replicates,
+    needs=(replicates,),
 )
 
 

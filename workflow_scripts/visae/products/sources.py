@@ -3,8 +3,9 @@
 from dataclasses import asdict
 
 from visae.base.paths import RAW, Paths, place
-from visae.evals.shelf import titles
+from visae.evals.shelf import EVALS, titles
 from visae.study import roles
+from visae.study.build import tasks
 
 PUBLISHED = "resources/published_values.csv"
 CLAIMS = "resources/claims.yaml"
@@ -146,44 +147,116 @@ def over_main(study):
     return f"n = {over_sweep(roles.main(study))}."
 
 
-# ---------------------------------------------------------------- whether there is any
+# ---------------------------------------------------------------- what a study may lack
 
 
-def has_early(study):
-    """Whether the study repeats the main sweep at an earlier layer."""
-    return roles.early(study) is not None
+def early_layer(study):
+    """The main sweep once more at another layer."""
+    if roles.early(study) is None:
+        return "needs a sweep of the main one's family at another layer"
+    return None
 
 
-def has_tasks(study):
-    """Whether the study does downstream tasks."""
-    return bool(study.tasks())
+def downstream_tasks(study):
+    """Any downstream task."""
+    if study.tasks():
+        return None
+    asked = tasks(study.config, study.cross_domain)
+    reasons = dict.fromkeys(study.absent[name] for name in asked)
+    if not asked:
+        return "needs a downstream task, and the config asks for none"
+    return f"needs a downstream task, {' or '.join(f'which {reason}' for reason in reasons)}"
 
 
-def has_control(study):
-    """Whether the study permutes patches."""
-    return roles.control(study) is not None
+def token_order_control(study):
+    """A sweep on permuted patches, scored on M1 as its counterpart is."""
+    control = roles.control(study)
+    if control in (None, roles.main(study)):
+        return "needs a sweep on permuted patches beside the main one in raster order"
+    return metrics_of("localization")(study, control) or metrics_of("localization")(study)
 
 
-def has_two_families(study):
-    """Whether the study compares two families of SAEs."""
-    return roles.second_family(study) is not None
+def second_family(study):
+    """Another family of SAEs than the main sweep's."""
+    if roles.second_family(study) is None:
+        return "needs a sweep of another family of SAEs"
+    return None
 
 
-def has_pretrained(study):
-    """Whether the study pretrains backbones itself."""
-    return bool(study.pretrained())
+def own_pretraining(study):
+    """Backbones that the study pretrains itself."""
+    return None if study.pretrained() else "needs backbones that the study pretrains itself"
 
 
-def has_replicates(study):
-    """Whether the study is repeated with other seeds of the pretraining."""
-    return bool(study.config["replicates"])
+def replicates(study):
+    """The study once more, with other seeds of the pretraining."""
+    if not study.config["replicates"]:
+        return "needs replicates of the study, with other seeds of its pretraining"
+    return None
 
 
-def is_judged(study):
-    """Whether the paper's claims are judged on the study."""
-    return roles.judged(study)
+def switches(study):
+    """A metric that the paper's public code reads otherwise, or arms with its settings."""
+    if study.config["arms"] or any(EVALS[name].switches for name in roles.main(study).metrics):
+        return None
+    return "needs arms, or a metric of the main sweep that the paper's public code reads otherwise"
 
 
-def is_foreseen(study):
-    """Whether the study can be held against what was registered before the paper's runs."""
-    return is_judged(study) and has_tasks(study)
+def judged_claims(study):
+    """The paper's parts, or a config that has its claims judged all the same."""
+    if roles.judged(study):
+        return None
+    return "needs a backbone of each of the paper's five paradigms, or report.claims: always"
+
+
+def several_backbones(study):
+    """What compares backbones needs two in the main sweep."""
+    main = roles.main(study)
+    if len(main.backbones) > 1:
+        return None
+    return f"compares backbones, and the sweep '{main.name}' has one"
+
+
+def masked_autoencoders(study):
+    """Masked autoencoders in the main sweep, and two backbones besides, which are compared."""
+    main = roles.main(study)
+    masked = masked_backbones(study)
+    if masked and len(main.backbones) > len(masked) + 1:
+        return None
+    return f"needs a masked autoencoder and two other backbones in the sweep '{main.name}'"
+
+
+def masked_backbones(study):
+    """The backbones of the main sweep that were pretrained by masked reconstruction."""
+    return [
+        name
+        for name in roles.main(study).backbones
+        if study.backbones[name]["paradigm"] == "masked reconstruction"
+    ]
+
+
+def several_saes(study):
+    """What compares expansion factors or sparsities needs two SAEs per backbone."""
+    main = roles.main(study)
+    if len(main.saes) > 1:
+        return None
+    return f"compares SAEs of one backbone, and the sweep '{main.name}' has one of each"
+
+
+def metrics_of(*names):
+    """What needs some metrics of every SAE of a sweep, of the main one unless another is given."""
+
+    def lacking(study, sweep=None):
+        sweep = sweep or roles.main(study)
+        for name in names:
+            if name not in sweep.metrics:
+                why = sweep.absent.get(name)
+                title = EVALS[name].title
+                return (
+                    f"needs {title}, which {why}"
+                    if why
+                    else (f"needs {title}, on which the sweep '{sweep.name}' is not scored")
+                )
+        return None
+
+    return lacking

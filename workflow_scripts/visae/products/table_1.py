@@ -36,12 +36,9 @@ ENTRY = Product(
 
 
 def make(inputs, settings):
-    from pathlib import Path
-
-    import yaml
-
+    from visae.sae.folder import read_config
     from visae.tables.settings import table_1
 
-    saes = [yaml.safe_load(Path(path).read_text("utf-8")) for path in inputs["saes"]]
+    saes = [read_config(path) for path in inputs["saes"]]
     widths = {sae["data"]["backbone"]: sae["input_dim"] for sae in saes}
     return table_1(settings["config"], settings["sweep"], widths)

@@ -1,13 +1,14 @@
 """Table 3: what each metric's variance over the main sweep is made of."""
 
 from visae.products.product import Product
-from visae.products.sources import main_scores, variance_settings
+from visae.products.sources import main_scores, several_backbones, several_saes, variance_settings
 
 ENTRY = Product(
     kind="table",
     shows="what each metric's variance is made of",
     reads=main_scores,
     settings=variance_settings,
+    needs=(several_backbones, several_saes),
 )
 
 

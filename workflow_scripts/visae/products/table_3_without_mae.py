@@ -5,24 +5,20 @@ much of each metric's variance is due to them alone?
 """
 
 from visae.products.product import Product
-from visae.products.sources import main_scores, variance_settings
-from visae.study import roles
-
-
-def _masked(study):
-    return [
-        name
-        for name in roles.main(study).backbones
-        if study.backbones[name]["paradigm"] == "masked reconstruction"
-    ]
-
+from visae.products.sources import (
+    main_scores,
+    masked_autoencoders,
+    masked_backbones,
+    several_saes,
+    variance_settings,
+)
 
 ENTRY = Product(
     kind="table",
     shows="what each metric's variance is made of, without masked autoencoders",
     reads=main_scores,
-    settings=lambda study: {**variance_settings(study), "without": _masked(study)},
-    wanted=lambda study: bool(_masked(study)),
+    settings=lambda study: {**variance_settings(study), "without": masked_backbones(study)},
+    needs=(masked_autoencoders, several_saes),
 )
 
 

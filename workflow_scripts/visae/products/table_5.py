@@ -1,6 +1,7 @@
 """Table 5: which backbone's space scores whose SAEs in M5."""
 
 from visae.products.product import Product
+from visae.products.sources import metrics_of
 from visae.study import roles
 
 
@@ -19,6 +20,7 @@ ENTRY = Product(
     kind="table",
     shows="whose SAEs M5 scores in which space",
     settings=_settings,
+    needs=(metrics_of("monosemanticity"),),
 )
 
 

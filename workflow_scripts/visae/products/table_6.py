@@ -1,14 +1,14 @@
 """Table 6: accuracy on other data sets, of raw features and of reconstructions."""
 
 from visae.products.product import Product
-from visae.products.sources import downstream, has_tasks, on_main
+from visae.products.sources import downstream, downstream_tasks, on_main
 
 ENTRY = Product(
     kind="table",
     shows="accuracy on other data sets, raw and reconstructed",
     reads=downstream,
     settings=on_main,
-    wanted=has_tasks,
+    needs=(downstream_tasks,),
 )
 
 

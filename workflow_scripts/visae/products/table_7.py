@@ -1,7 +1,7 @@
 """Table 7: M7 over its two thresholds."""
 
 from visae.products.product import Product
-from visae.products.sources import labels, main_scores, on_main
+from visae.products.sources import labels, main_scores, metrics_of, on_main
 from visae.study import roles
 
 
@@ -14,6 +14,7 @@ ENTRY = Product(
     shows="absorption over its two thresholds",
     reads=main_scores,
     settings=_settings,
+    needs=(metrics_of("absorption"),),
 )
 
 

@@ -1,13 +1,13 @@
 """Table 8: do backbones with weaker raw features gain more from their SAEs' codes?"""
 
 from visae.products.product import Product
-from visae.products.sources import has_tasks, tables
+from visae.products.sources import downstream_tasks, several_backbones, tables
 
 ENTRY = Product(
     kind="table",
     shows="raw performance against what codes gain",
     reads=lambda study, paths: tables(paths, "codes_lift"),
-    wanted=has_tasks,
+    needs=(downstream_tasks, several_backbones),
 )
 
 

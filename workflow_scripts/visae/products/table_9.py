@@ -1,14 +1,14 @@
 """Table 9: do two families of SAEs rank the backbones alike?"""
 
 from visae.products.product import Product
-from visae.products.sources import both_families, families, has_two_families
+from visae.products.sources import both_families, families, second_family, several_backbones
 
 ENTRY = Product(
     kind="table",
     shows="do two families of SAEs rank the backbones alike?",
     reads=both_families,
     settings=families,
-    wanted=has_two_families,
+    needs=(second_family, several_backbones),
 )
 
 

@@ -2,7 +2,7 @@
 
 from visae.base.paths import place
 from visae.products.product import Product
-from visae.products.sources import PUBLISHED, has_control, raw_reductions
+from visae.products.sources import PUBLISHED, raw_reductions, token_order_control
 from visae.study import roles
 
 
@@ -39,7 +39,7 @@ ENTRY = Product(
     shows="M1 with patches in raster order, permuted, and as published for MAE",
     reads=_reads,
     settings=_settings,
-    wanted=has_control,
+    needs=(token_order_control,),
 )
 
 

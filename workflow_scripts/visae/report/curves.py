@@ -1,11 +1,10 @@
 """Training curves of one SAE as points of small SVG panels."""
 
-import json
 import math
-from pathlib import Path
 from typing import NamedTuple
 
 from visae.report.cells import number
+from visae.sae.folder import read_log
 
 WIDTH, HEIGHT = 180, 64
 """Of a panel, in SVG units."""
@@ -44,14 +43,13 @@ class Curves(NamedTuple):
 
 def last_step(path):
     """The last step in a `training.jsonl`; None if it is empty."""
-    lines = Path(path).read_text(encoding="utf-8").splitlines()
-    return json.loads(lines[-1])["step"] if lines else None
+    windows = read_log(path)
+    return windows[-1]["step"] if windows else None
 
 
 def read_curves(path):
     """The curves in a `training.jsonl`; None if it is empty (an imported SAE)."""
-    lines = Path(path).read_text(encoding="utf-8").splitlines()
-    windows = [json.loads(line) for line in lines]
+    windows = read_log(path)
     if not windows:
         return None
     every = -(-len(windows) // _MOST_POINTS)

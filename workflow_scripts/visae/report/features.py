@@ -2,17 +2,13 @@
 
 from typing import NamedTuple
 
-import numpy as np
-
 from visae.audit.choice import audit_features
+from visae.audit.metrics import METRICS
+from visae.audit.values import values_of_features
 from visae.encoding.reductions import SaeReductions
-from visae.evals.results import read_arrays
 
 IMAGES = 4
 """Top images per feature."""
-
-METRICS = {"localization": ("M1", "moran"), "monosemanticity": ("M5", "monosemanticity")}
-"""Metric by whose values features are chosen → its short name, the array that holds them."""
 
 
 class Example(NamedTuple):
@@ -31,22 +27,14 @@ def example_features(score_paths, reductions_path):
     The rule is that of Figure 5: the feature nearest to the mean over features and the one
     nearest to the middle of the top 5 %. score_paths: metric → its score, whose arrays lie beside.
     """
-    chosen = [feature for metric, path in score_paths.items() for feature in _chosen(metric, path)]
     with SaeReductions(reductions_path) as reductions:
-        return [Example(*feature, _top_images(reductions, feature[0])) for feature in chosen]
-
-
-def _chosen(metric, path):
-    """[(feature, metric, kind, value), …] by one metric's values per feature."""
-    short, array = METRICS[metric]
-    arrays = read_arrays(path)
-    values = arrays[array]
-    # M5 scores some features only, and says which.
-    features = arrays.get("features", np.arange(len(values)))
-    return [
-        (int(features[row]), short, kind, float(values[row]))
-        for kind, row in audit_features(values).items()
-    ]
+        return [
+            Example(feature, METRICS[metric][0], kind, float(values[feature]), images)
+            for metric, path in score_paths.items()
+            for values in [values_of_features(metric, path, reductions.features)]
+            for kind, feature in audit_features(values).items()
+            for images in [_top_images(reductions, feature)]
+        ]
 
 
 def _top_images(reductions, feature):

@@ -1,11 +1,14 @@
 """The figures of a study as data URIs, with what they show and over how many SAEs."""
 
 import base64
+import io
 from pathlib import Path
 from typing import NamedTuple
 
 from PIL import Image
 
+from visae.base.seals import read_beside
+from visae.figures import FORMAT
 from visae.report.cells import in_order, title_of
 
 # CSS pixels per inch of a figure: its smallest letters (6 points) come out about 11 pixels high.
@@ -40,14 +43,15 @@ def data_uri(content, kind):
 
 
 def _figure(path, shows, counted):
-    with Image.open(path) as image:
+    content = read_beside(path, FORMAT)
+    with Image.open(io.BytesIO(content)) as image:
         width, height = (round(side / _DPI * _SCALE) for side in image.size)
     return FigureView(
         name=path.stem,
         title=title_of(path.stem),
         caption=f"{shows[:1].upper()}{shows[1:]}.",
         n=counted,
-        source=data_uri(path.read_bytes(), "png"),
+        source=data_uri(content, "png"),
         width=width,
         height=height,
     )

@@ -6,12 +6,14 @@ from pathlib import Path
 import jinja2
 from markupsafe import Markup
 
-from visae.evals.shelf import titles
+from visae.evals.shelf import titles, titles_by_reason
 from visae.images.index import read_index
 from visae.report.cells import gap, number, title_of
 from visae.report.claims_section import read_contradictions, read_verdicts
 from visae.report.curves import HEIGHT, WIDTH
+from visae.report.feature_pages import feature_pages
 from visae.report.figures_section import read_figures
+from visae.report.not_made import absent_evals, products_not_made
 from visae.report.provenance_section import read_provenance
 from visae.report.saes import sae_views
 from visae.report.summary import summarise
@@ -24,9 +26,15 @@ from visae.tables.scores import read_scores
 
 HERE = Path(__file__).parent
 
-OF_THE_PAPER = ("figures", "claims", "tables", "saes", "contradictions", "provenance")
-OF_ONES_OWN = ("saes", "figures", "tables", "provenance")
-"""The sections in their order: of a study that the paper's claims are judged on, of any other."""
+OF_THE_PAPER = (
+    *("figures", "claims", "tables", "saes", "features"),
+    *("not_made", "contradictions", "provenance"),
+)
+OF_ONES_OWN = ("saes", "features", "figures", "tables", "not_made", "provenance")
+"""The sections in their order: of a study that the paper's claims are judged on, of any other.
+
+One on features is there if some have pages.
+"""
 
 
 @dataclass(frozen=True)
@@ -36,7 +44,7 @@ class Sources:
     figures: list
     """PNG."""
     tables: list
-    """JSON: `table_3` is among them, and `claims` where the paper's claims are judged."""
+    """JSON: `table_3` is among them where it is made, and `claims` where those are judged."""
     tidy: list
     """CSV: `scores` and, if the study has tasks, `downstream`."""
     saes: dict
@@ -52,25 +60,31 @@ class Sources:
     """Files of the repository: claims, published numbers, docs/inconsistencies.md."""
     benchmarks: str
     """The folder of the jobs' records; what is there is shown."""
+    cards: dict
+    """(place, SAE) → `card.json` of its pages, of the SAEs that have some."""
 
 
-def build(study, sources, captions):
+def build(study, sources, captions, not_made):
     """The page of `study` as HTML.
 
-    captions: figure → (what it shows, a clause; over how many, a sentence).
+    captions: figure → (what it shows, a clause; over how many, a sentence). not_made: table or
+    figure → (its kind, what it shows, why there is none).
     """
     paths = {Path(path).stem: path for path in (*sources.tables, *sources.tidy)}
     scores = read_scores(paths["scores"])
     judged = roles.judged(study)
     views = sae_views(study, scores, sources.saes)
     pictures = _pictures(study, sources, views)
+    features = feature_pages(study, sources.cards)
+    sections = OF_THE_PAPER if judged else OF_ONES_OWN
     return _environment().get_template("page.html.jinja").render(
         study=study,
-        sections=OF_THE_PAPER if judged else OF_ONES_OWN,
+        sections=[name for name in sections if features or name != "features"],
+        features=features,
         summary=summarise(
             study,
             views,
-            read(paths["table_3"]).rows,
+            read(paths["table_3"]).rows if "table_3" in paths else [],
             read_published(sources.published) if judged else {},
         ),
         figures=read_figures(sources.figures, captions),
@@ -78,7 +92,9 @@ def build(study, sources, captions):
         claims=read_verdicts(paths["claims"], sources.claims) if judged else None,
         contradictions=read_contradictions(sources.contradictions) if judged else None,
         saes=views,
-        metrics=titles(study.metrics()),
+        metrics=titles(study.asked()),
+        absent=absent_evals(study),
+        not_made=products_not_made(not_made),
         lower_is_better=_lower_is_better(scores),
         unscored=gap("its sweep is not scored on this metric"),
         images={record.image_id: record for record in pictures},
@@ -120,5 +136,9 @@ def _environment():
         "panel": {"width": WIDTH, "height": HEIGHT},
         "side": SIDE,
     }
-    environment.filters |= {"number": number, "title_of": title_of}
+    environment.filters |= {
+        "number": number,
+        "title_of": title_of,
+        "titles_by_reason": titles_by_reason,
+    }
     return environment

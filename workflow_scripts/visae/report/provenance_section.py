@@ -12,6 +12,7 @@ from visae.base.fingerprints import SCRIPTS
 from visae.evals.results import read_result
 from visae.report.cells import Cell, gap, number
 from visae.report.tables_section import Column
+from visae.sae.folder import read_config
 
 
 class Commit(NamedTuple):
@@ -93,7 +94,7 @@ def _models(sae_configs):
     """Backbone, block → the model and what its SAEs were trained on."""
     rows = {}
     for path in sae_configs:
-        data = yaml.safe_load(Path(path).read_text(encoding="utf-8"))["data"]
+        data = read_config(path)["data"]
         rows[data["backbone"], data["layer"]] = [
             Cell(data["backbone"]),
             _count(data["layer"]),

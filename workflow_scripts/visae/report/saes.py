@@ -3,10 +3,11 @@
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from visae.audit.metrics import METRICS
 from visae.evals.shelf import titles
 from visae.report.cells import Cell, gap, number
 from visae.report.curves import last_step, read_curves
-from visae.report.features import METRICS, example_features
+from visae.report.features import example_features
 from visae.sae.concerns import concerns
 from visae.study import roles
 from visae.tables.scores import HEADLINE
@@ -96,16 +97,16 @@ def sae_views(study, score_rows, files):
                 layer=sae.layer,
                 spec=sae.spec,
                 sweep=sae.sweep,
-                scores=_scores(rows, ranges, titles(study.metrics())),
+                scores=_scores(rows, ranges, titles(study.asked())),
                 curves=read_curves(own.log),
                 examples=examples,
-                concerns=_concerns(rows, own.log, sae.spec),
+                concerns=_concerns(rows, own.log, sae.spec, study.sweeps[sae.sweep].published),
             )
         )
     return views
 
 
-def _concerns(rows, log, spec):
+def _concerns(rows, log, spec, published):
     """What speaks against an SAE, by its scores and its training log (empty if imported)."""
     of_fvu = {row["reading"]: row["value"] for row in rows if row["metric"] == "fvu"}
     return concerns(
@@ -114,6 +115,7 @@ def _concerns(rows, log, spec):
         dead_fraction=of_fvu.get("dead_fraction"),
         l0=of_fvu.get("mean_l0"),
         target=spec.k,
+        imported=bool(published),
     )
 
 

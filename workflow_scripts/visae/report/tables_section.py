@@ -5,6 +5,7 @@ import io
 from pathlib import Path
 from typing import NamedTuple
 
+from visae.base.seals import read_text_beside
 from visae.report.cells import Cell, gap, in_order, number, parsed, title_of
 from visae.tables import layout
 
@@ -55,7 +56,7 @@ def _of_json(path):
 
 
 def _of_csv(path):
-    text = path.read_text(encoding="utf-8")
+    text = read_text_beside(path, layout.FORMAT)
     reader = csv.DictReader(io.StringIO(text))
     rows = [{key: _value(cell) for key, cell in row.items()} for row in reader]
     columns = tuple(layout.Column(key, title_of(key)) for key in reader.fieldnames or ())
@@ -107,5 +108,6 @@ def _cells(row, columns, rounded):
             cells.append(Cell(rounded(value, column), exact))
         else:
             # A row with a value everywhere needs no reason, so that this gap is none.
-            cells.append(Cell("") if column.key == "reason" else gap(row.get("reason")))
+            empty = column.key in ("reason", "warnings")
+            cells.append(Cell("") if empty else gap(row.get("reason")))
     return cells

@@ -3,27 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import safetensors
-import safetensors.torch
 import torch
 import yaml
 
 from visae.activations.format import ACTIVATIONS, CacheInfo
 from visae.base import fingerprints
 from visae.base.errors import UserError
-from visae.base.files import atomic_path, write_text
-from visae.base.paths import place_of
+from visae.base.seals import made_of, read_tensors, write_tensors
+from visae.sae.folder import CONFIG, CURE, FORMAT, LOG, WEIGHTS, read_config
 from visae.sae.model import ACTIVATION_RULES, INPUT_NORMALISATIONS, SparseAutoencoder
 from visae.sae.specs import SaeSpec
 
-FORMAT = "visae-sae-2"
-SEAL = "seal"
-"""Metadata of the weights: what they and `config.yaml` were when they were written, and where."""
-WEIGHTS, CONFIG, LOG = "model.safetensors", "config.yaml", "training.jsonl"
 SCALAR_THRESHOLD, FEATURE_THRESHOLDS = "_running_threshold", "jump_thresholds"
 
 
@@ -38,6 +32,11 @@ class SavedSae(NamedTuple):
     """Hash of the weights."""
 
     @property
+    def warnings(self) -> list[str]:
+        """What speaks against it, by those who trained or imported it (`visae.sae.concerns`)."""
+        return list(self.config.get("warnings", []))
+
+    @property
     def spec(self) -> SaeSpec:
         """The SaeSpec."""
         return SaeSpec.from_name(self.config["name"])
@@ -48,10 +47,12 @@ def save_sae(
     model: SparseAutoencoder,
     config: Mapping[str, Any],
     log: Sequence[Mapping[str, Any]],
+    inputs: Iterable[str | Path] = (),
 ) -> None:
     """Write a trained SAE; the weights come last, so that a folder which has them is whole.
 
-    config: mapping of plain values, see `training.describe`. log: dicts, one per window.
+    config: mapping of plain values, see `training.describe`. log: dicts, one per window. inputs:
+    the caches that it was made of.
     """
     folder = Path(folder)
     threshold_name = FEATURE_THRESHOLDS if model.threshold.ndim else SCALAR_THRESHOLD
@@ -64,15 +65,15 @@ def save_sae(
         threshold_name: model.threshold,
     }
     tensors = {name: tensor.float().cpu().contiguous() for name, tensor in tensors.items()}
-    write_text(folder / LOG, "".join(json.dumps(line, allow_nan=False) + "\n" for line in log))
     described = {"format": FORMAT, **config}
     if model.inference:
         described["inference"] = model.inference
-    text = yaml.safe_dump(described, sort_keys=False, allow_unicode=True)
-    write_text(folder / CONFIG, text)
-    seal = {"place": place_of(folder / WEIGHTS), "digest": digest(tensors, text)}
-    with atomic_path(folder / WEIGHTS) as temporary:
-        safetensors.torch.save_file(tensors, temporary, {SEAL: json.dumps(seal)})
+    texts = {
+        LOG: "".join(json.dumps(line, allow_nan=False) + "\n" for line in log),
+        CONFIG: yaml.safe_dump(described, sort_keys=False, allow_unicode=True),
+    }
+    origin = made_of(folder / WEIGHTS, inputs)
+    write_tensors(folder / WEIGHTS, FORMAT, tensors, origin, texts)
 
 
 def load_sae(folder: str | Path) -> SavedSae:
@@ -84,9 +85,9 @@ def load_sae(folder: str | Path) -> SavedSae:
     never pickles.
     """
     folder = Path(folder)
-    tensors, seal = _read_tensors(folder / WEIGHTS)
-    config, text = _read_config(folder / CONFIG)
-    _check_seal(seal, folder, digest(tensors, text))
+    # Whoever takes an SAE out of a study may put it anywhere.
+    tensors = read_tensors(folder / WEIGHTS, FORMAT, anywhere=True, cure=CURE)
+    config = read_config(folder / CONFIG)
     model = _model(tensors, folder / WEIGHTS)
     _set_inference(model, config.get("inference", {}), folder / CONFIG)
     stated = config.get("hidden_dim"), config.get("input_dim")
@@ -116,28 +117,6 @@ def check_fits(saved: SavedSae, info: CacheInfo, folder: str | Path) -> None:
             )
 
 
-def digest(tensors, config):
-    """Hash of the weights and of the text of `config.yaml`."""
-    return fingerprints.of_bytes(f"{fingerprints.of_tensors(tensors.items())}\n{config}".encode())
-
-
-def _check_seal(seal, folder, found):
-    """UserError unless `seal` has the digest `found` and, in a study, the place of `folder`."""
-    path = folder / WEIGHTS
-    if seal.get("digest") != found:
-        raise UserError(
-            f"{path} and {CONFIG} beside it are not what was written together: one has changed, or "
-            "they are of different SAEs; remove the folder and train this SAE again"
-        )
-    place = place_of(path)
-    # Whoever takes an SAE out of a study may put it anywhere.
-    if place != path.name and seal.get("place") != place:
-        raise UserError(
-            f"{folder} is a copy of {seal.get('place')!r}, which belongs elsewhere: remove the "
-            "folder and train this SAE again"
-        )
-
-
 def _fingerprint(tensors, model):
     """Hash of the weights, and of the rule where it is not that of SAEs trained here."""
     weights = fingerprints.of_tensors(tensors.items())
@@ -163,36 +142,6 @@ def _set_inference(model, stated, path):
             f"{path} states the inference {stated}, which no SAE of {model.features} features has: "
             "remove its folder and import this SAE again"
         )
-
-
-def _read_tensors(path):
-    """The tensors by name, and the seal (empty if there is none)."""
-    try:
-        with safetensors.safe_open(path, "pt") as file:
-            seal = json.loads((file.metadata() or {}).get(SEAL, "{}"))
-            names = file.keys()
-            return {name: file.get_tensor(name) for name in names}, dict(seal)
-    except (OSError, safetensors.SafetensorError, ValueError, TypeError) as error:
-        raise UserError(
-            f"{path} is missing, truncated or not a safetensors file ({error}): remove its folder "
-            "and train this SAE again"
-        ) from error
-
-
-def _read_config(path):
-    """The content of `config.yaml`, and its text."""
-    try:
-        text = path.read_text(encoding="utf-8")
-        config = yaml.safe_load(text)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UserError(
-            f"{path} is missing or not YAML ({error}): remove its folder and train this SAE again"
-        ) from error
-    if not isinstance(config, dict) or config.get("format") != FORMAT:
-        raise UserError(
-            f"{path} is not of format {FORMAT}: remove its folder and train this SAE again"
-        )
-    return config, text
 
 
 def _model(tensors, path):

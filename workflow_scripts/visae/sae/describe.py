@@ -29,16 +29,21 @@ def describe_sae(spec: SaeSpec, model: SparseAutoencoder, threshold: Threshold) 
     return described
 
 
-def describe_data(cache: Activations) -> dict[str, Any]:
-    """The training activations: which backbone, layer, split and content."""
+def describe_data(cache: Activations, normalising: Activations) -> dict[str, Any]:
+    """The training activations: which backbone, layer, split and content.
+
+    normalising: those whose statistics normalise what the SAE encodes.
+    """
     data = {name: getattr(cache.info, name) for name in (*ACTIVATIONS, "dataset", "split")}
     if cache.info.weights_reading:
         data["weights_reading"] = cache.info.weights_reading
     return {
         **data,
         "grid": list(cache.info.grid),
+        "storage": cache.info.storage,
         "images": cache.images,
         "cache_fingerprint": cache.fingerprint,
+        "statistics": f"{normalising.info.dataset}/{normalising.info.split}",
     }
 
 

@@ -37,8 +37,12 @@ class SaeSpec:
 
     def __post_init__(self):
         counted = FAMILIES[self.family].sparsity.counted
-        if self.expansion_factor < 1:
-            raise UserError(f"expansion factor {self.expansion_factor} is below 1: raise it")
+        factor = self.expansion_factor
+        if not 1 <= factor < math.inf or factor != int(factor):
+            raise UserError(
+                f"expansion factor {factor} is no whole number from 1 on, by which the width is "
+                "multiplied: correct it"
+            )
         if not 0 < self.sparsity < math.inf or (counted and self.sparsity != int(self.sparsity)):
             raise UserError(
                 f"sparsity {self.sparsity} of a {self.family} SAE is not a positive "

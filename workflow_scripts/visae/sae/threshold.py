@@ -126,7 +126,7 @@ def held_out_images(cache: Activations, images: int) -> Int[np.ndarray, " n"]:
 
 
 def held_out_tokens(cache: Activations, images: int) -> Iterator[Float[torch.Tensor, "_ D"]]:
-    """Yield the activations of evenly spaced images: float16 tensors [≤ TOKENS_PER_BATCH, D]."""
+    """Yield the activations of evenly spaced images: tensors [≤ TOKENS_PER_BATCH, D]."""
     chosen = held_out_images(cache, images)
     for number, (start, stop) in enumerate(cache.chunks):
         rows = chosen[(chosen >= start) & (chosen < stop)] - start

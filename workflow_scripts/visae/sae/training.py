@@ -173,30 +173,40 @@ def train_and_save(
     device: str | torch.device,
     resume_path: str | Path | None = None,
     report: Callable[[str], Any] = logger.info,
-) -> None:
+    normalising: ActivationCache | None = None,
+) -> dict[str, list[str]]:
     """Train SAEs, measure their inference thresholds and write them to `folder/{name}/`.
 
+    Returns what speaks against each, by name (`visae.sae.concerns`), which its files say as well.
+
     cache: open training ActivationCache. held_out: open ActivationCache of the same backbone,
-    on which thresholds and L0 are measured. The rest as for `train`. The resumable checkpoint is
-    removed when all is written.
+    on which thresholds and L0 are measured. normalising: open ActivationCache whose statistics the
+    SAEs are saved with, which normalise all that they encode once trained; by default `cache`. The
+    rest as for `train`. The resumable checkpoint is removed when all is written.
     """
-    check_same_activations(cache.info, held_out.info)
+    normalising = normalising or cache
+    for other in (held_out, normalising):
+        check_same_activations(cache.info, other.info)
     trained = train(specs, cache, settings, device, resume_path, report)
-    models = [_model(trainer, *_statistics(cache, trainer.device)) for trainer, _ in trained]
+    models = [_model(trainer, *_statistics(normalising, trainer.device)) for trainer, _ in trained]
     budgets = [spec.k if FAMILIES[spec.family].threshold.measured else None for spec in specs]
     measured = measure_thresholds(
         models, budgets, held_out, settings.threshold_images, settings.threshold_batch
     )
+    found = {}
     for spec, model, (trainer, log), threshold in zip(
         specs, models, trained, measured, strict=True
     ):
         if threshold.value is not None:
             model.threshold = torch.tensor(threshold.value)
-        warnings = concerns(
+        found[spec.name] = warnings = concerns(
             log[-1]["step"],
             settings.epochs,
-            _fvu(spec, log[-1]["loss"], settings, model.width),
-            log[-1]["dead_fraction"],
+            # Normalised activations have a variance of 1 per dimension, so that the mean squared
+            # error is the FVU.
+            log[-1]["loss"],
+            # The last window may be one step long, too short for rare features.
+            min(line["dead_fraction"] for line in log[-2:]),
             threshold.l0,
             spec.k,
         )
@@ -209,15 +219,17 @@ def train_and_save(
             },
             "last_window": log[-1],
             "warnings": warnings,
-            "data": describe_data(cache),
+            "data": describe_data(cache, normalising),
             "held_out": describe_held_out(held_out, settings, threshold),
         }
-        save_sae(Path(folder) / spec.name, model, config, log)
+        inputs = cache.files + held_out.files + normalising.files
+        save_sae(Path(folder) / spec.name, model, config, log, inputs)
         report(f"{spec.name}: L0 {threshold.l0:.2f} on held-out images")
         for warning in warnings:
             logger.warning("%s: %s", spec.name, warning)
     if resume_path:
         Path(resume_path).unlink(missing_ok=True)
+    return found
 
 
 def run_fingerprint(
@@ -254,17 +266,6 @@ def _statistics(cache, device):
     mean, std = statistics_of(cache)
     mean = torch.from_numpy(mean).float().to(device)
     return mean, torch.tensor(std, dtype=torch.float32, device=device)
-
-
-def _fvu(spec, loss, settings, width):
-    """FVU of the training tokens by their loss, where that is the squared error alone, else None.
-
-    Normalised activations have a variance of 1 per dimension.
-    """
-    family = FAMILIES[spec.family]
-    if family.steered or not family.sparsity.counted:
-        return None
-    return loss / width if settings.loss == "sum" else loss
 
 
 def _batches(stream, start, epochs, device):

@@ -6,9 +6,9 @@ Every function takes the config with its defaults and raises UserError (one sent
 from itertools import product
 
 from visae.base.errors import UserError
-from visae.evals import sections
-from visae.evals.shelf import EVALS
-from visae.images.layouts import LAYOUTS
+from visae.evals import reads, sections
+from visae.evals.shelf import EVALS, entry_name
+from visae.images.layouts import LAYOUTS, labels_of
 from visae.sae.families import FAMILIES
 from visae.sae.specs import SaeSpec, check_recipe
 from visae.study.parts import Split, Sweep
@@ -28,35 +28,58 @@ def split(config, dataset, name, where):
             f"config: {where} names the split '{name}', which is not in "
             f"datasets.{dataset}.splits ({', '.join(splits)})"
         )
-    return Split(dataset, name, splits[name]["shards"], datasets[dataset]["cache"])
+    entry = datasets[dataset]
+    return Split(dataset, name, splits[name]["shards"], entry["cache"], labels_of(entry, name))
 
 
-def sweeps(config, metrics):
-    """{name: Sweep} of the config; metrics: those that the config can compute."""
-    return {name: _sweep(config, name, metrics) for name in config["sweeps"]}
-
-
-def metrics(config, cross_domain):
-    """Metrics that the config can compute.
-
-    cross_domain: the data sets of M6; without them nothing that reads them is computed.
-    """
-    return [m for m in sections.computed(config) if _has_data(m, cross_domain)]
+def sweeps(config, absent):
+    """{name: Sweep} of the config; absent: as of `absent`."""
+    return {name: _sweep(config, name, absent) for name in config["sweeps"]}
 
 
 def tasks(config, cross_domain):
-    """{task: its name in figures} that the config asks for; cross_domain: as for `metrics`."""
+    """{task: its name in figures} that the config asks for; cross_domain: the data sets of M6."""
     found = {}
     for name in sections.tasks_asked(config):
-        if EVALS[name].each:
+        if EVALS[name].each and cross_domain:
             found |= {f"{name}_{dataset}": dataset for dataset in cross_domain}
-        elif _has_data(name, cross_domain):
+        else:
             found[name] = EVALS[name].title
     return found
 
 
-def _has_data(name, cross_domain):
-    return EVALS[name].data != "cross_domain" or bool(cross_domain)
+def absent(config, evaluation, cross_domain, segmentation):
+    """{metric or task that is asked for: why it is not computed}.
+
+    evaluation: a Split. cross_domain: data set → its Splits. segmentation: two Splits, or None.
+    """
+    splits = [evaluation, *(s for pair in cross_domain.values() for s in pair)]
+    named = {split.name: split for split in [*splits, *(segmentation or ())]}
+    data = reads.Data(
+        evaluation=evaluation.name,
+        cross_domain={d: [split.name for split in pair] for d, pair in cross_domain.items()},
+        segmentation=tuple(split.name for split in segmentation or ()),
+    )
+    found = {}
+    for name in [*sections.computed(config), *tasks(config, cross_domain)]:
+        read = [named[split] for split in reads.splits_of(name, data)]
+        if reason := _lacking(EVALS[entry_name(name)], config, read, found):
+            found[name] = reason
+    return found
+
+
+def _lacking(entry, config, read, absent):
+    """Why an eval that reads some Splits is not computed, or None; absent: those found before."""
+    if not read:
+        return f"needs data sets: metrics.{entry.data} names none"
+    for split in read if entry.labels else ():
+        if not split.labelled:
+            of_all = config["datasets"][split.dataset]
+            whole = not any(labels_of(of_all, name) != "none" for name in of_all["splits"])
+            where = f"data set {split.dataset}" if whole else f"the split {split.name}"
+            return f"needs labels: {where} has none"
+    others = [other for needs in entry.of.values() for other in needs.after if other in absent]
+    return absent[others[0]] if others else None
 
 
 def cross_domain(config):
@@ -107,7 +130,7 @@ def _pair(config, dataset, names, where):
     return tuple(split(config, dataset, names[p], f"{where}.{p}") for p in ("train", "test"))
 
 
-def _sweep(config, name, metrics):
+def _sweep(config, name, absent):
     entry, where = config["sweeps"][name], f"sweeps.{name}"
     published = entry.get("published", {})
     for backbone in entry.get("backbones", []):
@@ -123,6 +146,8 @@ def _sweep(config, name, metrics):
     if "recipe" in entry:
         check_recipe(entry["family"], entry["recipe"], f"config: {where}.recipe")
     chosen = list(published) or entry.get("backbones", list(config["backbones"]))
+    asked = entry.get("metrics", sections.asked(config))
+    asked = [metric for metric in sections.computed(config) if metric in asked]
     saes = _grid(entry, where)
     return Sweep(
         name,
@@ -130,7 +155,8 @@ def _sweep(config, name, metrics):
         {b: entry.get("layer", config["backbones"][b]["layer"]) for b in chosen},
         saes,
         entry["batches"],
-        tuple(m for m in metrics if m in entry.get("metrics", sections.asked(config))),
+        tuple(metric for metric in asked if metric not in absent),
+        {metric: absent[metric] for metric in asked if metric in absent},
         published,
         {spec.name: name for spec in saes},
     )

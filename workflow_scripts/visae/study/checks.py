@@ -3,15 +3,22 @@
 Every check takes a Study and raises UserError (one sentence).
 """
 
+import contextlib
+import difflib
+import json
 import os
+from itertools import product
 from pathlib import Path
 
+from visae.backbones import geometry
 from visae.backbones.catalogue import check_model
 from visae.backbones.loaders import LOADERS
 from visae.base.errors import UserError
 from visae.evals.entry import SAES
 from visae.evals.sections import settings_of
-from visae.evals.shelf import EVALS, reads
+from visae.evals.shelf import EVALS, entry_name, reads
+from visae.images.layouts import LAYOUTS, check_options, labels_of, shares_of
+from visae.sae.specs import check_size
 from visae.study import roles
 
 
@@ -19,16 +26,20 @@ def check(study):
     """All checks, in the order of the flow."""
     _held_out_images(study)
     _models(study)
+    _layouts(study)
     _generated(study)
     _evaluators(study)
     _token_orders(study)
     _ragged(study)
     _pretraining(study)
     _unique_saes(study)
+    _sizes(study)
     _control(study)
-    _classification(study)
+    _tasks(study)
+    _labels(study)
     _streams(study)
     _protocols(study)
+    _pages(study)
 
 
 def _held_out_images(study):
@@ -63,6 +74,23 @@ def _models(study):
     for name, entry in study.backbones.items():
         read = [sweep.layers[name] for sweep in study.sweeps.values() if name in sweep.layers]
         check_model(name, entry, max([entry["layer"], *read]))
+
+
+def _layouts(study):
+    """What is said of a data set beside its root is known to its layout."""
+    for name, entry in study.config["datasets"].items():
+        check_options(entry["layout"], entry["options"], f"config: datasets.{name}.options")
+        shares = shares_of(entry)
+        if shares and not LAYOUTS[entry["layout"]].whole:
+            raise UserError(
+                f"config: datasets.{name} has splits that are shares of one folder, which the "
+                f"layout {entry['layout']} has not; take `share` out, or set layout to imagefolder"
+            )
+        if shares and (len(shares) < len(entry["splits"]) or sum(shares.values()) > 1 + 1e-9):
+            raise UserError(
+                f"config: datasets.{name}.splits: give each split a `share` of the one folder, "
+                "such as 0.8 and 0.2, and no more than 1 together"
+            )
 
 
 def _generated(study):
@@ -119,6 +147,20 @@ def _token_orders(study):
                 f"cannot give; set loader to {' or '.join(able)}, with that library's name of the "
                 f"model, or token_order to {' or '.join(LOADERS[loader].token_orders)}"
             )
+        kind = _model_type(entry["model"]) if order == "forward" else None
+        if kind is not None and kind not in LOADERS[loader].shuffling:
+            raise UserError(
+                f"config: backbones.{name}.token_order is 'forward', but the forward pass of "
+                f"'{entry['model']}' leaves patches in raster order; set token_order to raster or "
+                f"permuted, or name a model of type {' or '.join(LOADERS[loader].shuffling)}"
+            )
+
+
+def _model_type(model):
+    """The type of a model that is named by it, or lies in a folder; None of a hub id."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        return json.loads(Path(model, "config.json").read_text("utf-8")).get("model_type")
+    return None if "/" in model else model
 
 
 def _ragged(study):
@@ -140,6 +182,13 @@ def _pretraining(study):
                 f"config: backbones.{name} has both pretraining and weights '{weights}'; set "
                 "weights to random, where pretraining starts, or take pretraining out"
             )
+        for split in (study.training, study.evaluation):
+            if not split.labelled:
+                raise UserError(
+                    f"config: backbones.{name} has pretraining, which reads classes, in training "
+                    f"or to check what was learned, but {split.name} has no labels: name another "
+                    "data set, or weights that are trained"
+                )
 
 
 def _unique_saes(study):
@@ -153,6 +202,24 @@ def _unique_saes(study):
                 f"{sae.backbone} at layer {sae.layer}; take it out of one of them"
             )
         seen[key] = sae.sweep
+
+
+def _sizes(study):
+    """SAEs have the features that are to be active, on backbones whose width is known here."""
+    kept = geometry.read_geometries(study.paths.plan("geometry.json"))
+    known = geometry.known(study.backbones, geometry.read_geometries(geometry.SHIPPED) | kept)
+    check_sizes(study, known)
+
+
+def check_sizes(study, geometries):
+    """UserError unless SAEs have as many features as are to be active.
+
+    geometries: backbone → Geometry, or None where it is unknown.
+    """
+    for sae in study.saes():
+        if measured := geometries[sae.backbone]:
+            where = f"config: sweeps.{sae.sweep}.grid on {sae.backbone}: "
+            check_size(sae.spec, measured.width, where)
 
 
 def _control(study):
@@ -178,14 +245,25 @@ def _control(study):
         )
 
 
-def _classification(study):
-    """Downstream classification reads what M6 reconstructs."""
-    for sweep in study.downstream_sweeps:
-        classified = study.config["downstream"]["classification"]
-        if classified and "cross_domain" not in sweep.metrics:
+def _tasks(study):
+    """Tasks may read metrics of the same SAEs: classification reads what M6 reconstructs."""
+    for task, sweep in product(map(entry_name, study.tasks()), study.downstream_sweeps):
+        for metric in EVALS[task].of[SAES].after:
+            if metric not in sweep.metrics:
+                raise UserError(
+                    f"config: downstream.{task} needs the metric {metric} of the sweep "
+                    f"'{sweep.name}': add it to sweeps.{sweep.name}.metrics, or set it to false"
+                )
+
+
+def _labels(study):
+    """Labels are read where there can be some."""
+    for name, entry in study.config["datasets"].items():
+        asked = [labels_of(entry, split) != "none" for split in entry["splits"]]
+        if any(asked) and not LAYOUTS[entry["layout"]].labels:
             raise UserError(
-                f"config: downstream.classification needs the metric cross_domain of the sweep "
-                f"'{sweep.name}': add it to sweeps.{sweep.name}.metrics, or set it to false"
+                f"config: datasets.{name}.labels asks for labels, which the layout "
+                f"{entry['layout']} has not; set it to none"
             )
 
 
@@ -207,6 +285,29 @@ def _streams(study):
             "on_bad_image: fail, because the number of images must be known in advance; change "
             "one of them"
         )
+
+
+def _pages(study):
+    """SAEs whose features are to be shown are there, and features that are named are shown."""
+    section = study.config["features"]
+    if section is None:
+        return
+    known = [f"{sae.place}/{sae.name}" for sae in study.saes()]
+    for key in ("saes", "named"):
+        for name in section[key] or ():
+            if name not in known:
+                close = difflib.get_close_matches(name, known, n=1) or known[:1]
+                raise UserError(
+                    f"config: features.{key} names the SAE '{name}', which the study has not; "
+                    f"write {{backbone}}/layer{{layer}}/{{sae}}, such as {close[0]}"
+                )
+    shown = [f"{sae.place}/{sae.name}" for sae in roles.on_pages(study)]
+    for name in section["named"]:
+        if name not in shown:
+            raise UserError(
+                f"config: features.named has features of {name}, which is not one of the SAEs with "
+                f"pages ({', '.join(shown)}); add it to features.saes"
+            )
 
 
 def _protocols(study):

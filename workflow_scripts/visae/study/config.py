@@ -14,15 +14,16 @@ import yaml
 from jsonschema.exceptions import best_match
 
 from visae.base.errors import UserError
-from visae.base.files import write_text
 from visae.base.repository import SCHEMAS
+from visae.base.seals import read_text_beside, write_beside
 from visae.evals import extensions
 from visae.evals.sections import with_evals
 from visae.study.shelves import SHELVES
 
+FORMAT = "visae-config-1"
 SCHEMA = SCHEMAS / "config.schema.yaml"
 # YAML reads 1e-3 and 1e4 as text: it asks for a point, and for a sign in the exponent.
-EXPONENT = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+")
+EXPONENT = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+")
 
 
 def load_schema() -> dict[str, Any]:
@@ -96,8 +97,28 @@ def write_config(config, path):
     """
     text = yaml.safe_dump(config, sort_keys=False, allow_unicode=True)
     with contextlib.suppress(OSError, UserError):
-        if not Path(path).exists() or Path(path).read_text(encoding="utf-8") != text:
-            write_text(path, text)
+        if not _holds(path, text):
+            write_beside(path, FORMAT, text)
+
+
+def _holds(path, text):
+    try:
+        return read_text_beside(path, FORMAT) == text
+    except UserError:
+        return False
+
+
+def read_config(path):
+    """What `write_config` wrote; UserError where it is damaged, or no study lies there."""
+    if not Path(path).exists():
+        raise UserError(
+            f"{Path(path).parent} holds no study ({Path(path).name} is missing): give the folder "
+            "`results/{study}` of a study that has run, or run it again with this version"
+        )
+    try:
+        return yaml.safe_load(read_text_beside(path, FORMAT))
+    except yaml.YAMLError as error:
+        raise UserError(f"{path} cannot be read ({error}): run the study again") from error
 
 
 SEEDS_APART = 1000  # between a backbone's seeds in a study and in its replicates
@@ -127,6 +148,28 @@ def replicated(config, number):
     }
     apart = {"study": f"{study}_{number}", "backbones": backbones, "replicates": []}
     return moved(config) | apart
+
+
+def switched(config, arm):
+    """The config of a study's arm, as written by its user: its main sweep with one thing changed.
+
+    The study keeps its name, since an arm runs in a folder of its own (`visae.study.arms`). What is
+    not needed for the scores of the main sweep is left out. Raises UserError for an unknown arm.
+    """
+    arms = config.get("arms", {})
+    if arm not in arms:
+        known = f"one of {', '.join(arms)}" if arms else "none, since the config has no arms"
+        raise UserError(f"config: '{arm}' is not in arms; known: {known}")
+    main = next(iter(config["sweeps"]))
+    alone = {"sweeps": {main: config["sweeps"][main]}, "downstream": None}
+    return _merged(config | alone | {"arms": {}, "replicates": []}, arms[arm])
+
+
+def _merged(config, over):
+    """`config` with the values of `over`, at any depth."""
+    if not (isinstance(config, dict) and isinstance(over, dict)):
+        return over
+    return config | {key: _merged(config.get(key), value) for key, value in over.items()}
 
 
 def _resolve(schema, root):

@@ -67,8 +67,8 @@ def data_of(study, job):
         if dataset_of(name) in (None, dataset)
     }
     data = {"evaluation": study.evaluation.name, "cross_domain": pairs}
-    if "training_statistics" in job.reads:
-        data["training"] = study.training.name
+    if "statistics" in job.reads:
+        data["statistics"] = study.statistics.name
     if "patches" in job.reads:
         dataset = study.segmentation[0].dataset
         data["segmentation"] = [split.name for split in study.segmentation]

@@ -82,7 +82,9 @@ def reduced_with(study, splits):
 def probing(study):
     """The data sets on which probes of raw features are fitted together."""
     datasets = study.probe_datasets()
-    return [("all", datasets)] if _coarse(study) else [(name, [name]) for name in datasets]
+    if _coarse(study):
+        return [("all", datasets)] if datasets else []
+    return [(name, [name]) for name in datasets]
 
 
 def ranking(study, sweep):
@@ -90,10 +92,11 @@ def ranking(study, sweep):
 
     Those of M6 go together, because nothing reads one of them alone.
     """
-    own, *others = study.probe_datasets(sweep)
-    if _coarse(study):
-        return [("all", [own, *others])]
-    return [(own, [own])] + ([("cross_domain", others)] if others else [])
+    datasets, own = study.probe_datasets(sweep), study.evaluation.dataset
+    others = [name for name in datasets if name != own]
+    parts = {own: [name for name in datasets if name == own], "cross_domain": others}
+    parts = {"all": datasets} if _coarse(study) else parts
+    return [(name, part) for name, part in parts.items() if part]
 
 
 def evaluation(study, evals, together):
@@ -107,6 +110,14 @@ def auditing(study):
     """The backbones whose features one job looks up for Figure 5: one job per part, in all."""
     backbones = list(roles.main(study).backbones)
     return [("all", backbones)] if _coarse(study) else [(name, [name]) for name in backbones]
+
+
+def paging(study):
+    """The SAEs whose pages one job writes, in one part each: those of a backbone, or all."""
+    by_backbone = {}
+    for sae in roles.on_pages(study):
+        by_backbone.setdefault("all" if _coarse(study) else sae.backbone, []).append(sae)
+    return list(by_backbone.items())
 
 
 def _coarse(study):

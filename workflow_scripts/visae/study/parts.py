@@ -14,6 +14,12 @@ class Split:
     split: str
     shards: int
     cached: bool
+    labels: str
+    """Which of its images have a class: of `visae.images.layouts.LABELS`."""
+
+    @property
+    def labelled(self):
+        return self.labels != "none"
 
     @property
     def name(self):
@@ -25,9 +31,10 @@ class Sweep:
     """A family of SAEs with a grid, on some backbones.
 
     layers: block by backbone. training_jobs: how many jobs train its SAEs, per backbone. metrics:
-    what its SAEs are scored on. published: folder by backbone of SAEs that are imported; empty
-    where they are trained. origins: SAE name → sweep of the config, which differs from `name` in a
-    group of sweeps (`jobs.sweep_groups`).
+    what its SAEs are scored on. absent: what they were to be scored on besides → why they are not.
+    published: folder by backbone of SAEs that are imported; empty where they are trained. origins:
+    SAE name → sweep of the config, which differs from `name` in a group of sweeps
+    (`jobs.sweep_groups`).
     """
 
     name: str
@@ -36,6 +43,7 @@ class Sweep:
     saes: tuple[SaeSpec, ...]
     training_jobs: int
     metrics: tuple[str, ...]
+    absent: dict
     published: dict
     origins: dict
 

@@ -78,6 +78,18 @@ def audited(study):
     return min(main(study).saes, key=distance)
 
 
+def on_pages(study):
+    """The `Sae`s whose features have pages: those that the config names, else the audited ones."""
+    section = study.config["features"]
+    if section is None:
+        return []
+    by_name = {f"{sae.place}/{sae.name}": sae for sae in study.saes()}
+    if section["saes"] is None:
+        name = audited(study).name
+        return [sae for sae in study.saes(main(study)) if sae.name == name]
+    return [by_name[name] for name in section["saes"]]
+
+
 def control(study):
     """The sweep whose backbones have permuted patches, or None."""
     for sweep in study.sweeps.values():

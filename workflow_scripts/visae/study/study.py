@@ -7,6 +7,8 @@ Snakefile again.
 from typing import Any
 
 from visae.base.paths import Paths
+from visae.evals import sections
+from visae.evals.shelf import EVALS
 from visae.sae.families import FAMILIES
 from visae.study import build, checks
 from visae.study import config as configs
@@ -18,9 +20,11 @@ class Study:
 
     Attributes: `config` (with defaults), `name`, `seed`, `paths` (of its results), `backbones`
     (name → entry), `training`, `evaluation`, `held_out` (Splits: SAEs are trained, scored, and
-    their thresholds measured on them), `cross_domain` (data set → its training and test Split),
+    their thresholds measured on them), `statistics` (the Split whose mean and standard deviation
+    normalise what is not trained on), `cross_domain` (data set → its training and test Split),
     `sweeps` (name → Sweep), `segmentation` (the training and test Split with masks, or None),
-    `downstream_sweeps` (the Sweeps that do the downstream tasks).
+    `downstream_sweeps` (the Sweeps that do the downstream tasks), `absent` (metric or task that is
+    asked for → why it is not computed).
     """
 
     def __init__(self, config):
@@ -31,9 +35,12 @@ class Study:
         self.training = self._split("training", "split")
         self.evaluation = self._split("evaluation", "split")
         self.held_out = self._split("training", "threshold_split", "training.threshold_split")
+        own_statistics = config["evaluation"]["statistics"] == "own"
+        self.statistics = self.evaluation if own_statistics else self.training
         self.cross_domain = build.cross_domain(config)
-        self.sweeps = build.sweeps(config, self.metrics())
         self.segmentation = build.segmentation(config)
+        self.absent = build.absent(config, self.evaluation, self.cross_domain, self.segmentation)
+        self.sweeps = build.sweeps(config, self.absent)
         self.downstream_sweeps = build.downstream_sweeps(config, self.sweeps)
         checks.check(self)
 
@@ -96,22 +103,30 @@ class Study:
         return self.cross_domain[dataset]
 
     def probe_datasets(self, sweep=None):
-        """Every data set on which probes are fitted, or those of one sweep."""
-        return [self.evaluation.dataset, *self._other_domains(sweep)]
+        """Every data set on which probes are fitted, or those of one sweep: those with labels."""
+        datasets = [self.evaluation.dataset, *self._other_domains(sweep)]
+        return [name for name in datasets if self.probe_splits(name)[0].labelled]
 
     def _other_domains(self, sweep):
-        """The data sets of M6; none for a sweep that is not scored on them."""
-        return self.cross_domain if sweep is None or "cross_domain" in sweep.metrics else {}
+        """The data sets of M6; none for a sweep, or for a study, that is not scored on them."""
+        scored = self.sweeps.values() if sweep is None else [sweep]
+        read = {EVALS[metric].data for each in scored for metric in each.metrics}
+        return self.cross_domain if "cross_domain" in read else {}
 
     # ---------------------------------------------------------------- metrics and tasks
 
     def metrics(self):
         """The metrics that this config can compute."""
-        return build.metrics(self.config, self.cross_domain)
+        return [name for name in self.asked() if name not in self.absent]
+
+    def asked(self):
+        """The metrics that this config asks for, also those that it cannot compute."""
+        return sections.computed(self.config)
 
     def tasks(self):
-        """Downstream task → its name in figures; empty without the section `downstream`."""
-        return build.tasks(self.config, self.cross_domain)
+        """Downstream task → its name in figures, of those that this config can compute."""
+        asked = build.tasks(self.config, self.cross_domain)
+        return {name: label for name, label in asked.items() if name not in self.absent}
 
     # ---------------------------------------------------------------- backbones
 
@@ -129,5 +144,6 @@ class Study:
         """What of its entry decides its activations: not its label, nor its evaluator."""
         entry = self.backbones[backbone]
         names = ("loader", "model", "seed", "image_size", "token_order", "preprocessing", "options")
-        settings = {name: entry[name] for name in (*names, "weights_part") if name in entry}
+        more = ("storage", "weights_part")
+        settings = {name: entry[name] for name in (*names, *more) if name in entry}
         return settings | {"weights": self.weights(backbone)}

@@ -13,7 +13,7 @@ def check(arguments, known, others):
     """Refuse a target that is no rule, where one is alike, or where other studies make it.
 
     arguments: the words of the command after `snakemake`. known: the rules of this study. others:
-    the products that it does not make.
+    the products that it does not make → why.
 
     Raises:
         UserError: naming the target and what may be meant.
@@ -31,8 +31,8 @@ def check(arguments, known, others):
             continue
         if target in others:
             raise UserError(
-                f"'{target}' is not made for this study: its config lacks what it shows "
-                "(docs/protocol.md); `snakemake --cores 1 --list` names what can be asked for"
+                f"'{target}' is not made for this study: it {others[target]}; "
+                "`snakemake --cores 1 --list` names what can be asked for"
             )
         raise UserError(
             f"there is no target '{target}': did you mean {' or '.join(close[target])}? "

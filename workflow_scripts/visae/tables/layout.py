@@ -6,12 +6,12 @@ it. A value that is not known is None: an empty field in CSV, a dash for people,
 
 import csv
 import io
-import json
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 from visae.base.files import write_text
+from visae.base.seals import made_of, read_document, write_beside, write_document
 
+FORMAT = "visae-table-1"
 UNKNOWN = "–"
 
 # Characters that LaTeX reads as commands or that its default fonts lack.
@@ -65,15 +65,23 @@ def read_sparsity(text):
     return int(value) if value.is_integer() else value
 
 
-def write(table, paths):
-    """Write the views of `table` to `paths`, {view: path}; equal tables give equal bytes."""
+def write(table, paths, inputs=()):
+    """Write the views of `table` to `paths`, {view: path}; equal tables give equal bytes.
+
+    inputs: the files that it was made of. What is read again has a seal: JSON, or CSV alone.
+    """
     for view, path in paths.items():
-        write_text(path, _VIEWS[view](table))
+        if view == "json":
+            write_document(path, FORMAT, as_data(table), made_of(path, inputs))
+        elif len(paths) == 1:
+            write_beside(path, FORMAT, _VIEWS[view](table), made_of(path, inputs))
+        else:
+            write_text(path, _VIEWS[view](table))
 
 
 def read(path):
     """The Table in a JSON view: its rows hold what its columns show, and nothing else."""
-    found = json.loads(Path(path).read_text(encoding="utf-8"))
+    found = read_document(path, FORMAT)
     columns = tuple(Column(**column) for column in found["columns"])
     return Table(found["title"], columns, found["rows"], tuple(found["notes"]))
 
@@ -88,16 +96,15 @@ def as_csv(table):
     return text.getvalue()
 
 
-def as_json(table):
-    """Title, columns, rows and notes; floats as their shortest exact decimal."""
+def as_data(table):
+    """Title, columns, rows and notes, as JSON has them."""
     keys = [column.key for column in table.columns]
-    content = {
+    return {
         "title": table.title,
         "columns": [asdict(column) for column in table.columns],
         "rows": [{key: row[key] for key in keys} for row in table.rows],
-        "notes": table.notes,
+        "notes": list(table.notes),
     }
-    return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def as_markdown(table):
@@ -132,7 +139,7 @@ def as_latex(table):
     return "\n".join(lines) + "\n"
 
 
-_VIEWS = {"csv": as_csv, "md": as_markdown, "tex": as_latex, "json": as_json}
+_VIEWS = {"csv": as_csv, "md": as_markdown, "tex": as_latex}
 
 
 def _exact(value):

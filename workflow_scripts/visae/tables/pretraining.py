@@ -1,8 +1,8 @@
 """What the study's own pretraining brought, backbone by backbone and study by study."""
 
-import json
 from pathlib import Path
 
+from visae.pretraining.records import read_sanity
 from visae.tables.layout import Column, Table
 
 
@@ -35,7 +35,7 @@ def pretraining_table(sanity_paths):
 
 
 def _row(path):
-    sanity = json.loads(path.read_text(encoding="utf-8"))
+    sanity = read_sanity(path)
     same = ("backbone", "objective", "steps", "batch_size", "evaluation_images", "gain",
             "gain_standard_error", "first_loss", "last_loss")  # fmt: skip
     return {

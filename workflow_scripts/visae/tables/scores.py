@@ -3,16 +3,18 @@
 import os
 from pathlib import Path
 
-from visae.base.files import read_json
+from visae.base.seals import made_of, read_document, write_document
 from visae.evals.provenance import common_origin
 from visae.evals.shelf import lower_is_better
 from visae.tables import tidy
 from visae.tables.tidy import HEADLINE
 
+ORIGIN_FORMAT = "visae-origin-1"
 
-def scores_table(score_files):
-    """The tidy table of score files."""
-    return tidy.scores_table(tidy.rows_of(score_files))
+
+def scores_table(score_files, absent=()):
+    """The tidy table of score files; absent: rows of what was not computed (`tidy.absent_rows`)."""
+    return tidy.scores_table([*tidy.rows_of(score_files), *absent])
 
 
 def joined(tables):
@@ -32,17 +34,28 @@ def read_scores(paths):
 
 def origin_of_sweeps(tables):
     """What the scores of some `tables/scores/{sweep}.csv` have in common, from beside them."""
-    return common_origin(
-        {
-            f"the sweep {Path(path).stem}": read_json(Path(path).with_suffix(".origin.json"))
-            for path in tables
-        }
-    )
+    return common_origin({f"the sweep {Path(path).stem}": read_origin_of(path) for path in tables})
+
+
+def write_origin(path, origin, inputs=()):
+    """Write `scores/{sweep}.origin.json`; inputs: the scores."""
+    write_document(path, ORIGIN_FORMAT, origin, made_of(path, inputs))
+
+
+def read_origin_of(table):
+    """The origin of the scores in a `scores/{sweep}.csv`, from beside it."""
+    return read_document(Path(table).with_suffix(".origin.json"), ORIGIN_FORMAT)
 
 
 def low_is_good(metrics):
     """`fvu, absorption`: those of `metrics` of which low values are good, or `none`."""
     return ", ".join(filter(lower_is_better, metrics)) or "none"
+
+
+def unscored(scores):
+    """Why none of some headline rows has a value, if that is one reason; else None."""
+    reasons = {score["reason"] for score in scores}  # None where there is a value
+    return reasons.pop() if len(reasons) == 1 else None
 
 
 def headlines(rows, metric, sweep, without=()):

@@ -6,15 +6,18 @@ line of one file. `sparsity` is the number in an SAE's name, `k` how many featur
 meant to be active, where the family has such a number.
 """
 
+import io
 import os
+from pathlib import Path
 from typing import Any
 
 import pandas
 
 from visae.base.paths import RAW
+from visae.base.seals import read_beside
 from visae.evals.results import REPRESENTATIONS, load, name_of, results_of
-from visae.evals.shelf import metrics
-from visae.tables.layout import Column, Table, read_sparsity
+from visae.evals.shelf import EVALS, metrics
+from visae.tables.layout import FORMAT, Column, Table, read_sparsity
 
 HEADLINE = "headline"
 
@@ -34,17 +37,20 @@ _READING = (
     Column("reason", "Reason"),
     Column("definition", "Definition"),
 )
+_WARNINGS = Column("warnings", "Warnings")
 _OF_METRICS = (
     *_SOURCE,
     Column("metric", "Metric"),
     *_READING,
     Column("higher_is_better", "Higher is better"),
+    _WARNINGS,
 )
 _OF_TASKS = (
     *_SOURCE,
     Column("task", "Task"),
     Column("representation", "Representation"),
     *_READING,
+    _WARNINGS,
 )
 
 
@@ -76,9 +82,42 @@ def rows_of(paths):
 
     `reading` is "headline" for a value itself, and the reading's name for the others. A reading
     may be a count or a spread, so only headlines say whether higher is better; `reason` is given
-    where the headline is null.
+    where the headline is null, and `warnings` where something speaks against the SAE.
     """
     return [row for path in paths for row in _rows(load(path))]
+
+
+def absent_rows(sources, absent):
+    """The rows of metrics that are not computed: null, with the reason.
+
+    sources: SAEs as `visae.evals.results.described` has them. absent: metric → the reason.
+    """
+    return [
+        row
+        for source in sources
+        for name, reason in absent.items()
+        for row in _rows(_absent(source, name, reason))
+    ]
+
+
+def _absent(source, name, reason):
+    entry = EVALS[name]
+    return {
+        "metric": name,
+        "sae": source,
+        "value": None,
+        "reason": reason,
+        "readings": {},
+        "definition": entry.definition.format_map(_Named()),
+        "higher_is_better": entry.higher_is_better,
+    }
+
+
+class _Named(dict):
+    """Details that nothing computed, by their names."""
+
+    def __missing__(self, name):
+        return name
 
 
 def _rows(document):
@@ -96,6 +135,7 @@ def _rows(document):
                 "reason": result["reason"] if headline else None,
                 "definition": document["definition"] if headline else reading,
                 "higher_is_better": document["higher_is_better"] if headline else None,
+                "warnings": "; ".join(source["warnings"]) or None if headline else None,
             }
             shown = _OF_METRICS if kind == "metric" else _OF_TASKS
             yield {column.key: row[column.key] for column in shown}
@@ -107,7 +147,7 @@ def read_rows(paths):
     frame = pandas.concat(
         [
             pandas.read_csv(
-                path,
+                io.BytesIO(read_beside(Path(path), FORMAT)),
                 dtype=_TYPES,
                 converters={name: _sparsity for name in ("sparsity", "k")},
                 keep_default_na=False,  # a reading is called `null`

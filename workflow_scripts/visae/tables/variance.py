@@ -6,7 +6,7 @@ from visae.base.errors import UserError
 from visae.evals.shelf import metrics
 from visae.tables import statistics
 from visae.tables.layout import Column, Table
-from visae.tables.scores import headlines
+from visae.tables.scores import headlines, unscored
 
 _SHARES = ("backbone", "configuration", "residual")
 
@@ -107,7 +107,7 @@ def _variance_line(metric, scores, seed):
         },
         "chance_backbone": _chance(known_bc.any(axis=1).sum(), shares.cells),
         "chance_configuration": _chance(known_bc.any(axis=0).sum(), shares.cells),
-        "reason": shares.reason,
+        "reason": unscored(scores) or shares.reason,
     }
 
 

@@ -9,6 +9,7 @@ ENTRY = Eval(
         "mean over live features of the share of a feature's max-pooled codes that lies on its "
         "{classes} strongest classes"
     ),
+    labels=True,
     of={SAES: Needs(reads=("codes",))},
     settings={
         "classes": {

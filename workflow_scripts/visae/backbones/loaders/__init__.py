@@ -18,7 +18,8 @@ class Loader:
 
     label: the library's name. description: what it builds, in one sentence. model: how `model` in
     the config names an architecture and its weights. source: where its models are listed.
-    token_orders: the orders of patches that it can give.
+    token_orders: the orders of patches that it can give. shuffling: the types of model whose
+    forward pass draws an order itself, and which can have the order `forward`.
     """
 
     label: str = field(metadata=ASIDE)
@@ -26,3 +27,4 @@ class Loader:
     model: str = field(metadata=ASIDE)
     source: str = field(metadata=ASIDE)
     token_orders: tuple[str, ...] = field(default=("raster", "permuted"), metadata=ASIDE)
+    shuffling: tuple[str, ...] = field(default=(), metadata=ASIDE)

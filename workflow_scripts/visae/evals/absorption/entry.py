@@ -32,7 +32,13 @@ ENTRY = Eval(
         ),
         warning="F1 is read on the images on which features were ranked and probes fitted",
     ),
+    switches={
+        "the rule by the gain in F1": ("headline", "as_run"),
+        "F1 of one feature, in sample": ("mean_f1_one", "as_run_mean_f1_one"),
+        "F1 of four features, in sample": ("mean_f1_four", "as_run_mean_f1_four"),
+    },
     higher_is_better=False,
+    labels=True,
     of={
         SAES: Needs(
             reads=("codes", "rankings", "probe_split", "sibling_groups"), gpu=True, megabytes=7000

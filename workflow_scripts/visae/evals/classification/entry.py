@@ -12,6 +12,7 @@ ENTRY = Eval(
         "max-pooled over patches, trained on the training split"
     ),
     data="cross_domain",
+    labels=True,
     each=True,
     of={
         RAW: Needs(reads=("raw", "raw_probe"), gpu=True, megabytes=16000),

@@ -42,7 +42,9 @@ ENTRY = Eval(
             "(stratified, seeded)"
         )
     ),
+    switches={"one split, divided": ("headline", "as_run")},
     data="cross_domain",
+    labels=True,
     of={
         SAES: Needs(
             reads=("codes", "reconstructions", "raw", "raw_probe", "rankings"),

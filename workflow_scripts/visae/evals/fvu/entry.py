@@ -16,6 +16,7 @@ ENTRY = Eval(
             "over dimensions: the mean is subtracted as one number, not as a vector"
         )
     ),
+    switches={"one mean for all dimensions": ("headline", "as_run")},
     higher_is_better=False,
     of={SAES: Needs(reads=("errors", "raw"))},
     signed_codes=True,

@@ -217,11 +217,13 @@ def _score_in(embeddings_nd, selection, labels, seed, baseline_groups):
             )
         )
     within, between, within_mass, between_mass = np.concatenate(sums, axis=1)
+    # Images without a class are of no one class.
+    of_classes = 1.0 if (labels >= 0).all() else np.nan
     return _Space(
         cosine=_ratio(within + between, within_mass + between_mass),
-        within=_ratio(within, within_mass),
-        between=_ratio(between, between_mass),
-        within_share=_ratio(within_mass, within_mass + between_mass),
+        within=_ratio(within, within_mass) * of_classes,
+        between=_ratio(between, between_mass) * of_classes,
+        within_share=_ratio(within_mass, within_mass + between_mass) * of_classes,
         baseline=_baseline(embeddings_nd, selection.images.shape[1], seed, baseline_groups),
     )
 

@@ -27,6 +27,10 @@ ENTRY = Eval(
             "drawn from the images that are a top image of a scored feature"
         )
     ),
+    switches={
+        "difference to the baseline": ("headline", "as_run"),
+        "baseline groups of top images": ("baseline", "as_run_baseline"),
+    },
     of={SAES: Needs(reads=("codes", "embeddings"))},
     # The paper's pairing confounds backbone and evaluator; the full table separates them.
     variants={

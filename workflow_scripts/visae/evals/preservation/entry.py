@@ -33,6 +33,8 @@ ENTRY = Eval(
             "fitted and scored on raw features (the reading `retrained`)"
         )
     ),
+    labels=True,
+    switches={"a probe for reconstructions": ("headline", "as_run")},
     of={SAES: Needs(reads=("reconstructions", "raw", "raw_probe", "probe_split"), gpu=True)},
     signed_codes=True,
     protocol=_protocol,

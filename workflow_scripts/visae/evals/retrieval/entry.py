@@ -11,6 +11,7 @@ ENTRY = Eval(
         "R@1: share of the held-out evaluation images whose nearest other held-out image (cosine "
         "of features max-pooled over patches) is of the same class"
     ),
+    labels=True,
     of={
         RAW: Needs(reads=("raw", "probe_split"), gpu=True, megabytes=16000),
         SAES: Needs(

@@ -64,9 +64,9 @@ def compute(inputs, settings, job):
         check_fits(saved, caches[0].info, folder)
         inputs.seen["sae"] = saved.fingerprint
         return segment_sae(*parts, saved.model, head, job.seed, job.device)
-    with ActivationCache(inputs.cache(inputs.data.training)) as training:
-        check_same_activations(training.info, caches[0].info)
-        mean, std = statistics_of(training)
+    with ActivationCache(inputs.cache(inputs.data.statistics)) as normalising:
+        check_same_activations(normalising.info, caches[0].info)
+        mean, std = statistics_of(normalising)
         return {"raw": segment_raw(*parts, mean, std, head, job.seed, job.device)}
 
 
@@ -183,8 +183,8 @@ def segment_raw(
 ) -> Result:
     """Result of a head on normalised activations.
 
-    train, test: `LabelledPatches`. class_names: list of C. mean [D], std: the training cache's
-    statistics. Raises UserError if no training patch is labelled.
+    train, test: `LabelledPatches`. class_names: list of C. mean [D], std: what normalises them.
+    Raises UserError if no training patch is labelled.
     """
     normalised = functools.partial(normalise, mean=np.float32(mean), std=np.float32(std))
     views = {"raw": (train.cache.info.width, lambda rows: rows)}

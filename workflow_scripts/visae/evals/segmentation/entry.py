@@ -13,7 +13,7 @@ ENTRY = Eval(
     ),
     data="segmentation",
     of={
-        RAW: Needs(reads=("patches", "training_statistics"), gpu=True, megabytes=16000),
+        RAW: Needs(reads=("patches", "statistics"), gpu=True, megabytes=16000),
         SAES: Needs(reads=("patches", "weights"), gpu=True, megabytes=32000, minutes=480),
     },
     settings={

@@ -5,6 +5,7 @@ from visae.probing.limits import READOUT_MAX_ITER
 
 BUDGETS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 HEADLINE_BUDGET = 128
+_AT = "as_run_accuracy_at_"
 
 
 def _protocol(config, settings):
@@ -24,6 +25,15 @@ def _work(probes, settings):
     probes.one_vs_rest(images, budgets, classes)
 
 
+def _area_on_the_logarithmic_axis(readings):
+    """The area of the reading `accuracy_area`, under the accuracies of `as_run`."""
+    from visae.evals.sparse_probing.compute import area_over_log_budget
+
+    accuracy = {int(k): v for name, v in readings.items() if (k := name.removeprefix(_AT)) != name}
+    budgets = sorted(accuracy)
+    return area_over_log_budget(budgets, [accuracy[k] for k in budgets])
+
+
 ENTRY = Eval(
     kind=METRIC,
     number=4,
@@ -41,6 +51,15 @@ ENTRY = Eval(
         ),
         warning="the features are ranked on images that include the test images",
     ),
+    labels=True,
+    switches={
+        "ranking by all images": (
+            f"accuracy_at_{HEADLINE_BUDGET}",
+            f"as_run_accuracy_at_{HEADLINE_BUDGET}",
+        ),
+        "area on the linear axis": (_area_on_the_logarithmic_axis, "as_run"),
+        "area under accuracy for AUC": ("headline", "as_run"),
+    },
     of={
         SAES: Needs(
             reads=("codes", "rankings", "probe_split"), gpu=True, megabytes=7000, codes_held=2

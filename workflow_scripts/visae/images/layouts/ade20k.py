@@ -21,6 +21,7 @@ ENTRY = Layout(
     splits=SPLITS,
     images={"training": 20_210, "validation": 2_000},
     masks=True,
+    labels=False,
     lists=("objectInfo150.txt",),
 )
 

@@ -13,11 +13,12 @@ An optional `parents.csv` (`class,parent`) in the root gives the classes' hierar
 """
 
 from visae.base.errors import UserError
-from visae.images.index import ImageRecord
+from visae.images.index import UNLABELLED, ImageRecord
 from visae.images.layouts import Layout
 from visae.images.layouts.folders import (
     check_listed,
     class_folders,
+    image_files,
     image_files_by_stem,
     images_by_class,
     number_classes,
@@ -55,6 +56,15 @@ def read(root, split):
     if subfolders(root / folder):
         return images_by_class(root, folder, classes), classes
     return _flat_images(root, folder, classes), classes
+
+
+def read_images(root, split):
+    """Image records of `split` without classes, in folders of any depth, or flat."""
+    base = f"{_KAGGLE_FOLDER}/" if (root / _KAGGLE_FOLDER).is_dir() else ""
+    folder = f"{base}{split}"
+    require(root / folder, f"The images of the split '{split}'", SOURCE)
+    files = image_files(root / folder, below=True)
+    return [ImageRecord(stem(file), f"{folder}/{file}", UNLABELLED, "") for file in files], []
 
 
 def _flat_images(root, folder, classes):

@@ -1,7 +1,7 @@
 """Figure 1b: Moran's I of every feature of the main sweep, by backbone, against the null."""
 
 from visae.products.product import Product
-from visae.products.sources import looks, main_metric, over_main
+from visae.products.sources import looks, main_metric, metrics_of, over_main
 
 
 def _reads(study, paths):
@@ -17,4 +17,5 @@ ENTRY = Product(
     reads=_reads,
     settings=looks,
     over=over_main,
+    needs=(metrics_of("localization"),),
 )

@@ -1,11 +1,20 @@
 """Figure 2a: FVU against downstream preservation, one point per SAE of the main sweep."""
 
 from visae.products.product import Product
-from visae.products.sources import looks, main_scores, on_main, over_main, tables
+from visae.products.sources import (
+    looks,
+    main_scores,
+    metrics_of,
+    on_main,
+    over_main,
+    several_backbones,
+    tables,
+)
 
 
 def _reads(study, paths):
-    return main_scores(study, paths) | tables(paths, "metric_agreement")
+    compared = {} if several_backbones(study) else tables(paths, "metric_agreement")
+    return main_scores(study, paths) | compared
 
 
 def _settings(study):
@@ -18,4 +27,5 @@ ENTRY = Product(
     reads=_reads,
     settings=_settings,
     over=over_main,
+    needs=(metrics_of("fvu", "preservation"),),
 )

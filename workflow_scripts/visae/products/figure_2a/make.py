@@ -15,11 +15,13 @@ _METRICS = ("fvu", "preservation")
 def make(inputs, settings):
     """See `draw`."""
     pairs = paired_scores(read_scores(inputs["scores"]), settings["sweep"], *_METRICS)
-    (agreement,) = [
-        row
-        for row in read(inputs["metric_agreement"]).rows
-        if (row["first"], row["second"]) == _METRICS
-    ]
+    agreement = None
+    if "metric_agreement" in inputs:
+        (agreement,) = [
+            row
+            for row in read(inputs["metric_agreement"]).rows
+            if (row["first"], row["second"]) == _METRICS
+        ]
     styles = style.backbone_styles(settings["labels"], settings["backbones"])
     return draw(pairs, agreement, styles)
 
@@ -29,8 +31,8 @@ def draw(rows, agreement, styles):
     """FVU (M2) against preservation (M3), one point per SAE, from `summaries.paired_scores`.
 
     Darker points have a larger K; the large mark is the backbone's mean. `agreement` is the row
-    of `agreement.metric_agreement` for the two metrics: ρ over the backbones' means. FVU is
-    lower-is-better, so agreement of the metrics is a negative ρ.
+    of `agreement.metric_agreement` for the two metrics: ρ over the backbones' means, None of one
+    backbone. FVU is lower-is-better, so agreement of the metrics is a negative ρ.
     """
     targets = sorted({row["sparsity"] for row in rows})
     known = [row for row in rows if row["fvu"] is not None and row["preservation"] is not None]
@@ -54,7 +56,7 @@ def draw(rows, agreement, styles):
     axes.axhline(1, color=style.MUTED, linewidth=0.6, linestyle=(0, (2, 2)), zorder=0)
     axes.set_xlabel("M2: fraction of variance unexplained (lower is better)")
     axes.set_ylabel("M3: accuracy kept (higher is better)")
-    axes.set_title(_summary(agreement), loc="left",
+    axes.set_title(_summary(rows, known, agreement), loc="left",
                    fontsize=style.SMALL, color=style.MUTED)  # fmt: skip
     _key(figure, means, styles)
     return figure
@@ -74,9 +76,11 @@ def _key(figure, means, styles):
                   borderaxespad=0.2, handletextpad=0.4)  # fmt: skip
 
 
-def _summary(agreement):
-    missing = f" ({agreement['missing']} missing)" if agreement["missing"] else ""
-    text = f"n = {agreement['saes']} SAEs{missing}"
+def _summary(rows, known, agreement):
+    missing = f" ({len(rows) - len(known)} missing)" if len(known) < len(rows) else ""
+    text = f"n = {len(known)} SAEs{missing}"
+    if agreement is None:
+        return text
     if agreement["rho"] is None:
         return f"{text}; ρ over backbones not computable"
     exact = "" if agreement["p_exact"] is None else f" (exact {agreement['p_exact']:.3f})"

@@ -1,7 +1,7 @@
 """Figure 4: an early layer against the main one, metric by metric."""
 
 from visae.products.product import Product
-from visae.products.sources import has_early, looks, metrics, over_sweep, tables
+from visae.products.sources import early_layer, looks, metrics, over_sweep, tables
 from visae.study import roles
 
 
@@ -23,6 +23,6 @@ ENTRY = Product(
     shows="an early layer against the main one, metric by metric",
     reads=lambda study, paths: tables(paths, "layer_comparison"),
     settings=_settings,
-    wanted=has_early,
+    needs=(early_layer,),
     over=_over,
 )

@@ -1,7 +1,7 @@
 """Figure 5: what typical and highly coherent features respond to, by backbone."""
 
 from visae.products.product import Product
-from visae.products.sources import counted, looks
+from visae.products.sources import counted, looks, metrics_of
 from visae.study import roles
 
 
@@ -25,4 +25,5 @@ ENTRY = Product(
     reads=_reads,
     settings=_settings,
     over=_over,
+    needs=(metrics_of("localization"),),
 )

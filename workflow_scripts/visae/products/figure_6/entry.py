@@ -1,7 +1,7 @@
 """Figure 6: sparse probing of the main sweep over K and expansion factor."""
 
 from visae.products.product import Product
-from visae.products.sources import looks, main_scores, on_main, over_main
+from visae.products.sources import looks, main_scores, metrics_of, on_main, over_main
 
 
 def _settings(study):
@@ -14,4 +14,5 @@ ENTRY = Product(
     reads=main_scores,
     settings=_settings,
     over=over_main,
+    needs=(metrics_of("sparse_probing"),),
 )

@@ -1,13 +1,13 @@
 """Figure 7: per downstream task, how well each metric foresees it."""
 
 from visae.products.product import Product
-from visae.products.sources import has_tasks, metrics, over_main, tables
+from visae.products.sources import downstream_tasks, metrics, over_main, several_backbones, tables
 
 ENTRY = Product(
     kind="figure",
     shows="how well each metric foresees each task",
     reads=lambda study, paths: tables(paths, "correlations"),
     settings=lambda study: {**metrics(study), "tasks": study.tasks()},
-    wanted=has_tasks,
+    needs=(downstream_tasks, several_backbones),
     over=over_main,
 )

@@ -1,7 +1,7 @@
 """What the study's own pretraining brought, before and after."""
 
 from visae.products.product import Product
-from visae.products.sources import counted, has_pretrained, looks, tables
+from visae.products.sources import counted, looks, own_pretraining, tables
 
 
 def _reads(study, paths):
@@ -18,6 +18,6 @@ ENTRY = Product(
     shows="what the study's own pretraining brought, backbone by backbone",
     reads=_reads,
     settings=lambda study: looks(study, study.pretrained()),
-    wanted=has_pretrained,
+    needs=(own_pretraining,),
     over=_over,
 )

@@ -1,21 +1,16 @@
 """What the study's own pretraining brought: probe accuracy and rank against random weights."""
 
-import json
 import statistics
 from pathlib import Path
 
 from visae.figures import style
+from visae.pretraining.records import read_log
 from visae.tables.layout import read
 
 
 def make(inputs, settings):
     """See `draw`."""
-    logs = {
-        Path(path).parent.name: [
-            json.loads(line) for line in Path(path).read_text("utf-8").splitlines()
-        ]
-        for path in inputs["logs"]
-    }
+    logs = {Path(path).parent.name: read_log(path) for path in inputs["logs"]}
     styles = style.backbone_styles(settings["labels"], settings["backbones"])
     return draw(read(inputs["pretraining_table"]).rows, logs, styles)
 

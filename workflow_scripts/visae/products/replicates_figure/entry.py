@@ -1,7 +1,7 @@
 """What stays and what changes when the backbones are pretrained again with other seeds."""
 
 from visae.products.product import Product
-from visae.products.sources import has_replicates, labels, metrics, studies, tables
+from visae.products.sources import labels, metrics, replicates, studies, tables
 from visae.study import roles
 
 
@@ -22,6 +22,6 @@ ENTRY = Product(
     shows="what stays and what changes when the backbones are pretrained again",
     reads=lambda study, paths: tables(paths, "replicates_table", "replicate_means"),
     settings=_settings,
-    wanted=has_replicates,
+    needs=(replicates,),
     over=_over,
 )

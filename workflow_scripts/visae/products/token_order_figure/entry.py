@@ -1,7 +1,7 @@
 """The control of M1: patches in raster order, permuted, and as published for MAE."""
 
 from visae.products.product import Product
-from visae.products.sources import counted, has_control, labels, tables
+from visae.products.sources import counted, labels, tables, token_order_control
 from visae.study import roles
 
 
@@ -15,6 +15,6 @@ ENTRY = Product(
     shows="what M1 reads when the order of the patches is lost",
     reads=lambda study, paths: tables(paths, "token_order_table"),
     settings=lambda study: {"labels": labels(study)},
-    wanted=has_control,
+    needs=(token_order_control,),
     over=_over,
 )

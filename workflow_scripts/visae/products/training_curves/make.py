@@ -1,12 +1,12 @@
 """Training curves: loss, L0 and dead features of every SAE, one column per backbone."""
 
-import json
 from pathlib import Path
 
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, LogLocator, NullLocator
 
 from visae.figures import style
+from visae.sae.folder import read_log
 from visae.sae.specs import SaeSpec
 
 _QUANTITIES = (
@@ -31,7 +31,7 @@ def _training_run(path):
         "backbone": path.parents[2].name,
         "expansion_factor": spec.expansion_factor,
         "sparsity": spec.sparsity,
-        "records": [json.loads(line) for line in path.read_text("utf-8").splitlines()],
+        "records": read_log(path),
     }
 
 

@@ -6,9 +6,11 @@ that a new library, or a change of another one, reads no folder again.
 
 from pathlib import Path
 
-from visae.base.files import read_json, write_json
 from visae.base.fingerprints import of_bytes, of_entry
+from visae.base.seals import read_document, write_document
 from visae.sae.exchange.libraries import LIBRARIES
+
+FORMAT = "visae-inspected-1"
 
 
 def libraries_code(path):
@@ -18,7 +20,7 @@ def libraries_code(path):
     found are what they were.
     """
     now = of_bytes(*(of_entry(LIBRARIES, name).encode() for name in LIBRARIES))
-    written = read_json(path) if Path(path).is_file() else {}
+    written = read_document(path, FORMAT) if Path(path).is_file() else {}
     same = all(
         sae["library"] in LIBRARIES and of_entry(LIBRARIES, sae["library"]) == sae["code"]
         for sae in written.get("saes", {}).values()
@@ -28,4 +30,4 @@ def libraries_code(path):
 
 def write_inspected(path, code, found):
     """Write what was read, {SAE: see `foreign.inspect`}, beside the `libraries_code` of then."""
-    write_json(Path(path), {"libraries": code, "saes": found})
+    write_document(path, FORMAT, {"libraries": code, "saes": found})

@@ -8,4 +8,5 @@ ENTRY = Loader(
     model="hub id, or a model type such as vit_mae, which is then built from `options`",
     source="https://huggingface.co/models",
     token_orders=("raster", "permuted", "forward"),
+    shuffling=("vit_mae",),
 )

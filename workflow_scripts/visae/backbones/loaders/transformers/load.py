@@ -18,6 +18,7 @@ import transformers
 from PIL import Image
 
 from visae.backbones.backbone import Backbone
+from visae.backbones.loaders.transformers.entry import ENTRY
 from visae.backbones.preprocessing import Preprocessing
 from visae.backbones.weights import (
     check_fit,
@@ -61,11 +62,11 @@ def load(spec):
     transformers.logging.disable_progress_bar()
     source = _source(spec)
     config = _config(spec, source)
-    if spec.token_order == "forward" and config.model_type != "vit_mae":
+    if spec.token_order == "forward" and config.model_type not in ENTRY.shuffling:
         raise UserError(
             f"Backbone '{spec.name}' asks for the token order 'forward', but the forward pass of "
             f"'{spec.model}' leaves patches in raster order: choose raster or permuted, or a model "
-            "of type vit_mae."
+            f"of type {' or '.join(ENTRY.shuffling)}."
         )
     class_name, preprocessing = MODEL_TYPES[config.model_type]
     model_class = getattr(transformers, class_name)

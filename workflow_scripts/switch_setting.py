@@ -1,0 +1,24 @@
+"""Prepare a copy of a finished study with one setting switched; without an arm, print their names.
+
+python workflow_scripts/switch_setting.py profiles/miniature/study.yaml loss
+"""
+
+import sys
+
+import yaml
+
+from visae.base.errors import UserError
+from visae.study.arms import prepare
+
+
+def main(config_path, *arm):
+    with open(config_path, encoding="utf-8") as handle:
+        config = yaml.safe_load(handle)
+    try:
+        print(prepare(config, *arm) if arm else " ".join(config.get("arms", {})))
+    except UserError as error:
+        sys.exit(str(error))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,52 @@
+"""Pictures for pages: what the backbone saw of an image, large enough to be looked at.
+
+They are resized and cropped as the backbone's preprocessing says, so that its H × W patches are the
+cells of an even grid on them.
+"""
+
+import io
+from dataclasses import replace
+
+import numpy as np
+from PIL import Image
+
+SIDE = 160
+"""Pixels that the side of a picture has at least."""
+
+_QUALITY = 80
+_VEIL = np.array([16, 18, 24])  # drawn over patches, the less the higher their code
+_OPACITY = {"silent": 0.7, "faint": 0.45}  # the same as in assets/look.js
+
+
+def as_seen(image, preprocessing):
+    """The part of a PIL image that the backbone saw, as a square PIL image.
+
+    It has the backbone's own resolution, or the least multiple of it with `SIDE` pixels.
+    """
+    times = -(-SIDE // preprocessing.crop)
+    larger = replace(
+        preprocessing, resize=preprocessing.resize * times, crop=preprocessing.crop * times
+    )
+    return Image.fromarray(larger.pixels(image).transpose(1, 2, 0))
+
+
+def as_webp(picture):
+    """The bytes of a PIL image as WebP."""
+    content = io.BytesIO()
+    picture.save(content, "WEBP", quality=_QUALITY, method=2)
+    return content.getvalue()
+
+
+def veiled(picture, shares_hw):
+    """`picture` with its patches drawn over, uint8 [h, w, 3]; shares [H, W]: codes in 0 … 1.
+
+    A silent patch is dark; one that fires is the lighter the larger its code.
+    """
+    pixels = np.asarray(picture, np.float32)
+    rows, columns = (
+        np.arange(side) * cells // side
+        for side, cells in zip(pixels.shape[:2], shares_hw.shape, strict=True)
+    )
+    faint = _OPACITY["faint"] * (1 - shares_hw)
+    opacity = np.where(shares_hw > 0, faint, _OPACITY["silent"])[rows][:, columns, None]
+    return np.round((1 - opacity) * pixels + opacity * _VEIL).astype(np.uint8)

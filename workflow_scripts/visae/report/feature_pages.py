@@ -1,0 +1,55 @@
+"""A picture and a line of each SAE whose features have pages, with links to them."""
+
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+from PIL import Image
+
+from visae.base.files import read_json
+from visae.report.figures_section import data_uri
+from visae.study import roles
+
+
+class FeaturePages(NamedTuple):
+    """The pages of one SAE."""
+
+    label: str
+    layer: int
+    sae: str
+    about: dict
+    """What `card.json` says (docs/formats.md)."""
+    source: str
+    """The card: a data URI."""
+    size: tuple
+    """Its width and height in pixels."""
+    folder: str
+    """The folder of the pages, seen from the report."""
+
+
+def feature_pages(study, cards):
+    """The `FeaturePages` of a study's SAEs; cards: (place, SAE) → its `card.json`, beside the card.
+
+    Empty without cards.
+    """
+    found = []
+    for sae in roles.on_pages(study) if cards else []:
+        card = Path(cards[sae.place, sae.name])
+        picture = card.with_suffix(".webp")
+        with Image.open(picture) as image:
+            size = image.size
+        found.append(
+            FeaturePages(
+                label=study.backbones[sae.backbone]["label"],
+                layer=sae.layer,
+                sae=sae.name,
+                about=read_json(card),
+                source=data_uri(picture.read_bytes(), "webp"),
+                size=size,
+                folder=os.path.relpath(
+                    study.paths.features(sae.name, "", sae.place),
+                    Path(study.paths.report()).parent,
+                ),
+            )
+        )
+    return found

@@ -1,0 +1,146 @@
+"""Config files as text: what is no YAML, what stands twice, and on which line a key stands.
+
+Snakemake reads files given by `--configfile` before the Snakefile, and says of a file that is no
+YAML neither its name nor the line. `workflow_scripts/check_config.py` does.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import yaml
+
+from visae.base.errors import UserError
+
+AROUND = 2
+"""Lines shown before the one that is wrong."""
+
+_PATH = re.compile(r"[\w-]+(?:\.[\w-]+)+|(?<=config: )[\w-]+")
+
+
+def read_config(path: str | Path) -> dict:
+    """The mapping in the YAML or JSON file at `path`.
+
+    Raises UserError with the file, the line, the column and what is around them: for what is no
+    YAML, for a key that stands twice, for a file without keys, and for one that cannot be read.
+    """
+    root = _compose(path)
+    if not isinstance(root, yaml.MappingNode):
+        raise UserError(
+            f"{path} has no keys: a config is `key: value` lines, as in config.yaml; write them"
+        )
+    check_unique(path, root)
+    return yaml.safe_load(_text(path))
+
+
+def check_unique(path: str | Path, root: yaml.Node | None = None) -> None:
+    """UserError where a key stands twice in one mapping: YAML would take the last one."""
+    for mapping in _mappings(root or _compose(path)):
+        seen = {}
+        for key, _ in mapping.value:
+            first = seen.setdefault(key.value, key) if isinstance(key, yaml.ScalarNode) else key
+            if first is not key and key.value != "<<":
+                raise UserError(
+                    f"{_place(path, key.start_mark)}: the key '{key.value}' stands twice, first in "
+                    f"line {first.start_mark.line + 1}; take one out"
+                )
+
+
+def located(sentence: str, paths: Sequence[str | Path]) -> str:
+    """A sentence about a config with the file and the line of the key that it is about, if any.
+
+    paths: the config files, of which later ones hold over earlier ones.
+    """
+    for words in _PATH.findall(sentence):
+        keys = words.split(".")
+        for path in reversed(paths):
+            try:
+                node, found = _compose(path), None
+            except UserError:
+                return sentence
+            for key in keys:
+                if (child := _child(node, key)) is None:
+                    break
+                found, node = child
+            if found is not None:
+                return f"{sentence} ({path}, line {found.start_mark.line + 1})"
+    return sentence
+
+
+def _compose(path):
+    """The node graph of a file; UserError where it is no YAML."""
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    try:
+        return yaml.compose(_text(path), loader)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
+        problem = getattr(error, "problem", None) or getattr(error, "reason", None) or str(error)
+        raise UserError(_unreadable(path, problem, mark)) from error
+
+
+def _text(path):
+    try:
+        content = Path(path).read_bytes()
+    except OSError as error:
+        raise UserError(
+            f"the config file {path} cannot be read ({error.strerror}); correct the path"
+        ) from error
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise UserError(
+            f"{path}, line {line}: the byte 0x{content[error.start]:02x} is no UTF-8; save the "
+            "file as UTF-8"
+        ) from error
+
+
+def _unreadable(path, problem, mark):
+    """The sentence about what is no YAML, and the lines up to where it was noticed."""
+    if mark is None:
+        return f"{path} is no YAML: {problem}; correct it"
+    lines = _text(path).splitlines()
+    first = max(0, mark.line - AROUND)
+    shown = [f"  {number + 1:4d} | {lines[number]}" for number in range(first, mark.line + 1)
+             if number < len(lines)]  # fmt: skip
+    pointer = " " * (len("  1234 | ") + mark.column) + "^"
+    hint = "spaces alone indent YAML, no tabs" if _tab_before(lines, mark) else "correct it there"
+    return (
+        f"{_place(path, mark)} is no YAML: {problem}; {hint}, or in the line before\n"
+        + "\n".join([*shown, pointer])
+    )
+
+
+def _tab_before(lines, mark):
+    return mark.line < len(lines) and "\t" in lines[mark.line][: mark.column + 1]
+
+
+def _place(path, mark):
+    return f"{path}, line {mark.line + 1}, column {mark.column + 1}"
+
+
+def _mappings(node: yaml.Node | None) -> Iterator[yaml.MappingNode]:
+    """Every mapping in a node graph, without those that an alias repeats."""
+    left, seen = [node], set()
+    while left:
+        node = left.pop()
+        if node is None or id(node) in seen:
+            continue
+        seen.add(id(node))
+        if isinstance(node, yaml.MappingNode):
+            yield node
+            left += [value for _, value in reversed(node.value)]
+        elif isinstance(node, yaml.SequenceNode):
+            left += reversed(node.value)
+
+
+def _child(node, key) -> tuple[yaml.Node, yaml.Node] | None:
+    """(The node of a key or a list's entry, its value) in a node, or None."""
+    entries: Iterable = ()
+    if isinstance(node, yaml.MappingNode):
+        entries = ((name, value) for name, value in node.value if name.value == key)
+    elif isinstance(node, yaml.SequenceNode) and key.isdigit():
+        entries = ((value, value) for value in node.value[int(key) : int(key) + 1])
+    return next(iter(entries), None)
