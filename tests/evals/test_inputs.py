@@ -11,7 +11,7 @@ from visae.evals.inputs import Files, Sources, opened
 from visae.evals.reads import Data
 
 PLACE, OTHER = "clip/layer11", "dinov2/layer3"
-DATA = Data("imagenet/val", training="imagenet/train", cross_domain={"cub": ["cub/a", "cub/b"]})
+DATA = Data("imagenet/val", statistics="imagenet/train", cross_domain={"cub": ["cub/a", "cub/b"]})
 PATHS = Paths("results/study")
 
 
@@ -20,7 +20,7 @@ class Opened:
 
     def __init__(self, path):
         self.path, self.closed = path, False
-        self.image_ids, self.signed = [path], False
+        self.image_ids, self.signed, self.warnings = [path], False, [f"warning of {path}"]
         self.sae_fingerprint, self.cache_fingerprint = f"sae of {path}", f"cache of {path}"
         everything.append(self)
 
@@ -60,6 +60,8 @@ def files(monkeypatch):
     everything.clear()
     monkeypatch.setattr(inputs, "RawReductions", Opened)
     monkeypatch.setattr(inputs, "SaeReductions", OpenedSae)
+    monkeypatch.setattr(inputs, "made_of", lambda path, read: None)
+    monkeypatch.setattr(inputs, "read_warnings", lambda folder: [f"warning of {folder}"])
     monkeypatch.setattr(inputs, "of_file", lambda path: f"hash of {path}")
     for name in ("read_probe", "read_rankings", "read_sibling_groups"):
         monkeypatch.setattr(inputs, name, lambda path, name=name: (name, path))
@@ -157,6 +159,30 @@ def test_codes_are_signed_if_those_that_were_read_are(files):
     assert not sae.signed
     sae.encoded().signed = True
     assert sae.signed
+
+
+def test_warnings_are_those_of_the_sae_by_what_of_it_was_read(files):
+    sae = sources(files).inputs("a", "fvu")
+    sae.raw()
+    assert sae.warnings == []
+    folder = sae.sae_folder()
+    assert sae.warnings == [f"warning of {folder}"]
+    of_reductions = [f"warning of {sae.encoded().path}"]
+    assert sae.warnings == of_reductions
+
+
+def test_what_is_shared_was_read_by_all_that_share_it(files):
+    """So that a file made of another one is refused for each of them."""
+    job = sources(files)
+    first, second = job.inputs("a", "fvu"), job.inputs("b", "fvu")
+    probe, split = PATHS.raw_probe("imagenet", PLACE), PATHS.probe_split("imagenet")
+    for one in (first, second):
+        one.shared("probe", lambda one=one: one.raw_probe())
+        assert list(one.read) == [probe]
+    second.held_out()
+    own = PATHS.reductions("b", "imagenet/val", PLACE)
+    assert set(second.read) == {probe, split, own}
+    assert list(first.read) == [probe]
 
 
 def test_the_data_set_is_that_of_the_name(files):

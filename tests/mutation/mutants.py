@@ -87,13 +87,14 @@ LIBRARIES = (
 )  # fmt: skip
 """Imported once. One that is not installed is passed over."""
 
+# Headings and digits of tables, and lines of a log, are for eyes.
 # A loss of speed is no fault that a test should see; nor is what only a GPU would do otherwise.
 SPEED = ("_BLOCK", "BYTES", "_BATCH", "_CACHED", "_EIGENVECTORS", "_MAGNIFIED", "feature_block")
 KEYWORDS_OF_NO_EFFECT = {
     "strict", "encoding", "newline", "nogil", "cache", "device", "threads", "processes", "workers",
     "pinned", "non_blocking", "overwrite_a", "chunks", "daemon", "exist_ok", "sorted", "parallel",
 }  # fmt: skip
-UNSEEN_CALLS = {"report", "warning", "info", "debug", "warn", "_as_tensor"}
+UNSEEN_CALLS = {"Column", "report", "warning", "info", "debug", "warn", "_as_tensor"}
 
 COMPARISONS = {
     ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq,
