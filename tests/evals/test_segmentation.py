@@ -314,6 +314,15 @@ def test_nothing_labelled_is_said(planted):
         segment_sae(train, test, NAMES, toy_sae(width=7))
 
 
+def test_an_sae_of_another_width_than_its_training_patches_is_refused(planted, tmp_path):
+    _, test = planted
+    wide = write_cache(tmp_path, random_activations(4, width=6))
+    with ActivationCache(wide) as cache:
+        train = LabelledPatches(cache, np.zeros((4, 12), np.int16))
+        with pytest.raises(UserError, match="the SAE takes activations of width 5"):
+            segment_sae(train, test, NAMES, toy_sae())
+
+
 def test_sparse_codes_are_the_codes():
     sae = toy_sae()
     activations = torch.from_numpy(random_activations(3).reshape(-1, 5))

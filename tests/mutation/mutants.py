@@ -220,8 +220,8 @@ class Maker(ast.NodeVisitor):
     # Statements.
 
     def visit_Assign(self, node):
-        names = [ast.unparse(target) for target in node.targets]
-        if any(word in name for name in names for word in SPEED) or "__all__" in names:
+        text = ast.unparse(node)
+        if any(word in text for word in SPEED) or text.startswith("__all__"):
             return
         self.visit(node.value)
         for target in node.targets:
