@@ -429,6 +429,19 @@ def planted():
         yield _mutant(fault["module"], function, fault["kind"], source, changed)
 
 
+def again(log):
+    """The mutants that survived by the log of an earlier run, where their lines are still there."""
+    lines = Path(log).read_text("utf-8").splitlines()
+    keys = set()
+    for first, was, becomes in zip(lines, lines[1:], lines[2:], strict=False):
+        if first.startswith("SURVIVED"):
+            module = next(word for word in first.split() if ".py:" in word).partition(":")[0]
+            keys.add((module, was.strip()[2:], becomes.strip()[2:]))
+    places = (place for module in sorted({key[0] for key in keys}) for place in places_of(module))
+    mutants = [*itertools.starmap(made, places), *planted()]
+    return [mutant for mutant in mutants if mutant and mutant.key in keys]
+
+
 def group_of(module):
     """The group of a module, or of its package."""
     for name, group in GROUPS.items():
@@ -651,7 +664,7 @@ def put_in_place(path, mutant):
                 todo.append(constant)
     gc.unfreeze()
     for thing in gc.get_objects():
-        if isinstance(thing, types.FunctionType):
+        if type(thing) is types.FunctionType:
             code = thing.__code__
             if (code.co_filename, code.co_qualname) == (str(path), mutant.function):
                 thing.__code__ = new[mutant.function]
@@ -710,6 +723,7 @@ def main():
     parser.add_argument("--number", type=int, default=40, help="mutants per group")
     parser.add_argument("--of", nargs="*", default=list(GROUPS), choices=GROUPS)
     parser.add_argument("--only", default="*", help="pattern of modules, as evals/*/compute.py")
+    parser.add_argument("--again", help="log of a run: only what survived there")
     parser.add_argument("--list", action="store_true", help="print the mutants and run none")
     arguments = parser.parse_args()
     by_hand = [mutant for mutant in planted() if fnmatch.fnmatch(mutant.module, arguments.only)]
@@ -721,6 +735,9 @@ def main():
             *chosen(group, arguments.number, arguments.seed, arguments.only),
         ]
     ]
+    if arguments.again:
+        mutants = [(group_of(mutant.module), mutant) for mutant in again(arguments.again)]
+        arguments.of = [name for name in GROUPS if name in dict(mutants)]
     equivalent = {
         (fault["module"], fault["was"], fault["becomes"])
         for fault in yaml.safe_load((HERE / "equivalent.yaml").read_text("utf-8"))
