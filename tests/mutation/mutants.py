@@ -64,7 +64,8 @@ GROUPS = {
     "probes": Group(("probing/*.py",), ("probing", "evals")),
     "kernels": Group(
         ("encoding/*.py",),
-        ("encoding", "evals/test_localization.py", "evals/test_monosemanticity.py"),
+        ("encoding", "evals/test_localization.py", "evals/test_monosemanticity.py",
+         "sae/exchange/test_scored.py"),
     ),
     "training": Group(
         ("sae/*.py", "sae/families/*/trainer.py"),
@@ -95,6 +96,11 @@ KEYWORDS_OF_NO_EFFECT = {
     "pinned", "non_blocking", "overwrite_a", "chunks", "daemon", "exist_ok", "sorted", "parallel",
 }  # fmt: skip
 UNSEEN_CALLS = {"Column", "report", "warning", "info", "debug", "warn", "_as_tensor"}
+SYMMETRIC = {
+    "zip", "isinstance", "submit", "partial", "min", "max", "minimum", "maximum", "equal", "same",
+    "isclose", "allclose", "array_equal", "union1d", "intersect1d", "vdot",
+}  # fmt: skip
+"""Functions of which two arguments may change places, or make no sense if they do."""
 
 COMPARISONS = {
     ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq,
