@@ -147,7 +147,7 @@ def test_examples_come_back_as_written(encoded, tmp_path):
 def test_file_without_examples_is_refused(encoded, tmp_path):
     _, _, cache, reductions, _ = encoded
     for path in (reductions.path, cache.path, tmp_path / "missing.h5"):
-        with pytest.raises(UserError, match=r"visae-examples-2|is missing"):
+        with pytest.raises(UserError, match=r"visae-examples-3|is missing"):
             read_examples(path)
 
 
