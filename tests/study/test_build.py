@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import pytest
 from study_fixtures import demo_config, paper_config
 
+from visae.base.errors import UserError
 from visae.study import build
 from visae.study import config as configs
 from visae.study.config_files import _tab_before
@@ -62,3 +63,26 @@ def test_a_config_is_written_once_and_again_when_it_changes(tmp_path):
     configs.write_config(config | {"seed": 7}, path)
     assert "seed: 7" in path.read_text("utf-8")
     assert (path.stat().st_mtime_ns, path.stat().st_ino) != first
+
+
+@pytest.mark.parametrize(
+    ("layout", "shares", "refusal"),
+    [
+        ("imagefolder", (0.8, 0.2), None),
+        ("imagefolder", (0.5, 0.2), None),
+        ("imagefolder", (0.8, 0.3), "give each split a `share` of the one folder"),
+        ("imagefolder", (0.8, None), "give each split a `share` of the one folder"),
+        ("imagenet", (0.8, 0.2), "which the layout imagenet has not; take `share` out"),
+    ],
+)
+def test_shares_of_one_folder_are_of_all_splits_and_at_most_the_whole(layout, shares, refusal):
+    config = demo_config()
+    splits = [{} if share is None else {"share": share} for share in shares]
+    config["datasets"]["own"] = {
+        "layout": layout, "root": "/data/own", "splits": dict(zip("ab", splits, strict=True))
+    }  # fmt: skip
+    if refusal is None:
+        assert "own" in Study(config).config["datasets"]
+        return
+    with pytest.raises(UserError, match=refusal):
+        Study(config)
