@@ -164,6 +164,7 @@ def test_table_3_holds_the_shares_of_each_metric(tmp_path, missing):
     (line,) = variance.table_3(rows, "main").rows
     expected = statistics.eta_squared(values_bc)
     assert line["metric"] == "fvu"
+    assert "95 % bootstrap interval" in variance.table_3(rows, "main").notes[1]
     # The axes are sorted by name, which leaves the shares as they are.
     assert line["eta2_backbone"] == pytest.approx(expected.backbone)
     assert line["eta2_configuration"] == pytest.approx(expected.configuration)
@@ -264,6 +265,15 @@ def test_latex(small_table):
     assert r"Name\textbar{}s & $\eta$$^2$ of\_all & n \\" in lines
     assert r"50 \% & 0.000 & -- \\" in lines
     assert r"c & $-$1.500 & 3 \\" in lines
+    around = ["table", "centering", "caption", "tabular", "toprule", "Name", "midrule"]
+    rows = [r"a\_b", r"50 \%", "c &", "d, "]
+    after = ["bottomrule", "tabular", "table"]
+    assert len(lines) == len(around) + len(rows) + len(after)
+    for line, word in zip(lines, [*around, *rows, *after], strict=True):
+        assert word in line
+    assert (lines[0], lines[-2], lines[-1]) == (
+        r"\begin{table}", r"\end{tabular}", r"\end{table}"
+    )  # fmt: skip
 
 
 def test_latex_of_every_table_is_ascii(tmp_path):
