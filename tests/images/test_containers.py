@@ -320,13 +320,13 @@ def test_configurations_are_named(tmp_path):
             lambda d: (d / "train-00001-of-00002.parquet").write_text(
                 "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n"
             ),
-            ("no whole Parquet file", "git lfs pull"),
+            ("a whole Parquet file", "git lfs pull"),
         ),
         (
             lambda d: (d / "train-00001-of-00002.parquet").write_bytes(
                 (d / "train-00001-of-00002.parquet").read_bytes()[:-30]
             ),
-            ("train-00001-of-00002.parquet", "no whole Parquet file"),
+            ("train-00001-of-00002.parquet", "a whole Parquet file"),
         ),
         (
             lambda d: write_parquet(d / "train-00001-of-00002.parquet", [{"picture": b""}]),
@@ -355,7 +355,7 @@ def test_a_cache_that_lacks_a_file_or_holds_several_data_sets_is_named(tmp_path)
     index = index_images("huggingface", tmp_path / "cache", "train", {"config": "other"})
     assert len(index.images) == 5
     (tmp_path / "cache/other/hub-train.arrow").write_bytes(whole[:-500])
-    refuses("huggingface", tmp_path / "cache/other", "train", "hub-train.arrow", "no whole Arrow")
+    refuses("huggingface", tmp_path / "cache/other", "train", "hub-train.arrow", "a whole Arrow")
 
 
 def test_a_changed_byte_in_an_arrow_file_ends_in_a_sentence(tmp_path):
@@ -366,7 +366,7 @@ def test_a_changed_byte_in_an_arrow_file_ends_in_a_sentence(tmp_path):
     offsets = np.array([0, 77, 154], "<i4").tobytes()
     at = whole.index(offsets) + 4
     file.write_bytes(whole[:at] + np.array([2**30], "<i4").tobytes() + whole[at + 4 :])
-    refuses("huggingface", tmp_path / "saved", "train", file, "no whole Arrow file")
+    refuses("huggingface", tmp_path / "saved", "train", file, "whole Arrow file")
 
 
 def test_a_readme_whose_classes_have_no_numbers_is_named(tmp_path):

@@ -171,8 +171,23 @@ def test_broken_files_are_named(suffix, damage, tmp_path):
                 "no image": b"<html>404 not found</html>",
             }[damage]
         )
-    with pytest.raises(UserError, match=rf"photo\.{suffix} cannot be read"):
+    with pytest.raises(UserError, match=rf"photo\.{suffix} is (missing|damaged)"):
         load_image(path)
+
+
+@pytest.mark.parametrize("read", [load_image, lambda path: load_mask(path, 255)])
+def test_a_png_whose_checksum_is_wrong_is_refused(read, tmp_path):
+    # Pixels without compression, of which one is changed: Pillow alone decodes them.
+    path = tmp_path / "mask.png"
+    Image.fromarray(np.arange(100, dtype=np.uint8).reshape(10, 10)).save(path, compress_level=0)
+    read(path)
+    changed = bytearray(path.read_bytes())
+    changed[changed.index(b"IDAT") + 60] ^= 128
+    path.write_bytes(changed)
+    with Image.open(path) as image:
+        assert not np.array_equal(np.array(image).ravel(), np.arange(100))
+    with pytest.raises(UserError, match=r"mask\.png.*checksum"):
+        read(path)
 
 
 def test_masks_are_class_numbers(tmp_path):
@@ -205,7 +220,7 @@ def test_masks_must_have_the_size_of_their_images(tmp_path):
     check_masks(index("fits.png"), tmp_path)
     with pytest.raises(UserError, match=r"turned.png is 4×6 pixels.*a.jpg is 6×4"):
         check_masks(index("turned.png"), tmp_path)
-    with pytest.raises(UserError, match=r"absent.png cannot be read"):
+    with pytest.raises(UserError, match=r"absent.png is missing"):
         check_masks(index("absent.png"), tmp_path)
     with pytest.raises(UserError, match=r"'a' has no mask"):
         check_masks(index(""), tmp_path)

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from visae.base.fingerprints import of_file
 from visae.base.progress import counted
+from visae.base.reading import parse_json
 from visae.base.seals import read_text_beside, write_beside
 from visae.images.contents import file_of
 
@@ -109,7 +110,7 @@ def write(path, entries):
 def read(path):
     """The Entries that `write` wrote."""
     lines = read_text_beside(path, FORMAT).splitlines()
-    return [Entry(*map(json.loads, line.split("\t"))) for line in lines]
+    return [Entry(*map(parse_json, line.split("\t"))) for line in lines]
 
 
 def _folder(root, folder, sizes):

@@ -5,14 +5,13 @@ groups (100 pictures, as `datasets` writes them); the last ones are kept for the
 """
 
 import bisect
-import contextlib
 import functools
 import itertools
 import os
 import threading
 from collections import OrderedDict
 
-from visae.base.errors import UserError
+from visae.base.reading import guarded
 from visae.images.containers import beside, column_of
 
 KEPT = 2**28
@@ -54,10 +53,9 @@ def rows_of_file(file):
 def column_of_file(file, column):
     """All values of a column. UserError: the file is missing, truncated or none."""
     file = str(file)
-    if file.endswith(".arrow"):
-        return _column(file, column)
-    with _named(file, "Parquet"):
-        return _parquet(file).read([column])[column]
+    with _whole(file):
+        values = _mapped(file) if file.endswith(".arrow") else _parquet(file).read([column])
+        return _checked(values)[column]
 
 
 def holds_images(kind):
@@ -91,7 +89,7 @@ def rows_without_image(file, column):
 def _nulls(file, column):
     """How many rows of a column hold no bytes, None where that is not known without reading."""
     if file.endswith(".arrow"):
-        values = _column(file, column)
+        values = _mapped(file)[column]
         return (_field(values, "bytes") if _is_struct(values.type) else values).null_count
     metadata = _parquet(file).metadata
     leaves = (column, f"{column}.bytes")
@@ -125,7 +123,7 @@ def _is_struct(kind):
 def _cell(inside):
     column, _ = column_of(inside.part)
     if inside.kind == "arrow":
-        values, row = _column(inside.file, column), inside.number
+        values, row = _mapped(inside.file)[column], inside.number
     else:
         first, values = _group(inside.file, column, inside.number)
         row = inside.number - first
@@ -137,20 +135,6 @@ def _cell(inside):
 def _mapped(file):
     """The table in an Arrow file: rows are read when they are used."""
     return _map(file, _stamp(file))
-
-
-def _column(file, column):
-    """A column of an Arrow file."""
-    return _sound(file, _stamp(file), column)
-
-
-@functools.lru_cache(_OPEN)
-def _sound(file, stamp, column):
-    """A column whose places of values lie inside of it: pyarrow ends the process on others."""
-    values = _map(file, stamp)[column]
-    with _named(file, "Arrow"):
-        values.validate(full=True)
-    return values
 
 
 def _parquet(file):
@@ -170,40 +154,41 @@ def _stamp(file):
 def _map(file, stamp):
     import pyarrow  # slow to import, and only these data sets need it
 
-    with _named(file, "Arrow"):
+    with _whole(file):
         source = pyarrow.memory_map(file)
         if source.read(6) == b"ARROW1":  # the format with an index at its end
-            table = pyarrow.ipc.open_file(source).read_all()
-        else:
-            source.seek(0)
-            table = pyarrow.ipc.open_stream(source).read_all()
-        _ = table.schema.names  # which are decoded now
-        return table
+            return _checked(pyarrow.ipc.open_file(source).read_all())
+        source.seek(0)
+        return _checked(pyarrow.ipc.open_stream(source).read_all())
 
 
 @functools.lru_cache(_OPEN)
 def _footer(file, stamp):
     import pyarrow.parquet
 
-    with _named(file, "Parquet"):
-        opened = pyarrow.parquet.ParquetFile(file)
-        _ = opened.schema_arrow.names
-        return opened
+    with _whole(file):
+        # Pages have checksums where their writer wrote some.
+        return pyarrow.parquet.ParquetFile(file, page_checksum_verification=True)
 
 
-@contextlib.contextmanager
-def _named(file, kind):
-    """Whatever pyarrow raises becomes a UserError that names the file."""
-    import pyarrow
+def _whole(file):
+    """The guard around what reads a file."""
+    kind = "Arrow" if file.endswith(".arrow") else "Parquet"
+    return guarded(
+        file,
+        f"a whole {kind} file",
+        "get the file again, by `git lfs pull` if it is a pointer, or save the data set again, as "
+        "by `save_to_disk`.",
+    )
 
-    try:
-        yield
-    except (OSError, pyarrow.ArrowException, UnicodeDecodeError) as error:
-        said = " ".join(str(error).split()).rstrip(".")
-        raise UserError(
-            f"{file} is no whole {kind} file ({said}): get the file again, by `git lfs pull` if it "
-            "is a pointer, or save the data set again, as by `save_to_disk`."
-        ) from error
+
+def _checked(table):
+    """The table; ArrowInvalid where places and lengths in it lead out of its memory.
+
+    Arrow trusts what a file states of them, and reads what lies there.
+    """
+    table.validate(full=True)
+    return table
 
 
 # ---------------------------------------------------------------- row groups
@@ -222,8 +207,6 @@ def _edges(parquet):
 
 def _group(file, column, row):
     """(first row, values of `column`) of the row group that holds `row`."""
-    import pyarrow
-
     parquet = _parquet(file)
     edges = _edges(parquet)
     if row >= edges[-1]:
@@ -232,11 +215,9 @@ def _group(file, column, row):
     key = (parquet, column, number)
     with _reading:
         if key not in _kept:
-            try:
+            with _whole(file):
                 read = parquet.read_row_group(number, [column], use_threads=False)
-                _kept[key] = read[column]
-            except (OSError, pyarrow.ArrowException) as error:
-                raise OSError(f"row group {number} of {file} is damaged ({error})") from error
+                _kept[key] = _checked(read)[column]
             while len(_kept) > 1 and sum(values.nbytes for values in _kept.values()) > KEPT:
                 _kept.popitem(last=False)
         _kept.move_to_end(key)

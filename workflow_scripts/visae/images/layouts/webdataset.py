@@ -5,11 +5,11 @@ The label is the text of a member, or a value in a JSON member. A number names a
 `classes.txt` in the root, where that lies there.
 """
 
-import json
 import tarfile
 
 from visae.base.errors import UserError
 from visae.base.progress import counted
+from visae.base.reading import parse_json
 from visae.images.containers import Inside, member_path
 from visae.images.containers.tar import content
 from visae.images.index import UNLABELLED, ImageRecord
@@ -211,7 +211,7 @@ def _label(tar, sample, members, wanted):
             continue
         try:
             text = content(Inside(str(tar), "tar", *members[suffix])).decode()
-            value = _under(keys, json.loads(text)) if keys else text.strip()
+            value = _under(keys, parse_json(text)) if keys else text.strip()
         except (ValueError, KeyError, TypeError, IndexError) as error:
             raise refused(f"has no {name} that can be read ({error!r})") from error
         if value is None:
