@@ -85,7 +85,8 @@ def _text(path):
         content = Path(path).read_bytes()
     except OSError as error:
         raise UserError(
-            f"the config file {path} cannot be read ({error.strerror}); correct the path"
+            f"the config file {path} cannot be read ({error.strerror}); correct the path, or name "
+            "another with `--configfile`"
         ) from error
     try:
         return content.decode("utf-8-sig")
