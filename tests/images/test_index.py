@@ -199,14 +199,14 @@ def test_rows_that_are_not_used_are_not_parsed(tmp_path, monkeypatch):
 def test_rows_are_checked_when_they_are_used(tmp_path):
     images, classes = written(tmp_path, build_index(IMAGES, CLASSES, "here"))
     text = images.read_text()
-    images.write_text(text.replace("cat/10,c/10.jpg,0", "cat/10,c/10.jpg,2"))
+    write_beside(images, IMAGES_FORMAT, text.replace("cat/10,c/10.jpg,0", "cat/10,c/10.jpg,2"))
     opened = open_index(images, classes)
     assert opened.images[0].image_id == "cat/1"
     with pytest.raises(UserError, match=r"'cat/10'.* label 2"):
         opened.images[1:]
-    images.write_text(text.replace("cat/10,c/10.jpg,0", "cat/10,c/10.jpg,zero"))
+    write_beside(images, IMAGES_FORMAT, text.replace("cat/10,c/10.jpg,0", "cat/10,c/10.jpg,zero"))
     with pytest.raises(UserError, match=r"line 3.*zero"):
         open_index(images, classes).images[1:]
-    images.write_text(text.replace("image_id,path", "id,path"))
+    write_beside(images, IMAGES_FORMAT, text.replace("image_id,path", "id,path"))
     with pytest.raises(UserError, match=r"id,path.*image_id,path"):
         open_index(images, classes)
