@@ -82,7 +82,7 @@ def _compose(path):
 
 
 def _text(path):
-    with guarded(path, "a config file", "correct the path"):
+    with guarded(path, "a config file", "correct the path, or give another"):
         content = Path(path).read_bytes()
     try:
         return content.decode("utf-8-sig")
