@@ -5,6 +5,7 @@ import re
 
 import numpy as np
 import pytest
+from report_fixtures import write_log
 from scipy import stats
 
 from visae.evals.shelf import EVALS, metrics, titles
@@ -111,7 +112,8 @@ def test_files_become_runs(tmp_path):
     log = place / "saes/a/layer3/batchtopk_4x_k8/training.jsonl"
     log.parent.mkdir(parents=True)
     lines = [{"step": 10, CLIPPED: 1.0}, {"step": 14, CLIPPED: 0.5}]
-    log.write_text("".join(json.dumps(line) + "\n" for line in lines), "utf-8")
+    text = "".join(json.dumps(line) + "\n" for line in lines)
+    write_log(log.parent, text)
     row = {"backbone": "a", "layer": 3, "sae": "batchtopk_4x_k8", "sweep": "main", "k": 8,
            "family": "batchtopk", "expansion_factor": 4, "sparsity": 8, "metric": "fvu",
            "reading": "headline", "value": 0.25, "reason": None, "definition": "x",

@@ -6,7 +6,6 @@ of the same SAE, and costs nothing (docs/as_run.md).
 """
 
 import itertools
-import json
 import statistics as basic
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from visae.evals.shelf import EVALS, metrics
+from visae.sae.folder import read_log
 from visae.tables.layout import Column, Table
 from visae.tables.scores import HEADLINE, read_scores
 from visae.tables.statistics import eta_squared, spearman
@@ -53,8 +53,7 @@ def read_run(scores, logs: Iterable[str | Path], sweep) -> Run:
             of_metric[row["reading"]] = row["value"]
     for log in map(Path, logs):
         sae = log.parents[2].name, log.parents[0].name
-        text = log.read_text(encoding="utf-8")
-        lines = [json.loads(line) for line in text.splitlines()]
+        lines = read_log(log)
         if sae in run.readings and lines:
             steps = np.diff([0, *(line["step"] for line in lines)])
             shares = [line[CLIPPED] for line in lines]
