@@ -18,7 +18,7 @@ from visae.base.paths import FEATURE_FILES, RAW, SAE_FILES, Paths, place
 from visae.images import inventory
 from visae.evals.shelf import EVALS, entry_name, titles
 from visae.images.layouts import LAYOUTS, labels_of, shares_of
-from visae.plan import partitions
+from visae.plan import partitions, queue
 from visae.pretraining.paradigms import PARADIGMS
 from visae.products import PRODUCTS, sources
 from visae.products.product import KINDS

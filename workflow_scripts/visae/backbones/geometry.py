@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from visae.base.errors import UserError
-from visae.base.files import read_json
+from visae.base.reading import read_json
 from visae.base.repository import RESOURCES
 from visae.base.seals import read_document, write_document
 

@@ -22,12 +22,12 @@ def libraries_code(path):
     try:
         written = read_document(path, FORMAT)
     except UserError:
-        written = {}
+        return now
+    used = {sae["library"]: sae["code"] for sae in written["saes"].values()}
     same = all(
-        sae["library"] in LIBRARIES and of_entry(LIBRARIES, sae["library"]) == sae["code"]
-        for sae in written.get("saes", {}).values()
+        name in LIBRARIES and of_entry(LIBRARIES, name) == code for name, code in used.items()
     )
-    return written.get("libraries", now) if same else now
+    return written["libraries"] if same else now
 
 
 def write_inspected(path, code, found):
