@@ -6,6 +6,7 @@ import shutil
 import h5py
 import numpy as np
 import pytest
+import torch
 
 from visae.base import hdf5
 from visae.base.errors import UserError
@@ -24,6 +25,7 @@ from visae.base.seals import (
     write_beside,
     write_document,
     write_npz,
+    write_tensors,
 )
 
 KIND = "toy-1"
@@ -194,6 +196,16 @@ def test_inputs_that_were_made_of_different_files_are_refused_without_these(tmp_
     shutil.copy(study_of(tmp_path / "three")["reductions"], files["reductions"])
     with pytest.raises(UserError, match=r"toy\.npz .*val\.npz were made of different files"):
         made_of(files["score"], [files["reductions"], files["ranking"]])
+
+
+def test_texts_of_an_sae_are_sealed_in_its_weights(tmp_path):
+    folder = tmp_path / "results/s/saes/clip/layer1/a"
+    weights = folder / "model.safetensors"
+    write_tensors(weights, KIND, {"w": torch.zeros(1)}, beside={"config.yaml": "a: 1\n"})
+    table = tmp_path / "results/s/tables/table_1.json"
+    digest = recorded(weights)["digest"]
+    expected = {"saes/clip/layer1/a/model.safetensors": digest}
+    assert made_of(table, [folder / "config.yaml"]) == made_of(table, [weights]) == expected
 
 
 def test_a_seal_that_was_edited_is_refused(tmp_path):

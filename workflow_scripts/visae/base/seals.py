@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 from visae.base.errors import UserError
 from visae.base.files import atomic_path, write_json, write_text
 from visae.base.fingerprints import of_tensors
-from visae.base.paths import ROOTS, home_of
+from visae.base.paths import ROOTS, SAE_FILES, WEIGHTS, home_of
 from visae.base.reading import CURE, guarded, parse_json, read_json
 
 # NumPy, h5py and safetensors are imported where they are needed: the Snakefile reads sealed files.
@@ -57,7 +57,7 @@ def made_of(path: str | Path, inputs: Iterable[str | Path]) -> dict[str, str]:
     if home is None:
         return {}
     found: dict[str, tuple[str, str | Path]] = {}
-    for file in inputs:
+    for file in map(_sealed_in, inputs):
         root, place = home_of(file)
         said: dict[str, str] = {}
         if root is None:
@@ -77,6 +77,13 @@ def made_of(path: str | Path, inputs: Iterable[str | Path]) -> dict[str, str]:
                     "is out of date and run the workflow again"
                 )
     return {name: digest for name, (digest, _) in sorted(found.items())}
+
+
+def _sealed_in(path):
+    """The file that has the seal of `path`: of the texts of an SAE, its weights."""
+    path, (_, place) = Path(path), home_of(path)
+    of_sae = place.startswith("saes/") and path.name in SAE_FILES
+    return path.with_name(WEIGHTS) if of_sae else path
 
 
 def recorded(path: str | Path) -> dict[str, Any]:
