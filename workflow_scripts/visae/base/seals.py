@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 from visae.base.errors import UserError
 from visae.base.files import atomic_path, read_json, unreadable, write_json, write_text
 from visae.base.fingerprints import of_tensors
-from visae.base.paths import ROOTS, home_of
+from visae.base.paths import ROOTS, SAE_FILES, WEIGHTS, home_of
 
 # NumPy, h5py and safetensors are imported where they are needed: the Snakefile reads sealed files.
 if TYPE_CHECKING:
@@ -82,9 +82,13 @@ def made_of(path: str | Path, inputs: Iterable[str | Path]) -> dict[str, str]:
 def recorded(path: str | Path) -> dict[str, Any]:
     """The seal of the file at `path`, as it stands there: its content is not read.
 
-    Raises UserError when it is missing or has none that can be read.
+    Of a text beside an SAE's weights it is theirs. Raises UserError when it is missing or has none
+    that can be read.
     """
     path = Path(path)
+    weights = path.with_name(WEIGHTS)
+    if path.name in SAE_FILES and not beside(path).exists() and weights.exists():
+        path = weights
     try:
         facts = path.stat()
         # Most files of a job were made of the same ones.
