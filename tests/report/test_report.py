@@ -3,7 +3,6 @@
 import base64
 import io
 import re
-import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -12,6 +11,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 import yaml
+from browser_fixtures import chromium
 from PIL import Image
 from report_fixtures import (
     CAPTIONS,
@@ -311,35 +311,15 @@ def test_commit_and_changes_since(tmp_path):
 
 # ---------------------------------------------------------------- in a browser
 
-CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
-
-FLAGS = (
-    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
-)
-
 
 @pytest.fixture(scope="module")
 def browser(page, tmp_path_factory):
     """Headless Chromium with the page loaded from disk."""
-    if not (CHROMIUM and DRIVER):
-        pytest.skip("no Chromium here: install the packages chromium and chromium-driver")
-    from selenium import webdriver
-    from selenium.webdriver.chrome.service import Service
-
     folder = tmp_path_factory.mktemp("browser")
     (folder / "index.html").write_text(page, encoding="utf-8")
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for flag in (*FLAGS, f"--user-data-dir={folder / 'profile'}", "--window-size=1400,1000"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options=options, service=Service(DRIVER))
-    driver.get((folder / "index.html").as_uri())
-    yield driver
-    errors = driver.get_log("browser")
-    driver.quit()
-    assert not errors
+    with chromium(folder) as driver:
+        driver.get((folder / "index.html").as_uri())
+        yield driver
 
 
 def _column(browser, table, column):

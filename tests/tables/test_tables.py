@@ -10,11 +10,17 @@ import pytest
 from visae.base.errors import UserError
 from visae.base.paths import TABLE_VIEWS
 from visae.base.seals import write_document
-from visae.evals.results import FORMAT, KIND, described
+from visae.evals.results import FORMAT, KIND, described, load
 from visae.tables import agreement, coherence, layout, scores, statistics, summaries, tidy, variance
 
 BACKBONES = ("dinov2", "clip", "mae")
 CONFIGURATIONS = [(expansion, k) for expansion in (8, 16) for k in (64, 128)]
+
+
+@pytest.fixture(autouse=True)
+def planted_scores_are_read_as_they_are(monkeypatch):
+    """The readings of these are of no metric: that a schema is asked, is tested elsewhere."""
+    monkeypatch.setattr(tidy, "read_result", load)
 
 
 def score(backbone, expansion, k, metric="fvu", value=0.1, **extra):
@@ -158,6 +164,7 @@ def test_table_3_holds_the_shares_of_each_metric(tmp_path, missing):
     (line,) = variance.table_3(rows, "main").rows
     expected = statistics.eta_squared(values_bc)
     assert line["metric"] == "fvu"
+    assert "95 % bootstrap interval" in variance.table_3(rows, "main").notes[1]
     # The axes are sorted by name, which leaves the shares as they are.
     assert line["eta2_backbone"] == pytest.approx(expected.backbone)
     assert line["eta2_configuration"] == pytest.approx(expected.configuration)
@@ -258,6 +265,15 @@ def test_latex(small_table):
     assert r"Name\textbar{}s & $\eta$$^2$ of\_all & n \\" in lines
     assert r"50 \% & 0.000 & -- \\" in lines
     assert r"c & $-$1.500 & 3 \\" in lines
+    around = ["table", "centering", "caption", "tabular", "toprule", "Name", "midrule"]
+    rows = [r"a\_b", r"50 \%", "c &", "d, "]
+    after = ["bottomrule", "tabular", "table"]
+    assert len(lines) == len(around) + len(rows) + len(after)
+    for line, word in zip(lines, [*around, *rows, *after], strict=True):
+        assert word in line
+    assert (lines[0], lines[-2], lines[-1]) == (
+        r"\begin{table}", r"\end{tabular}", r"\end{table}"
+    )  # fmt: skip
 
 
 def test_latex_of_every_table_is_ascii(tmp_path):
