@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from visae.base import hdf5
+from visae.base import hdf5, seals
 from visae.base.errors import UserError
 from visae.base.paths import place_of
 from visae.base.seals import (
@@ -130,6 +130,17 @@ def test_strings_of_variable_length_are_refused_unread(tmp_path):
 def test_the_place_is_what_lies_below_the_study(above, place):
     assert place_of(f"/data/{above}/{place}") == place_of(place) == place
     assert place_of("/data/metrics/mine.npz") == "mine.npz"
+
+
+def test_a_text_beside_weights_has_their_seal(tmp_path):
+    folder = tmp_path / "results/x/saes/vit/layer1/batchtopk_2x_k8"
+    texts = {"training.jsonl": "{}\n", "config.yaml": "a: 1\n"}
+    seals.write_tensors(folder / "model.safetensors", "kind", {"a": torch.zeros(2)}, {}, texts)
+    figure = tmp_path / "results/x/figures/training_curves.png"
+    (digest,) = {
+        value for name in texts for value in seals.made_of(figure, [folder / name]).values()
+    }
+    assert digest == seals.recorded(folder / "model.safetensors")["digest"]
 
 
 # ---------------------------------------------------------------- what a file was made of

@@ -89,9 +89,13 @@ def _sealed_in(path):
 def recorded(path: str | Path) -> dict[str, Any]:
     """The seal of the file at `path`, as it stands there: its content is not read.
 
-    Raises UserError when it is missing or has none that can be read.
+    Of a text beside an SAE's weights it is theirs. Raises UserError when it is missing or has none
+    that can be read.
     """
     path = Path(path)
+    weights = path.with_name(WEIGHTS)
+    if path.name in SAE_FILES and not beside(path).exists() and weights.exists():
+        path = weights
     with guarded(path, "a sealed file"):
         facts = path.stat()
         # Most files of a job were made of the same ones.
