@@ -63,12 +63,16 @@ def _chunk(kind, content):
     return struct.pack(">I", len(content)) + body + struct.pack(">I", zlib.crc32(body))
 
 
+_COLOUR_TYPE = {2: 4, 3: 2, 4: 6}  # channels → as the header says it
+
+
 def _png_of_16_bits(values_hwc):
-    height, width, _ = values_hwc.shape
+    height, width, channels = values_hwc.shape
+    kind = _COLOUR_TYPE[channels]
     lines = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values_hwc)
     return (
         b"\x89PNG\r\n\x1a\n"
-        + _chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 16, 2, 0, 0, 0))
+        + _chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 16, kind, 0, 0, 0))
         + _chunk(b"IDAT", zlib.compress(lines))
         + _chunk(b"IEND", b"")
     )
@@ -81,6 +85,18 @@ def test_colours_of_12_bits_in_16_are_refused_since_their_lower_byte_is_lost(tmp
     (tmp_path / "dark.png").write_bytes(_png_of_16_bits(np.rint(colours * 4095)))
     with pytest.raises(UserError, match=r"dark.png has three channels.*at most 12"):
         load_image(tmp_path / "dark.png")
+
+
+@pytest.mark.parametrize("colours", [1, 3])
+def test_what_is_opaque_is_not_taken_for_bright(colours, tmp_path):
+    """Of 12 bits in 16 with an alpha channel, which has all 16."""
+    dark = np.full((2, 2, colours + 1), 4095)
+    dark[:, :, -1] = 65535
+    (tmp_path / "dark.png").write_bytes(_png_of_16_bits(dark))
+    with pytest.raises(UserError, match=r"dark.png has three channels.*at most 12"):
+        load_image(tmp_path / "dark.png")
+    (tmp_path / "bright.png").write_bytes(_png_of_16_bits(np.minimum(dark * 16 + 15, 65535)))
+    assert (pixels(tmp_path / "bright.png") == 255).all()
 
 
 def test_a_large_text_in_a_png_is_no_damage(tmp_path):

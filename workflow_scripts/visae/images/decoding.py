@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image, PngImagePlugin
 
 from visae.base.errors import UserError
+from visae.base.progress import counted
 from visae.base.reading import guarded
 from visae.images.contents import file_of, mode_of, opened
 
@@ -125,7 +126,7 @@ def check_masks(index, root):
         UserError: a mask is missing, unreadable, or of another size than its image.
     """
     root = Path(root)
-    for record in index.images:
+    for record in counted(index.images, "masks compared", len(index.images)):
         if not record.mask:
             raise UserError(
                 f"The image '{record.image_id}' has no mask: segmentation needs one per image."
@@ -202,7 +203,7 @@ def _to_rgb(image, path):
         image = Image.fromarray(np.rint(values * (255 / (2**depth - 1))).astype(np.uint8))
     elif _has_deep_colours(image):
         # Pillow keeps the upper byte of each channel, and of 12 bits that is next to nothing.
-        brightest = max(high for _, high in image.getextrema())
+        brightest = max(high for _, high in image.getextrema()[:3])  # opaque says nothing
         if 0 < brightest < 16:
             raise UserError(
                 f"The image {path} has three channels of 16 bits, of which at most 12 are used: "

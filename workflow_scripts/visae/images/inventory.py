@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from visae.base.fingerprints import of_file
+from visae.base.progress import counted
 from visae.base.reading import parse_json
 from visae.base.seals import read_text_beside, write_beside
 from visae.images.contents import file_of
@@ -50,7 +51,8 @@ def take(root, records, lists):
         folders.add(folder)
         parts = folder.split("/")
         folders |= {"/".join(parts[:depth]) for depth in range(1, len(parts))}
-    entries = [_folder(root, folder, sizes=False) for folder in sorted(folders)]
+    listed = counted(sorted(folders), "folders noted", len(folders))
+    entries = [_folder(root, folder, sizes=False) for folder in listed]
     if sum(len(entry.files) for entry in entries) <= SIZES:  # else nobody compares them
         entries = [_folder(root, folder, sizes=True) for folder in sorted(folders)]
     return entries + [_list(root, name) for name in _listed(root, lists)]

@@ -44,6 +44,12 @@ def schema_of(file):
     return _mapped(file).schema if file.endswith(".arrow") else _parquet(file).schema_arrow
 
 
+def rows_of_file(file):
+    """How many rows there are. UserError: missing, truncated or none."""
+    file = str(file)
+    return _mapped(file).num_rows if file.endswith(".arrow") else _parquet(file).metadata.num_rows
+
+
 def column_of_file(file, column):
     """All values of a column. UserError: the file is missing, truncated or none."""
     file = str(file)

@@ -11,19 +11,24 @@ from visae.base.reading import guarded, parse_json
 from visae.images.index import first_duplicate
 from visae.images.layouts.folders import require
 
-_UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+# By their mark; that of UTF-32 begins as UTF-16's does.
+_MARKED = {
+    "utf-32": (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE),
+    "utf-16": (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE),
+}
 
 
 def read_text(path):
-    """The text of the file at `path`, line ends as `\\n`: UTF-8, or UTF-16 with its mark.
+    """The text of the file at `path`, line ends as `\\n`: UTF-8, or UTF-16 or UTF-32 with its mark.
 
     Raises:
         UserError: the file is missing or none, or has another encoding.
     """
     with guarded(path, "a text", "get it again"):
         content = path.read_bytes()
+    marked = (name for name, marks in _MARKED.items() if content.startswith(marks))
     try:
-        text = content.decode("utf-16" if content.startswith(_UTF_16) else "utf-8-sig")
+        text = content.decode(next(marked, "utf-8-sig"))
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
         raise UserError(
