@@ -358,6 +358,25 @@ def test_a_cache_that_lacks_a_file_or_holds_several_data_sets_is_named(tmp_path)
     refuses("huggingface", tmp_path / "cache/other", "train", "hub-train.arrow", "a whole Arrow")
 
 
+def test_a_changed_byte_in_an_arrow_file_ends_in_a_sentence(tmp_path):
+    """pyarrow ends the process where a value is said to lie outside of its column."""
+    shutil.copytree(WRITTEN / "saved", tmp_path / "saved")
+    file = tmp_path / "saved/train/data-00001-of-00002.arrow"
+    whole = file.read_bytes()
+    offsets = np.array([0, 77, 154], "<i4").tobytes()
+    at = whole.index(offsets) + 4
+    file.write_bytes(whole[:at] + np.array([2**30], "<i4").tobytes() + whole[at + 4 :])
+    refuses("huggingface", tmp_path / "saved", "train", file, "whole Arrow file")
+
+
+def test_a_readme_whose_classes_have_no_numbers_is_named(tmp_path):
+    made = [{"image": {"bytes": picture(0), "path": None}, "label": 0}]
+    write_parquet(tmp_path / "data/train-00000-of-00001.parquet", made)
+    readme = (WRITTEN / "hub/README.md").read_text().replace("'1': dog", "one: dog")
+    (tmp_path / "README.md").write_text(readme)
+    refuses("huggingface", tmp_path, "train", "features in", "README.md", "one")
+
+
 # --- tars ---------------------------------------------------------------------------------
 
 

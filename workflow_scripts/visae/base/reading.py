@@ -45,7 +45,8 @@ def unreadable(path, error, what, cure):
                 f"{path} cannot be opened ({os.strerror(number)}), though it may be whole: see to "
                 "that, and run the same command again"
             )
-    return UserError(f"{path} is missing, truncated or not {what} ({error}): {cure}")
+    said = " ".join(str(error).split())  # some libraries say it in several lines
+    return UserError(f"{path} is missing, truncated or not {what} ({said}): {cure}")
 
 
 @contextlib.contextmanager

@@ -176,7 +176,13 @@ def _described(base, card, config):
     for info in infos:
         is_chosen = len(infos) == 1 or config in (None, info.get("config_name"))
         if is_chosen and info.get("features"):
-            return {f["name"]: _of_card(f) for f in _items(info["features"]) if "name" in f}
+            try:
+                return {f["name"]: _of_card(f) for f in _items(info["features"]) if "name" in f}
+            except (ValueError, TypeError, AttributeError) as error:
+                raise UserError(
+                    f"The features in {base / 'README.md'} cannot be read ({error}): correct them, "
+                    "or remove the README."
+                ) from error
     older = base / "dataset_infos.json"
     if older.is_file():
         infos = read_json(older, SOURCE)
