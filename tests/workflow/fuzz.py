@@ -11,6 +11,7 @@ process, in which a library may crash, or stay busy without end.
 import argparse
 import contextlib
 import dataclasses
+import faulthandler
 import hashlib
 import io
 import json
@@ -414,6 +415,7 @@ def _work(kind, path, whole, expected, seed, numbers, out):
     for stream in (1, 2):
         os.dup2(quiet, stream)
     warnings.simplefilter("ignore")
+    faulthandler.disable()
     torch.set_num_threads(1)
     with open("/proc/self/statm", encoding="ascii") as file:
         taken = int(file.read().split()[0]) * resource.getpagesize()
@@ -446,7 +448,7 @@ def main():
     """The table of all kinds on the terminal."""
     from fuzz_kinds import KINDS
 
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--mutations", type=int, default=300, help="of each kind")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--of", nargs="*", help="names of kinds; all, if none")

@@ -4,6 +4,7 @@ import io
 import json
 import shutil
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pyarrow
@@ -113,7 +114,7 @@ def _read_cache(path):
 # ---------------------------------------------------------------- what passes leave
 
 
-def _source(images=IMAGES):
+def _source(images=IMAGES) -> Any:
     info = SimpleNamespace(grid=(2, 2), width=WIDTH, dataset="digits")
     return SimpleNamespace(path="none", images=images, tokens=4 * images, fingerprint="cache",
                            labels=np.arange(images) % 2, image_ids=IDS, info=info,
