@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 
-.PHONY: demo miniature as-run demo-slurm plan paper-shapes test lint bench clean
+.PHONY: demo miniature as-run demo-slurm plan paper-shapes test mutants lint bench clean
 
 $(READY): requirements.txt requirements-dev.txt pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
@@ -70,6 +70,10 @@ paper-shapes: $(READY)
 # the order of tests/workflow/conftest.py: what takes long comes first.
 test: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+# Small faults in the code: which of them do the tests not see?
+mutants: $(READY)
+	OMP_NUM_THREADS=1 $(BIN)/python tests/mutation/mutants.py
 
 lint: $(READY)
 	$(BIN)/ruff check .

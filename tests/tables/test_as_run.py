@@ -9,9 +9,11 @@ from scipy import stats
 from study_fixtures import demo_config
 
 from visae.base.paths import Paths
+from visae.base.seals import write_tensors
 from visae.evals.shelf import EVALS, metrics, titles
 from visae.products.as_run_figure import make as figure
 from visae.products.as_run_table import ENTRY
+from visae.sae.folder import FORMAT
 from visae.study.study import Study
 from visae.tables.as_run import ARM, CLIPPED, READING, Run, as_run, read_runs
 from visae.tables.layout import write
@@ -144,12 +146,12 @@ def test_a_study_without_anything_to_switch_has_no_such_table():
     assert ENTRY.missing(Study(demo_config())) is None
 
 
-def test_files_become_runs(tmp_path, monkeypatch):
+def test_files_become_runs(tmp_path):
     place = tmp_path / "results/x"
     weights = place / "saes/a/layer3/batchtopk_4x_k8/model.safetensors"
     lines = [{"step": 10, CLIPPED: 1.0}, {"step": 14, CLIPPED: 0.5}]
-    logs = {weights.with_name("training.jsonl"): lines}
-    monkeypatch.setattr("visae.tables.as_run.read_log", lambda path: logs[path])
+    text = "".join(json.dumps(line) + "\n" for line in lines)
+    write_tensors(weights, FORMAT, {}, beside={"training.jsonl": text})
     row = {"backbone": "a", "layer": 3, "sae": "batchtopk_4x_k8", "sweep": "main", "k": 8,
            "family": "batchtopk", "expansion_factor": 4, "sparsity": 8, "metric": "fvu",
            "reading": "headline", "value": 0.25, "reason": None, "definition": "x",
