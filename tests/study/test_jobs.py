@@ -64,6 +64,21 @@ def test_audits_are_one_job_per_backbone_or_one_in_all():
     assert jobs.auditing(Study(config)) == [("all", main)]
 
 
+def test_pages_are_one_job_per_backbone_or_one_in_all():
+    main, name = ["dinov2", "clip", "siglip", "mae", "deit"], "batchtopk_16x_k192"
+    config = paper_config()
+    found = [(of, [sae.name for sae in saes]) for of, saes in jobs.paging(Study(config))]
+    assert found == [(backbone, [name]) for backbone in main]
+    config["features"] = {"saes": ["clip/layer3/batchtopk_8x_k64", f"clip/layer11/{name}"]}
+    ((backbone, saes),) = jobs.paging(Study(config))
+    assert backbone == "clip"
+    assert [f"{sae.place}/{sae.name}" for sae in saes] == config["features"]["saes"]
+    coarse = paper_config() | {"granularity": "coarse"}
+    ((_, saes),) = jobs.paging(Study(coarse))
+    assert [sae.backbone for sae in saes] == main
+    assert jobs.paging(Study(coarse | {"features": None})) == []
+
+
 def test_sweep_with_few_metrics_needs_the_evaluation_split_only():
     study = Study(paper_config())
     assert roles.control(study).metrics == ("localization", "fvu")
