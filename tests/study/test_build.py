@@ -86,3 +86,15 @@ def test_shares_of_one_folder_are_of_all_splits_and_at_most_the_whole(layout, sh
         return
     with pytest.raises(UserError, match=refusal):
         Study(config)
+
+
+@pytest.mark.parametrize("key", ["saes", "named"])
+def test_saes_with_pages_are_the_studys_own(key):
+    config = demo_config()
+    sae = Study(config).saes()[0]
+    name = f"{sae.place}/{sae.name}"
+    other = f"{sae.place}/batchtopk_99x_k1"
+    chosen = {other: [3]} if key == "named" else [other]
+    with pytest.raises(UserError, match=rf"features\.{key} names the SAE '.*99x_k1', which the"):
+        Study(config | {"features": {key: chosen}})
+    assert Study(config | {"features": {"saes": [name]}}).config["features"]["saes"] == [name]
