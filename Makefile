@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 
-.PHONY: demo miniature demo-slurm plan paper-shapes test lint bench clean
+.PHONY: demo miniature as-run demo-slurm plan paper-shapes test mutants lint bench clean
 
 $(READY): requirements.txt requirements-dev.txt pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
@@ -31,6 +31,28 @@ miniature: $(READY)
 	done
 	PATH="$(abspath $(BIN)):$$PATH" snakemake --profile profiles/miniature 2>&1 | $(BIN)/python profiles/demo/progress.py
 
+# What each setting of the paper's public code changes: three seeds of a study, then each again with one
+# setting at a time, in a copy that shares what does not depend on it. PROFILE=miniature for the larger one.
+PROFILE ?= as_run
+as-run: $(READY)
+	run() { PATH="$(abspath $(BIN)):$$PATH" snakemake --profile profiles/$(PROFILE) "$$@" 2>&1 | $(BIN)/python profiles/demo/progress.py; }; \
+	script() { PYTHONPATH=workflow_scripts $(BIN)/python workflow_scripts/"$$@"; }; \
+	first=$$(sed -n 's/^study: //p' profiles/$(PROFILE)/study.yaml); \
+	for number in 1 2 3; do \
+		config=profiles/$(PROFILE)/study.yaml; study=$$first; \
+		if [ $$number != 1 ]; then \
+			study=$${first}_$$number; config=results/$$study/study.yaml; \
+			script replicate_study.py profiles/$(PROFILE)/study.yaml $$number $$config; \
+		fi; \
+		scores=results/$$study/tables/scores/main.csv; \
+		run --configfile $$config -- $$scores; \
+		for arm in $$(script switch_setting.py $$config); do \
+			folder=$$(script switch_setting.py $$config $$arm); \
+			run --directory $$folder --configfile $$folder/study.yaml -- $$scores; \
+		done; \
+	done; \
+	run -- as_run
+
 # The same study through a Slurm of this machine's own (tests/slurm_cluster.py), where root can start one.
 demo-slurm: $(READY)
 	PATH="$(abspath $(BIN)):$$PATH" OMP_NUM_THREADS=1 $(BIN)/python tests/slurm_demo.py
@@ -49,6 +71,10 @@ paper-shapes: $(READY)
 test: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
+# Small faults in the code: which of them do the tests not see?
+mutants: $(READY)
+	OMP_NUM_THREADS=1 $(BIN)/python tests/mutation/mutants.py
+
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -61,4 +87,4 @@ bench: $(READY)
 	for benchmark in benchmarks/bench_{planning,encoding,extraction,reading,probes,evaluation,training,downstream}.py; do PYTHONPATH=workflow_scripts $(BIN)/python $$benchmark; done
 
 clean:
-	rm -rf results/demo results/demo_slurm results/miniature* results/paper_shapes
+	rm -rf results/demo results/demo_slurm results/miniature* results/as_run_arms* results/paper_shapes

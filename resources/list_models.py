@@ -1,6 +1,6 @@
-"""Writes `models.txt` of the loaders timm and open_clip: what planning knows of their models.
+"""Writes `models.txt` of the loaders: what planning knows of their models.
 
-python resources/list_models.py [timm | open_clip …]
+python resources/list_models.py [timm | open_clip | transformers …]
 
 Every architecture is built on the meta device, without weights. The format is that of
 `visae.backbones.catalogue`.
@@ -38,11 +38,19 @@ def open_clip_models():
     return found
 
 
+def transformers_models():
+    """{model type: no tags}: models on the hub are not listed."""
+    from visae.backbones.loaders.transformers.load import MODEL_TYPES
+
+    return {name: [] for name in MODEL_TYPES}
+
+
 LISTS = {
     "timm": ("timm", ".", "bare", timm_models),
     "open_clip": ("open_clip_torch", ":", "tagged", open_clip_models),
+    "transformers": ("transformers", "/", "types", transformers_models),
 }
-"""Loader → package, what stands between architecture and tag, whether tags may be left out."""
+"""Loader → package, what stands between architecture and tag, what models without a tag are."""
 
 
 NO_PLAIN_TRANSFORMER = ("plain vision transformer", "is no vision transformer")
@@ -72,7 +80,7 @@ def write(loader):
     lines = [f"{package} {metadata.version(package)} {between} {bare}"]
     for architecture, tags in sorted(models().items()):
         tagged = [f"{architecture}{between}{tag}" for tag in tags]
-        names = [architecture] if bare == "bare" else tagged
+        names = tagged if bare == "tagged" else [architecture]
         lines.append(" ".join([architecture, depth(loader, names), *sorted(tags)]))
     path = Path(loaders.__file__).parent / loader / "models.txt"
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")

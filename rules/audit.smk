@@ -87,10 +87,11 @@ for batch, saes in jobs.paging(STUDY):
         name:
             f"show_features_{batch}"
         input:
-            arrays=[
-                PATHS.metric(name, metric, "npz", own)
+            scores=[
+                PATHS.metric(name, metric, suffix, own)
                 for (own, name), known in metrics.items()
                 for metric in known
+                for suffix in ("json", "npz")
             ],
             reductions=[
                 PATHS.reductions(sae.name, STUDY.evaluation.name, sae.place) for sae in saes

@@ -18,7 +18,7 @@ from visae.base.paths import FEATURE_FILES, RAW, SAE_FILES, Paths, place
 from visae.images import inventory
 from visae.evals.shelf import EVALS, entry_name, titles
 from visae.images.layouts import LAYOUTS, labels_of, shares_of
-from visae.plan import partitions
+from visae.plan import partitions, queue
 from visae.pretraining.paradigms import PARADIGMS
 from visae.products import PRODUCTS, sources
 from visae.products.product import KINDS
@@ -218,7 +218,12 @@ def tell_changes(dataset):
     if taken_in or not os.path.exists(known):
         return
     lists = LAYOUTS[entry["layout"]].lists
-    if found := inventory.changes(entry["root"], inventory.read(known), lists):
+    try:
+        entries = inventory.read(known)
+    except UserError as error:
+        print(f"Whether datasets.{dataset} has changed cannot be told: {error}.", file=sys.stderr)
+        return
+    if found := inventory.changes(entry["root"], entries, lists):
         print(
             f"datasets.{dataset} has changed since it was indexed: {inventory.described(found)}. The "
             f"index and what was made of it stand. `--forcerun {indexing}`, added to the command, takes the changes in "

@@ -44,6 +44,7 @@ onstart:
     # Jobs start as soon as they may. Snakemake's limit of jobs per time sets a timer for each of
     # them, and waits for the last timer at the end of every command.
     workflow.scheduler.job_rate_limiter = None
+    queue.attend(workflow.scheduler._executor, queue.tell)
     try:
         partitions.check_jobs(cluster_partitions(), workflow.dag.needrun_jobs())
         note = check_run(

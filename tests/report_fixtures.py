@@ -16,16 +16,16 @@ from visae.base.seals import write_beside, write_document, write_npz, write_tens
 from visae.encoding.reductions import SaeUnit, half_codes, write_sae_reductions
 from visae.evals.localization.compute import localization
 from visae.evals.provenance import provenance
-from visae.evals.results import ARRAYS_FORMAT, FORMAT, KIND, described, write_result
+from visae.evals.results import ARRAYS_FORMAT, FORMAT, KIND, described, load, write_result
 from visae.figures import FORMAT as FIGURE_FORMAT
 from visae.images.index import ClassRecord, ImageRecord, build_index, write_classes, write_images
 from visae.report.page import Sources, build
 from visae.report.saes import SaeFiles
 from visae.sae.folder import FORMAT as SAE_FORMAT
 from visae.study.study import Study
-from visae.tables import variance
+from visae.tables import tidy, variance
 from visae.tables.layout import Column, Table, write
-from visae.tables.scores import read_scores, scores_table
+from visae.tables.scores import read_scores
 
 IMAGES, FEATURES = 12, 40
 HOSTILE = '<script>alert("claim")</script> & more'
@@ -204,7 +204,8 @@ def _data(backbone):
 def _tables(folder, scores):
     """scores and a long table as CSV; table_3, a table with gaps and claims as JSON."""
     folder = folder / "tables"
-    write(scores_table(scores), {"csv": folder / "scores.csv"})
+    rows = [row for path in scores for row in tidy._rows(load(path))]
+    write(tidy.scores_table(rows), {"csv": folder / "scores.csv"})
     long = Table(
         "long",
         (Column("number", "Number"), Column("reason", "Reason"), Column("text", "Text")),

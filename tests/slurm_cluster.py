@@ -71,7 +71,7 @@ def start():
     files = f"{STATE}/gpu[0-{GPUS - 1}]"
     DEVICES.write_text(f"{OURS}NodeName={host} Name=gpu Type=h200 File={files}\n")
     _start_munge()
-    subprocess.run(["slurmctld", "-c"], check=True)
+    start_controller()
     subprocess.run(["slurmd"], check=True)
     deadline = time.monotonic() + SECONDS
     while _output("sinfo", "--noheader", "--format", "%T") != "idle":
@@ -99,6 +99,16 @@ def drain():
     host = socket.gethostname().split(".")[0]
     change = [f"NodeName={host}", "State=DRAIN", "Reason=test"]
     subprocess.run(["scontrol", "update", *change], check=True)
+
+
+def stop_controller():
+    """End the controller, as an outage does."""
+    _stop_daemon(STATE / "slurmctld.pid")
+
+
+def start_controller():
+    """Start the controller, which has forgotten all jobs."""
+    subprocess.run(["slurmctld", "-c"], check=True)
 
 
 def jobs():

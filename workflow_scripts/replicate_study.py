@@ -9,12 +9,12 @@ import yaml
 
 from visae.base.files import write_text
 from visae.study.config import replicated
+from visae.study.config_files import read_config
 
 
 def main(config_path, number, replicate_path):
-    with open(config_path, encoding="utf-8") as handle:
-        config = yaml.safe_load(handle)
-    text = yaml.safe_dump(replicated(config, int(number)), sort_keys=False)
+    config = replicated(read_config(config_path), int(number))
+    text = yaml.safe_dump(config, sort_keys=False)
     write_text(replicate_path, text)
 
 

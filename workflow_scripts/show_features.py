@@ -16,6 +16,7 @@ from visae.encoding.reductions import SaeReductions
 from visae.images.decoding import load_image
 from visae.images.index import read_index
 from visae.sae.checkpoint import check_fits, load_sae
+from visae.sae.folder import WEIGHTS
 
 
 def body(snakemake):
@@ -35,12 +36,13 @@ def body(snakemake):
             SaeReductions(results.reductions(name, params.split, place)) as reductions,
         ):
             check_fits(sae, cache.info, folder)
+            scores = {metric: results.metric(name, metric, place=place) for metric in metrics}
             values = {
-                METRICS[metric][0]: values_of_features(
-                    metric, results.metric(name, metric, place=place), reductions.features
-                )
-                for metric in metrics
+                METRICS[metric][0]: values_of_features(metric, score, reductions.features)
+                for metric, score in scores.items()
             }
+            inputs = [cache.path, reductions.path, folder / WEIGHTS, files.index, files.classes]
+            inputs += scores.values()
             asked = [
                 (*picture, tokens)
                 for picture, tokens in zip(pictures, activations(backbone, layer), strict=True)
@@ -61,7 +63,7 @@ def body(snakemake):
                 "report": os.path.relpath(results.report(), Path(outputs["index.html"]).parent),
             }
             names = [record.class_name for record in index.classes]
-            write_pages(outputs, about, findings, cache, image_paths, names)
+            write_pages(outputs, about, findings, cache, image_paths, names, inputs)
 
 
 def _activations(pictures, backbones):

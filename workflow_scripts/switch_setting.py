@@ -5,16 +5,14 @@ python workflow_scripts/switch_setting.py profiles/miniature/study.yaml loss
 
 import sys
 
-import yaml
-
 from visae.base.errors import UserError
 from visae.study.arms import prepare
+from visae.study.config_files import read_config
 
 
 def main(config_path, *arm):
-    with open(config_path, encoding="utf-8") as handle:
-        config = yaml.safe_load(handle)
     try:
+        config = read_config(config_path)
         print(prepare(config, *arm) if arm else " ".join(config.get("arms", {})))
     except UserError as error:
         sys.exit(str(error))

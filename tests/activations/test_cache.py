@@ -240,6 +240,7 @@ OTHER_INFO = {
     "backbone": "other", "model": "other", "weights_fingerprint": "other", "layer": 4,
     "dataset": "other", "split": "other", "grid": (4, 3), "width": 6, "token_order": "permuted",
     "preprocessing": {"size": 65}, "index_fingerprint": "other", "chunk_images": 5,
+    "storage": "float32",
 }  # fmt: skip
 
 

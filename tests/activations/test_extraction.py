@@ -1,6 +1,7 @@
 """Extraction of small data sets with a small backbone, against one image at a time."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,7 +15,16 @@ from visae.backbones import BackboneSpec, build_backbone
 from visae.backbones.backbone import forward_noise, patch_order
 from visae.base.errors import UserError
 from visae.images.decoding import load_image
-from visae.images.index import ClassRecord, ImageRecord, build_index
+from visae.images.index import (
+    ClassRecord,
+    ImageRecord,
+    build_index,
+    shuffled,
+    write_classes,
+    write_images,
+)
+from visae.images.layouts import index_images
+from visae.images.rows import open_index
 from visae.sae.describe import describe_data
 
 SPEC = BackboneSpec(
@@ -211,3 +221,48 @@ def test_how_weights_were_read_is_kept_and_changes_no_fingerprint(backbone, data
     assert renamed.fingerprint == plain.fingerprint
     assert describe_data(renamed, renamed)["weights_reading"] == renamed.info.weights_reading
     assert "weights_reading" not in describe_data(plain, plain)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_equal_pictures_have_equal_activations_in_every_container(backbone, tmp_path, workers):
+    """The same five pictures as files, and as real libraries wrote them (tests/images/written)."""
+    written = Path(__file__).parents[1] / "images" / "written"
+    for label, name in enumerate("abc"):
+        (tmp_path / "files/train" / name).mkdir(parents=True)
+        for number in range(label, 5, 3):
+            colour = (number, 2 * number, 255 - number)
+            path = tmp_path / f"files/train/{name}/{number}.png"
+            Image.fromarray(np.full((3, 4, 3), colour, np.uint8)).save(path)
+    places = {"files": ("imagenet", tmp_path / "files")} | {
+        folder: ("webdataset" if folder == "webdataset" else "huggingface", written / folder)
+        for folder in ("saved", "hub", "cache", "webdataset")
+    }
+    found = {}
+    for folder, (layout, root) in places.items():
+        index = index_images(layout, root, "train")
+        with extracted(backbone, (root, index), tmp_path / folder, workers=workers) as cache:
+            order = np.argsort(
+                [load_image(root / r.path).getpixel((0, 0))[0] for r in index.images]
+            )
+            found[folder] = activations(cache)[order], cache.labels[order]
+            assert cache.image_ids == [record.image_id for record in index.images]
+    tokens, labels = found.pop("files")
+    assert labels.tolist() == [0, 1, 2, 0, 1]
+    assert np.abs(tokens[0] - tokens[4]).max() > 0.01
+    for folder, (others, other_labels) in found.items():
+        np.testing.assert_array_equal(others, tokens, err_msg=folder)
+        assert (other_labels == labels).all()
+
+
+def test_a_shard_of_an_opened_index_is_that_of_the_whole_one(backbone, dataset, tmp_path):
+    root, index = dataset
+    write_images(tmp_path / "train.csv", index)
+    write_classes(tmp_path / "classes.csv", index)
+    caches = []
+    for name, given in (
+        ("whole", shuffled(index, 3)),
+        ("opened", open_index(tmp_path / "train.csv", tmp_path / "classes.csv", order_seed=3)),
+    ):
+        with extracted(backbone, (root, given), tmp_path / name, shards=2) as cache:
+            caches.append((cache.fingerprint, cache.image_ids, activations(cache).tobytes()))
+    assert caches[0] == caches[1]

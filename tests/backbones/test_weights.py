@@ -182,7 +182,7 @@ def test_shards_are_read_together(kind, suffix, save, saved, tmp_path):
     with pytest.raises(UserError, match=f"are 3 files, of which {last.name} is not there"):
         read(kind, tmp_path)
     index.write_text('{"weight_map": {"a": "../elsewhere.safetensors"}}')
-    with pytest.raises(UserError, match=r"no index of shards .a shard is not beside it, nor"):
+    with pytest.raises(UserError, match=r"an index of shards .*a shard is not beside it, nor"):
         read(kind, tmp_path)
 
 
@@ -238,7 +238,7 @@ def test_files_are_told_by_what_they_hold(saved, tmp_path):
     with pytest.raises(UserError, match="pointer of Git LFS"):
         read("timm", tmp_path / "other.pth")
     np.savez(tmp_path / "jax.npz", kernel=np.zeros(3))
-    with pytest.raises(UserError, match="no PyTorch file"):
+    with pytest.raises(UserError, match="not a file of weights"):
         read("timm", tmp_path / "jax.npz")
 
 

@@ -55,6 +55,15 @@ def test_success_is_one_line_and_a_whole_log(finished):
     assert log == "half a line, left"
 
 
+def test_how_far_it_is_stands_on_the_terminal_and_in_the_log(finished):
+    counting = "from visae.base import progress; progress.INTERVAL = 0; "
+    process, log = finished(counting + "list(progress.counted('ab', 'letters', 2))")
+    lines = process.stderr.splitlines()
+    assert lines[0] == "  draw clip 3: 1 of 2 letters (0 s, 0 s left)"
+    assert lines[2].startswith("✓ draw clip 3")
+    assert "2 of 2 letters (0 s, 0 s left)\n" in log
+
+
 @pytest.mark.parametrize(
     "error,sentence", [("UserError('mend it')", "mend it"), ("ValueError(3)", "ValueError(3)")]
 )

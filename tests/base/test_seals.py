@@ -1,15 +1,32 @@
 """Seals: no damaged, foreign or exchanged file is read; what is read is what was written."""
 
+import json
 import shutil
 
 import h5py
 import numpy as np
 import pytest
+import torch
 
-from visae.base import hdf5
+from visae.base import hdf5, seals
 from visae.base.errors import UserError
 from visae.base.paths import place_of
-from visae.base.seals import LIBVER, open_hdf5, read_npz, seal_hdf5, write_npz
+from visae.base.seals import (
+    LIBVER,
+    SEAL,
+    check_belongs,
+    made_of,
+    open_hdf5,
+    read_beside,
+    read_document,
+    read_npz,
+    recorded,
+    seal_hdf5,
+    write_beside,
+    write_document,
+    write_npz,
+    write_tensors,
+)
 
 KIND = "toy-1"
 
@@ -113,3 +130,139 @@ def test_strings_of_variable_length_are_refused_unread(tmp_path):
 def test_the_place_is_what_lies_below_the_study(above, place):
     assert place_of(f"/data/{above}/{place}") == place_of(place) == place
     assert place_of("/data/metrics/mine.npz") == "mine.npz"
+
+
+def test_a_text_beside_weights_has_their_seal(tmp_path):
+    folder = tmp_path / "results/x/saes/vit/layer1/batchtopk_2x_k8"
+    texts = {"training.jsonl": "{}\n", "config.yaml": "a: 1\n"}
+    seals.write_tensors(folder / "model.safetensors", "kind", {"a": torch.zeros(2)}, {}, texts)
+    figure = tmp_path / "results/x/figures/training_curves.png"
+    (digest,) = {
+        value for name in texts for value in seals.made_of(figure, [folder / name]).values()
+    }
+    assert digest == seals.recorded(folder / "model.safetensors")["digest"]
+
+
+# ---------------------------------------------------------------- what a file was made of
+
+
+def study_of(folder, cache=1):
+    """A cache, two files that were made of it and one of these; the results' folder."""
+    results = folder / "results/s"
+    files = {
+        "cache": results / "activations/clip/layer1/toy/val.npz",
+        "reductions": results / "reductions/clip/layer1/a/toy/val.npz",
+        "ranking": results / "rankings/clip/layer1/a/toy.npz",
+        "score": results / "metrics/clip/layer1/a/fvu.json",
+    }
+    for path in files.values():
+        path.parent.mkdir(parents=True, exist_ok=True)
+    write_npz(files["cache"], KIND, {"value": cache})
+    for name, inputs in (("reductions", ["cache"]), ("ranking", ["reductions"])):
+        origin = made_of(files[name], [files[i] for i in inputs])
+        write_npz(files[name], KIND, {"value": 0}, origin)
+    write_document(files["score"], KIND, {"value": 0}, made_of(files["score"], [files["ranking"]]))
+    return files
+
+
+def test_what_was_made_of_another_file_is_refused_until_it_is_made_again(tmp_path):
+    files = study_of(tmp_path)
+    place = "activations/clip/layer1/toy/val.npz"
+    digest = recorded(files["cache"])["digest"]
+    assert recorded(files["score"])["made_of"] == {
+        # What all is made of is handed down, what stands between is not.
+        place: digest,
+        "rankings/clip/layer1/a/toy.npz": recorded(files["ranking"])["digest"],
+    }
+    read_npz(files["reductions"], KIND), read_document(files["score"], KIND)
+    # Written again with other content.
+    write_npz(files["cache"], KIND, {"value": 2})
+    for name, read in (("reductions", read_npz), ("ranking", read_npz), ("score", read_document)):
+        with pytest.raises(UserError, match=rf"{files[name].name} was made of another .*val\.npz"):
+            read(files[name], KIND)
+    # With the same content again, or removed.
+    write_npz(files["cache"], KIND, {"value": 1})
+    read_document(files["score"], KIND)
+    files["cache"].unlink()
+    read_document(files["score"], KIND)
+
+
+def test_a_moved_study_stands_and_another_studys_file_does_not(tmp_path):
+    files = study_of(tmp_path / "one")
+    other = study_of(tmp_path / "two", cache=2)
+    shutil.copytree(tmp_path / "one/results/s", tmp_path / "moved")
+    for name in ("reductions", "ranking"):
+        read_npz(tmp_path / "moved" / place_of(files[name]), KIND)
+        shutil.copy(other[name], files[name])
+        with pytest.raises(UserError, match="was made of another"):
+            read_npz(files[name], KIND)
+
+
+def test_inputs_that_were_made_of_different_files_are_refused_without_these(tmp_path):
+    files, other = study_of(tmp_path / "one"), study_of(tmp_path / "two", cache=2)
+    shutil.copy(other["ranking"], files["ranking"])
+    files["cache"].unlink()
+    files["reductions"].unlink()
+    read_npz(files["ranking"], KIND)  # whose inputs are gone
+    shutil.copy(study_of(tmp_path / "three")["reductions"], files["reductions"])
+    with pytest.raises(UserError, match=r"toy\.npz .*val\.npz were made of different files"):
+        made_of(files["score"], [files["reductions"], files["ranking"]])
+
+
+def test_texts_of_an_sae_are_sealed_in_its_weights(tmp_path):
+    folder = tmp_path / "results/s/saes/clip/layer1/a"
+    weights = folder / "model.safetensors"
+    write_tensors(weights, KIND, {"w": torch.zeros(1)}, beside={"config.yaml": "a: 1\n"})
+    table = tmp_path / "results/s/tables/table_1.json"
+    digest = recorded(weights)["digest"]
+    expected = {"saes/clip/layer1/a/model.safetensors": digest}
+    assert made_of(table, [folder / "config.yaml"]) == made_of(table, [weights]) == expected
+
+
+def test_a_seal_that_was_edited_is_refused(tmp_path):
+    files = study_of(tmp_path)
+    document = json.loads(files["score"].read_text())
+    document[SEAL]["made_of"] = {}
+    files["score"].write_text(json.dumps(document))
+    with pytest.raises(UserError, match="changed since it was written"):
+        read_document(files["score"], KIND)
+    with pytest.raises(UserError, match="seal that has changed"):
+        recorded(files["score"])
+
+
+def test_what_belongs_together_is_read_together(tmp_path):
+    arrays, document = tmp_path / "a.npz", tmp_path / "a.json"
+    write_npz(arrays, KIND, {"x": 1})
+    write_document(document, KIND, {}, arrays=arrays)
+    check_belongs(arrays, document)
+    write_npz(arrays, KIND, {"x": 2})
+    with pytest.raises(UserError, match=r"a\.npz and a\.json beside it were not written together"):
+        check_belongs(arrays, document)
+    write_beside(tmp_path / "t.csv", KIND, "a\n1\n")
+    assert read_beside(tmp_path / "t.csv", KIND) == b"a\n1\n"
+    (tmp_path / "t.csv").write_text("a\n2\n")
+    with pytest.raises(UserError, match=r"t\.csv has changed"):
+        read_beside(tmp_path / "t.csv", KIND)
+
+
+@pytest.mark.parametrize(
+    "selection", [np.s_[3:17], np.s_[:, 2:7], np.s_[5], np.s_[[1, 40]], np.s_[59:80, :3], np.s_[:]]
+)
+def test_parts_of_a_checked_data_set_are_those_of_the_array(tmp_path, selection):
+    write_h5(tmp_path / "x.h5")
+    expected = np.arange(600, dtype=np.float32).reshape(60, 10) / 7
+    with open_hdf5(tmp_path / "x.h5", KIND) as file:
+        found = hdf5.part(hdf5.dataset(file, "large"), selection)
+    np.testing.assert_array_equal(found, expected[selection])
+
+
+def test_a_value_that_was_edited_through_the_library_is_refused_where_it_is_read(tmp_path):
+    write_h5(tmp_path / "x.h5")
+    with h5py.File(tmp_path / "x.h5", "r+") as file:
+        file["large"][20, 7] += 1
+    with open_hdf5(tmp_path / "x.h5", KIND) as file:
+        data = hdf5.dataset(file, "large")
+        data[:16], data[:, :5], data[32:]
+        for selection in (np.s_[16:32], np.s_[:, 5:], np.s_[20, 7], np.s_[:]):
+            with pytest.raises(UserError, match=r"large of .*x\.h5 .*chunk \[1, 1\] has changed"):
+                data[selection]

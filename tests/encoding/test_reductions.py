@@ -131,6 +131,30 @@ def test_moments_do_not_depend_on_units(tmp_path_factory, sizes):
             assert (read.moran_sum == len(sizes)).all()
 
 
+@pytest.mark.parametrize("block_images", [3, 7, 22])
+def test_raw_rows_are_written_to_the_last_whatever_the_blocks(
+    tmp_path, cache, monkeypatch, block_images
+):
+    monkeypatch.setattr(reductions, "BLOCK_IMAGES", block_images)
+    x_npd = random_activations(images=IMAGES, seed=3).astype(np.float64)
+    with write_raw_reductions(tmp_path / "raw.h5", cache, [5], 1e-8, {}) as writer:
+        for part in np.split(x_npd, [4, 13]):
+            writer.add(raw_unit(part))
+    with RawReductions(tmp_path / "raw.h5") as read:
+        np.testing.assert_array_equal(read.features_max(), x_npd.max(axis=1).astype(np.float32))
+        np.testing.assert_array_equal(read.embeddings(), x_npd.mean(axis=1).astype(np.float32))
+
+
+def test_raw_reductions_of_too_few_images_are_not_written(tmp_path, cache):
+    path = tmp_path / "raw.h5"
+    with (
+        pytest.raises(RuntimeError, match=f"21 images written of {IMAGES}"),
+        write_raw_reductions(path, cache, [5], 1e-8, {}) as writer,
+    ):
+        writer.add(raw_unit(random_activations(images=IMAGES - 1).astype(np.float64)))
+    assert not path.exists()
+
+
 def test_half_codes_stay_positive_and_finite():
     codes = np.array([0, 1e-30, 2e-8, 6e-8, 1.0, 65504, 65519, 1e9], np.float32)
     half = half_codes(codes)

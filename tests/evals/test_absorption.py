@@ -5,6 +5,7 @@ from sklearn.feature_selection import f_classif
 from sklearn.metrics import f1_score as sklearn_f1
 
 from visae.evals.absorption.compute import absorbed_share, absorption, f1_score
+from visae.evals.absorption.entry import ALPHAS, BETAS
 from visae.evals.results import read_result, write_result
 from visae.probing.rankings import rank_features
 from visae.probing.siblings import SiblingGroup
@@ -102,9 +103,16 @@ def test_the_sweep_comes_from_the_stored_f1(problem):
             assert score.readings[f"absorbed_alpha_{alpha}_beta_{beta}"] == again.value
 
 
-def test_readings_are_those_of_the_stored_f1(problem):
-    _, labels, test_mask, _ = problem
-    codes_fn = make_codes(40, labels, 1.0)
+def test_readings_are_those_of_the_stored_f1():
+    """Classes whose own feature fires on ever fewer of their images: F1 lies between all bounds."""
+    random = np.random.default_rng(0)
+    labels = np.arange(1200) % 6
+    own = np.array([0.85, 0.75, 0.62, 0.45, 0.15, 0.06])[labels]
+    codes_fn = np.zeros((18, labels.size), np.float16)
+    for copy, share in enumerate((own, own / 2, own / 4)):
+        fires = random.random(labels.size) < share
+        codes_fn[labels + 6 * copy, np.arange(labels.size)] = fires * (1 + random.random(1200))
+    test_mask = stratified_split(labels)
     rankings = rank_features(codes_fn, labels, ~test_mask, GROUPS)
     score = absorption(codes_fn, rankings, GROUPS, labels, test_mask, 0.7, 0.4)
     one, four = score.arrays["f1_one"], score.arrays["f1_four"]
@@ -116,6 +124,8 @@ def test_readings_are_those_of_the_stored_f1(problem):
             expected = np.mean([a < alpha and b > beta for a, b in zip(one, four, strict=True)])
             assert score.readings[f"absorbed_alpha_{alpha}_beta_{beta}"] == expected
     assert score.value == np.mean([a < 0.7 and b > 0.4 for a, b in zip(one, four, strict=True)])
+    shares = [[score.readings[f"absorbed_alpha_{a}_beta_{b}"] for b in BETAS] for a in ALPHAS]
+    assert len(set(shares[2])) == len({row[0] for row in shares}) == 3  # each bound decides
     assert score.details["most_features"] == 4
     assert score.arrays["class"].tolist() == list(range(6))
     assert score.arrays["group"].tolist() == [0] * 6

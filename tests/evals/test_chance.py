@@ -1,5 +1,7 @@
 """Labels that nothing can learn: every metric and task is at chance, within its standard error.
 
+And labels that all features tell: each is near its best, so that features meet their own labels.
+
 Labels are drawn apart from all features, of which there are enough to learn any labels by heart. So
 whatever is fitted or read on images of the other side lies far above chance. Bounds are `ERRORS`
 standard errors, each said where it is used.
@@ -45,19 +47,26 @@ def auc_error(positives, negatives):
 
 
 class Given:
-    """Stands for `Inputs`: features, reconstructions and codes of noise, and labels of noise."""
+    """Stands for `Inputs`: features, reconstructions and codes of noise, and labels of noise.
+
+    signal: how far the classes lie apart in all three.
+    """
 
     evaluator, sae, signed = "another", "noise", False
     data = Data(SPLITS[0], cross_domain={"other": SPLITS[1:]})
 
-    def __init__(self, of_raw=False, dataset=None):
+    def __init__(self, of_raw=False, dataset=None, signal=0.0):
         self.of_raw, self.dataset, self._kept = of_raw, dataset, {}
         self._splits = {}
         for seed, split in enumerate(SPLITS):
             random = np.random.default_rng(seed)
+            labels = random.permutation(np.arange(IMAGES) % CLASSES)
+            one_hot = signal * np.eye(CLASSES)[labels]
             raw_nd = random.normal(size=(IMAGES, WIDTH)).astype(np.float32)
+            raw_nd[:, :CLASSES] += one_hot
             fires = random.random((FEATURES, IMAGES)) < 0.3
             codes_fn = (random.gamma(1.0, 1.0, fires.shape) * fires).astype(np.float16)
+            codes_fn[:CLASSES] += one_hot.T.astype(np.float16)
             found = LargestCodes.of_none(FEATURES, IMAGES)
             found.add(np.ascontiguousarray(codes_fn.T, np.float32), 0)
             noise = random.normal(size=raw_nd.shape).astype(np.float32)
@@ -66,7 +75,7 @@ class Given:
                 codes=codes_fn,
                 largest=found,
                 reconstructions_max=lambda recon_nd=raw_nd + noise: recon_nd,
-                labels=random.permutation(np.arange(IMAGES) % CLASSES),
+                labels=labels,
             )
         self._held_out = stratified_split(self._splits[SPLITS[0]].labels)
 
@@ -226,6 +235,25 @@ def test_monosemanticity(noise):
     assert abs(share.mean() - chance) < ERRORS * share.std(ddof=1) / np.sqrt(share.size)
     apart = score.arrays["within"] - score.arrays["between"]
     assert abs(np.nanmean(apart)) < ERRORS * np.nanstd(apart, ddof=1) / np.sqrt(apart.size)
+
+
+def test_labels_that_all_features_tell_are_read():
+    known = Given(signal=25.0)
+    found = {
+        **score_of("preservation", known).readings,
+        **score_of("cross_domain", known, headline="other").readings,
+        "auc": score_of("sparse_probing", known, budgets=[8]).value,
+        "codes": score_of("classification_other", Given(False, "other", 25.0))["codes"].value,
+        "raw": score_of("classification_other", Given(True, "other", 25.0))["raw"].value,
+    }
+    for of_raw in (True, False):
+        for kind, result in score_of("retrieval", Given(of_raw, signal=25.0)).items():
+            found[f"retrieval_{kind}"] = result.value
+    assert {name for name, value in found.items() if not 0.97 < value < 1.03} == set()
+    assert len(found) == 17
+    share = score_of("monosemanticity", known, features=FEATURES).arrays["within_share"]
+    assert share[:CLASSES].min() == 1
+    assert score_of("absorption", known).readings["mean_f1_one"] > 0.97
 
 
 def test_fvu():

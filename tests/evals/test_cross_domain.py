@@ -59,6 +59,14 @@ def test_each_representation_has_its_own_probe(problem, tmp_path):
     assert score.value == readings["cub_accuracy_reconstructed"] / readings["cub_accuracy_raw"]
     assert score.value < 1
     assert readings["as_run"] == readings["cub_as_run"] == 0.9
+    assert score.data == {"cub": reading.data}
+    assert reading.data == {
+        "training_images": 200, "test_images": 100, "classes": 5, "eligible_classes": 5,
+        "one_vs_rest_classes": 5,
+    }  # fmt: skip
+    assert score.details["headline"] == "cub"
+    assert score.details["converged_raw"] == {"cub": True}
+    assert score.details["not_converged"] == {"cub": 0}
     assert score.details["estimators"]["cub"]["codes"].startswith("SciPy L-BFGS")
     write_result(tmp_path / "cross_domain.json", "cross_domain", score, SAE, {})
 

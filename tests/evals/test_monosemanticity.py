@@ -196,3 +196,14 @@ def test_large_codes_that_float16_does_not_tell_apart(problem):
 
 def test_no_more_images_can_be_asked_for_than_are_kept():
     assert ENTRY.settings["top_images"]["maximum"] == TOP
+
+
+def test_images_without_a_class_are_not_of_one_class(problem, tmp_path):
+    codes_fn, embeddings, labels = problem
+    by_class = monosemanticity(largest(codes_fn), {"clip": embeddings}, "clip", labels)
+    score = monosemanticity(largest(codes_fn), {"clip": embeddings}, "clip", np.full(60, -1))
+    assert score.value == pytest.approx(by_class.value)
+    for reading in ("within_class", "between_class", "within_class_share"):
+        assert score.readings[reading] is None
+        assert by_class.readings[reading] is not None
+    write_result(tmp_path / "m5.json", "monosemanticity", score, SAE, {})

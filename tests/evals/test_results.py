@@ -126,6 +126,15 @@ def test_documents_that_break_the_schema_are_refused(tmp_path, score, change):
         validate(document, tmp_path / "fvu.json")
 
 
+def test_a_document_with_a_key_too_many_is_refused_at_its_top_level(tmp_path, score):
+    write_result(tmp_path / "fvu.json", "fvu", score, SAE, {})
+    document = read_result(tmp_path / "fvu.json")
+    with pytest.raises(UserError, match=r"\(at top level\)"):
+        validate({**document, "extra": 1}, "here")
+    with pytest.raises(UserError, match=r"\(at sae/k\)"):
+        validate({**document, "sae": document["sae"] | {"k": "many"}}, "here")
+
+
 @pytest.mark.parametrize("changes", [{"readings": {}}, {"value": -0.2}, {"data": {"n": -1}}])
 def test_a_score_is_checked_when_it_is_read_too(tmp_path, monkeypatch, score, changes):
     """Whole by its digest, but not what a writer of this version would have let pass."""

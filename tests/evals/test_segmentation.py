@@ -17,6 +17,7 @@ from visae.backbones.preprocessing import Preprocessing
 from visae.base.errors import UserError
 from visae.evals.segmentation.compute import (
     LabelledPatches,
+    _PatchBlocks,
     as_seen,
     class_iou,
     confusion,
@@ -26,8 +27,9 @@ from visae.evals.segmentation.compute import (
     segment_sae,
     sparse_codes,
 )
-from visae.evals.segmentation.heads import HeadSettings, fit_heads, predictions
+from visae.evals.segmentation.heads import HeadSettings, LinearHead, fit_heads, predictions
 from visae.images.index import UNLABELLED, ClassRecord, ImageRecord, build_index
+from visae.sae.adam import Adam
 from visae.sae.model import SparseAutoencoder
 
 GRID = (3, 4)
@@ -231,6 +233,60 @@ def test_kept_codes_change_nothing(planted):
     assert outcomes[0] == outcomes[1] == outcomes[2]
 
 
+def test_no_more_codes_are_kept_than_memory_is_given(planted):
+    train, _ = planted
+    encoded = []
+
+    def encode(activations_td):
+        encoded.append(len(activations_td))
+        return scipy.sparse.csr_matrix(np.ones((len(activations_td), 3), np.float32))
+
+    chunks = range(len(train.cache.chunks))
+    sizes = [
+        sum(part.nbytes for part in (rows.data, rows.indices, rows.indptr))
+        for rows in map(_PatchBlocks(train, encode, 0).load, chunks)
+    ]
+    for kept in (0, 1, 2):
+        blocks = _PatchBlocks(train, encode, sum(sizes[:kept]))
+        for again in (False, True):
+            encoded.clear()
+            for number in chunks:
+                rows = blocks.load(number)
+                labels = blocks.labels[number]
+                assert rows.shape == (np.count_nonzero(labels != UNLABELLED), 3)
+            assert len(encoded) == len(sizes) - (kept if again else 0)
+
+
+def test_the_step_size_falls_to_zero_and_every_row_is_seen_once_per_epoch(monkeypatch):
+    class Blocks:
+        labels = (np.array([0, 1, UNLABELLED, 1, 0, 1]), np.array([1, 0]), np.array([UNLABELLED]),
+                  np.array([0, 0, 1]), np.array([1, 1]))  # fmt: skip
+
+        def load(self, number):
+            labelled = int((self.labels[number] != UNLABELLED).sum())
+            return np.eye(12, dtype=np.float32)[:labelled] + np.float32(number)
+
+    rates, seen = [], []
+    step = Adam.step
+    monkeypatch.setattr(Adam, "step", lambda self: (rates.append(self.learning_rate), step(self)))
+    views = {"it": (12, lambda rows: seen.append(rows.sum(dim=1).tolist()) or rows)}
+    settings = HeadSettings(epochs=3, batch=4, learning_rate=0.5)
+    first = fit_heads(Blocks(), views, 2, settings, 1)["it"]
+    sizes = [len(batch) for batch in seen]
+    assert sum(sizes) == 3 * 12
+    left = 36 - np.cumsum([0, *sizes[:-1]])
+    assert rates == pytest.approx((0.5 * left / 36).tolist())
+    rows = [number for batch in seen for number in batch]
+    epochs = [sorted(rows[start : start + 12]) for start in (0, 12, 24)]
+    assert epochs[0] == epochs[1] == epochs[2]
+    again, other = (fit_heads(Blocks(), views, 2, settings, seed)["it"] for seed in (1, 2))
+    assert torch.equal(first.weight, again.weight)
+    assert not torch.equal(first.weight, other.weight)
+    untrained = LinearHead(12, 2)
+    assert not untrained.weight.any()
+    assert not untrained.bias.any()
+
+
 def test_classes_that_only_the_truth_has_count_and_unknown_ones_do_not(planted):
     train, test = planted
     seen = train.labels_np.copy()
@@ -256,6 +312,15 @@ def test_nothing_labelled_is_said(planted):
         segment_raw(LabelledPatches(train.cache, nothing), test, NAMES, np.zeros(5), 1.0)
     with pytest.raises(UserError, match="activations of width 7, but"):
         segment_sae(train, test, NAMES, toy_sae(width=7))
+
+
+def test_an_sae_of_another_width_than_its_training_patches_is_refused(planted, tmp_path):
+    _, test = planted
+    wide = write_cache(tmp_path, random_activations(4, width=6))
+    with ActivationCache(wide) as cache:
+        train = LabelledPatches(cache, np.zeros((4, 12), np.int16))
+        with pytest.raises(UserError, match="the SAE takes activations of width 5"):
+            segment_sae(train, test, NAMES, toy_sae())
 
 
 def test_sparse_codes_are_the_codes():

@@ -252,8 +252,24 @@ def test_figure_5_fits_any_number_of_backbones(number):
 
 
 def test_figure_5_can_be_drawn_without_any_feature():
-    words = texts(figure_5.draw([], STYLES, *AUDITED))
-    assert words.count("none evaluable") == 2 * len(BACKBONES)
+    figure = figure_5.draw([], STYLES, *AUDITED)
+    assert_labels_are_apart("figure_5", figure)
+    assert_fits_and_counts("figure_5", figure)
+    (words,) = texts(figure)
+    assert "no feature is evaluable for M1" in words
+    assert "minimum_images" in words
+
+
+def test_figure_5_names_its_rows_above_each_other_with_one_image_each():
+    one = [e | {"images": e["images"][:1], "maps": e["maps"][:1]} for e in examples()[:1]]
+    figure = figure_5.draw(one, STYLES, *AUDITED)
+    figure.draw_without_rendering()
+    first, second = (
+        axes.yaxis.label.get_window_extent()
+        for axes in figure.axes
+        if axes.get_ylabel().endswith("feature")
+    )
+    assert first.y0 >= second.y1
 
 
 def test_own_space_is_in_brackets_and_table_5_is_framed():

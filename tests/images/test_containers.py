@@ -20,6 +20,7 @@ from visae.images import contents, inventory
 from visae.images.containers import member_path, row_path, tables
 from visae.images.copies import check_copies
 from visae.images.decoding import load_image
+from visae.images.index import UNLABELLED
 from visae.images.layouts import LAYOUTS, index_images
 
 WRITTEN = Path(__file__).parent / "written"
@@ -119,6 +120,20 @@ def test_a_change_of_a_container_is_told(tmp_path):
     assert told == "1 changed (few-train-000001.tar)"
 
 
+def records(layout, root, function="read", **options):
+    module = LAYOUTS.module(layout, "read")
+    return getattr(module, function)(root, "train", **options)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_pictures_are_listed_without_their_labels(form):
+    layout, folder = FORMS[form]
+    bare, classes = records(layout, WRITTEN / folder, "read_images")
+    labelled, _ = records(layout, WRITTEN / folder)
+    assert bare == [r._replace(label=UNLABELLED, class_name="") for r in labelled]
+    assert classes == []
+
+
 # --- rows ---------------------------------------------------------------------------------
 
 IMAGE = pyarrow.struct([("bytes", pyarrow.binary()), ("path", pyarrow.string())])
@@ -182,6 +197,22 @@ def test_of_two_columns_of_labels_one_is_named(tmp_path):
     refuses("huggingface", tmp_path, "train", "2 columns of type ClassLabel (label, coarse)")
     index = index_images("huggingface", tmp_path, "train", {"label": "coarse"})
     assert [r.class_name for r in index.images] == ["z", "y", "x"]
+
+
+def test_rows_without_a_label_are_unlabelled(tmp_path):
+    """As the test split of ImageNet, whose labels are -1; null too, or no column at all."""
+    for label in (-1, None):
+        made = [*rows([0]), {"image": {"bytes": picture(1), "path": None}, "label": label}]
+        write_parquet(tmp_path / "train.parquet", made, features=features())
+        images, classes = records("huggingface", tmp_path)
+        assert [(r.label, r.class_name) for r in images] == [(0, "cat"), (UNLABELLED, "")]
+        assert [r.class_name for r in classes] == ["cat", "dog"]
+    write_parquet(tmp_path / "train.parquet", rows([0], label=lambda n: 2), features=features())
+    refuses("huggingface", tmp_path, "train", "Row 0", "label 2", "none of its 2 classes")
+    write_parquet(tmp_path / "train.parquet", [{"image": picture(0), "caption": "a cat"}])
+    refuses("huggingface", tmp_path, "train", "0 columns of type ClassLabel", "image, caption")
+    [image], _ = records("huggingface", tmp_path, "read_images")
+    assert image == ("train/00000000", "train.parquet#0#image", UNLABELLED, "", "")
 
 
 def test_files_whose_lists_of_classes_differ_are_matched_by_name(tmp_path):
@@ -289,13 +320,13 @@ def test_configurations_are_named(tmp_path):
             lambda d: (d / "train-00001-of-00002.parquet").write_text(
                 "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n"
             ),
-            ("no whole Parquet file", "git lfs pull"),
+            ("a whole Parquet file", "git lfs pull"),
         ),
         (
             lambda d: (d / "train-00001-of-00002.parquet").write_bytes(
                 (d / "train-00001-of-00002.parquet").read_bytes()[:-30]
             ),
-            ("train-00001-of-00002.parquet", "no whole Parquet file"),
+            ("train-00001-of-00002.parquet", "a whole Parquet file"),
         ),
         (
             lambda d: write_parquet(d / "train-00001-of-00002.parquet", [{"picture": b""}]),
@@ -324,7 +355,26 @@ def test_a_cache_that_lacks_a_file_or_holds_several_data_sets_is_named(tmp_path)
     index = index_images("huggingface", tmp_path / "cache", "train", {"config": "other"})
     assert len(index.images) == 5
     (tmp_path / "cache/other/hub-train.arrow").write_bytes(whole[:-500])
-    refuses("huggingface", tmp_path / "cache/other", "train", "hub-train.arrow", "no whole Arrow")
+    refuses("huggingface", tmp_path / "cache/other", "train", "hub-train.arrow", "a whole Arrow")
+
+
+def test_a_changed_byte_in_an_arrow_file_ends_in_a_sentence(tmp_path):
+    """pyarrow ends the process where a value is said to lie outside of its column."""
+    shutil.copytree(WRITTEN / "saved", tmp_path / "saved")
+    file = tmp_path / "saved/train/data-00001-of-00002.arrow"
+    whole = file.read_bytes()
+    offsets = np.array([0, 77, 154], "<i4").tobytes()
+    at = whole.index(offsets) + 4
+    file.write_bytes(whole[:at] + np.array([2**30], "<i4").tobytes() + whole[at + 4 :])
+    refuses("huggingface", tmp_path / "saved", "train", file, "whole Arrow file")
+
+
+def test_a_readme_whose_classes_have_no_numbers_is_named(tmp_path):
+    made = [{"image": {"bytes": picture(0), "path": None}, "label": 0}]
+    write_parquet(tmp_path / "data/train-00000-of-00001.parquet", made)
+    readme = (WRITTEN / "hub/README.md").read_text().replace("'1': dog", "one: dog")
+    (tmp_path / "README.md").write_text(readme)
+    refuses("huggingface", tmp_path, "train", "features in", "README.md", "one")
 
 
 # --- tars ---------------------------------------------------------------------------------
@@ -392,6 +442,18 @@ def test_labels_in_json(content, option, expected, tmp_path):
         assert labels(tmp_path, **options) == {"train-0/0000": expected}
 
 
+def test_samples_without_a_label_are_unlabelled(tmp_path):
+    write_tar(tmp_path / "train.tar", sample(0, b"5") + sample(1, b"a cat", "txt"))
+    images, classes = records("webdataset", tmp_path)
+    assert [(r.label, r.class_name) for r in images] == [(0, "5"), (UNLABELLED, "")]
+    assert [r.class_name for r in classes] == ["5"]
+    refuses("webdataset", tmp_path, "train", "1 of 2 images", "have no label", "train.tar#")
+    bare, _ = records("webdataset", tmp_path, "read_images", label="json.label")
+    assert [r.label for r in bare] == [UNLABELLED] * 2
+    write_tar(tmp_path / "train.tar", sample(0, b'{"label": null}', "json"))
+    assert [r.label for r in records("webdataset", tmp_path)[0]] == [UNLABELLED]
+
+
 def test_numbers_are_named_by_a_list(tmp_path):
     write_tar(tmp_path / "train.tar", sample(0, b"1") + sample(1, b"cat"))
     (tmp_path / "classes.txt").write_text("cat\ndog\n")
@@ -426,7 +488,7 @@ def test_samples_that_are_none_are_named(tmp_path):
     told(two, "0000", "2 images", "options: {image: jpg}")
     assert labels(tmp_path, image="png") == {"train/0000": "0"}
     told(sample(0), "no image (jpg)", "png, cls", image="jpg")
-    told(sample(0, b"", "txt"), "no cls or json.label", "png, txt")
+    told(sample(0, b"", "txt"), "no json.a, but png, txt", label="json.a")
     told(sample(0, b"") + sample(1), "'' as cls")
     told(sample(0) + sample(0), "two members 0000.png")
     refuses("webdataset", tmp_path, "train", "shards: {train: …}", shards="train.tar")

@@ -63,12 +63,16 @@ def _chunk(kind, content):
     return struct.pack(">I", len(content)) + body + struct.pack(">I", zlib.crc32(body))
 
 
+_COLOUR_TYPE = {2: 4, 3: 2, 4: 6}  # channels → as the header says it
+
+
 def _png_of_16_bits(values_hwc):
-    height, width, _ = values_hwc.shape
+    height, width, channels = values_hwc.shape
+    kind = _COLOUR_TYPE[channels]
     lines = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values_hwc)
     return (
         b"\x89PNG\r\n\x1a\n"
-        + _chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 16, 2, 0, 0, 0))
+        + _chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 16, kind, 0, 0, 0))
         + _chunk(b"IDAT", zlib.compress(lines))
         + _chunk(b"IEND", b"")
     )
@@ -81,6 +85,18 @@ def test_colours_of_12_bits_in_16_are_refused_since_their_lower_byte_is_lost(tmp
     (tmp_path / "dark.png").write_bytes(_png_of_16_bits(np.rint(colours * 4095)))
     with pytest.raises(UserError, match=r"dark.png has three channels.*at most 12"):
         load_image(tmp_path / "dark.png")
+
+
+@pytest.mark.parametrize("colours", [1, 3])
+def test_what_is_opaque_is_not_taken_for_bright(colours, tmp_path):
+    """Of 12 bits in 16 with an alpha channel, which has all 16."""
+    dark = np.full((2, 2, colours + 1), 4095)
+    dark[:, :, -1] = 65535
+    (tmp_path / "dark.png").write_bytes(_png_of_16_bits(dark))
+    with pytest.raises(UserError, match=r"dark.png has three channels.*at most 12"):
+        load_image(tmp_path / "dark.png")
+    (tmp_path / "bright.png").write_bytes(_png_of_16_bits(np.minimum(dark * 16 + 15, 65535)))
+    assert (pixels(tmp_path / "bright.png") == 255).all()
 
 
 def test_a_large_text_in_a_png_is_no_damage(tmp_path):
@@ -155,8 +171,23 @@ def test_broken_files_are_named(suffix, damage, tmp_path):
                 "no image": b"<html>404 not found</html>",
             }[damage]
         )
-    with pytest.raises(UserError, match=rf"photo\.{suffix} cannot be read"):
+    with pytest.raises(UserError, match=rf"photo\.{suffix} is (missing|damaged)"):
         load_image(path)
+
+
+@pytest.mark.parametrize("read", [load_image, lambda path: load_mask(path, 255)])
+def test_a_png_whose_checksum_is_wrong_is_refused(read, tmp_path):
+    # The checksum alone is changed: Pillow decodes the pixels without comparing it.
+    path = tmp_path / "mask.png"
+    Image.fromarray(np.arange(100, dtype=np.uint8).reshape(10, 10)).save(path)
+    read(path)
+    changed = bytearray(path.read_bytes())
+    changed[changed.index(b"IEND") - 5] ^= 1
+    path.write_bytes(changed)
+    with Image.open(path) as image:
+        assert np.array(image).max() == 99
+    with pytest.raises(UserError, match=r"mask\.png.*checksum"):
+        read(path)
 
 
 def test_masks_are_class_numbers(tmp_path):
@@ -189,7 +220,7 @@ def test_masks_must_have_the_size_of_their_images(tmp_path):
     check_masks(index("fits.png"), tmp_path)
     with pytest.raises(UserError, match=r"turned.png is 4×6 pixels.*a.jpg is 6×4"):
         check_masks(index("turned.png"), tmp_path)
-    with pytest.raises(UserError, match=r"absent.png cannot be read"):
+    with pytest.raises(UserError, match=r"absent.png is missing"):
         check_masks(index("absent.png"), tmp_path)
     with pytest.raises(UserError, match=r"'a' has no mask"):
         check_masks(index(""), tmp_path)

@@ -176,7 +176,8 @@ def test_images_beside_class_folders_are_not_dropped(imagenet):
 
 def test_validation_folder_of_an_unknown_class(imagenet):
     put(imagenet, "val/n77777777/ILSVRC2012_val_00000001.JPEG")
-    refuses("imagenet", imagenet, "val", "n77777777")
+    lists = ("[n01440764, n01443537, n02119789]", "val has [n77777777]")
+    refuses("imagenet", imagenet, "val", "n77777777", *lists)
 
 
 def test_flat_validation_images_need_a_list(imagenet):
@@ -303,6 +304,15 @@ def test_cub_as_another_tool_writes_it(cub):
     assert {s: index_images("cub_200_2011", cub, s) for s in expected} == expected
 
 
+def test_a_name_in_another_form_of_unicode_is_said_to_be_one(cub):
+    """As a Mac unpacks it: a letter and its accent apart."""
+    (cub / "images/001.Black_footed_Albatross/e\u0301.jpg").touch()
+    write(cub, "images.txt", "1 001.Black_footed_Albatross/\u00e9.jpg")
+    for name in ("image_class_labels.txt", "train_test_split.txt"):
+        write(cub, name, "1 1")
+    refuses("cub_200_2011", cub, "train", "1 image(s)", "\u00e9.jpg", "another form of Unicode")
+
+
 # --- DTD ----------------------------------------------------------------------------------
 
 
@@ -392,6 +402,18 @@ def test_inaturalist_folders(inaturalist):
 def test_inaturalist_json_equals_folders(inaturalist):
     by_folders = index_images("inaturalist_2021", inaturalist, "val")
     content = inaturalist_json("val", [(DAISY, "7.jpg"), (WORM, "8.jpg")])
+    (inaturalist / "val.json").write_text(json.dumps(content))
+    assert index_images("inaturalist_2021", inaturalist, "val") == by_folders
+
+
+def test_inaturalist_json_with_numbers_as_a_table_has_them(inaturalist):
+    """Floats, where a column had a gap, and texts."""
+    by_folders = index_images("inaturalist_2021", inaturalist, "val")
+    content = inaturalist_json("val", [(DAISY, "7.jpg"), (WORM, "8.jpg")])
+    for annotation in content["annotations"]:
+        annotation |= {key: float(annotation[key]) for key in ("image_id", "category_id")}
+    for category in content["categories"]:
+        category["id"] = str(category["id"])
     (inaturalist / "val.json").write_text(json.dumps(content))
     assert index_images("inaturalist_2021", inaturalist, "val") == by_folders
 

@@ -20,9 +20,10 @@ ROWS = [["1", "cät/a b.jpg"], ["2", "dog/c.jpg"]]
         codecs.BOM_UTF8 + b"1\tc\xc3\xa4t/a b.jpg  \n\n2\tdog/c.jpg\n",
         "\ufeff1 cät/a b.jpg\n2 dog/c.jpg\n".encode("utf-16-le"),
         "\ufeff1 cät/a b.jpg\n2 dog/c.jpg\n".encode("utf-16-be"),
+        "1 cät/a b.jpg\n2 dog/c.jpg\n".encode("utf-32"),
         "# number path\n1 cät/a b.jpg\n  # more\n2 dog/c.jpg\n".encode(),
     ],
-    ids=["plain", "CRLF", "CR", "mark and tabs", "UTF-16", "UTF-16 BE", "comments"],
+    ids=["plain", "CRLF", "CR", "mark and tabs", "UTF-16", "UTF-16 BE", "UTF-32", "comments"],
 )
 def test_lines_are_read_however_they_are_written(content, tmp_path):
     (tmp_path / "list.txt").write_bytes(content)

@@ -397,3 +397,15 @@ def test_documented_tables_are_the_commands():
         shown = plan.summary(study, *known, rows, free=0)
         [total] = re.findall(r"Disk: ([\d.]+ \wB)", shown)
         assert f"Disk: {total}" in section
+
+
+def test_plan_counts_no_probes_without_labels_and_says_what_is_not_computed():
+    config = paper_config()
+    config["datasets"]["imagenet"]["labels"] = "none"
+    study, *known = planned(config)
+    rows = stages(study, *known)
+    shown = plan.summary(study, *known, rows, free=0)
+    told = "Not computed: M3 Preservation, M4 Sparse probing, M7 Absorption, Retrieval"
+    assert f"{told} (needs labels: data set imagenet has none)." in shown
+    fitted = {row.work for row in rows if row.stage == "fit_raw_probes"}
+    assert fitted == {"inaturalist", "cub", "dtd"}

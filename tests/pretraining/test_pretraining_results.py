@@ -1,12 +1,11 @@
 """What pretraining brought, as a table and as a figure."""
 
-import json
-
 import numpy as np
 import pytest
 from figure_fixtures import assert_fits_and_counts, assert_labels_are_apart, texts
 
 from visae.figures import style
+from visae.pretraining.records import write_sanity
 from visae.products.pretraining_figure import make as pretraining
 from visae.tables.pretraining import pretraining_table
 
@@ -33,7 +32,7 @@ def paths(tmp_path):
         for backbone, gain in zip(NAMES, (-0.05, 0.01, 0.05), strict=True):
             path = tmp_path / study / "pretraining" / backbone / "sanity.json"
             path.parent.mkdir(parents=True)
-            path.write_text(json.dumps(sanity(backbone, 0.4, 0.4 + gain + more)))
+            write_sanity(path, sanity(backbone, 0.4, 0.4 + gain + more))
             found.append(path)
     return found
 

@@ -3,7 +3,6 @@
 import base64
 import io
 import re
-import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -12,6 +11,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 import yaml
+from browser_fixtures import chromium
 from PIL import Image
 from report_fixtures import (
     CAPTIONS,
@@ -311,35 +311,15 @@ def test_commit_and_changes_since(tmp_path):
 
 # ---------------------------------------------------------------- in a browser
 
-CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
-
-FLAGS = (
-    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
-)
-
 
 @pytest.fixture(scope="module")
 def browser(page, tmp_path_factory):
     """Headless Chromium with the page loaded from disk."""
-    if not (CHROMIUM and DRIVER):
-        pytest.skip("no Chromium here: install the packages chromium and chromium-driver")
-    from selenium import webdriver
-    from selenium.webdriver.chrome.service import Service
-
     folder = tmp_path_factory.mktemp("browser")
     (folder / "index.html").write_text(page, encoding="utf-8")
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for flag in (*FLAGS, f"--user-data-dir={folder / 'profile'}", "--window-size=1400,1000"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options=options, service=Service(DRIVER))
-    driver.get((folder / "index.html").as_uri())
-    yield driver
-    errors = driver.get_log("browser")
-    driver.quit()
-    assert not errors
+    with chromium(folder) as driver:
+        driver.get((folder / "index.html").as_uri())
+        yield driver
 
 
 def _column(browser, table, column):
@@ -435,3 +415,34 @@ def test_page_is_not_wider_than_its_window(browser, width):
     metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
     assert browser.execute_script("return document.documentElement.scrollWidth") <= width
+
+
+# ---------------------------------------------------------------- what is not made
+
+
+def test_what_is_not_made_is_listed_with_its_reason(parsed, page):
+    assert "Figure 9 figure: what there is not compares backbones, and there is one" in parsed.text
+
+
+def test_what_is_not_computed_leads_the_page(tmp_path):
+    study, sources = write_study(tmp_path)
+    study.absent = {
+        "preservation": "needs labels: data set own has none",
+        "absorption": "needs labels: data set own has none",
+    }
+    text = Parsed(build_page(study, sources)).text
+    words = "M3 Preservation, M7 Absorption (needs labels: data set own has none)"
+    assert f"Not computed: {words}." in text
+    assert "without a value in every figure" in text
+    assert "M3 Preservation metric needs labels: data set own has none" in text
+
+
+def test_a_study_on_m2_alone_with_one_configuration_has_a_page(tmp_path):
+    study, sources = write_study(tmp_path)
+    files = {sae: replace(own, scores={}) for sae, own in sources.saes.items()}
+    tables = [path for path in sources.tables if path.stem != "table_3"]
+    text = Parsed(build_page(study, replace(sources, saes=files, tables=tables, figures=[]))).text
+    assert "Example features" not in text
+    assert "Share of each metric" not in text
+    assert "Best of each metric" in text
+    assert "The sweep main is not scored on M1" in text

@@ -79,7 +79,7 @@ def test_the_sentences_reach_the_scores_and_their_table(tmp_path, monkeypatch, c
     with SaeReductions(path) as reductions:
         assert reductions.warnings == found[spec.name] != []
     monkeypatch.chdir(tmp_path)
-    data = {"training": "photographs/train", "evaluation": "photographs/val"}
+    data = {"evaluation": "photographs/val"}
     given = [p.relative_to(tmp_path) for p in (path, raw)]
     with opened(given, "results/tiny", PLACE, data) as sources:
         with sources.inputs(spec.name, "fvu") as inputs:

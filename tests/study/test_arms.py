@@ -42,6 +42,14 @@ def test_every_arm_of_the_profile_is_a_study_of_the_same_name(arm):
     assert changed.config != Study(switched(config | {"arms": {"same": {}}}, "same")).config
 
 
+def test_the_keys_of_a_copys_config_keep_their_order(run):
+    """The first sweep is the main one."""
+    folder = arms.prepare(run, "off")
+    with open(os.path.join(folder, "study.yaml"), encoding="utf-8") as file:
+        assert list(yaml.safe_load(file)) == list(switched(run, "off"))
+    assert list(switched(run, "off")) != sorted(switched(run, "off"))
+
+
 def test_an_unknown_arm_is_refused():
     with pytest.raises(UserError, match="'of' is not in arms; known: one of off"):
         switched(with_arms(off=OFF), "of")

@@ -58,6 +58,19 @@ from visae.study.study import Study
         ),
         ("training.ragged_images", 5000, "ragged_images is 5000, which is no multiple of .*, 64;"),
         ("study", "My Study", "study is 'My Study'"),
+        (
+            "features",
+            {"saes": ["clip/layer11/batchtopk_16x_k129"]},
+            "features.saes names the SAE '.*16x_k129'.*such as clip/layer11/batchtopk_16x_k192",
+        ),
+        (
+            "features",
+            {"named": {"clip/layer11/batchtopk_8x_k64": [3]}},
+            "features.named has features of .*not one of the SAEs with pages.*features.saes",
+        ),
+        ("features", {"named": {"clip/layer11/batchtopk_16x_k192": [-1]}}, "is -1.*minimum of 0"),
+        ("features", {"shown": 501}, "features.shown is 501.*maximum of 500"),
+        ("features", {"query_image": []}, "unknown key 'query_image'; did you mean 'query_images'"),
         ("seed", "42", "seed is '42', but must be of type integer"),
     ],
 )

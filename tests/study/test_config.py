@@ -99,3 +99,11 @@ def test_home_and_environment_variables_in_paths(monkeypatch, tmp_path):
     config["datasets"]["dtd"]["root"] = "$NOWHERE/dtd"
     with pytest.raises(UserError, match=r"datasets\.dtd\.root is '\$NOWHERE/dtd', but \$NOWHERE"):
         Study(config)
+
+
+@pytest.mark.parametrize("text", [".nan", ".inf", "-.inf"])
+def test_what_is_no_number_is_refused(text):
+    config = demo_config()
+    config["training"]["learning_rate"] = yaml.safe_load(text)
+    with pytest.raises(UserError, match=r"config: [\w.]+ is (nan|-?inf)"):
+        Study(config)

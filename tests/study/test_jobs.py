@@ -41,11 +41,42 @@ def test_jobs_are_cut_by_data_set_and_by_shard():
     assert jobs.ranking(study, roles.control(study)) == [("imagenet", ["imagenet"])]
 
 
+def test_splits_without_a_cache_are_streamed_and_no_others():
+    config = paper_config()
+    config["datasets"]["cub"]["cache"] = False
+    for granularity, streamed, cached in (
+        ("fine", ["cub"], ["imagenet_val", "inaturalist", "dtd"]),
+        ("coarse", ["all"], ["all"]),
+    ):
+        study = Study(config | {"granularity": granularity})
+        of_streams, of_caches = jobs.streaming(study), jobs.encoding(study)
+        assert [name for name, _ in of_streams] == streamed
+        assert [name for name, _ in of_caches] == cached
+        assert {split.dataset for _, part in of_streams for split in part} == {"cub"}
+        assert not any(split.dataset == "cub" for _, part in of_caches for split in part)
+        assert jobs.streaming(study, roles.control(study)) == []
+
+
 def test_audits_are_one_job_per_backbone_or_one_in_all():
     main = ["dinov2", "clip", "siglip", "mae", "deit"]
     assert jobs.auditing(Study(paper_config())) == [(name, [name]) for name in main]
     config = paper_config() | {"granularity": "coarse"}
     assert jobs.auditing(Study(config)) == [("all", main)]
+
+
+def test_pages_are_one_job_per_backbone_or_one_in_all():
+    main, name = ["dinov2", "clip", "siglip", "mae", "deit"], "batchtopk_16x_k192"
+    config = paper_config()
+    found = [(of, [sae.name for sae in saes]) for of, saes in jobs.paging(Study(config))]
+    assert found == [(backbone, [name]) for backbone in main]
+    config["features"] = {"saes": ["clip/layer3/batchtopk_8x_k64", f"clip/layer11/{name}"]}
+    ((backbone, saes),) = jobs.paging(Study(config))
+    assert backbone == "clip"
+    assert [f"{sae.place}/{sae.name}" for sae in saes] == config["features"]["saes"]
+    coarse = paper_config() | {"granularity": "coarse"}
+    ((_, saes),) = jobs.paging(Study(coarse))
+    assert [sae.backbone for sae in saes] == main
+    assert jobs.paging(Study(coarse | {"features": None})) == []
 
 
 def test_sweep_with_few_metrics_needs_the_evaluation_split_only():

@@ -1,5 +1,7 @@
 """The parts of the paper are played by the sweeps and SAEs that it names, or the nearest."""
 
+from types import SimpleNamespace
+
 import pytest
 from study_fixtures import demo_config, paper_config
 
@@ -42,3 +44,19 @@ def test_claims_are_judged_where_all_five_backbones_have_a_part(said, backbones,
     kept = list(config["backbones"])[:backbones]
     config["sweeps"]["main"]["backbones"] = kept
     assert roles.judged(Study(config)) is judged
+
+
+def test_a_sweep_that_is_elsewhere_on_all_of_its_backbones_is_the_early_one():
+    def sweep(family="batchtopk", **layers):
+        return SimpleNamespace(family=family, layers=layers)
+
+    first = sweep(clip=11, mae=11, deit=11)
+    partly, other = sweep(clip=3, mae=11), sweep("topk", clip=3, mae=3)
+    early, later = sweep(clip=3, mae=3), sweep(clip=5, mae=5)
+    sweeps = {"main": first, "partly": partly, "other": other, "early": early, "later": later}
+    assert roles.early(SimpleNamespace(sweeps=sweeps)) is early
+    del sweeps["early"], sweeps["later"]
+    assert roles.early(SimpleNamespace(sweeps=sweeps)) is None
+    # A backbone that the main sweep lacks has no other block there.
+    unknown = {"main": first, "new": sweep(siglip=3)}
+    assert roles.early(SimpleNamespace(sweeps=unknown)) is None

@@ -16,6 +16,7 @@ OTHERS = {"table_5": "needs M5"}
         ("-n figure_3 tabel_3", r"no target 'tabel_3': did you mean table_3"),
         ("--cores 2 -- metric", "did you mean metrics"),
         ("--config a=2 -- Figure_3", "did you mean figure_3"),
+        ("nothing_like_it figure_9", "no target 'figure_9'"),
         ("table_5", "'table_5' is not made for this study: it needs M5"),
     ],
 )

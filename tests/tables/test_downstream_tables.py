@@ -264,6 +264,19 @@ def test_hypotheses_from_the_printed_numbers(printed):
     assert (lines["H4"]["verdict"], lines["H4"]["rho"]) == ("confirmed", pytest.approx(0.9))
 
 
+def test_hypotheses_find_a_runs_own_names_of_the_data_sets(printed):
+    _, metrics, tasks = printed
+    renamed = {name.replace("_cub", "_birds"): values for name, values in tasks.items()}
+    lines = {line["name"]: line for line in hypotheses_table(metrics, renamed).rows}
+    assert lines["H2"]["reason"] == "no values of classification_cub"
+    by_name = hypotheses_table(metrics, renamed, {"cub": "birds"})
+    lines = {line["name"]: line for line in by_name.rows}
+    assert (lines["H2"]["task"], lines["H2"]["verdict"]) == (
+        "classification_birds", "not confirmed"
+    )  # fmt: skip
+    assert lines["H4 on DTD (raw)"]["verdict"] == "confirmed"
+
+
 def test_predictions_fixed_in_advance_on_print_and_on_a_run(printed):
     """Print: 0.60 is above the file's 0.5 as it meets the paper's 0.6; CLIP is second, not DeiT."""
     published = printed[0]

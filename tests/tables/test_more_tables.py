@@ -199,6 +199,9 @@ def test_jumprelu_saes_off_target_are_listed_and_no_others():
     table = family.not_converged(family_rows([("b", 64)]), ("main", "jumprelu"))
     assert [(line["backbone"], line["target_l0"]) for line in table.rows] == [("b", 64)]
     assert "1 of 6 steered SAEs" in table.notes[0]
+    elsewhere = [line | {"sweep": "another"} for line in family_rows([("a", 64)])]
+    table = family.not_converged(family_rows([("b", 64)]) + elsewhere, ("main", "jumprelu"))
+    assert "1 of 6 steered SAEs" in table.notes[0]
     unknown = [row("a", "fvu", None, "mean_l0", "jumprelu", "jumprelu")]
     assert len(family.not_converged(unknown, ("jumprelu",)).rows) == 1
 

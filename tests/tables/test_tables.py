@@ -10,11 +10,17 @@ import pytest
 from visae.base.errors import UserError
 from visae.base.paths import TABLE_VIEWS
 from visae.base.seals import write_document
-from visae.evals.results import FORMAT, KIND
-from visae.tables import agreement, coherence, layout, scores, statistics, summaries, variance
+from visae.evals.results import FORMAT, KIND, described, load
+from visae.tables import agreement, coherence, layout, scores, statistics, summaries, tidy, variance
 
 BACKBONES = ("dinov2", "clip", "mae")
 CONFIGURATIONS = [(expansion, k) for expansion in (8, 16) for k in (64, 128)]
+
+
+@pytest.fixture(autouse=True)
+def planted_scores_are_read_as_they_are(monkeypatch):
+    """The readings of these are of no metric: that a schema is asked, is tested elsewhere."""
+    monkeypatch.setattr(tidy, "read_result", load)
 
 
 def score(backbone, expansion, k, metric="fvu", value=0.1, **extra):
@@ -158,6 +164,7 @@ def test_table_3_holds_the_shares_of_each_metric(tmp_path, missing):
     (line,) = variance.table_3(rows, "main").rows
     expected = statistics.eta_squared(values_bc)
     assert line["metric"] == "fvu"
+    assert "95 % bootstrap interval" in variance.table_3(rows, "main").notes[1]
     # The axes are sorted by name, which leaves the shares as they are.
     assert line["eta2_backbone"] == pytest.approx(expected.backbone)
     assert line["eta2_configuration"] == pytest.approx(expected.configuration)
@@ -258,6 +265,15 @@ def test_latex(small_table):
     assert r"Name\textbar{}s & $\eta$$^2$ of\_all & n \\" in lines
     assert r"50 \% & 0.000 & -- \\" in lines
     assert r"c & $-$1.500 & 3 \\" in lines
+    around = ["table", "centering", "caption", "tabular", "toprule", "Name", "midrule"]
+    rows = [r"a\_b", r"50 \%", "c &", "d, "]
+    after = ["bottomrule", "tabular", "table"]
+    assert len(lines) == len(around) + len(rows) + len(after)
+    for line, word in zip(lines, [*around, *rows, *after], strict=True):
+        assert word in line
+    assert (lines[0], lines[-2], lines[-1]) == (
+        r"\begin{table}", r"\end{tabular}", r"\end{table}"
+    )  # fmt: skip
 
 
 def test_latex_of_every_table_is_ascii(tmp_path):
@@ -379,3 +395,27 @@ def test_metric_agreement_is_over_the_means_of_saes_with_both():
     # The second SAE of a has no preservation: its FVU of 3, above that of b, does not count.
     assert (line["first"], line["second"]) == ("fvu", "preservation")
     assert (line["rho"], line["n"], line["saes"], line["missing"]) == (-1, 3, 3, 1)
+
+
+# ---------------------------------------------------------------- what is not computed
+
+
+def test_metrics_that_are_not_computed_are_null_with_the_reason(tmp_path):
+    sae = described("clip", 11, "batchtopk_16x_k128", "main")
+    reasons = {"preservation": "needs labels: data set own has none", "absorption": "another"}
+    rows = tidy.absent_rows([sae], reasons)
+    assert {row["metric"]: row["reason"] for row in rows} == reasons
+    assert {row["value"] for row in rows} == {None}
+    assert [row["higher_is_better"] for row in rows] == [True, False]
+    assert not any("{" in row["definition"] for row in rows)
+    layout.write(tidy.scores_table(rows), {"csv": tmp_path / "scores.csv"})
+    assert scores.read_scores(tmp_path / "scores.csv") == rows
+    reason = {row["metric"]: row["reason"] for row in variance.table_3(rows, "main").rows}
+    assert reason == reasons
+
+
+def test_a_reason_of_some_is_not_that_of_all():
+    some = [{"reason": "one"}, {"reason": None}]
+    assert scores.unscored(some) is None
+    assert scores.unscored(some[:1] * 2) == "one"
+    assert scores.unscored([{"reason": "one"}, {"reason": "other"}]) is None

@@ -1,5 +1,6 @@
 """A finished study from Python: what is computed anew equals what the workflow left on disk."""
 
+import json
 import re
 
 import numpy as np
@@ -15,6 +16,7 @@ import visae
 from visae.activations.cache import ActivationCache
 from visae.audit.examples import read_examples
 from visae.base.errors import UserError
+from visae.interface.patches import main as command
 
 SAE = "dino_small/layer3/batchtopk_2x_k8"
 
@@ -104,6 +106,48 @@ def test_exemplars_are_those_of_the_audit(study):
         for item in found:
             assert item.path.exists()
             assert item.code == pytest.approx(item.map.max(), rel=1e-5)
+
+
+def test_features_of_patches_are_those_of_their_summed_codes(study, pictures, capsys):
+    sae, patches = study.sae(SAE), [(0, 0), (2, 5), (7, 7)]
+    codes_pf = sae.encode(pictures[0])[0, [0, 21, 63]].numpy()
+    total_f = codes_pf.sum(axis=0)
+    found = sae.features_of_patches(pictures[0], patches, 5)
+    assert found.feature.tolist() == np.argsort(-total_f, kind="stable")[:5].tolist()
+    np.testing.assert_allclose(found["sum"], total_f[found.feature], rtol=1e-5)
+    assert found.patches.tolist() == (codes_pf[:, found.feature] > 0).sum(axis=0).tolist()
+    asked = [str(study.folder), SAE, str(pictures[0]), "0,0", "2,5", "7,7", "--number", "5"]
+    assert command(asked) == 0
+    lines = capsys.readouterr().out.splitlines()[1:]
+    assert [int(line.split()[0]) for line in lines] == found.feature.tolist()
+    for line, feature in zip(lines, found.feature, strict=True):
+        assert str(sae.exemplars(feature, 1)[0].path) in line
+    for wrong, sentence in (("8,0", "outside the 8 × 8 patches"), ("0,-1", "outside the 8 × 8")):
+        assert command([*asked[:3], "0,0", wrong]) == 1
+        assert sentence in capsys.readouterr().err
+    assert command([*asked[:2], "none.png", "0,0"]) == 1
+    assert "none.png" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        command([*asked[:3], "middle"])
+    assert "'middle' is no patch: write row,column" in capsys.readouterr().err
+
+
+def test_pages_say_of_features_what_python_does(study):
+    """The workflow's pages beside the same numbers, found from Python."""
+    pages = sorted((study.folder / "features").rglob("features.csv"))
+    assert len(pages) == 2
+    for path in pages:
+        sae = study.sae("/".join(path.parts[-4:-1]))
+        table, pooled = pandas.read_csv(path), sae.pooled_codes().toarray().astype(float)
+        assert table.feature.tolist() == np.flatnonzero(pooled.max(axis=0)).tolist()
+        assert table.images.tolist() == (pooled > 0).sum(axis=0)[table.feature].tolist()
+        fires = (sae.patch_codes() != 0).mean(axis=0)
+        np.testing.assert_allclose(table.frequency, fires[table.feature], rtol=1e-4)
+        assert (path.parent / "patches.html").exists()
+        text = (path.parent / "examples.js").read_text("utf-8").partition(" = ")[2]
+        for feature, shown in json.loads(text.removesuffix(";\n"))["features"].items():
+            own = [item.code for item in sae.exemplars(int(feature), len(shown["bands"]["top"]))]
+            assert [code for _, code, _ in shown["bands"]["top"]] == pytest.approx(own, rel=2e-3)
 
 
 def test_an_image_of_the_split_is_most_similar_to_itself(study, pictures):

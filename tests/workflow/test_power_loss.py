@@ -21,7 +21,8 @@ from matplotlib.figure import Figure
 from visae.activations.cache import ActivationCache
 from visae.audit.examples import read_examples, write_examples
 from visae.base.errors import UserError
-from visae.base.files import atomic_path, read_json, write_json, write_text
+from visae.base.files import atomic_path, write_json, write_text
+from visae.base.reading import read_json
 from visae.base.seals import (
     read_beside,
     read_document,

@@ -181,6 +181,38 @@ def wait_for_pending(run):
         time.sleep(0.5)
 
 
+def wait_for_words(folder, run, words):
+    """Return when Snakemake has said `words`."""
+    log, deadline = folder / "snakemake.log", time.monotonic() + SECONDS
+    while words not in log.read_text():
+        assert run.poll() is None, log.read_text()
+        assert time.monotonic() < deadline, log.read_text()
+        time.sleep(0.5)
+
+
+def test_a_controller_that_is_away_is_waited_for_and_forgotten_jobs_are_told(drained):
+    cluster.stop_controller()
+    run = start_on_slurm(drained)
+    try:
+        wait_for_words(drained, run, "Slurm's controller does not answer")
+        cluster.start_controller()
+        cluster.drain()
+        wait_for_words(drained, run, "Slurm's controller answers again")
+        wait_for_pending(run)
+        assert "SLURM sbatch failed" not in (drained / "snakemake.log").read_text()
+        first, second = (job["id"] for job in cluster.jobs())
+
+        cluster.stop_controller()
+        cluster.start_controller()
+        assert cluster.jobs() == []
+        said = f"Slurm has not known jobs {first}, {second} for 0.75 minutes, of 2 that"
+        wait_for_words(drained, run, said)
+        run.send_signal(signal.SIGINT)
+        assert run.wait(SECONDS) == 1
+    finally:
+        run.kill()
+
+
 def test_ending_a_run_as_the_docs_say(drained):
     (drained / "tight.yaml").write_text(
         "partitions:\n  cpu: {max_runtime: 2880}\n  gpu: {max_runtime: 60, max_gpu: 4}\n"

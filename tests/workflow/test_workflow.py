@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import shutil
 
 import pytest
@@ -121,6 +122,23 @@ def test_report_has_every_figure_and_table(finished):
     assert page.count('<details class="sae"') == 4
 
 
+def test_report_leads_to_pages_of_features(finished):
+    results = study_folder(finished)
+    page = (results / "report" / "index.html").read_text("utf-8")
+    links = set(re.findall(r'href="(\.\./features/[^"#]*)', page))
+    assert len(links) == 4
+    for link in links:
+        assert (results / "report" / link).is_file()
+    size = sum(path.stat().st_size for path in (results / "features").rglob("*.*"))
+    assert size < 2 * 3e6
+
+
+def test_change_of_the_pages_look_writes_them_and_the_report(repository):
+    look = repository / "workflow_scripts" / "visae" / "audit" / "assets" / "look.css"
+    look.write_text(look.read_text("utf-8").replace("#e07b16", "#e07b17"), encoding="utf-8")
+    assert plan(repository) == {"show_features_all": 1, "report": 1, "all": 1}
+
+
 def test_every_downstream_result_is_there_and_valid(finished):
     paths = list((study_folder(finished) / "downstream").rglob("*.json"))
     tasks = {"retrieval", "segmentation", "classification_digits"}
@@ -208,7 +226,7 @@ def test_label_of_a_backbone_redraws_figures_only(repository):
     jobs = plan(repository, config=config)
     assert {"figure_1a", "figure_1b", "training_curves"} <= set(jobs)
     tables = {"table_1", "table_2", "table_5", "table_7", "claims", "published_vs_run"}
-    assert not set(jobs) - FIGURES - tables - {"all", "report"}
+    assert not set(jobs) - FIGURES - tables - {"all", "report", "show_features_all"}
 
 
 def test_further_backbone_adds_its_own_jobs_only(repository):

@@ -6,11 +6,10 @@ import re
 import subprocess
 import sys
 
-import h5py
 import numpy as np
 import pytest
 import yaml
-from study_fixtures import as_run_config
+from study_fixtures import as_run_config, demo_config
 from workflow_fixtures import (
     copy_repository,
     run_command,
@@ -26,17 +25,8 @@ from visae.sae.checkpoint import load_sae
 SAE = "batchtopk_2x_k8"
 SCORES = "results/tiny/tables/scores/main.csv"
 MADE = (SCORES, "results/tiny/tables/as_run_table.json", "results/tiny/figures/as_run_figure.png")
-SIZES = {"patch_size": 8, "hidden_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2,
-         "intermediate_size": 48}  # fmt: skip
-
-
-def backbone(model, evaluator, **more):
-    """A tiny backbone of the transformers loader, with random weights."""
-    return {
-        **{"label": model, "paradigm": "none", "loader": "transformers", "model": model},
-        **{"weights": "random", "image_size": 64, "layer": 1, "evaluator": evaluator},
-        **{"options": SIZES, **more},
-    }
+MAE, OTHER = "mae_small", "siglip_small"
+WIDTH = 96
 
 
 def study(data):
@@ -48,10 +38,12 @@ def study(data):
         entry["splits"] = {split: {"images": number} for split, number in both}
         config["datasets"][name] = entry
     del config["datasets"]["mosaics"]
-    config["backbones"] = {
-        "mae": backbone("vit_mae", "clip", token_order=as_run["backbones"]["mae"]["token_order"]),
-        "clip": backbone("clip_vision_model", "mae"),
-    }
+    config["backbones"] = {}
+    for name, evaluator in ((MAE, OTHER), (OTHER, MAE)):
+        entry = demo_config()["backbones"][name] | {"evaluator": evaluator}
+        del entry["pretraining"]  # its weights are random
+        config["backbones"][name] = entry
+    config["backbones"][MAE]["token_order"] = as_run["backbones"]["mae"]["token_order"]
     config["sweeps"]["main"]["grid"] = {"expansion_factor": [2], "k": [4, 8]}
     config["extraction"] = as_run["extraction"] | {"chunk_images": 15}
     own = {"batch_size": 128, "log_interval": 20, "ragged_images": 45, "threshold_images": 84}
@@ -75,12 +67,12 @@ def folder(shared, finished):
     return shared("as_run", build)
 
 
-def cache(folder, split, place="mae/layer1"):
+def cache(folder, split, place=f"{MAE}/layer3"):
     return ActivationCache(study_folder(folder) / "activations" / place / f"photographs/{split}.h5")
 
 
 def test_it_has_every_setting_of_the_public_code(folder):
-    sae = study_folder(folder) / f"saes/mae/layer1/{SAE}"
+    sae = study_folder(folder) / f"saes/{MAE}/layer3/{SAE}"
     config = yaml.safe_load((sae / "config.yaml").read_text())
     training = config["training"]
     assert (training["gradient_clip"], training["precision"]) == (None, "float32")
@@ -93,7 +85,7 @@ def test_it_has_every_setting_of_the_public_code(folder):
     assert last["clipped_fraction"] == 0
 
 
-@pytest.mark.parametrize("place", ["mae/layer1", "clip/layer1"])
+@pytest.mark.parametrize("place", [f"{MAE}/layer3", f"{OTHER}/layer3"])
 def test_validation_activations_have_their_own_statistics(folder, place):
     saved = load_sae(study_folder(folder) / "saes" / place / SAE)
     for split, same in (("val", True), ("train", False)):
@@ -107,26 +99,27 @@ def test_validation_activations_have_their_own_statistics(folder, place):
         assert np.isclose(float(saved.model.activation_std), std, rtol=1e-5) == same
     # So do raw features, with mean 0 and variance 1; those of another domain have the same units.
     reductions = study_folder(folder) / "reductions" / place
-    with h5py.File(reductions / "raw/photographs/val.h5") as raw:
-        assert np.abs(raw["token_mean"][()]).max() < 1e-4
     with RawReductions(reductions / "raw/photographs/val.h5") as raw:
-        assert raw.total_squares / (raw.tokens * 24) == pytest.approx(1, rel=1e-4)
+        assert np.abs(raw.token_mean).max() < 1e-4
+        assert raw.total_squares / (raw.tokens * WIDTH) == pytest.approx(1, rel=1e-4)
     with RawReductions(reductions / "raw/digits/test.h5") as raw:
-        assert abs(raw.total_squares / (raw.tokens * 24) - 1) > 0.05
+        assert abs(raw.total_squares / (raw.tokens * WIDTH) - 1) > 0.05
 
 
 def test_the_threshold_is_that_of_batches_of_activations_so_normalised(folder):
-    saved = load_sae(study_folder(folder) / f"saes/mae/layer1/{SAE}")
+    saved = load_sae(study_folder(folder) / f"saes/{MAE}/layer3/{SAE}")
     with cache(folder, "val") as activations:
         chosen = np.arange(84) * activations.images // 84
         chunks = range(len(activations.chunks))
         tokens = np.concatenate([activations.read_chunk(n) for n in chunks])[chosen]
     model = saved.model
-    x = (tokens.reshape(-1, 24).astype(np.float32) - model.activation_mean.numpy()) / float(
+    x = (tokens.reshape(-1, WIDTH).astype(np.float32) - model.activation_mean.numpy()) / float(
         model.activation_std
     )
     codes = np.maximum(x @ model.encoder_weight.numpy().T + model.encoder_bias.numpy(), 0)
-    smallest = [np.sort(b[b > 0])[-min(8 * 128, (b > 0).sum())] for b in codes.reshape(-1, 128, 48)]
+    smallest = [
+        np.sort(b[b > 0])[-min(8 * 128, (b > 0).sum())] for b in codes.reshape(-1, 128, 2 * WIDTH)
+    ]
     assert float(model.threshold) == pytest.approx(np.mean(smallest), rel=1e-4)
 
 
@@ -141,9 +134,9 @@ def test_an_arm_computes_what_hangs_on_its_setting(folder):
     config = yaml.safe_load((folder / "study.yaml").read_text())
     config["arms"] = {
         "training_statistics": {"evaluation": {"statistics": "training"}},
-        "raster": {"backbones": {"mae": {"token_order": "raster"}}},
+        "raster": {"backbones": {MAE: {"token_order": "raster"}}},
     }
-    (folder / "arms.yaml").write_text(yaml.safe_dump(config))
+    (folder / "arms.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
     expected = {
         "training_statistics": {"join_all": 2, "reduce_raw_all": 2, "train_main": 2},
         "raster": {"extract_all": 1, "join_all": 1, "reduce_raw_all": 1, "train_main": 1},

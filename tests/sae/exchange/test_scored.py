@@ -20,7 +20,10 @@ from visae.sae.specs import TrainingSettings
 
 @pytest.fixture(scope="module")
 def encoded(tmp_path_factory):
-    """(activations [T, D], {checkpoint: (SavedSae, its reductions)}, the raw reductions)."""
+    """(activations [T, D], {checkpoint: (SavedSae, its reductions)}, the raw reductions).
+
+    The activations carry the study's statistics: `mean_of_study` [D] and `std_of_study`.
+    """
     folder = tmp_path_factory.mktemp("scored")
     generator = np.random.default_rng(0)
     parts = {}
@@ -50,6 +53,8 @@ def encoded(tmp_path_factory):
             statistics=statistics,
         )
     activations = torch.from_numpy(parts["test"][0]).flatten(0, 1).float()
+    activations.mean_of_study = torch.from_numpy(statistics[0]).float()
+    activations.std_of_study = statistics[1]
     return activations, {name: (saes[name], paths[name]) for name in READ}, folder / "raw.h5"
 
 
@@ -67,6 +72,12 @@ def test_the_unexplained_variance_is_that_of_the_activations(encoded, name):
         assert found == pytest.approx(float(expected), rel=1e-4)
         assert reductions.l0_sum == codes.count_nonzero()
         assert reductions.signed == bool((codes < 0).any())
+        left = (activations - reconstruction) / activations.std_of_study
+        sums = left.double().sum(), left.double().abs().sum()
+        assert reductions.residual_sum == pytest.approx(float(sums[0]), abs=1e-5 * float(sums[1]))
+        units = (reconstruction - activations.mean_of_study) / activations.std_of_study
+        largest = units.unflatten(0, (9, 12)).amax(dim=1).numpy()
+        np.testing.assert_allclose(reductions.reconstructions_max(), largest, rtol=1e-4, atol=1e-4)
         pooled = codes.abs().unflatten(0, (9, 12)).amax(dim=1).T.numpy()
         np.testing.assert_allclose(reductions.codes[:], pooled, rtol=2e-3, atol=1e-6)
 

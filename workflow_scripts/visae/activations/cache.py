@@ -23,7 +23,7 @@ from visae.activations.source import Activations
 from visae.base import hdf5
 from visae.base.arrays import Float
 from visae.base.errors import UserError
-from visae.base.files import unreadable
+from visae.base.reading import refusing
 
 
 class ActivationCache(Activations):
@@ -78,14 +78,12 @@ class ActivationCache(Activations):
         # directory and on HDF5_VDS_PREFIX, and nothing that is found there is refused.
         shard = bisect.bisect_right(self._shard_ends, start)
         path, offset = self._shards[shard], self._shard_ends[shard - 1] if shard else 0
-        try:
+        cure = f"remove {path} and run the workflow again"
+        with refusing(f"chunk {number} of {self.path}", "in its shard", cure):
             if path not in self._open:
                 self._open[path] = open_file(path)
             activations = hdf5.dataset(self._open[path], "activations")
             activations.read_direct(stored, slice(start - offset, stop - offset))
-        except OSError as error:
-            cure = f"remove {path} and run the workflow again"
-            raise unreadable(f"chunk {number} of {self.path}", error, "HDF5", cure) from error
         check_chunk(stored, self._crc[number], path, number)
         return as_read(stored, self.info, out)
 

@@ -22,6 +22,7 @@ from visae.activations.shards import ShardWriter, shard_bounds
 from visae.backbones.backbone import Backbone, autocast, forward_noise, permute_patches
 from visae.base.arrays import Float
 from visae.base.errors import UserError
+from visae.base.progress import counted
 from visae.images.decoding import load_image
 from visae.images.index import ImageIndex, ImageRecord
 
@@ -120,7 +121,10 @@ def token_batches(
         # The other start methods would import the calling script again in every worker.
         multiprocessing_context="fork" if workers else None,
     )
-    for batch, (pixels, failures) in zip(batches, decoded, strict=True):
+    pairs = zip(batches, decoded, strict=True)
+    for batch, (pixels, failures) in counted(
+        pairs, "images extracted", len(records), size=lambda pair: len(pair[0])
+    ):
         if failures and on_bad_image == "fail":
             raise UserError(next(iter(failures.values())))
         kept = [record for record in batch if record.image_id not in failures]

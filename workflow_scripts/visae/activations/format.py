@@ -21,8 +21,7 @@ from visae.backbones.storage import DEFAULT, STORAGES, too_large
 from visae.base import fingerprints, hdf5
 from visae.base.arrays import Float, Int, Num, Shaped, UInt
 from visae.base.errors import UserError
-from visae.base.files import unreadable
-from visae.base.seals import CURE, open_hdf5
+from visae.base.seals import open_hdf5, plain_hdf5
 
 FORMAT = "visae-activations-2"
 APART = ("activations",)
@@ -143,10 +142,7 @@ def check_compatible(info: CacheInfo, backbone: str, layer: int) -> None:
 
 def open_file(path: str | Path) -> h5py.File:
     """The HDF5 file at `path`, to be read in parts that are checked; UserError if it is none."""
-    try:
-        return h5py.File(path, "r")
-    except OSError as error:
-        raise unreadable(path, error, "HDF5", CURE) from error
+    return plain_hdf5(path)
 
 
 def open_sealed(path: str | Path) -> h5py.File:

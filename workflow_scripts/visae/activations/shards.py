@@ -32,6 +32,7 @@ from visae.base.errors import UserError
 from visae.base.files import atomic_path
 from visae.base.paths import ROOTS
 from visae.base.pools import Threads
+from visae.base.reading import guarded
 from visae.base.seals import LIBVER, made_of, seal_hdf5
 
 SHARD_ARRAYS = ("crc32", "labels", "image_ids", "skipped_ids", "chunk_mean", "chunk_squares")
@@ -293,26 +294,25 @@ class _Shard:
 
 def _checked_shard(path, number, total):
     path = Path(path)
-    with open_sealed(path) as file:
-        try:
-            attributes = hdf5.attributes(file)
-            info = CacheInfo.from_attributes(attributes)
-            stated = int(attributes["shard"]), int(attributes["shards"])
-            arrays = {name: hdf5.array(file, name) for name in SHARD_ARRAYS}
-            activations = hdf5.dataset(file, "activations")
-            images = len(activations)
-            bounds = chunk_bounds([images], info.chunk_images)
-            lengths = {len(arrays["labels"]), len(arrays["image_ids"]), images}
-            if len(lengths) > 1 or len(bounds) != len(arrays["crc32"]):
-                raise KeyError("lengths differ")
-            if activations.shape[1:] != (info.patches, info.width):
-                raise KeyError(f"activations have shape {activations.shape}")
-            for index, (start, stop) in enumerate(bounds):
-                check_chunk(activations[start:stop], arrays["crc32"][index], path, index)
-        except (KeyError, OSError) as error:
-            raise UserError(
-                f"{path} is not a whole shard ({error}): remove it and run the workflow again"
-            ) from error
+    with open_sealed(path) as file, guarded(path, "a whole shard"):
+        attributes = hdf5.attributes(file)
+        info = CacheInfo.from_attributes(attributes)
+        stated = int(attributes["shard"]), int(attributes["shards"])
+        arrays = {name: hdf5.array(file, name) for name in SHARD_ARRAYS}
+        activations = hdf5.dataset(file, "activations")
+        images = len(arrays["labels"])
+        bounds = chunk_bounds([images], info.chunk_images)
+        shape, kind = (images, info.patches, info.width), info.stored_dtype
+        # Before a value is read: HDF5 makes room for what a header claims.
+        if (activations.shape, activations.dtype) != (shape, kind):
+            raise ValueError(
+                f"activations are {activations.dtype} of shape {activations.shape}, where {kind} "
+                f"of shape {shape} is expected"
+            )
+        if len(arrays["image_ids"]) != images or len(bounds) != len(arrays["crc32"]):
+            raise ValueError("lengths differ")
+        for index, (start, stop) in enumerate(bounds):
+            check_chunk(activations[start:stop], arrays["crc32"][index], path, index)
     if stated != (number, total):
         raise UserError(
             f"{path} says that it is shard {stated[0]} of {stated[1]}, but shard {number} of "

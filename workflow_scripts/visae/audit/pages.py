@@ -20,24 +20,33 @@ from visae.audit.choice import BANDS
 from visae.audit.feature_table import BINS
 from visae.audit.pictures import as_seen, as_webp, veiled
 from visae.backbones.preprocessing import Preprocessing
-from visae.base.files import atomic_path, write_json, write_text
+from visae.base.files import write_text
+from visae.base.seals import (
+    check_belongs,
+    made_of,
+    read_beside,
+    read_document,
+    write_beside,
+    write_document,
+)
 from visae.images.decoding import load_image
 
 HERE = Path(__file__).parent
+CARD_FORMAT, PICTURE_FORMAT = "visae-card-1", "visae-card-picture-1"
 
 UNLABELLED = "the images have no classes"
 _DIGITS = 4
 _CARD = 6  # images on the card
 
 
-def write_pages(paths, about, findings, cache, image_paths, class_names):
+def write_pages(paths, about, findings, cache, image_paths, class_names, inputs=()):
     """Write the pages of one SAE.
 
     paths: name (of `visae.base.paths.FEATURE_FILES`, and `images`, a folder) → where to write.
     about: what the pages say of the SAE: `sae`, `backbone`, `label`, `layer`, `split`, `study`,
     `report` (seen from the page) and `signed` (whether codes may be negative). findings: the SAE's
     `Findings`. cache: the open cache of its split. image_paths: image id → file. class_names: by
-    label.
+    label. inputs: the files that they are made of.
     """
     class_names = dict(enumerate(class_names))
     table, live = findings.table, np.flatnonzero(findings.table.live)
@@ -76,7 +85,7 @@ def write_pages(paths, about, findings, cache, image_paths, class_names):
     for page in ("index.html", "patches.html"):
         template = _environment().get_template(f"{page}.jinja")
         write_text(paths[page], template.render(about=about))
-    _write_card(paths, about, findings, cache, image_paths, transform)
+    _write_card(paths, about, findings, cache, image_paths, transform, inputs)
 
 
 def _table(findings, live, class_names):
@@ -153,7 +162,7 @@ def _query(query):
     }
 
 
-def _write_card(paths, about, findings, cache, image_paths, transform):
+def _write_card(paths, about, findings, cache, image_paths, transform, inputs):
     """What the report shows: a feature's top images, and what is to be said of them."""
     best = about["best"]
     card = {key: about[key] for key in ("features", "live", "examples", "images")}
@@ -165,9 +174,18 @@ def _write_card(paths, about, findings, cache, image_paths, transform):
         pixels = np.concatenate(
             [veiled(as_seen(i, transform), s) for i, s in zip(images, shares, strict=True)], axis=1
         )
-    with atomic_path(paths["card.webp"]) as temporary:
-        temporary.write_bytes(as_webp(Image.fromarray(pixels)))
-    write_json(paths["card.json"], card | {"feature": best, "queries": len(findings.queries)})
+    picture, origin = paths["card.webp"], made_of(paths["card.webp"], inputs)
+    write_beside(picture, PICTURE_FORMAT, as_webp(Image.fromarray(pixels)), origin)
+    card |= {"feature": best, "queries": len(findings.queries)}
+    write_document(paths["card.json"], CARD_FORMAT, card, origin, picture)
+
+
+def read_card(path):
+    """(what `card.json` says, the WebP beside it); UserError unless both were written together."""
+    card, picture = read_document(path, CARD_FORMAT), Path(path).with_suffix(".webp")
+    content = read_beside(picture, PICTURE_FORMAT)
+    check_belongs(picture, path)
+    return card, content
 
 
 def _best(findings):

@@ -1,9 +1,10 @@
 """The models that a loader's library names, as a list: asked at planning time, without the library.
 
 `models.txt` beside a loader's entry lists those of one version. Its first line gives package,
-version, what stands between architecture and tag, and `bare` where the tag may be left out. Each
-other line is an architecture, the number of its blocks and its tags. The number is `-` for what is
-no plain vision transformer, and `?` where unknown.
+version, what stands between architecture and tag, and `bare` where the tag may be left out, or
+`types` where a name with a tag is one on the hub, of which nothing is known here. Each other line
+is an architecture, the number of its blocks and its tags. The number is `-` for what is no plain
+vision transformer, and `?` where unknown.
 """
 
 import difflib
@@ -11,6 +12,7 @@ from importlib import metadata
 from pathlib import Path
 
 from visae.backbones import loaders
+from visae.backbones.loaders import LOADERS
 from visae.base.errors import UserError
 
 
@@ -28,10 +30,12 @@ def check_model(name, entry, layer):
         return
     text = path.read_text(encoding="utf-8")
     package, version, between, bare = text[: text.index("\n")].split(" ")
+    if bare == "types" and (between in entry["model"] or _described(entry)):
+        return
     architecture, _, tag = entry["model"].partition(between)
     start = text.find(f"\n{architecture} ") + 1
     depth, *tags = text[start : text.index("\n", start)].split(" ")[1:]
-    if bare == "bare":  # architectures without a tag are models as well
+    if bare != "tagged":  # architectures without a tag are models as well
         tags.append("")
     if not start or tag not in tags:
         if _installed(package) in (version, None):
@@ -48,11 +52,13 @@ def check_model(name, entry, layer):
             f"config: backbones.{name}.model is '{entry['model']}', which is no plain vision "
             "transformer with one token per patch in every block; choose another"
         )
-    # Options may change how many blocks there are.
-    if depth != "?" and not entry["options"] and layer >= int(depth):
+    blocks = _blocks(entry, depth)
+    if blocks is not None and layer >= blocks:
+        keys = ".".join(("options", *LOADERS[entry["loader"]].blocks))
+        of_options = f" by its {keys}" if entry["options"] else ""
         raise UserError(
             f"config: block {layer} of backbones.{name} is asked for, but '{entry['model']}' has "
-            f"{depth} blocks, numbered 0 to {int(depth) - 1}; correct `layer`"
+            f"{blocks} blocks{of_options}, numbered 0 to {blocks - 1}; correct `layer`"
         )
 
 
@@ -69,10 +75,25 @@ def suggestions(model):
     return found
 
 
+def _described(entry):
+    """Whether the weights are a folder that says itself of what model they are."""
+    return (Path(entry.get("weights", "")) / "config.json").is_file()
+
+
+def _blocks(entry, listed):
+    """The number of blocks by the options, or by the list; None where neither is sure to say it."""
+    said = entry["options"]
+    for key in LOADERS[entry["loader"]].blocks:
+        said = said.get(key) if isinstance(said, dict) else None
+    if isinstance(said, int) and said > 0:
+        return said
+    return None if entry["options"] or listed == "?" else int(listed)
+
+
 def _all(text, between, bare):
     rows = [line.split(" ") for line in text.splitlines()[1:]]
     tagged = [f"{row[0]}{between}{tag}" for row in rows for tag in row[2:]]
-    return tagged + ([row[0] for row in rows] if bare == "bare" else [])
+    return tagged + ([row[0] for row in rows] if bare != "tagged" else [])
 
 
 def _installed(package):

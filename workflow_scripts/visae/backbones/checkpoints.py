@@ -6,18 +6,18 @@ is nested in a file comes out flat: `head.weight` in `state_dict_ema` is
 """
 
 import contextlib
-import json
 import pickle
 import re
 import zipfile
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import load_file
 
 from visae.base import seals
 from visae.base.errors import UserError
+from visae.base.reading import check_sums, guarded, read_json
 from visae.base.seals import SEAL
 
 FORMAT = "visae-weights-1"
@@ -31,6 +31,7 @@ FILE_NAMES = (
     "pytorch_model.bin.index.json",
     "open_clip_pytorch_model.bin",
 )
+CURE = "fetch the file again, or convert it to safetensors"
 SUFFIXES = (".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".tar")
 SHARD = re.compile(r"(?P<stem>.+)-(?P<number>\d+)-of-(?P<count>\d+)(?P<suffix>\.\w+)")
 # Settings that scripts save beside the weights. A stand-in takes their place: they are never built.
@@ -85,22 +86,28 @@ def _files(spec):
             f"The weights '{path}' of backbone '{spec.name}' do not exist: give `pretrained`, "
             "`random`, or the path of a file or folder."
         )
-    names = [path.name]
+    names, count = [path.name], 1
     if path.name.endswith(".index.json"):
         names = _indexed(path, spec)
+        count = len(names)
     elif shard := SHARD.fullmatch(path.name):
-        digits, count = len(shard["number"]), int(shard["count"])
-        names = [
-            f"{shard['stem']}-{number:0{digits}}-of-{shard['count']}{shard['suffix']}"
-            for number in range(1, count + 1)
-        ]
+        names, count = _numbered(shard), int(shard["count"])
+    files = []
     for name in names:
         if not (path.parent / name).is_file():
             raise UserError(
-                f"The weights {path} of backbone '{spec.name}' are {len(names)} files, of which "
+                f"The weights {path} of backbone '{spec.name}' are {count} files, of which "
                 f"{name} is not there: fetch it again, or put the index where its shards are."
             )
-    return [path.parent / name for name in names]
+        files.append(path.parent / name)
+    return files
+
+
+def _numbered(shard):
+    """The names of all shards, one after the other: their number is only what a name says."""
+    digits, count = len(shard["number"]), int(shard["count"])
+    for number in range(1, count + 1):
+        yield f"{shard['stem']}-{number:0{digits}}-of-{shard['count']}{shard['suffix']}"
 
 
 def _file_in(folder, spec):
@@ -131,59 +138,47 @@ def _file_in(folder, spec):
 
 def _indexed(path, spec):
     """The names of the shards that an index lists."""
-    try:
-        names = sorted(set(json.loads(path.read_text(encoding="utf-8"))["weight_map"].values()))
+    with guarded(path, f"an index of shards for the weights of backbone '{spec.name}'", CURE):
+        names = sorted(set(read_json(path, CURE)["weight_map"].values()))
         if any(Path(name).is_absolute() or ".." in Path(name).parts for name in names):
             raise ValueError("a shard is not beside it, nor below")
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise _damaged(path, spec, "no index of shards", error) from error
-    return names
+        return names
 
 
 # ---------------------------------------------------------------- what is in a file
 
 
 def _content(path, spec):
-    with path.open("rb") as file:
-        head = file.read(64)
-    if head.startswith(b"version https://git-lfs"):
-        raise UserError(
-            f"The weights {path} of backbone '{spec.name}' are a pointer of Git LFS, not the file: "
-            "run `git lfs pull` where they were cloned."
-        )
-    if head.lstrip().startswith(b"<"):
-        raise UserError(
-            f"The weights {path} of backbone '{spec.name}' are a web page, not the file: fetch it "
-            "again; a page asks for a licence or a login, or says that there is no such file."
-        )
-    if path.suffix == ".safetensors" or head[8:10] == b'{"':
-        try:
+    with guarded(path, f"a file of weights, those of backbone '{spec.name}'", CURE):
+        with path.open("rb") as file:
+            head = file.read(64)
+        if head.startswith(b"version https://git-lfs"):
+            raise UserError(
+                f"The weights {path} of backbone '{spec.name}' are a pointer of Git LFS, not the "
+                "file: run `git lfs pull` where they were cloned."
+            )
+        if head.lstrip().startswith(b"<"):
+            raise UserError(
+                f"The weights {path} of backbone '{spec.name}' are a web page, not the file: fetch "
+                "it again; a page asks for a licence or a login, or says that there is no such "
+                "file."
+            )
+        if path.suffix == ".safetensors" or head[8:10] == b'{"':
             with safe_open(path, "pt") as file:
                 own = SEAL in (file.metadata() or {})
             return seals.read_tensors(path, FORMAT, anywhere=True) if own else load_file(path)
-        except SafetensorError as error:
-            raise _damaged(path, spec, "no safetensors file", error) from error
-    try:
-        if _is_torchscript(path):
-            return _torchscript(path)
-        with _settings_aside(path):
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise UserError(
-            f"The weights {path} of backbone '{spec.name}' are damaged or hold more than tensors, "
-            "which is refused because loading them could execute code: save the model's state_dict "
-            "where they were made, or convert them to safetensors."
-        ) from error
-    except (RuntimeError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
-        raise _damaged(path, spec, "no PyTorch file", error) from error
-
-
-def _damaged(path, spec, what, error):
-    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-    return UserError(
-        f"The weights {path} of backbone '{spec.name}' are damaged or {what} ({reason}): fetch the "
-        "file again, or convert it to safetensors."
-    )
+        check_sums(path)
+        try:
+            if _is_torchscript(path):
+                return _torchscript(path)
+            with _settings_aside(path):
+                return torch.load(path, map_location="cpu", weights_only=True)
+        except pickle.UnpicklingError as error:
+            raise UserError(
+                f"The weights {path} of backbone '{spec.name}' are damaged or hold more than "
+                "tensors, which is refused because loading them could execute code: save the "
+                "model's state_dict where they were made, or convert them to safetensors."
+            ) from error
 
 
 class _Aside:

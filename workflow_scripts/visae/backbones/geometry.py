@@ -9,7 +9,8 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from visae.base.files import read_json
+from visae.base.errors import UserError
+from visae.base.reading import read_json
 from visae.base.repository import RESOURCES
 from visae.base.seals import read_document, write_document
 
@@ -34,10 +35,14 @@ def architecture(entry):
 
 
 def read_geometries(path):
-    """The geometries kept in a file: a dictionary, for `known`. Empty if there is no file."""
-    if not Path(path).is_file():
+    """The geometries kept in a file: a dictionary, for `known`.
+
+    Empty if there is no file, or one that is damaged: what was kept is measured again.
+    """
+    try:
+        entries = read_json(path) if path == SHIPPED else read_document(path, FORMAT)["entries"]
+    except UserError:
         return {}
-    entries = read_json(path) if path == SHIPPED else read_document(path, FORMAT)["entries"]
     return {
         _key(entry["architecture"]): Geometry(
             entry["patches"], entry["width"], tuple(entry["flops"])

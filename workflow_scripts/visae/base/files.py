@@ -17,24 +17,6 @@ CANNOT_WRITE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 """A full disk, a used-up quota, a file larger than is allowed, a disk closed to writing."""
 
 
-CANNOT_OPEN = (errno.EMFILE, errno.ENFILE, errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE)
-"""Too many open files, no permission, trouble with the disk: nothing is said of the file."""
-
-
-def unreadable(path, error, what, cure):
-    """The UserError of an OSError: what is wrong with the file, or that it may be whole.
-
-    what: which file it is not, `HDF5`. cure: what to do if that is so.
-    """
-    for number in CANNOT_OPEN:
-        if error.errno == number or os.strerror(number) in str(error):
-            return UserError(
-                f"{path} cannot be opened ({os.strerror(number)}), though it may be whole: see to "
-                "that, and run the same command again"
-            )
-    return UserError(f"{path} is missing, truncated or not {what} ({error}): {cure}")
-
-
 ABANDONED = 3 * 24 * 3600
 """Seconds without a write after which another machine's unfinished file counts as left behind."""
 
@@ -152,21 +134,3 @@ def write_text(path, text):
 def write_json(path, value):
     """Write `value` as indented JSON; NaN and infinity are refused (JSON has neither)."""
     write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
-
-
-def read_json(path):
-    """The content of a JSON file.
-
-    Raises UserError when it is missing, no UTF-8, no JSON, or holds NaN or infinity.
-    """
-    cure = "remove it and run the workflow again"
-
-    def refuse(constant):
-        raise ValueError(f"{constant} is no number of JSON")
-
-    try:
-        return json.loads(Path(path).read_text(encoding="utf-8"), parse_constant=refuse)
-    except OSError as error:
-        raise unreadable(path, error, "JSON", cure) from error
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{path} is damaged or not JSON ({error}): {cure}") from error

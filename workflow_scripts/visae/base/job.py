@@ -9,6 +9,7 @@ import sys
 import time
 import traceback
 
+from visae.base import progress
 from visae.base.errors import UserError
 
 
@@ -30,6 +31,7 @@ def run(body, snakemake):
     if "torch" in sys.modules:  # few scripts need it
         sys.modules["torch"].set_num_threads(snakemake.threads)
     title = " ".join([snakemake.rule, *map(str, snakemake.wildcards)])
+    progress.show(_progress_line(title, terminal))
     start = time.monotonic()
     try:
         _extend(snakemake.config.get("extensions", []))
@@ -48,6 +50,16 @@ def run(body, snakemake):
         sys.stdout.flush()
         sys.stderr.flush()
     os._exit(0)
+
+
+def _progress_line(title, terminal):
+    """Shows how far the job is, on the terminal and in the log."""
+
+    def line(text):
+        terminal.write(f"  {title}: {text}\n")
+        print(text, flush=True)
+
+    return line
 
 
 def _sentence(error):

@@ -21,8 +21,8 @@ EXPORT_FILES = (
     *("dictionary_learning/ae.pt", "dictionary_learning/config.json"),
 )
 OF_PLACES = (
-    *("activations", "saes", "reductions", "rankings", "probes", "examples", "metrics"),
-    "downstream",
+    *("activations", "saes", "reductions", "rankings", "probes", "examples", "features"),
+    *("metrics", "downstream"),
 )
 """The folders of results that have a folder for each place."""
 OTHERS = (("index", "*"), ("pretraining", "*"), ("published", "*"), ("tables", "scores"))

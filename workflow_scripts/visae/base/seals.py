@@ -26,9 +26,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from visae.base.errors import UserError
-from visae.base.files import atomic_path, read_json, unreadable, write_json, write_text
+from visae.base.files import atomic_path, write_json, write_text
 from visae.base.fingerprints import of_tensors
-from visae.base.paths import ROOTS, home_of
+from visae.base.paths import ROOTS, SAE_FILES, WEIGHTS, home_of
+from visae.base.reading import CURE, guarded, parse_json, read_json
 
 # NumPy, h5py and safetensors are imported where they are needed: the Snakefile reads sealed files.
 if TYPE_CHECKING:
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
 
-CURE = "remove it and run the workflow again"
 SEAL = "seal"
 LIBVER = ("v110", "v110")
 """HDF5's version of a file: from this one on the library checks its own metadata by checksum."""
@@ -57,7 +57,7 @@ def made_of(path: str | Path, inputs: Iterable[str | Path]) -> dict[str, str]:
     if home is None:
         return {}
     found: dict[str, tuple[str, str | Path]] = {}
-    for file in inputs:
+    for file in map(_sealed_in, inputs):
         root, place = home_of(file)
         said: dict[str, str] = {}
         if root is None:
@@ -79,42 +79,45 @@ def made_of(path: str | Path, inputs: Iterable[str | Path]) -> dict[str, str]:
     return {name: digest for name, (digest, _) in sorted(found.items())}
 
 
+def _sealed_in(path):
+    """The file that has the seal of `path`: of the texts of an SAE, its weights."""
+    path, (_, place) = Path(path), home_of(path)
+    of_sae = place.startswith("saes/") and path.name in SAE_FILES
+    return path.with_name(WEIGHTS) if of_sae else path
+
+
 def recorded(path: str | Path) -> dict[str, Any]:
     """The seal of the file at `path`, as it stands there: its content is not read.
 
-    Raises UserError when it is missing or has none that can be read.
+    Of a text beside an SAE's weights it is theirs. Raises UserError when it is missing or has none
+    that can be read.
     """
     path = Path(path)
-    try:
+    weights = path.with_name(WEIGHTS)
+    if path.name in SAE_FILES and not beside(path).exists() and weights.exists():
+        path = weights
+    with guarded(path, "a sealed file"):
         facts = path.stat()
         # Most files of a job were made of the same ones.
         return _recorded(path, facts.st_ino, facts.st_size, facts.st_mtime_ns)
-    except OSError as error:
-        raise unreadable(path, error, "sealed", CURE) from error
-    except UserError:
-        raise
-    except Exception as error:
-        raise _damaged(path, error) from error
 
 
 @functools.cache
 def _recorded(path, *_facts):
     match path.suffix:
         case ".h5":
-            import h5py
-
-            with h5py.File(path, "r") as file:
+            with plain_hdf5(path) as file:
                 found = _sealed(file)
         case ".npz":
             import numpy as np
 
             with np.load(path, allow_pickle=False) as file:
-                found = json.loads(str(file[SEAL])) if SEAL in file.files else {}
+                found = parse_json(str(file[SEAL])) if SEAL in file.files else {}
         case ".safetensors":
             import safetensors
 
             with safetensors.safe_open(path, "np") as file:
-                found = json.loads((file.metadata() or {}).get(SEAL, "{}"))
+                found = parse_json((file.metadata() or {}).get(SEAL, "{}"))
         case ".json":
             found = dict(read_json(path)).get(SEAL, {})
         case _:
@@ -199,22 +202,31 @@ def open_hdf5(path: str | Path, kind: str, apart: Collection[str] = ()) -> h5py.
 
     Raises UserError when it is missing, damaged, of another kind or place, or made of other files.
     """
-    import h5py
-
     path = Path(path)
+    file = plain_hdf5(path)
     try:
-        file = h5py.File(path, "r")
-    except OSError as error:
-        raise unreadable(path, error, "HDF5", CURE) from error
-    try:
-        check(path, kind, _sealed(file), lambda: _of_hdf5(file, apart))
-    except UserError:
+        with guarded(path, "HDF5"):
+            check(path, kind, _sealed(file), lambda: _of_hdf5(file, apart, os.path.getsize(path)))
+    except BaseException:
         file.close()
         raise
-    except Exception as error:
-        file.close()
-        raise _damaged(path, error) from error
     return file
+
+
+def plain_hdf5(path: str | Path) -> h5py.File:
+    """The HDF5 file at `path`, open for reading and not checked; UserError if it is none.
+
+    One whose version has no checksums of its own metadata is refused before HDF5 sees it: damaged
+    metadata can keep the library busy without end.
+    """
+    import h5py
+
+    with guarded(path, "HDF5"):
+        with open(path, "rb") as file:
+            head = file.read(9)
+        if head[:8] == b"\x89HDF\r\n\x1a\n" and head[8:] < b"\2":
+            raise ValueError("it is of an old version, without checksums")
+        return h5py.File(path, "r")
 
 
 def _sealed(file):
@@ -222,11 +234,11 @@ def _sealed(file):
     # busy without end.
     if SEAL not in file.attrs or file.attrs.get_id(SEAL).dtype.kind != "S":
         return {}
-    return json.loads(bytes(file.attrs[SEAL]))
+    return parse_json(bytes(file.attrs[SEAL]).decode())
 
 
-def _of_hdf5(file, apart):
-    """Digest of names, types, shapes, attributes and values."""
+def _of_hdf5(file, apart, size=None):
+    """Digest of names, types, shapes, attributes and values; size: bytes of a file that is read."""
     import h5py
     import numpy as np
 
@@ -240,7 +252,10 @@ def _of_hdf5(file, apart):
                 _add(digest, f"{name}@{key}", np.asarray(item.attrs[key], kind))
         if isinstance(item, h5py.Dataset):
             _refuse_objects(item.dtype, name)
-            if name[1:] in apart or f"{name}{CHECKSUMS}" in file:
+            # No format of ours is compressed: what is larger than its file is not there.
+            if size is not None and item.nbytes > size:
+                raise ValueError(f"{name} of shape {item.shape} is larger than the file")
+            if f"{name}{CHECKSUMS}" in file:
                 said = f"{name} {item.dtype.str} {item.shape} {item.chunks} apart\n"
                 digest.update(said.encode())
             else:
@@ -248,7 +263,13 @@ def _of_hdf5(file, apart):
         elif isinstance(item, h5py.Group):
             digest.update(f"{name}/\n".encode())
             for child in sorted(item):
-                add(f"{name}/{child}", item[child])
+                inside = f"{name}/{child}"
+                if inside[1:] in apart:
+                    # Not opened: HDF5 keeps the parts of a virtual data set without a checksum,
+                    # and damaged ones can keep it busy without end.
+                    digest.update(f"{inside} apart\n".encode())
+                else:
+                    add(inside, item[child])
 
     add("", file)
     return digest.hexdigest()
@@ -285,17 +306,11 @@ def read_npz(path: str | Path, kind: str) -> dict[str, np.ndarray]:
     import numpy as np
 
     path = Path(path)
-    try:
+    with guarded(path, "npz"):
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
-        seal = json.loads(str(arrays.pop(SEAL, "{}")))
+        seal = parse_json(str(arrays.pop(SEAL, "{}")))
         check(path, kind, seal, lambda: _of_arrays(arrays))
-    except UserError:
-        raise
-    except OSError as error:
-        raise unreadable(path, error, "npz", CURE) from error
-    except Exception as error:
-        raise _damaged(path, error) from error
     return arrays
 
 
@@ -349,20 +364,11 @@ def read_tensors(
     """
     import safetensors
 
-    try:
+    with guarded(path, "a safetensors file", cure):
         with safetensors.safe_open(path, "pt") as file:
-            seal = json.loads((file.metadata() or {}).get(SEAL, "{}"))
+            seal = parse_json((file.metadata() or {}).get(SEAL, "{}"))
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         check(path, kind, seal, lambda: of_tensors(tensors.items()), anywhere, cure)
-    except UserError:
-        raise
-    except OSError as error:
-        raise unreadable(path, error, "safetensors", cure) from error
-    except Exception as error:
-        raise UserError(
-            f"{path} is truncated or not a safetensors file ({type(error).__name__}: {error}): "
-            f"{cure}"
-        ) from error
     return tensors
 
 
@@ -372,10 +378,8 @@ def read_text_of(path: str | Path, name: str, cure: str = CURE) -> str:
     Raises UserError when it is missing, or is not what was written with them.
     """
     text = Path(path).with_name(name)
-    try:
+    with guarded(text, "a text", cure):
         content = text.read_bytes()
-    except OSError as error:
-        raise unreadable(text, error, "to be read", cure) from error
     if recorded(path).get("beside", {}).get(name) != _of_bytes(content):
         raise UserError(
             f"{text} and {Path(path).name} beside it are not what was written together, since one "
@@ -410,7 +414,8 @@ def read_document(path: str | Path, kind: str) -> dict[str, Any]:
     """
     document = read_json(path)
     seal = document.pop(SEAL, {}) if isinstance(document, dict) else {}
-    check(path, kind, seal, lambda: _of_document(document))
+    with guarded(path, "JSON"):
+        check(path, kind, seal, lambda: _of_document(document))
     return document
 
 
@@ -458,27 +463,19 @@ def read_beside(path: str | Path, kind: str) -> bytes:
     made of others.
     """
     path = Path(path)
-    try:
+    with guarded(path, "a sealed file"):
         content = path.read_bytes()
-    except OSError as error:
-        raise unreadable(path, error, "to be read", CURE) from error
-    if not beside(path).exists():
-        raise UserError(f"{path} has no seal beside it ({beside(path).name}): {CURE}")
-    check(path, kind, read_json(beside(path)), lambda: _of_bytes(content))
+        if not beside(path).exists():
+            raise UserError(f"{path} has no seal beside it ({beside(path).name}): {CURE}")
+        check(path, kind, read_json(beside(path)), lambda: _of_bytes(content))
     return content
 
 
 def read_text_beside(path: str | Path, kind: str) -> str:
     """As `read_beside`, as text."""
-    try:
+    with guarded(path, "text"):
         return read_beside(path, kind).decode()
-    except UnicodeDecodeError as error:
-        raise _damaged(path, error) from error
 
 
 def _of_bytes(content):
     return hashlib.sha256(content).hexdigest()
-
-
-def _damaged(path, error):
-    return UserError(f"{path} is damaged ({type(error).__name__}: {error}): {CURE}")

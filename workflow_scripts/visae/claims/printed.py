@@ -4,12 +4,11 @@ Every published key is matched in full, part by part. One that no key of evidenc
 a claim states (`Claim.printed`), or no result (thresholds of hypotheses, counts of cells).
 """
 
-import csv
-
 from visae.base.errors import UserError
+from visae.base.reading import guarded
 from visae.claims.evidence import Evidence
 from visae.study.roles import BACKBONES, PAPER_METRICS
-from visae.tables.published import read_published
+from visae.tables.published import printed_decimals, read_published
 from visae.tables.statistics import spearman
 
 _TABLE_4 = {"mean": "raw_moran", "null": "null", "z": "raw_z"}
@@ -85,6 +84,11 @@ def from_published(path):
     A number that is printed twice is taken from where it has more decimals. Rankings are Table
     9's. Raises UserError where two prints of one number cannot both be rounded from it.
     """
+    with guarded(path, "the list of published values", "correct it"):
+        return _evidence(path)
+
+
+def _evidence(path):
     half_units = _half_units(path)
     values, rounding = {}, {}
     for published_key, entry in read_published(path).items():
@@ -122,8 +126,5 @@ def _half_units(path):
 
     Numbers without decimals are ranks, counts and bounds, which nobody rounded.
     """
-    with open(path, newline="", encoding="utf-8") as handle:
-        decimals = {
-            row["key"]: len(row["value"].partition(".")[2]) for row in csv.DictReader(handle)
-        }
+    decimals = printed_decimals(path)
     return {key: 0.5 * 10.0**-number if number else 0.0 for key, number in decimals.items()}

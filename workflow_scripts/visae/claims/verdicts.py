@@ -2,10 +2,9 @@
 
 from typing import NamedTuple
 
-import yaml
-
 from visae.base import equal
 from visae.base.errors import UserError
+from visae.base.reading import guarded, read_yaml
 from visae.claims import quantities
 from visae.claims.evidence import OTHER_READINGS
 from visae.claims.quantities import Missing
@@ -52,15 +51,15 @@ class Claim(NamedTuple):
 
 def read_claims(path):
     """The claims in their order. Raises UserError naming a claim that is not well-formed."""
-    with open(path, encoding="utf-8") as handle:
-        entries = yaml.safe_load(handle)
+    entries = read_yaml(path, "correct it")
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        raise UserError(f"{path} is no list of claims: correct it")
     claims = []
     for entry in entries:
         name = entry.get("id", "without id")
-        try:
+        with guarded(path, f"a list of claims, of which {name} is one", "correct its keys"):
             claim = Claim(**entry)
-        except TypeError as error:
-            raise UserError(f"{path}: claim {name}: {error}; correct its keys") from error
+            _check_types(claim)
         if len(claim.accept) != 1 or not set(claim.accept) <= set(_TESTS):
             raise UserError(f"{path}: claim {name}: accept needs one of {', '.join(_TESTS)}")
         if "within" in claim.accept and not (claim.printed or claim.only_run):
@@ -77,6 +76,21 @@ def read_claims(path):
             raise UserError(f"{path}: the claim '{name}' occurs twice; rename one")
         claims.append(claim)
     return claims
+
+
+def _check_types(claim):
+    """TypeError where a value of a claim is of another type than `Claim` says."""
+    numbers = [value for value in claim.accept.values() if not isinstance(value, str)]
+    for kind, *values in (
+        (str, claim.id, claim.place, claim.claim, claim.quantity, claim.compute),
+        (str | None, claim.printed, claim.only_run, claim.only_paper),
+        (bool, claim.strict, claim.variant),
+        (float | int | str, claim.published, *numbers),
+        (dict, claim.arguments),
+    ):
+        for value in values:
+            if not isinstance(value, kind) or (kind is not bool and isinstance(value, bool)):
+                raise TypeError(f"{value!r:.60} is not of the type that it has to be")
 
 
 def judge(claim, evidence):

@@ -45,9 +45,7 @@ def _uncertain(study):
     from visae.plan.images import count_images
 
     try:
-        geometries = geometry.complete(
-            study.backbones, study.paths.plan("geometry.json"), measured
-        )
+        geometries = geometry.complete(study.backbones, study.paths.plan("geometry.json"), measured)
         check_training(study, geometries, count_images(study, study.paths.results))
     except UserError as error:
         yield str(error)

@@ -78,7 +78,11 @@ def _plain(name):
     return " ".join(name.replace("_", " ").casefold().split())
 
 
-def _listed(split, index, shown=12):
-    names = [record.class_name for record in index.classes]
-    more = f", … {len(names)} in all" if len(names) > shown else ""
-    return f"'{split}' [{', '.join(names[:shown])}{more}]"
+def _listed(split, index):
+    return f"'{split}' {shown([record.class_name for record in index.classes])}"
+
+
+def shown(names, most=12):
+    """A list of classes for a message: `[cat, dog]`, cut where it is long."""
+    more = f", … {len(names)} in all" if len(names) > most else ""
+    return f"[{', '.join(names[:most])}{more}]"

@@ -9,6 +9,7 @@ from collections import defaultdict
 from multiprocessing.pool import ThreadPool
 
 from visae.base.errors import UserError
+from visae.base.progress import counted
 from visae.images import contents
 
 TOLERATED = 0.01
@@ -94,6 +95,7 @@ def _divided(root, groups, key, readers):
     asked = [path for group in groups for _, path in group]
     try:
         answers = readers.imap(lambda path: key(f"{root}/{path}"), asked, chunksize=64)
+        answers = counted(answers, "pictures compared", len(asked))
         divided = defaultdict(list)
         for number, group in enumerate(groups):
             for member in group:

@@ -3,17 +3,18 @@
 import contextlib
 import functools
 import os
-import struct
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, PngImagePlugin
 
 from visae.base.errors import UserError
-from visae.images.contents import mode_of, opened
+from visae.base.progress import counted
+from visae.base.reading import guarded
+from visae.images.contents import file_of, mode_of, opened
 
-# What Pillow raises on files that are truncated, corrupt or no image at all.
-_BROKEN = (OSError, SyntaxError, ValueError, EOFError, struct.error)
+_PNG = b"\x89PNG\r\n\x1a\n"
+"""The first bytes of a PNG."""
 
 LARGEST = 2**28
 """Pixels of the largest picture that is decoded: 0.8 GB as RGB."""
@@ -40,9 +41,9 @@ def is_image(path):
     if is_named_as_image(path):
         return True
     try:
-        with Image.open(path, formats=_readable()[1]):
+        with guarded(path, "an image"), Image.open(path, formats=_readable()[1]):
             return True
-    except _BROKEN:
+    except UserError:
         return False
 
 
@@ -77,13 +78,7 @@ def load_image(path):
             or it is too large or too long.
     """
     with _opened(path) as image:
-        width, height = image.size
-        if width * height > LARGEST or max(width, height) > LONGEST * min(width, height):
-            raise UserError(
-                f"The image {path} is {_by(image.size)} pixels: at most {LARGEST:,} pixels and "
-                f"{LONGEST} times the shorter side are read, so cut it, make it smaller, or set "
-                "`on_bad_image: skip`."
-            )
+        _check_size(image, path)
         if mode := mode_of(path):
             image = image.convert(mode)
         return _to_rgb(image, path)
@@ -96,6 +91,7 @@ def load_mask(path, classes):
         UserError: as `load_image`; also a mask of several channels, or a value above `classes`.
     """
     with _opened(path) as image:
+        _check_size(image, path)
         _check_mask(image, path)
         mask_hw = np.array(image)
     if mask_hw.max() > classes:
@@ -106,6 +102,23 @@ def load_mask(path, classes):
     return mask_hw
 
 
+def whole_picture(path, cure):
+    """The bytes of the picture file at `path`, which can be decoded; UserError if it cannot."""
+    with _opened(path, cure) as image:
+        image.load()
+        return Path(path).read_bytes()
+
+
+def _check_size(image, path):
+    width, height = image.size
+    if width * height > LARGEST or max(width, height) > LONGEST * min(width, height):
+        raise UserError(
+            f"The image {path} is {_by(image.size)} pixels: at most {LARGEST:,} pixels and "
+            f"{LONGEST} times the shorter side are read, so cut it, make it smaller, or set "
+            "`on_bad_image: skip`."
+        )
+
+
 def check_masks(index, root):
     """Compare the size of every image of `index` below `root` with its mask's, by header only.
 
@@ -113,7 +126,7 @@ def check_masks(index, root):
         UserError: a mask is missing, unreadable, or of another size than its image.
     """
     root = Path(root)
-    for record in index.images:
+    for record in counted(index.images, "masks compared", len(index.images)):
         if not record.mask:
             raise UserError(
                 f"The image '{record.image_id}' has no mask: segmentation needs one per image."
@@ -151,16 +164,30 @@ def _check_mask(image, path):
 
 
 @contextlib.contextmanager
-def _opened(path):
+def _opened(path, cure="unpack the data set again or set `on_bad_image: skip`."):
     """The image at `path`, opened; whatever Pillow raises becomes a UserError that names it."""
     try:
-        with opened(path) as stream, Image.open(stream) as image:
-            yield image
-    except _BROKEN as error:
-        raise UserError(
-            f"The image {path} cannot be read ({error}): it is missing, empty, truncated, corrupt "
-            "or no image; unpack the data set again or set `on_bad_image: skip`."
-        ) from error
+        with guarded(file_of(path), "an image", cure), opened(path) as stream:
+            _check_sums(stream)
+            with Image.open(stream) as image:
+                yield image
+    except UserError as error:
+        if file_of(path) == str(path) or str(path) in str(error):
+            raise
+        raise UserError(f"The image {path}: {error}") from error
+
+
+def _check_sums(stream):
+    """What is raised of a PNG one of whose parts does not match its checksum; of others nothing.
+
+    Pillow decodes pixels without comparing the checksum of the part that holds them.
+    """
+    is_png = stream.read(len(_PNG)) == _PNG
+    stream.seek(0)
+    if is_png:
+        with Image.open(stream) as image:
+            image.verify()
+        stream.seek(0)
 
 
 def _to_rgb(image, path):
@@ -176,7 +203,7 @@ def _to_rgb(image, path):
         image = Image.fromarray(np.rint(values * (255 / (2**depth - 1))).astype(np.uint8))
     elif _has_deep_colours(image):
         # Pillow keeps the upper byte of each channel, and of 12 bits that is next to nothing.
-        brightest = max(high for _, high in image.getextrema())
+        brightest = max(high for _, high in image.getextrema()[:3])  # opaque says nothing
         if 0 < brightest < 16:
             raise UserError(
                 f"The image {path} has three channels of 16 bits, of which at most 12 are used: "

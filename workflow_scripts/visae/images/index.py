@@ -67,16 +67,7 @@ def build_index(images, classes, where):
         UserError: no images, an `image_id` twice, a label that is no class, a path with a carriage
             return, or classes that are not numbered 0 … C−1 in order with unique names.
     """
-    classes = tuple(classes)
-    for position, record in enumerate(classes):
-        if record.label != position:
-            raise UserError(
-                f"The classes of {where} are to be numbered 0 … {len(classes) - 1} without gaps, "
-                f"but number {position} is missing ('{record.class_name}' has {record.label})."
-            )
-    repeated = first_duplicate(record.class_name for record in classes)
-    if repeated is not None:
-        raise UserError(f"The class '{repeated}' is listed twice in {where}: remove one of them.")
+    classes = _checked_classes(classes, where)
     images = tuple(sorted(images))
     if not images:
         raise UserError(f"No images were found in {where}: check the data set's root and split.")
@@ -93,6 +84,21 @@ def build_index(images, classes, where):
                 f"The image {record.path!r} in {where} has a line end in its name: rename it."
             )
     return ImageIndex(images, classes)
+
+
+def _checked_classes(classes, where):
+    """The class records; UserError unless they are numbered 0 … C−1 and have names of their own."""
+    classes = tuple(classes)
+    for position, record in enumerate(classes):
+        if record.label != position:
+            raise UserError(
+                f"The classes of {where} are to be numbered 0 … {len(classes) - 1} without gaps, "
+                f"but number {position} is missing ('{record.class_name}' has {record.label})."
+            )
+    repeated = first_duplicate(record.class_name for record in classes)
+    if repeated is not None:
+        raise UserError(f"The class '{repeated}' is listed twice in {where}: remove one of them.")
+    return classes
 
 
 def check_label(record, classes, where):
@@ -188,7 +194,7 @@ def read_index(images_path, classes_path):
     """Read what `write_images` and `write_classes` wrote, checked like a new index.
 
     Raises:
-        UserError: other columns, a label that is no number, or rows that `build_index` refuses.
+        UserError: a file that is no such table, or rows that `build_index` refuses.
     """
     images = _read_rows(images_path, IMAGES_FORMAT, ImageRecord)
     return build_index(images, read_classes(classes_path), images_path)
@@ -196,7 +202,7 @@ def read_index(images_path, classes_path):
 
 def read_classes(path):
     """The `ClassRecord`s that `write_classes` wrote; UserError as for `read_index`."""
-    return tuple(_read_rows(path, CLASSES_FORMAT, ClassRecord))
+    return _checked_classes(_read_rows(path, CLASSES_FORMAT, ClassRecord), path)
 
 
 def check_header(header, record_type, path):

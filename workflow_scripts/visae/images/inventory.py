@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from visae.base.fingerprints import of_file
+from visae.base.progress import counted
+from visae.base.reading import parse_json
 from visae.base.seals import read_text_beside, write_beside
 from visae.images.contents import file_of
 
@@ -49,7 +51,8 @@ def take(root, records, lists):
         folders.add(folder)
         parts = folder.split("/")
         folders |= {"/".join(parts[:depth]) for depth in range(1, len(parts))}
-    entries = [_folder(root, folder, sizes=False) for folder in sorted(folders)]
+    listed = counted(sorted(folders), "folders noted", len(folders))
+    entries = [_folder(root, folder, sizes=False) for folder in listed]
     if sum(len(entry.files) for entry in entries) <= SIZES:  # else nobody compares them
         entries = [_folder(root, folder, sizes=True) for folder in sorted(folders)]
     return entries + [_list(root, name) for name in _listed(root, lists)]
@@ -107,7 +110,7 @@ def write(path, entries):
 def read(path):
     """The Entries that `write` wrote."""
     lines = read_text_beside(path, FORMAT).splitlines()
-    return [Entry(*map(json.loads, line.split("\t"))) for line in lines]
+    return [Entry(*map(parse_json, line.split("\t"))) for line in lines]
 
 
 def _folder(root, folder, sizes):

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from visae.backbones.geometry import Geometry
 from visae.backbones.storage import STORAGES
 from visae.base import paths
-from visae.base.errors import UserError
 from visae.evals.entry import SAES
 from visae.evals.shelf import reads
 from visae.sae.families import FAMILIES
 from visae.study import jobs
+from visae.study.checks import check_block
 from visae.study.evals import of_moran
 from visae.study.parts import Split
 
@@ -62,12 +62,7 @@ def places(study, geometries):
     found = {}
 
     def need(backbone, layer, cached, reduced):
-        depth = len(geometries[backbone].flops)
-        if layer >= depth:
-            raise UserError(
-                f"config: block {layer} of {backbone} is asked for, which has {depth} blocks, "
-                f"numbered 0 to {depth - 1}; correct backbones.{backbone}.layer or the sweep's"
-            )
+        check_block(backbone, layer, geometries[backbone])
         place = found.setdefault(
             (backbone, layer), Place(backbone, layer, geometries[backbone], {}, {})
         )

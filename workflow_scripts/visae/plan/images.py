@@ -3,6 +3,7 @@
 Files are listed only where there is no index, which for a million of them takes some seconds.
 """
 
+import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,7 +39,9 @@ def count_images(study, results):
 def _count(paths, dataset, entry, split):
     index, classes = Path(paths.index(f"{dataset}/{split}")), Path(paths.classes(dataset))
     if index.is_file() and classes.is_file():
-        return Count(_rows(index, IMAGES_FORMAT), _rows(classes, CLASSES_FORMAT), "index")
+        # One that cannot be read, such as an older version's, is written again or refused by a job.
+        with contextlib.suppress(UserError):
+            return Count(_rows(index, IMAGES_FORMAT), _rows(classes, CLASSES_FORMAT), "index")
     layout = None if entry["generated"] else LAYOUTS[entry["layout"]]
     known_classes = layout.classes if layout else 0
     asked = entry["splits"][split].get("images")

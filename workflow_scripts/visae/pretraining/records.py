@@ -2,6 +2,7 @@
 
 import json
 
+from visae.base.reading import parse_json_lines
 from visae.base.seals import (
     made_of,
     read_document,
@@ -21,7 +22,7 @@ def write_log(path, records, inputs=()):
 
 def read_log(path):
     """The records that `write_log` wrote; UserError where they are damaged or others'."""
-    return [json.loads(line) for line in read_text_beside(path, LOG_FORMAT).splitlines()]
+    return parse_json_lines(read_text_beside(path, LOG_FORMAT), path)
 
 
 def write_sanity(path, report, inputs=()):

@@ -3,7 +3,9 @@
 What M4 does on the evaluation data set and M6 on others. Paper: section 4.3, Appendix I.
 """
 
+import math
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 
@@ -23,6 +25,8 @@ class ClassAreas:
     """float64 [C', K]."""
     average_precision: np.ndarray
     """float64 [C', K]."""
+    pairs: np.ndarray
+    """int64 [C'], of a positive and a negative test image each."""
     not_converged: int
     """Fits, of C' x K."""
     reason: str | None
@@ -30,13 +34,26 @@ class ClassAreas:
 
     @property
     def mean_auc(self):
-        """Mean over classes per budget; None without classes."""
-        return _means(self.auc)
+        """Mean over classes per budget; None without classes.
+
+        An area is a number of pairs, halves for ties, in all pairs. The mean of these fractions is
+        rounded once, so that what is equal on paper is equal here.
+        """
+        if not len(self.auc):
+            return [None] * self.auc.shape[1]
+        halves_ck = np.rint(self.auc * (2 * self.pairs[:, None])).astype(np.int64)
+        sums = [
+            sum(Fraction(int(halves_c[self.pairs == p].sum()), 2 * int(p)) for p in {*self.pairs})
+            for halves_c in halves_ck.T
+        ]
+        return [float(total / len(self.pairs)) for total in sums]
 
     @property
     def mean_average_precision(self):
-        """Mean over classes per budget; None without classes."""
-        return _means(self.average_precision)
+        """Mean over classes per budget, whatever their order; None without classes."""
+        if not len(self.average_precision):
+            return [None] * self.average_precision.shape[1]
+        return [math.fsum(column) / len(column) for column in self.average_precision.T]
 
 
 def eligible_rows(rankings, test_labels):
@@ -60,10 +77,12 @@ def class_areas(
     )
     shape = classes.size, len(budgets)
     auc, precision = np.empty(shape), np.empty(shape)
+    pairs = np.empty(classes.size, np.int64)
     not_converged = 0
     results = nested_probes(tasks, budgets, READOUT_MAX_ITER, device, workers)
     for i, readout in enumerate(results):
         positive = test_labels == classes[i]
+        pairs[i] = np.count_nonzero(positive) * np.count_nonzero(~positive)
         auc[i] = roc_auc(readout.scores, positive)
         precision[i] = average_precision(readout.scores, positive)
         not_converged += int((~readout.converged).sum())
@@ -71,16 +90,13 @@ def class_areas(
         classes=classes,
         auc=auc,
         average_precision=precision,
+        pairs=pairs,
         not_converged=not_converged,
         reason=None
         if classes.size
         else f"none of the {rankings.classes.size} classes with training images has positive and "
         f"negative examples among the {test_labels.size} test images",
     )
-
-
-def _means(values_ck):
-    return values_ck.mean(axis=0).tolist() if len(values_ck) else [None] * values_ck.shape[1]
 
 
 @dataclass(frozen=True)

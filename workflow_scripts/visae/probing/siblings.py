@@ -7,17 +7,19 @@ classes named by their WordNet ids, the shipped table of direct hypernyms.
 
 from __future__ import annotations
 
-import csv
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from visae.base.reading import read_csv
 from visae.base.repository import RESOURCES
 from visae.images.index import read_classes
 
 IMAGENET_HYPERNYMS = RESOURCES / "imagenet_hypernyms.csv"
+
+_HYPERNYM_COLUMNS = ("class_name", "parent", "class_word", "parent_word")
 
 MINIMUM_SIZE = 3
 
@@ -35,7 +37,7 @@ def read_sibling_groups(classes_path: str | Path) -> list[SiblingGroup]:
     """The sibling groups of the data set whose `classes.csv` lies at `classes_path`.
 
     Without any parent in the table and with class names like n01440764, parents come from
-    WordNet 3.0; without either there are no groups.
+    WordNet 3.0; without either there are no groups. Raises UserError as `read_classes`.
     """
     classes = read_classes(classes_path)
     label_of = {record.class_name: record.label for record in classes}
@@ -47,8 +49,8 @@ def read_sibling_groups(classes_path: str | Path) -> list[SiblingGroup]:
 
 def imagenet_parents() -> list[tuple[str, str]]:
     """(class_name, parent) pairs of the 1000 ImageNet classes; both are WordNet ids."""
-    with open(IMAGENET_HYPERNYMS, newline="", encoding="utf-8") as lines:
-        return [(row["class_name"], row["parent"]) for row in csv.DictReader(lines)]
+    rows = read_csv(IMAGENET_HYPERNYMS, [_HYPERNYM_COLUMNS], "restore it")
+    return [(row.cells["class_name"], row.cells["parent"]) for row in rows]
 
 
 def sibling_groups(

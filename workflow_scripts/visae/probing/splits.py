@@ -14,10 +14,12 @@ import numpy as np
 
 from visae.base.arrays import Bool, Int
 from visae.base.errors import UserError
+from visae.base.reading import parse_csv
 from visae.base.seals import made_of, read_text_beside, write_beside
 
 FORMAT = "visae-probe-split-1"
 PARTS = ("train", "test")
+_COLUMNS = ("image_id", "part")
 
 
 def stratified_split(
@@ -74,7 +76,7 @@ def write_split(
     """Write `image_id,part` rows (`index/{dataset}/probe_split.csv`); inputs: of which files."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["image_id", "part"])
+    writer.writerow(_COLUMNS)
     writer.writerows(
         [image_id, PARTS[int(is_test)]]
         for image_id, is_test in zip(image_ids, test_mask, strict=True)
@@ -84,9 +86,8 @@ def write_split(
 
 def read_split(path: str | Path, image_ids: Sequence[str]) -> Bool[np.ndarray, " N"]:
     """The test mask, bool [N], of `image_ids` (in their order) from the split written at `path`."""
-    with io.StringIO(read_text_beside(path, FORMAT), newline="") as lines:
-        rows = list(csv.DictReader(lines))
-    part_of = {row["image_id"]: row["part"] for row in rows}
+    rows = parse_csv(read_text_beside(path, FORMAT), path, [_COLUMNS])
+    part_of = {row.cells["image_id"]: row.cells["part"] for row in rows}
     if len(part_of) != len(rows):
         raise UserError(f"{path} names an image twice; delete it to have the split made again")
     unknown = sorted(set(part_of.values()) - set(PARTS))

@@ -8,10 +8,10 @@ from visae.study import roles
 
 
 def _files(study, paths):
-    """The scores of a study's main sweep, and the logs of its SAEs."""
+    """The scores of a study's main sweep, and its SAEs, whose logs lie beside the weights."""
     sweep = roles.main(study)
-    logs = [paths.sae(sae.name, "training.jsonl", sae.place) for sae in study.saes(sweep)]
-    return [paths.scores(sweep.name), *logs]
+    saes = [paths.sae(sae.name, place=sae.place) for sae in study.saes(sweep)]
+    return [paths.scores(sweep.name), *saes]
 
 
 def _of_arms(study):

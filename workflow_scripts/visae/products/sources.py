@@ -99,8 +99,8 @@ def labels(study, backbones=None):
 
 
 def metrics(study):
-    """What the metrics are called in figures, in their order."""
-    return {"metrics": titles(study.metrics())}
+    """What the metrics are called in figures, in their order; also those without a value."""
+    return {"metrics": titles(study.asked())}
 
 
 def looks(study, backbones=None):

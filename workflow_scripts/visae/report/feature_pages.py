@@ -1,12 +1,13 @@
 """A picture and a line of each SAE whose features have pages, with links to them."""
 
+import io
 import os
 from pathlib import Path
 from typing import NamedTuple
 
 from PIL import Image
 
-from visae.base.files import read_json
+from visae.audit.pages import read_card
 from visae.report.figures_section import data_uri
 from visae.study import roles
 
@@ -34,17 +35,16 @@ def feature_pages(study, cards):
     """
     found = []
     for sae in roles.on_pages(study) if cards else []:
-        card = Path(cards[sae.place, sae.name])
-        picture = card.with_suffix(".webp")
-        with Image.open(picture) as image:
+        about, picture = read_card(cards[sae.place, sae.name])
+        with Image.open(io.BytesIO(picture)) as image:
             size = image.size
         found.append(
             FeaturePages(
                 label=study.backbones[sae.backbone]["label"],
                 layer=sae.layer,
                 sae=sae.name,
-                about=read_json(card),
-                source=data_uri(picture.read_bytes(), "webp"),
+                about=about,
+                source=data_uri(picture, "webp"),
                 size=size,
                 folder=os.path.relpath(
                     study.paths.features(sae.name, "", sae.place),

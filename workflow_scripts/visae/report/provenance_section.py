@@ -9,6 +9,7 @@ from typing import NamedTuple
 import yaml
 
 from visae.base.fingerprints import SCRIPTS
+from visae.base.reading import as_number, guarded, read_text
 from visae.evals.results import read_result
 from visae.report.cells import Cell, gap, number
 from visae.report.tables_section import Column
@@ -139,18 +140,20 @@ def _jobs(folder):
     """Every record below `folder`; the last line of a file is the last run."""
     jobs = []
     for path in sorted(folder.rglob("*.tsv")):
-        runs = list(csv.DictReader(path.read_text("utf-8").splitlines(), delimiter="\t"))
-        if not runs:
-            continue
-        name = path.relative_to(folder).with_suffix("")
-        values = (_measured(runs[-1].get(key)) for key in ("s", "cpu_time", "max_rss"))
+        with guarded(path, "a benchmark", "remove it"):
+            lines = read_text(path, "a benchmark", "remove it").splitlines()
+            runs = list(csv.DictReader(lines, delimiter="\t"))
+            if not runs:
+                continue
+            name = path.relative_to(folder).with_suffix("")
+            values = [_measured(runs[-1].get(key)) for key in ("s", "cpu_time", "max_rss")]
         jobs.append(_Job(name.parts[0], name.as_posix(), *values))
     return jobs
 
 
 def _measured(text):
     """The number in a field; None where Snakemake could not measure (`-` or `NA`)."""
-    return None if text in (None, "-", "NA", "") else float(text)
+    return None if text in (None, "-", "NA", "") else as_number(text)
 
 
 _MEASURED = (Column("Seconds", True), Column("CPU seconds", True), Column("Peak memory, MB", True))

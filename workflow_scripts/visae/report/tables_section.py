@@ -1,10 +1,9 @@
 """The tables of a study as the page shows them: rounded to read, sorted by exact values."""
 
-import csv
-import io
 from pathlib import Path
 from typing import NamedTuple
 
+from visae.base.reading import parse_csv
 from visae.base.seals import read_text_beside
 from visae.report.cells import Cell, gap, in_order, number, parsed, title_of
 from visae.tables import layout
@@ -57,9 +56,10 @@ def _of_json(path):
 
 def _of_csv(path):
     text = read_text_beside(path, layout.FORMAT)
-    reader = csv.DictReader(io.StringIO(text))
-    rows = [{key: _value(cell) for key, cell in row.items()} for row in reader]
-    columns = tuple(layout.Column(key, title_of(key)) for key in reader.fieldnames or ())
+    header = text.partition("\n")[0].split(",")
+    cells = [row.cells for row in parse_csv(text, path, [header])]
+    rows = [{key: _value(cell) for key, cell in row.items()} for row in cells]
+    columns = tuple(layout.Column(key, title_of(key)) for key in header)
     table = layout.Table(TIDY[path.stem], columns, rows)
     return _view(path.stem, table, columns, text, lambda value, _: _plain(value))
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from visae.base.errors import UserError
 from visae.base.paths import SAE_FILES
+from visae.base.reading import guarded, parse_json_lines, parse_yaml
 from visae.base.seals import read_text_of
 
 FORMAT = "visae-sae-3"
@@ -19,10 +17,8 @@ CURE = "remove its folder and train this SAE again"
 
 def read_config(path: str | Path) -> dict[str, Any]:
     """The content of the `config.yaml` at `path`; UserError unless the weights beside it agree."""
-    try:
-        config = yaml.safe_load(read_text_of(Path(path).with_name(WEIGHTS), CONFIG, CURE))
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UserError(f"{path} is not YAML ({error}): {CURE}") from error
+    with guarded(path, "YAML", CURE):
+        config = parse_yaml(read_text_of(Path(path).with_name(WEIGHTS), CONFIG, CURE))
     if not isinstance(config, dict) or config.get("format") != FORMAT:
         raise UserError(f"{path} is not of format {FORMAT}: {CURE}")
     return config
@@ -39,4 +35,4 @@ def read_log(path: str | Path) -> list[dict[str, Any]]:
     Raises UserError unless the weights beside it agree.
     """
     text = read_text_of(Path(path).with_name(WEIGHTS), LOG, CURE)
-    return [json.loads(line) for line in text.splitlines()]
+    return parse_json_lines(text, path, CURE)

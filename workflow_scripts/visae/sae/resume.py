@@ -20,6 +20,7 @@ import torch
 
 from visae.base import fingerprints
 from visae.base.files import atomic_path
+from visae.base.reading import guarded
 
 STOPPED_BY_SIGTERM = 128 + signal.SIGTERM
 TENSOR = "tensor"
@@ -51,7 +52,7 @@ def load(path: Path, fingerprint: str, report: Callable[[str], Any]) -> Any:
     if not path.exists():
         return None
     try:
-        with safetensors.safe_open(path, "pt") as file:
+        with guarded(path, "a checkpoint"), safetensors.safe_open(path, "pt") as file:
             metadata = file.metadata()
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         found, rest = metadata["fingerprint"], metadata["rest"]

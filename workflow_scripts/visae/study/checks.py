@@ -221,10 +221,24 @@ def _unique_saes(study):
 
 
 def _sizes(study):
-    """SAEs have the features that are to be active, on backbones whose width is known here."""
+    """Backbones whose geometry is known here have the blocks, and SAEs the features, asked for."""
     kept = geometry.read_geometries(study.paths.plan("geometry.json"))
     known = geometry.known(study.backbones, geometry.read_geometries(geometry.SHIPPED) | kept)
     check_sizes(study, known)
+    for sweep in study.sweeps.values():
+        for backbone, layer in sweep.layers.items():
+            if known[backbone]:
+                check_block(backbone, layer, known[backbone])
+
+
+def check_block(backbone, layer, measured):
+    """UserError unless a backbone of the Geometry `measured` has the block `layer`."""
+    depth = len(measured.flops)
+    if layer >= depth:
+        raise UserError(
+            f"config: block {layer} of {backbone} is asked for, which has {depth} blocks, "
+            f"numbered 0 to {depth - 1}; correct backbones.{backbone}.layer or the sweep's"
+        )
 
 
 def check_sizes(study, geometries):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import math
 import os
 import re
 from pathlib import Path
@@ -14,6 +15,7 @@ import yaml
 from jsonschema.exceptions import best_match
 
 from visae.base.errors import UserError
+from visae.base.reading import guarded, parse_yaml
 from visae.base.repository import SCHEMAS
 from visae.base.seals import read_text_beside, write_beside
 from visae.evals import extensions
@@ -48,6 +50,7 @@ def checked(config):
     config, schema, errors = _validated(config)
     if errors:
         raise UserError(_sentence(best_match(errors), schema))
+    _refuse_infinite(config, ())
     return _with_paths(config, schema, schema, ())
 
 
@@ -68,6 +71,15 @@ def _validated(config):
     schema = load_schema()
     config = _canonical(_with_defaults(config, schema, schema), schema, schema)
     return config, schema, list(jsonschema.Draft202012Validator(schema).iter_errors(config))
+
+
+def _refuse_infinite(value, where):
+    """UserError for NaN or infinity, which no schema tells from a number."""
+    if isinstance(value, dict | list):
+        for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+            _refuse_infinite(item, (*where, str(key)))
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise UserError(f"config: {'.'.join(where)} is {value}, which is no number; write one")
 
 
 def written_out(value, where):
@@ -129,10 +141,8 @@ def read_config(path):
             f"{Path(path).parent} holds no study ({Path(path).name} is missing): give the folder "
             "`results/{study}` of a study that has run, or run it again with this version"
         )
-    try:
-        return yaml.safe_load(read_text_beside(path, FORMAT))
-    except yaml.YAMLError as error:
-        raise UserError(f"{path} cannot be read ({error}): run the study again") from error
+    with guarded(path, "YAML", "run the study again"):
+        return dict(parse_yaml(read_text_beside(path, FORMAT)))
 
 
 SEEDS_APART = 1000  # between a backbone's seeds in a study and in its replicates

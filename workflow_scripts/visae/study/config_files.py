@@ -13,6 +13,7 @@ from pathlib import Path
 import yaml
 
 from visae.base.errors import UserError
+from visae.base.reading import guarded
 
 AROUND = 2
 """Lines shown before the one that is wrong."""
@@ -81,12 +82,8 @@ def _compose(path):
 
 
 def _text(path):
-    try:
+    with guarded(path, "a config file", "correct the path, or give another"):
         content = Path(path).read_bytes()
-    except OSError as error:
-        raise UserError(
-            f"the config file {path} cannot be read ({error.strerror}); correct the path"
-        ) from error
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:

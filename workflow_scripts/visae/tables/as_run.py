@@ -6,7 +6,6 @@ of the same SAE, and costs nothing (docs/as_run.md).
 """
 
 import itertools
-import json
 import statistics as basic
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from visae.evals.shelf import EVALS, metrics
+from visae.sae.folder import read_log
 from visae.tables.layout import Column, Table
 from visae.tables.scores import HEADLINE, read_scores
 from visae.tables.statistics import eta_squared, spearman
@@ -42,8 +42,8 @@ class Run(NamedTuple):
     """(backbone, name) → metric → {reading: value}."""
 
 
-def read_run(scores, logs: Iterable[str | Path], sweep) -> Run:
-    """The Run of a `tables/scores/{sweep}.csv` and of the `training.jsonl` of its SAEs."""
+def read_run(scores, saes: Iterable[str | Path], sweep) -> Run:
+    """The Run of a `tables/scores/{sweep}.csv`, and of SAEs' weights, with the logs beside them."""
     run = Run({}, {})
     for row in read_scores(scores):
         if row["sweep"] == sweep:
@@ -51,10 +51,9 @@ def read_run(scores, logs: Iterable[str | Path], sweep) -> Run:
             run.saes[sae] = row
             of_metric = run.readings.setdefault(sae, {}).setdefault(row["metric"], {})
             of_metric[row["reading"]] = row["value"]
-    for log in map(Path, logs):
-        sae = log.parents[2].name, log.parents[0].name
-        text = log.read_text(encoding="utf-8")
-        lines = [json.loads(line) for line in text.splitlines()]
+    for weights in map(Path, saes):
+        sae = weights.parents[2].name, weights.parents[0].name
+        lines = read_log(weights.with_name("training.jsonl"))
         if sae in run.readings and lines:
             steps = np.diff([0, *(line["step"] for line in lines)])
             shares = [line[CLIPPED] for line in lines]
@@ -63,13 +62,13 @@ def read_run(scores, logs: Iterable[str | Path], sweep) -> Run:
 
 
 def read_runs(paths, sweep) -> list[Run]:
-    """The Runs of several studies' files: of each, first its scores, then its logs."""
+    """The Runs of several studies' files: of each, first its scores, then its SAEs."""
     of_each = []
     for path in paths:
         if Path(path).suffix == ".csv":
             of_each.append([])
         of_each[-1].append(path)
-    return [read_run(scores, logs, sweep) for scores, *logs in of_each]
+    return [read_run(scores, saes, sweep) for scores, *saes in of_each]
 
 
 def as_run(studies: Mapping[str, Run], arms: Mapping[str, Mapping[str, Run]]) -> Table:

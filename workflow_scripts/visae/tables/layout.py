@@ -9,6 +9,7 @@ import io
 from dataclasses import asdict, dataclass
 
 from visae.base.files import write_text
+from visae.base.reading import as_number
 from visae.base.seals import made_of, read_document, write_beside, write_document
 
 FORMAT = "visae-table-1"
@@ -61,7 +62,7 @@ class Table:
 
 def read_sparsity(text):
     """K or the target L0, a whole number; or a ReLU SAE's L1 coefficient."""
-    value = float(text)
+    value = as_number(text)
     return int(value) if value.is_integer() else value
 
 

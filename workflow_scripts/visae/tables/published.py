@@ -7,10 +7,10 @@ Keys are paths: `table_3/localization/eta2_backbone`, `table_9/fvu/batchtopk/cli
 paper; where the paper contradicts itself, both values are there and the note says so.
 """
 
-import csv
 from typing import NamedTuple
 
 from visae.base.errors import UserError
+from visae.base.reading import as_number, as_text, in_row, read_csv
 
 
 class Published(NamedTuple):
@@ -39,15 +39,21 @@ def read_recorded(path):
 
 def _read(path):
     values = {}
-    with open(path, newline="", encoding="utf-8") as handle:
-        for line, row in enumerate(csv.DictReader(handle), start=2):
-            key = row.pop("key")
-            if key in values:
-                raise UserError(f"{path}, line {line}: the key '{key}' occurs twice; rename one.")
-            if row["source"] not in (PAPER, RECORDED):
-                raise UserError(
-                    f"{path}, line {line}: the source '{row['source']}' is neither '{PAPER}' nor "
-                    f"'{RECORDED}'; correct it."
-                )
-            values[key] = Published(float(row.pop("value")), **row)
+    for line, row in read_csv(path, [("key", *Published._fields)], "correct it"):
+        with in_row(path, line, "correct it"):
+            key, value = as_text(row.pop("key")), as_number(row.pop("value"))
+        if key in values:
+            raise UserError(f"{path}, line {line}: the key '{key}' occurs twice; rename one.")
+        if row["source"] not in (PAPER, RECORDED):
+            raise UserError(
+                f"{path}, line {line}: the source '{row['source']}' is neither '{PAPER}' nor "
+                f"'{RECORDED}'; correct it."
+            )
+        values[key] = Published(value, **row)
     return values
+
+
+def printed_decimals(path):
+    """Decimals that each value is printed with, by key."""
+    rows = read_csv(path, [("key", *Published._fields)], "correct it")
+    return {row.cells["key"]: len(row.cells["value"].partition(".")[2]) for row in rows}

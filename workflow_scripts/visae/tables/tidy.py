@@ -6,16 +6,12 @@ line of one file. `sparsity` is the number in an SAE's name, `k` how many featur
 meant to be active, where the family has such a number.
 """
 
-import io
 import os
-from pathlib import Path
-from typing import Any
-
-import pandas
 
 from visae.base.paths import RAW
-from visae.base.seals import read_beside
-from visae.evals.results import REPRESENTATIONS, load, name_of, results_of
+from visae.base.reading import as_number, as_text, as_whole, in_row, parse_csv
+from visae.base.seals import read_text_beside
+from visae.evals.results import REPRESENTATIONS, name_of, read_result, results_of
 from visae.evals.shelf import EVALS, metrics
 from visae.tables.layout import FORMAT, Column, Table, read_sparsity
 
@@ -84,7 +80,7 @@ def rows_of(paths):
     may be a count or a spread, so only headlines say whether higher is better; `reason` is given
     where the headline is null, and `warnings` where something speaks against the SAE.
     """
-    return [row for path in paths for row in _rows(load(path))]
+    return [row for path in paths for row in _rows(read_result(path))]
 
 
 def absent_rows(sources, absent):
@@ -142,35 +138,40 @@ def _rows(document):
 
 
 def read_rows(paths):
-    """The rows of one or of several tidy tables, equal to what was written."""
+    """The rows of one or of several tidy tables, equal to what was written.
+
+    Raises UserError for a file that is no such table, or a cell that its column does not allow.
+    """
     paths = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
-    frame = pandas.concat(
-        [
-            pandas.read_csv(
-                io.BytesIO(read_beside(Path(path), FORMAT)),
-                dtype=_TYPES,
-                converters={name: _sparsity for name in ("sparsity", "k")},
-                keep_default_na=False,  # a reading is called `null`
-                na_values=[""],
-                float_precision="round_trip",
-            )
-            for path in paths
-        ]
-    )
-    return frame.astype(object).where(frame.notna(), None).to_dict("records")
+    return [row for path in paths for row in _read(path)]
 
 
-_TYPES: dict[Any, Any] = {column.key: "object" for column in (*_OF_METRICS, *_OF_TASKS)} | {
-    "layer": "int64",
-    "expansion_factor": "Int64",
-    "value": "float64",
-    "higher_is_better": "boolean",
+def _read(path):
+    headers = [[column.key for column in columns] for columns in (_OF_METRICS, _OF_TASKS)]
+    for line, cells in parse_csv(read_text_beside(path, FORMAT), path, headers):
+        with in_row(path, line):
+            yield {key: _KINDS.get(key, _text_or_gap)(cell) for key, cell in cells.items()}
+
+
+def _or_gap(kind):
+    """A function of a cell: None if it is empty, else what `kind` makes of it."""
+    return lambda cell: kind(cell) if cell else None
+
+
+def _truth(cell):
+    return {"true": True, "false": False}[cell]
+
+
+_text_or_gap = _or_gap(as_text)
+_KINDS = {
+    **dict.fromkeys(("backbone", "sae", "metric", "task", "reading", "definition"), as_text),
+    "layer": as_whole,
+    "expansion_factor": _or_gap(as_whole),
+    **dict.fromkeys(("sparsity", "k"), _or_gap(read_sparsity)),
+    "value": _or_gap(as_number),
+    "higher_is_better": _or_gap(_truth),
 }
-del _TYPES["sparsity"], _TYPES["k"]  # whole numbers or fractions
-
-
-def _sparsity(text):
-    return read_sparsity(text) if text else None
+"""By column, what a cell has to be; others are texts or empty."""
 
 
 def _of_reading(row):

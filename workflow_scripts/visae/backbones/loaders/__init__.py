@@ -19,7 +19,8 @@ class Loader:
     label: the library's name. description: what it builds, in one sentence. model: how `model` in
     the config names an architecture and its weights. source: where its models are listed.
     token_orders: the orders of patches that it can give. shuffling: the types of model whose
-    forward pass draws an order itself, and which can have the order `forward`.
+    forward pass draws an order itself, and which can have the order `forward`. blocks: the keys in
+    `options` under which the number of blocks stands, the outer first.
     """
 
     label: str = field(metadata=ASIDE)
@@ -28,3 +29,4 @@ class Loader:
     source: str = field(metadata=ASIDE)
     token_orders: tuple[str, ...] = field(default=("raster", "permuted"), metadata=ASIDE)
     shuffling: tuple[str, ...] = field(default=(), metadata=ASIDE)
+    blocks: tuple[str, ...] = field(default=(), metadata=ASIDE)

@@ -11,7 +11,7 @@ import os
 import threading
 from collections import OrderedDict
 
-from visae.base.errors import UserError
+from visae.base.reading import guarded
 from visae.images.containers import beside, column_of
 
 KEPT = 2**28
@@ -44,17 +44,18 @@ def schema_of(file):
     return _mapped(file).schema if file.endswith(".arrow") else _parquet(file).schema_arrow
 
 
+def rows_of_file(file):
+    """How many rows there are. UserError: missing, truncated or none."""
+    file = str(file)
+    return _mapped(file).num_rows if file.endswith(".arrow") else _parquet(file).metadata.num_rows
+
+
 def column_of_file(file, column):
     """All values of a column. UserError: the file is missing, truncated or none."""
-    import pyarrow
-
     file = str(file)
-    if file.endswith(".arrow"):
-        return _mapped(file)[column]
-    try:
-        return _parquet(file).read([column])[column]
-    except (OSError, pyarrow.ArrowException) as error:
-        raise _damaged(file, "Parquet", error) from error
+    with _whole(file):
+        values = _mapped(file) if file.endswith(".arrow") else _parquet(file).read([column])
+        return _checked(values)[column]
 
 
 def holds_images(kind):
@@ -153,33 +154,41 @@ def _stamp(file):
 def _map(file, stamp):
     import pyarrow  # slow to import, and only these data sets need it
 
-    try:
+    with _whole(file):
         source = pyarrow.memory_map(file)
         if source.read(6) == b"ARROW1":  # the format with an index at its end
-            return pyarrow.ipc.open_file(source).read_all()
+            return _checked(pyarrow.ipc.open_file(source).read_all())
         source.seek(0)
-        return pyarrow.ipc.open_stream(source).read_all()
-    except (OSError, pyarrow.ArrowException) as error:
-        raise _damaged(file, "Arrow", error) from error
+        return _checked(pyarrow.ipc.open_stream(source).read_all())
 
 
 @functools.lru_cache(_OPEN)
 def _footer(file, stamp):
-    import pyarrow
     import pyarrow.parquet
 
-    try:
-        return pyarrow.parquet.ParquetFile(file)
-    except (OSError, pyarrow.ArrowException) as error:
-        raise _damaged(file, "Parquet", error) from error
+    with _whole(file):
+        # Pages have checksums where their writer wrote some.
+        return pyarrow.parquet.ParquetFile(file, page_checksum_verification=True)
 
 
-def _damaged(file, kind, error):
-    said = str(error).replace("\n", " ").rstrip(".")
-    return UserError(
-        f"{file} is no whole {kind} file ({said}): get the file again, by `git lfs pull` if it is "
-        "a pointer, or save the data set again, as by `save_to_disk`."
+def _whole(file):
+    """The guard around what reads a file."""
+    kind = "Arrow" if file.endswith(".arrow") else "Parquet"
+    return guarded(
+        file,
+        f"a whole {kind} file",
+        "get the file again, by `git lfs pull` if it is a pointer, or save the data set again, as "
+        "by `save_to_disk`.",
     )
+
+
+def _checked(table):
+    """The table; ArrowInvalid where places and lengths in it lead out of its memory.
+
+    Arrow trusts what a file states of them, and reads what lies there.
+    """
+    table.validate(full=True)
+    return table
 
 
 # ---------------------------------------------------------------- row groups
@@ -198,8 +207,6 @@ def _edges(parquet):
 
 def _group(file, column, row):
     """(first row, values of `column`) of the row group that holds `row`."""
-    import pyarrow
-
     parquet = _parquet(file)
     edges = _edges(parquet)
     if row >= edges[-1]:
@@ -208,11 +215,9 @@ def _group(file, column, row):
     key = (parquet, column, number)
     with _reading:
         if key not in _kept:
-            try:
+            with _whole(file):
                 read = parquet.read_row_group(number, [column], use_threads=False)
-                _kept[key] = read[column]
-            except (OSError, pyarrow.ArrowException) as error:
-                raise OSError(f"row group {number} of {file} is damaged ({error})") from error
+                _kept[key] = _checked(read)[column]
             while len(_kept) > 1 and sum(values.nbytes for values in _kept.values()) > KEPT:
                 _kept.popitem(last=False)
         _kept.move_to_end(key)

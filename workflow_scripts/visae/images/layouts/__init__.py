@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from visae.base.errors import UserError
+from visae.base.reading import refusing
 from visae.base.shelf import ASIDE, Shelf
 from visae.images.index import UNLABELLED, build_index, dealt, told_apart
 
@@ -108,7 +109,9 @@ def index_images(layout, root, split, options=None, labels="all", shares=None):
     where = f"split '{split}' of {root}"
     module, unread = LAYOUTS.module(layout, "read"), labels == "none" and not entry.masks
     read = getattr(module, "read_images", module.read) if unread else module.read
-    images, classes = read(root, "" if shares else split, **(options or {}))
+    cure = f"correct what is said there, or get the data set again from {entry.source}"
+    with refusing(root, f"a data set in the layout '{layout}'", cure):
+        images, classes = read(root, "" if shares else split, **(options or {}))
     if shares:
         images = dealt(images, shares)[split]
     if unread:

@@ -7,8 +7,11 @@ Folders are listed with one pass each and without a `stat` per file: ImageNet's 
 """
 
 import os
+import unicodedata
 
 from visae.base.errors import UserError
+from visae.base.progress import counted
+from visae.images.classes import shown
 from visae.images.index import ClassRecord, ImageRecord, first_duplicate
 
 
@@ -115,11 +118,13 @@ def images_by_class(root, folder, classes):
         )
     label_of = {record.class_name: record.label for record in classes}
     records = []
-    for name in subfolders(root / folder):
+    names = subfolders(root / folder)
+    for name in counted(names, f"class folders of {folder} listed", len(names)):
         if name not in label_of:
             raise UserError(
                 f"The folder {root / folder / name} is none of the {len(label_of)} classes of this "
-                "data set: remove it, or unpack the data set again."
+                f"data set, {shown(list(label_of))}, where {folder} has {shown(names)}: remove it, "
+                "or unpack the data set again."
             )
         files = image_files(root / folder / name, below=True)
         if not files:
@@ -155,9 +160,17 @@ def check_listed(root, paths, listing):
         if name not in present[folder]:
             missing.append(path)
     if missing:
+        folder, _, name = missing[0].rpartition("/")
+        spelt = {unicodedata.normalize("NFC", other) for other in present[folder]}
+        cure = (
+            "its name is there in another form of Unicode, so unpack the images again where names "
+            "are kept as they are"
+            if unicodedata.normalize("NFC", name) in spelt
+            else "unpack the data set's images again"
+        )
         raise UserError(
             f"{listing} names {len(missing)} image(s) that are not in {root}, the first is "
-            f"'{missing[0]}': unpack the data set's images again."
+            f"'{missing[0]}': {cure}."
         )
 
 

@@ -13,6 +13,7 @@ An optional `parents.csv` (`class,parent`) in the root gives the classes' hierar
 """
 
 from visae.base.errors import UserError
+from visae.base.reading import guarded
 from visae.images.index import UNLABELLED, ImageRecord
 from visae.images.layouts import Layout
 from visae.images.layouts.folders import (
@@ -112,9 +113,24 @@ def _listed_wnids(root):
 
 def _devkit_wnids(path):
     """ILSVRC2012_ID → wnid of the leaves in the development kit's `meta.mat`."""
-    import scipy.io
+    import multiprocessing
+    from concurrent.futures import ProcessPoolExecutor
+
+    import scipy.io  # noqa: F401 (here, so that the process below has it)
 
     require(path, "The development kit's list of classes", SOURCE)
+    cure = f"get it again from {SOURCE}"
+    # SciPy trusts the lengths in such a file. Damaged ones end its process, so that has one apart.
+    with (
+        guarded(path, "the kit's list of classes", cure),
+        ProcessPoolExecutor(1, multiprocessing.get_context("fork")) as apart,
+    ):
+        return apart.submit(_synsets, path).result()
+
+
+def _synsets(path):
+    import scipy.io
+
     synsets = scipy.io.loadmat(path, squeeze_me=True)["synsets"]
     return {int(s["ILSVRC2012_ID"]): str(s["WNID"]) for s in synsets if s["num_children"] == 0}
 

@@ -19,7 +19,7 @@ from visae.images.layouts.folders import (
     stem,
     subfolders,
 )
-from visae.images.layouts.texts import read_json
+from visae.images.layouts.texts import read_json, whole
 
 SPLITS = ("train", "train_mini", "val")
 SOURCE = "https://github.com/visipedia/inat_comp/tree/master/2021"
@@ -53,12 +53,12 @@ def read(root, split):
 
 def _from_json(root, listing):
     content = read_json(listing, SOURCE, ("images", "annotations", "categories"))
-    images = {str(i): as_path(path) for i, path in _pairs(listing, content, "images", "file_name")}
+    images = {i: as_path(path) for i, path in _pairs(listing, content, "images", "file_name")}
     category_of = {
-        str(i): str(category)
+        i: whole(str(category))
         for i, category in _pairs(listing, content, "annotations", "category_id", "image_id")
     }
-    names = {str(i): name for i, name in _pairs(listing, content, "categories", "image_dir_name")}
+    names = {i: name for i, name in _pairs(listing, content, "categories", "image_dir_name")}
     ordered = sorted(names.values())
     classes = number_classes(ordered, {name: _genus(name, listing) for name in ordered})
     label_of = {record.class_name: record.label for record in classes}
@@ -78,7 +78,10 @@ def _from_json(root, listing):
 
 
 def _pairs(listing, content, section, value, key="id"):
-    """(key, value) of each object in a section; UserError for one that lacks either."""
+    """(key as text, value) of each object in a section; UserError for one that lacks either.
+
+    Tables that were JSON have numbers as texts or with a point: `"3"` and `3.0` are 3.
+    """
     for number, item in enumerate(content[section]):
         item = item if isinstance(item, dict) else {}
         missing = [name for name in (key, value) if item.get(name) is None]
@@ -87,7 +90,7 @@ def _pairs(listing, content, section, value, key="id"):
                 f"{listing}: number {number} of '{section}' has no '{missing[0]}', which the 2021 "
                 f"data set has: get the file again from {SOURCE}, or remove it to read the folders."
             )
-        yield item[key], item[value]
+        yield whole(str(item[key])), item[value]
 
 
 def _genus(name, where):

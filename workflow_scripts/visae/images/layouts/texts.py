@@ -5,24 +5,30 @@ What has one meaning is read. Anything else is refused with the line and the cur
 
 import codecs
 import csv
-import json
 
 from visae.base.errors import UserError
+from visae.base.reading import guarded, parse_json
 from visae.images.index import first_duplicate
 from visae.images.layouts.folders import require
 
-_UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+# By their mark; that of UTF-32 begins as UTF-16's does.
+_MARKED = {
+    "utf-32": (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE),
+    "utf-16": (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE),
+}
 
 
 def read_text(path):
-    """The text of the file at `path`, line ends as `\\n`: UTF-8, or UTF-16 with its mark.
+    """The text of the file at `path`, line ends as `\\n`: UTF-8, or UTF-16 or UTF-32 with its mark.
 
     Raises:
-        UserError: the file has another encoding.
+        UserError: the file is missing or none, or has another encoding.
     """
-    content = path.read_bytes()
+    with guarded(path, "a text", "get it again"):
+        content = path.read_bytes()
+    marked = (name for name, marks in _MARKED.items() if content.startswith(marks))
     try:
-        text = content.decode("utf-16" if content.startswith(_UTF_16) else "utf-8-sig")
+        text = content.decode(next(marked, "utf-8-sig"))
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
         raise UserError(
@@ -83,9 +89,10 @@ def read_table(path, columns, unique=True, delimiters=",;\t"):
         )
     places = [header.index(column) for column in columns]
     rows = []
-    for (number, _), row in zip(
-        rest, csv.reader((line for _, line in rest), delimiter=delimiter), strict=False
-    ):
+    reader = csv.reader((line for _, line in rest), delimiter=delimiter)
+    with guarded(path, "a table", "correct the file or get it again"):
+        cells = list(reader)
+    for (number, _), row in zip(rest, cells, strict=False):
         if len(row) <= max(places):
             raise UserError(
                 f"{path}, line {number}: '{delimiter.join(row)}' has {len(row)} field(s), where "
@@ -105,8 +112,8 @@ def read_json(path, source, keys=()):
         UserError: the file is cut, holds no object, or lacks one of the keys.
     """
     try:
-        content = json.loads(read_text(path))
-    except json.JSONDecodeError as error:
+        content = parse_json(read_text(path))
+    except (ValueError, RecursionError) as error:
         raise UserError(
             f"{path} is no whole JSON file ({error}): get it again from {source}."
         ) from error

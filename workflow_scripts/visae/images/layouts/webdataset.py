@@ -5,12 +5,14 @@ The label is the text of a member, or a value in a JSON member. A number names a
 `classes.txt` in the root, where that lies there.
 """
 
-import json
 import tarfile
 
 from visae.base.errors import UserError
-from visae.images.containers import member_path
-from visae.images.index import ImageRecord
+from visae.base.progress import counted
+from visae.base.reading import parse_json
+from visae.images.containers import Inside, member_path
+from visae.images.containers.tar import content
+from visae.images.index import UNLABELLED, ImageRecord
 from visae.images.layouts import Layout
 from visae.images.layouts.folders import number_classes
 from visae.images.layouts.shards import complete, expanded, of_split, visible
@@ -40,20 +42,35 @@ _LISTED = "classes.txt"
 def read(root, split, shards=None, image=None, label=None):
     """Image and class records of `split`; image ids are a tar and the name of a sample in it."""
     names = read_text(root / _LISTED).splitlines() if (root / _LISTED).is_file() else None
-    rows = []  # (id, path, label)
-    for tar in _tars(root, split, shards or {}):
-        file = tar.relative_to(root)
-        prefix = file.with_suffix("").as_posix()
-        with open(tar, "rb") as archive:
-            for key, members in _samples(tar).items():
-                offset, size = _image(tar, key, members, image)
-                value = _label(tar, key, members, label, archive)
-                path = member_path(file.as_posix(), offset, size)
-                rows.append((f"{prefix}/{key}", path, _name(value, names, tar, key)))
-    classes = [name.strip() for name in names] if names else _sorted({name for *_, name in rows})
+    found = [
+        (sample, path, _name(_label(tar, sample, members, label), names, tar, sample))
+        for tar, sample, path, members in _listed(root, split, shards, image)
+    ]
+    if names:
+        classes = [name.strip() for name in names]
+    else:
+        classes = _sorted({name for *_, name in found if name is not None})
     number = {name: position for position, name in enumerate(classes)}
-    records = [ImageRecord(sample, path, number[name], name) for sample, path, name in rows]
-    return records, number_classes(classes)
+    number[None] = UNLABELLED
+    return [
+        ImageRecord(sample, path, number[name], name or "") for sample, path, name in found
+    ], number_classes(classes)
+
+
+def read_images(root, split, shards=None, image=None, label=None):
+    """Image records of `split` without classes; no member need hold them."""
+    listed = _listed(root, split, shards, image)
+    return [ImageRecord(sample, path, UNLABELLED, "") for _, sample, path, _ in listed], []
+
+
+def _listed(root, split, shards, image):
+    """(tar, image id, path, members of the sample) of all samples of a split."""
+    tars = _tars(root, split, shards or {})
+    for tar in counted(tars, f"tars of {split} listed", len(tars)):
+        file = tar.relative_to(root)
+        for key, members in _samples(tar).items():
+            path = member_path(file.as_posix(), *_image(tar, key, members, image))
+            yield tar, f"{file.with_suffix('').as_posix()}/{key}", path, members
 
 
 # ---------------------------------------------------------------- which tars
@@ -125,7 +142,7 @@ def _members(tar):
     """(name, offset, bytes) of the files in a tar, by its headers only."""
     try:
         with tarfile.open(tar, "r:") as archive:
-            for member in archive:
+            for member in counted(archive, f"members of {tar.name} read"):
                 vars(archive)["members"].clear()  # which it would keep, a kilobyte each
                 if member.issym() or member.islnk() or member.issparse():
                     raise UserError(
@@ -176,17 +193,15 @@ def _image(tar, key, members, wanted):
     return members[found[0]]
 
 
-def _label(tar, key, members, wanted, archive):
-    """The label of a sample: a number or a text."""
+def _label(tar, sample, members, wanted):
+    """The label of a sample as text, None where it has none.
 
-    def content(suffix):
-        offset, size = members[suffix]
-        archive.seek(offset)
-        return archive.read(size).decode()
+    wanted: the member or the key that is named; else `.cls` or `label` in JSON.
+    """
 
     def refused(what):
         return UserError(
-            f"The sample {key} of {tar} {what}: name the member with the label, by "
+            f"The sample {sample} of {tar} {what}: name the member with the label, by "
             "`options: {label: cls}`, or a key of one in JSON, by `options: {label: json.label}`."
         )
 
@@ -195,25 +210,35 @@ def _label(tar, key, members, wanted, archive):
         if suffix not in members:
             continue
         try:
-            value = json.loads(content(suffix)) if keys else content(suffix).strip()
-            for one in keys:
-                value = value[one]
+            text = content(Inside(str(tar), "tar", *members[suffix])).decode()
+            value = _under(keys, parse_json(text)) if keys else text.strip()
         except (ValueError, KeyError, TypeError, IndexError) as error:
             raise refused(f"has no {name} that can be read ({error!r})") from error
+        if value is None:
+            return None
         if isinstance(value, bool) or not isinstance(value, int | str) or value == "":
             raise refused(f"has {value!r} as {name}, which is no number or name of a class")
         return whole(value) if isinstance(value, str) else str(value)
-    raise refused(f"has no {wanted or ' or '.join(_LABELS)}, but {', '.join(members)}")
+    if wanted:
+        raise refused(f"has no {wanted}, but {', '.join(members)}")
+    return None
 
 
-def _name(value, names, tar, key):
+def _under(keys, value):
+    """What a JSON value holds under some keys, one inside of the other."""
+    for key in keys:
+        value = value[key]
+    return value
+
+
+def _name(value, names, tar, sample):
     """The name of a class: a line of the list by its number, or what the label says."""
-    if not names or value in names:
+    if not names or value is None or value in names:
         return value
     if not value.isdigit() or int(value) >= len(names):
         raise UserError(
-            f"The sample {key} of {tar} has the label {value}, which is none of the {len(names)} "
-            f"classes in {_LISTED}: correct the list, or choose a split with labels."
+            f"The sample {sample} of {tar} has the label {value}, which is none of the "
+            f"{len(names)} classes in {_LISTED}: correct the list, or choose a split with labels."
         )
     return names[int(value)].strip()
 

@@ -13,6 +13,7 @@ _STRONGEST = 0.8  # opacity of the tint where the code is highest
 _DARKEST = 0.25  # what black is lightened to, so that the tint is seen on it
 _MIDDLE = _DARKEST + (1 - _DARKEST) / 2
 _GAP = 0.04  # between images, of their width
+_FEWEST = 2  # images that leave room for the name of a row
 _MARGIN, _TITLES, _NOTE = 0.25, 0.28, 0.62  # inches: row names; feature names; what is below
 
 
@@ -37,12 +38,14 @@ def draw(examples, styles, sae, split):
     `examples` is a list of {`backbone`, `kind` (of `KINDS`), `feature` (index), `moran` (its mean
     Moran's I), `images` uint8 [n, h, w, 3], `maps` float [n, H, W]}: its top images of `split` and
     its codes on their patches. `sae` is the name of the SAEs. A feature that is not there is said
-    not to be evaluable.
+    not to be evaluable; where none is at all, the settings are named that decide it.
     """
+    if not examples:
+        return _without(len(styles), sae, split)
     cells = {(example["kind"], example["backbone"]): example for example in examples}
     images = max((len(example["images"]) for example in examples), default=0)
     side = (style.PAGE_WIDTH - _MARGIN) / max(len(styles), 5)
-    height = max(images, 1) * side / 2
+    height = max(images, _FEWEST) * side / 2
     width = max(_MARGIN + side * len(styles), style.COLUMN_WIDTH)
     figure = style.new_figure(width, len(KINDS) * (_TITLES + height) + _NOTE)
     figure.set_layout_engine("constrained", w_pad=0.03, h_pad=0.02, wspace=0, hspace=0)
@@ -58,6 +61,19 @@ def draw(examples, styles, sae, split):
         f"SAEs {sae}; n = {images} images of {split} per feature,\n"
         "those of its largest codes; I: the feature's mean Moran's I",
         fontsize=style.SMALL, color=style.MUTED,
+    )  # fmt: skip
+    return figure
+
+
+def _without(backbones, sae, split):
+    """The figure of SAEs without any evaluable feature."""
+    figure = style.new_figure(style.COLUMN_WIDTH, 0.8)
+    figure.text(
+        0.5, 0.5,
+        f"n = {backbones} SAE{'s' * (backbones > 1)} {sae}: no feature is evaluable for M1.\n"
+        f"More images of {split} would help, longer training, or lower values of\n"
+        "minimum_images or minimum_active (metrics.localization).",
+        ha="center", va="center", fontsize=style.SMALL, color=style.MUTED, linespacing=1.4,
     )  # fmt: skip
     return figure
 

@@ -4,7 +4,6 @@ Pickles are only ever read as tensors and plain values (`weights_only`): no code
 """
 
 import io
-import json
 import pickle
 import re
 from pathlib import Path
@@ -13,9 +12,9 @@ from typing import Any, ClassVar, NoReturn
 import safetensors
 import safetensors.torch
 import torch
-import yaml
 
 from visae.base.errors import UserError
+from visae.base.reading import check_sums, guarded, parse_json, read_json, read_yaml
 
 CONFIG_FILES = ("config.json", "cfg.json", "config.yaml", "config.yml")
 WEIGHT_SUFFIXES = (".safetensors", ".pt", ".pth", ".bin")
@@ -27,6 +26,8 @@ _NO_WEIGHTS = ("sparsity.safetensors",)
 _WRAPPERS = ("state_dict", "model_state_dict")
 
 _HEADER_BYTES = 1 << 16
+
+CURE = "fetch it again"
 
 STATISTICS = ("activation_mean", "activation_std")
 """What files call the mean [D] and the standard deviation [] that normalise an SAE's input."""
@@ -147,24 +148,23 @@ def _only(path, found, what):
 
 def _read_weights(path, config_classes):
     """(header, content) of a file of weights; never runs code that a pickle holds."""
-    try:
+    with guarded(path, "a file of weights", CURE):
         if path.suffix == ".safetensors":
             return None, safetensors.torch.load_file(path)
         header, content = _cut_header(path.read_bytes())
+        check_sums(content)
         records: list[Any] = [(_record(name), name) for name in config_classes]
-        with torch.serialization.safe_globals(records):
-            return header, torch.load(content, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        named = re.search(r"Unsupported global: GLOBAL (\S+)", str(error))
-        raise UserError(
-            f"{path} is damaged or a pickle with more than tensors in it"
-            f"{f' ({named[1]})' if named else ''}, which could run any code when it is read, so it "
-            "was not: fetch it again, or save the SAE's state_dict() alone (docs/published_saes.md)"
-        ) from error
-    except (OSError, RuntimeError, EOFError, ValueError, safetensors.SafetensorError) as error:
-        raise UserError(
-            f"{path} is truncated or not a file of weights ({error}): fetch it again"
-        ) from error
+        try:
+            with torch.serialization.safe_globals(records):
+                return header, torch.load(content, map_location="cpu", weights_only=True)
+        except pickle.UnpicklingError as error:
+            named = re.search(r"Unsupported global: GLOBAL (\S+)", str(error))
+            raise UserError(
+                f"{path} is damaged or a pickle with more than tensors in it"
+                f"{f' ({named[1]})' if named else ''}, which could run any code when it is read, "
+                "so it was not: fetch it again, or save the SAE's state_dict() alone "
+                "(docs/published_saes.md)"
+            ) from error
 
 
 def read_named(path):
@@ -198,16 +198,12 @@ def _cut_header(data):
     if not data.startswith(b"{"):
         return None, io.BytesIO(data)
     line, _, rest = data.partition(b"\n")
-    return json.loads(line[:_HEADER_BYTES]), io.BytesIO(rest)
+    return parse_json(line[:_HEADER_BYTES].decode()), io.BytesIO(rest)
 
 
 def _read_config(path):
     """The config as a mapping."""
-    try:
-        text = path.read_text(encoding="utf-8")
-        config = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise UserError(f"{path} cannot be read ({error}): fetch it again") from error
+    config = read_json(path, CURE) if path.suffix == ".json" else read_yaml(path, CURE)
     if not isinstance(config, dict):
         raise UserError(f"{path} is not a mapping of names to values: fetch it again")
     return config

@@ -7,4 +7,5 @@ ENTRY = Loader(
     description="Image towers of CLIP and SigLIP models.",
     model="architecture:tag",
     source="https://github.com/mlfoundations/open_clip/blob/main/docs/PRETRAINED.md",
+    blocks=("vision_cfg", "layers"),
 )

@@ -7,4 +7,5 @@ ENTRY = Loader(
     description="Vision transformers with a list of blocks: vit, deit, deit3, beit and eva.",
     model="architecture.tag",
     source="https://huggingface.co/timm",
+    blocks=("depth",),
 )

@@ -9,4 +9,5 @@ ENTRY = Loader(
     source="https://huggingface.co/models",
     token_orders=("raster", "permuted", "forward"),
     shuffling=("vit_mae",),
+    blocks=("num_hidden_layers",),
 )

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 from visae.base.errors import UserError
 from visae.images.containers.tables import column_of_file, holds_images, schema_of
+from visae.images.index import UNLABELLED
 from visae.images.layouts.folders import require
 from visae.images.layouts.huggingface import SOURCE
 
@@ -13,11 +14,13 @@ class Columns(NamedTuple):
 
     image: str
     mode: str | None
-    label: str
+    label: str | None
 
 
-def choose(root, files, image=None, label=None):
+def choose(root, files, image=None, label=None, labelled=True):
     """The Columns of `files` (which are alike): those that are named, or the only ones there are.
+
+    labelled: whether a column of labels is needed.
 
     Raises:
         UserError: none or several, or one that is not what it is named as.
@@ -25,11 +28,12 @@ def choose(root, files, image=None, label=None):
     first = files[0]
     where, features = root / first.path, first.features
     image = image or _only(where, features, "Image")
-    label = label or _only(where, features, "ClassLabel")
+    if labelled:
+        label = label or _only(where, features, "ClassLabel")
     for file in files:
         path = require(root / file.path, "A file of the split", SOURCE)
         there = schema_of(path).names
-        for column in (image, label):
+        for column in filter(None, (image, label)):
             if column not in there:
                 raise UserError(
                     f"{path} has no column '{column}', but {', '.join(there)}: name one of these "
@@ -47,12 +51,13 @@ def choose(root, files, image=None, label=None):
 
 
 def labels_of(root, files, columns):
-    """(names of the classes, for each file the numbers of its rows' classes).
+    """(names of the classes, for each file the numbers of its rows' classes or `UNLABELLED`).
 
     A column of class labels has names, in every file its own; of any other the values are names.
+    Without a label is a row with null, or with the -1 of `datasets`.
 
     Raises:
-        UserError: a value that is no class, named with its image.
+        UserError: a value that is no class, named with its row.
     """
     classes, values = {}, []
     for file in files:
@@ -62,10 +67,14 @@ def labels_of(root, files, columns):
         for name in own or ():
             classes.setdefault(str(name), len(classes))
     if not classes:
-        numbers = all(name.lstrip("-").isdigit() for own in values for name in set(own))
-        names = sorted({n for own in values for n in own}, key=int if numbers else None)
+        there = {name for own in values for name in own if name is not None}
+        numbers = all(name.lstrip("-").isdigit() for name in there)
+        names = sorted(there, key=int if numbers else None)
         classes = {name: number for number, name in enumerate(names)}
-    return list(classes), [[classes[name] for name in own] for own in values]
+    classes[None] = UNLABELLED
+    return [name for name in classes if name is not None], [
+        [classes[name] for name in own] for own in values
+    ]
 
 
 def _names(file, feature, column):
@@ -80,14 +89,16 @@ def _names(file, feature, column):
 
 
 def _named(file, values, names, column):
-    """Labels as names: by the list, or as they are."""
+    """Labels as names: by the list, or as they are; None for none."""
     found = []
     for row, value in enumerate(values):
-        if names and isinstance(value, int) and 0 <= value < len(names):
+        if value is None or (names and value == -1):
+            found.append(None)
+        elif names and isinstance(value, int) and 0 <= value < len(names):
             found.append(str(names[value]))
         elif names and value in names:
             found.append(value)
-        elif names or value is None or not isinstance(value, int | str):
+        elif names or not isinstance(value, int | str):
             what = f"none of its {len(names)} classes" if names else "no name of a class"
             raise UserError(
                 f"Row {row} of {file} has the label {value}, which is {what}: choose a split with "
@@ -124,7 +135,8 @@ def _only(where, features, kind):
         raise UserError(
             f"{where} has {len(names)} columns of type {kind} ({', '.join(names) or 'none'}) and "
             f"exactly one is needed: name one of {', '.join(there)} by "
-            f"`options: {{{option}: …}}`{hint}."
+            f"`options: {{{option}: …}}`{hint}"
+            f"{', or do without, by `labels: none`' if option == 'label' and not names else ''}."
         )
     return names[0]
 

@@ -3,12 +3,12 @@
 The root is the snapshot, the repository's folder in the hub's cache, or a copy of the files.
 """
 
-import json
 import re
 
 import yaml
 
 from visae.base.errors import UserError
+from visae.base.reading import parse_json
 from visae.images.containers.tables import schema_of
 from visae.images.layouts.huggingface import SOURCE, File
 from visae.images.layouts.shards import complete, of_split, visible
@@ -54,7 +54,7 @@ def _snapshot(root):
         return root
     there = sorted(path for path in folder.iterdir() if path.is_dir())
     used = root / "refs" / "main"
-    named = [path for path in there if used.is_file() and path.name == used.read_text().strip()]
+    named = [path for path in there if used.is_file() and path.name == read_text(used).strip()]
     if len(named or there) != 1:
         raise UserError(
             f"{folder} holds {len(there)} snapshots and refs/main names none of them: set `root` "
@@ -162,7 +162,7 @@ def _features(file):
     """The features that a file describes itself, {} if it does not."""
     said = (schema_of(file).metadata or {}).get(b"huggingface")
     try:
-        return (json.loads(said).get("info") or {}).get("features") or {} if said else {}
+        return (parse_json(said.decode()).get("info") or {}).get("features") or {} if said else {}
     except (ValueError, AttributeError) as error:
         raise UserError(
             f"{file} describes its columns in a way that cannot be read ({error}): write it again "
@@ -176,7 +176,13 @@ def _described(base, card, config):
     for info in infos:
         is_chosen = len(infos) == 1 or config in (None, info.get("config_name"))
         if is_chosen and info.get("features"):
-            return {f["name"]: _of_card(f) for f in _items(info["features"]) if "name" in f}
+            try:
+                return {f["name"]: _of_card(f) for f in _items(info["features"]) if "name" in f}
+            except (ValueError, TypeError, AttributeError) as error:
+                raise UserError(
+                    f"The features in {base / 'README.md'} cannot be read ({error}): correct them, "
+                    "or remove the README."
+                ) from error
     older = base / "dataset_infos.json"
     if older.is_file():
         infos = read_json(older, SOURCE)

@@ -13,10 +13,8 @@ ENTRY = Layout(
     source=SOURCE,
     splits=None,  # each data set has its own
     whole=True,
-    lists=(
-        *("metadata.*", "*/metadata.*", "*.csv", "*.tsv", "*.jsonl", "*.json", "*.txt"),
-        *("*/*.csv", "*/*.tsv", "*/*.jsonl", "*/*.json", "*/*.txt"),
-    ),
+    # Others stand in the inventory with their sizes, as all files beside images do.
+    lists=("metadata.*", "*/metadata.*", "*.csv", "*.tsv", "*.jsonl"),
     options={
         "list": "the file of labels below the root (CSV, TSV, JSON, JSONL, text); or split → file",
         "file": "its column of images, where that is not called file_name, filename, image, path …",

@@ -7,6 +7,7 @@ a path and a label per line (Caffe's and MMPretrain's `train.txt`).
 
 import csv
 import json
+from typing import cast
 
 from visae.base.errors import UserError
 from visae.images.layouts.texts import read_text, whole
@@ -32,8 +33,8 @@ def listed_labels(path, file=None, label=None):
             return None
         label = _column(path, columns, label, CLASSES, "label")
         rows = [(number, row.get(file), row.get(label)) for number, row in rows]
-    labels = {}
-    for number, name, value in rows:
+    labels: dict[str, str] = {}
+    for number, name, value in cast(list[tuple], rows):
         if name in (None, ""):
             raise UserError(f"{path}, {number}, names no file: correct the list.")
         text = _class(path, number, value)

@@ -1,0 +1,121 @@
+"""The pages in Chromium, opened as files: patches are clicked, features sorted and searched."""
+
+import numpy as np
+import pytest
+from browser_fixtures import chromium
+from feature_fixtures import GREEN, RED, Made
+
+VEIL = """
+const canvas = document.querySelector(arguments[0]);
+const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+const middle = (patch) => (Math.floor(patch / COLUMNS) + .5) * CELL * canvas.width
+  + (patch % COLUMNS + .5) * CELL;
+return [...Array(ROWS * COLUMNS).keys()].map((patch) => data[4 * middle(patch) + 3]);
+"""
+"""How much of each patch is covered, 0 to 255, of the canvas that a selector finds."""
+
+PHONE = {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    return Made(tmp_path_factory.mktemp("pages"), "14 × 14, cropped", named=[GREEN])
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    with chromium(tmp_path_factory.mktemp("browser")) as driver:
+        yield driver
+
+
+def _open(browser, made, page, fragment=""):
+    browser.get("about:blank")
+    browser.get((made.folder / page).as_uri() + fragment)
+
+
+def _click(browser, selector):
+    browser.find_element("css selector", selector).click()
+
+
+def _texts(browser, selector):
+    return [found.text for found in browser.find_elements("css selector", selector)]
+
+
+def test_clicked_patches_give_the_features_of_their_summed_codes(browser, made):
+    _open(browser, made, "patches.html")
+    _click(browser, "#choices button:nth-child(3)")  # mine.png
+    _click(browser, "#clear")
+    assert not browser.find_elements("css selector", "#answers li")
+    dense_pf = made.findings.queries[2].codes.toarray()
+    patches = [int(p) for p in np.flatnonzero(dense_pf[:, RED])[:3]]
+    patches.append(int(np.flatnonzero(dense_pf[:, GREEN])[0]))
+    for patch in patches:
+        _click(browser, f"[data-patch='{patch}']")
+    sums = dense_pf[patches].sum(axis=0)
+    answers = browser.find_elements("css selector", "#answers li")
+    found = {int(a.get_attribute("data-feature")): a.get_attribute("data-sum") for a in answers}
+    assert list(found) == [f for f in np.argsort(-sums, kind="stable") if sums[f]]
+    for feature, text in found.items():
+        assert float(text) == pytest.approx(sums[feature], rel=1e-5)
+    shown = browser.find_elements("css selector", "#answers li:first-child img")
+    assert [image.get_attribute("src").rpartition("/")[2] for image in shown] == [
+        f"{item.image}.webp" for item in made.findings.examples[RED].bands["top"]
+    ]
+    _click(browser, f"[data-patch='{patches[0]}']")  # a second click takes it back
+    left = float(browser.find_element("css selector", "#answers li").get_attribute("data-sum"))
+    assert left == pytest.approx(dense_pf[patches[1:]].sum(axis=0)[RED], rel=1e-5)
+
+
+def test_where_a_feature_fires_is_drawn_over_the_picture(browser, made):
+    _open(browser, made, "patches.html")
+    _click(browser, "#choices button:nth-child(3)")
+    _click(browser, "#all")
+    _click(browser, "#answers li:first-child button")
+    feature = int(browser.find_element("css selector", "#answers li").get_attribute("data-feature"))
+    veil = browser.execute_script(VEIL, "#canvas canvas")
+    fires = made.findings.queries[2].codes[:, [feature]].toarray().ravel() > 0
+    np.testing.assert_array_equal(np.array(veil) < 150, fires)
+
+
+def test_codes_are_drawn_on_the_patches_of_examples(browser, made):
+    _open(browser, made, "index.html", f"#{RED}")
+    item = made.findings.examples[RED].bands["top"][0]
+    browser.execute_script(
+        "const c = document.querySelector('#feature .picture canvas');"
+        "paint(c, Array.from(bytes(c.codes), (level) => level / 255))"
+    )
+    veil = browser.execute_script(VEIL, "#feature .picture canvas")
+    np.testing.assert_array_equal(np.array(veil) < 150, made.kinds[item.image].ravel() == RED)
+
+
+def test_the_table_is_sorted_searched_and_chosen_from(browser, made):
+    _open(browser, made, "index.html")
+    numbers = "#table tbody th"
+    assert _texts(browser, numbers) == ["0", "1"]
+    frequency = made.findings.table.frequency
+    _click(browser, "#table thead th:nth-child(2) button")
+    assert _texts(browser, numbers) == [str(f) for f in np.argsort(-frequency[:2], kind="stable")]
+    _click(browser, "#table thead th:nth-child(2) button")
+    assert _texts(browser, numbers) == [str(f) for f in np.argsort(frequency[:2], kind="stable")]
+    browser.find_element("css selector", "#search").send_keys("1")
+    assert _texts(browser, numbers) == ["1"]
+    _click(browser, "#table tbody tr")
+    assert _texts(browser, "#feature h2") == ["Feature 1"]
+    browser.execute_script("location.hash = '3'")
+    browser.implicitly_wait(2)
+    assert "is dead" in browser.find_element("css selector", "#feature .note").text
+
+
+@pytest.mark.parametrize("page", ["index.html", "patches.html"])
+def test_pages_fit_a_phone(page, browser, made):
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", PHONE)
+    try:
+        _open(browser, made, page)
+        assert browser.execute_script("return document.documentElement.scrollWidth") == 390
+        widths = browser.execute_script(
+            "return [...document.querySelectorAll('.picture img')].map((i) => i.offsetWidth)"
+        )
+        assert widths
+        assert min(widths) >= 160
+    finally:
+        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
