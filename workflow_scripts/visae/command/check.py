@@ -9,18 +9,24 @@ from visae.study.config_files import located, read_config
 from visae.study.study import Study
 
 
-def problems(path):
-    """What is wrong with the config file at `path`: a list of sentences, empty if nothing is.
+def problems(paths):
+    """What is wrong with the config in some files: a list of sentences, empty if nothing is.
+
+    Several are merged as `--configfile` merges them.
 
     Where the file does not follow the schema, only that is said: what the parts of a study are to
     each other cannot be known before. Data sets are looked for, and nothing in them is opened.
     """
+    from snakemake.utils import update_config
+
     try:
-        given = read_config(path)
+        given = {}
+        for path in paths:
+            update_config(given, read_config(path))
         found = config.problems(given) or _of_parts(Study(given, check=False))
     except UserError as error:
         found = [str(error)]
-    return [located(sentence, [path]) for sentence in found]
+    return [located(sentence, paths) for sentence in found]
 
 
 def _of_parts(study):

@@ -58,7 +58,7 @@ def with_sae(folder, config, backbone, layer=None, inputs=None, family=None, k=N
 def _spec(found, folder, family, k):
     """The SaeSpec of what `identify` found; UserError where the files leave it open."""
     family = family or STANDS_IN.get(found.family, found.family)
-    if family not in FAMILIES:
+    if family is None or family not in FAMILIES:
         says = f"is of family '{family}'" if family else "does not say of which family it is"
         raise UserError(f"the SAE in {folder} {says}: give --family, one of {', '.join(FAMILIES)}")
     if found.features % found.width:

@@ -55,17 +55,20 @@ def new(name, folder, backbones, layer, random, output):
 
 
 @main.command()
-@click.argument("config", type=CONFIG)
-def check(config):
-    """Say everything that is wrong with a config, before anything runs."""
+@click.argument("configs", nargs=-1, required=True, type=CONFIG)
+def check(configs):
+    """Say everything that is wrong with a config, before anything runs.
+
+    Several files are merged as `--configfile` merges them.
+    """
     from visae.command.check import problems
 
-    found = problems(config)
-    for number, problem in enumerate(found, start=1):
-        click.echo(f"{number}. {problem}")
+    found = problems(configs)
+    for problem in found:
+        click.echo(f"✗ {problem}", err=True)
     if found:
         sys.exit(1)
-    click.echo(f"Nothing is wrong with {config}. `visae run {config} -- plan` says what it costs.")
+    click.echo(f"{' + '.join(map(str, configs))}: nothing is wrong")
 
 
 @main.command(context_settings={"ignore_unknown_options": True})

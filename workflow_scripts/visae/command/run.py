@@ -8,11 +8,9 @@ import time
 from pathlib import Path
 
 from visae.base.errors import UserError
-from visae.base.repository import ROOT, prepare_jobs
+from visae.base.repository import PROFILES, ROOT, prepare_jobs
 from visae.command.progress import follow
 from visae.study.config_files import read_config
-
-PROFILES = ROOT / "profiles"
 
 
 def command_of(config, arguments, profile):
@@ -21,8 +19,9 @@ def command_of(config, arguments, profile):
     arguments: more words, options first, targets after `--`. profile: a folder, or the name of one
     of the repository's. Raises UserError if there is no such profile.
     """
-    folder = Path(profile) if Path(profile).is_dir() else PROFILES / profile
-    if not (folder / "config.yaml").is_file():
+    folders = [PROFILES / profile, Path(profile)]
+    folder = next((path for path in folders if (path / "config.yaml").is_file()), None)
+    if folder is None:
         ours = ", ".join(sorted(path.name for path in PROFILES.iterdir()))
         raise UserError(f"there is no profile '{profile}': give its folder, or one of {ours}")
     # In a clone the command is the one that the guides print.

@@ -124,7 +124,8 @@ def identify(folder, layer=None, inputs=None):
     one, other = found
     return Identified(
         one.family if one.family == other.family else None,
-        *map(int, one.encoder.shape),
+        one.encoder.shape[0],
+        one.encoder.shape[1],
         one.k if one.k == other.k else None,
     )
 
