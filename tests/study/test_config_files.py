@@ -1,11 +1,8 @@
 """What is wrong in a config file is said with its file and line."""
 
-import subprocess
-import sys
-
 import pytest
 import yaml
-from study_fixtures import ROOT, demo_config
+from study_fixtures import ROOT
 
 from visae.base.errors import UserError
 from visae.study.config_files import located, read_config
@@ -79,22 +76,3 @@ def test_a_sentence_gets_the_line_of_its_key(tmp_path):
     unknown = "config: the config lacks the key 'backbones'; add it"
     assert located(unknown, [one, other]) == unknown
     assert located("config: study is 7", []) == "config: study is 7"
-
-
-def check(*paths):
-    command = [sys.executable, "workflow_scripts/check_config.py", *map(str, paths)]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-
-
-def test_the_command_checks_files_without_snakemake(tmp_path):
-    config = demo_config()
-    config["training"]["batch_size"] = "many"
-    wrong = written(tmp_path, yaml.safe_dump(config, sort_keys=False))
-    run = check("profiles/demo/study.yaml", wrong)
-    assert run.returncode == 1
-    assert (
-        f"batch_size is 'many', but must be of type integer (Patch tokens per step) ({wrong}, "
-        in (run.stderr)
-    )
-    run = check("as_run.yaml", "as_run_released.yaml")
-    assert (run.returncode, "'as_run_released' with 60 SAEs" in run.stdout) == (0, True)

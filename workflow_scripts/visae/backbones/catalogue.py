@@ -62,6 +62,19 @@ def check_model(name, entry, layer):
         )
 
 
+def suggestions(model):
+    """{loader: names in its library's list that are `model`, or are like it}."""
+    found = {}
+    for path in sorted(Path(loaders.__file__).parent.glob("*/models.txt")):
+        text = path.read_text(encoding="utf-8")
+        _, _, between, bare = text[: text.index("\n")].split(" ")
+        names = _all(text, between, bare)
+        found[path.parent.name] = (
+            [model] if model in names else difflib.get_close_matches(model, names)
+        )
+    return found
+
+
 def _described(entry):
     """Whether the weights are a folder that says itself of what model they are."""
     return (Path(entry.get("weights", "")) / "config.json").is_file()

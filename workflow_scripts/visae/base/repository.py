@@ -9,6 +9,7 @@ SCRIPTS = Path(__file__).resolve().parents[2]
 ROOT = SCRIPTS.parent
 RESOURCES = ROOT / "resources"
 SCHEMAS = ROOT / "rules" / "schemas"
+PROFILES = ROOT / "profiles"
 
 if not (RESOURCES.is_dir() and SCHEMAS.is_dir()):
     raise UserError(

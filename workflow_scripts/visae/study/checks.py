@@ -23,23 +23,39 @@ from visae.study import roles
 
 
 def check(study):
-    """All checks, in the order of the flow."""
-    _held_out_images(study)
-    _models(study)
-    _layouts(study)
-    _generated(study)
-    _evaluators(study)
-    _token_orders(study)
-    _ragged(study)
-    _pretraining(study)
-    _unique_saes(study)
-    _sizes(study)
-    _control(study)
-    _tasks(study)
-    _labels(study)
-    _streams(study)
-    _protocols(study)
-    _pages(study)
+    """All checks, in the order of the flow; the first that fails is raised."""
+    for one in _checks():
+        one(study)
+
+
+def problems(study):
+    """The sentence of every check that fails."""
+    for one in _checks():
+        try:
+            one(study)
+        except UserError as error:
+            yield str(error)
+
+
+def _checks():
+    return (
+        _held_out_images,
+        _models,
+        _layouts,
+        _generated,
+        _evaluators,
+        _token_orders,
+        _ragged,
+        _pretraining,
+        _unique_saes,
+        _sizes,
+        _control,
+        _tasks,
+        _labels,
+        _streams,
+        _protocols,
+        _pages,
+    )
 
 
 def _held_out_images(study):

@@ -47,16 +47,30 @@ def _with_shelves(schema: Any) -> Any:
 
 def checked(config):
     """The config with defaults filled in. Raises UserError naming the key, the value, the cure."""
+    config, schema, errors = _validated(config)
+    if errors:
+        raise UserError(_sentence(best_match(errors), schema))
+    _refuse_infinite(config, ())
+    return _with_paths(config, schema, schema, ())
+
+
+def problems(config):
+    """A sentence for each place where the config does not follow the schema."""
+    try:
+        config, schema, errors = _validated(config)
+    except UserError as error:
+        return [str(error)]
+    return [_sentence(best_match([error]), schema) for error in errors]
+
+
+def _validated(config):
+    """(the config with defaults, the schema, its errors)."""
     config = config | {"extensions": written_out(config.get("extensions", []), "extensions")}
     for folder in config["extensions"]:
         extensions.add(folder)
     schema = load_schema()
     config = _canonical(_with_defaults(config, schema, schema), schema, schema)
-    errors = list(jsonschema.Draft202012Validator(schema).iter_errors(config))
-    if errors:
-        raise UserError(_sentence(best_match(errors), schema))
-    _refuse_infinite(config, ())
-    return _with_paths(config, schema, schema, ())
+    return config, schema, list(jsonschema.Draft202012Validator(schema).iter_errors(config))
 
 
 def _refuse_infinite(value, where):

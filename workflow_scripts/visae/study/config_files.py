@@ -1,7 +1,7 @@
 """Config files as text: what is no YAML, what stands twice, and on which line a key stands.
 
 Snakemake reads files given by `--configfile` before the Snakefile, and says of a file that is no
-YAML neither its name nor the line. `workflow_scripts/check_config.py` does.
+YAML neither its name nor the line. `visae check` does.
 """
 
 from __future__ import annotations

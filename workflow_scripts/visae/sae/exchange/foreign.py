@@ -15,10 +15,11 @@ from visae.base import fingerprints
 from visae.base.errors import UserError
 from visae.sae.exchange.fold import fold
 from visae.sae.exchange.folder import STATISTICS, Folder, numbers, read_named
-from visae.sae.exchange.form import INPUTS
+from visae.sae.exchange.form import INPUTS, Reading
 from visae.sae.exchange.libraries import LIBRARIES
 from visae.sae.families import FAMILIES
 from visae.sae.model import SparseAutoencoder
+from visae.sae.specs import SaeSpec
 
 BLOCK_OUTPUTS = ("resid_post", "hook_resid_post", "resid")
 """What libraries call a block's output, which is what this workflow extracts."""
@@ -96,6 +97,41 @@ def inspect(folder, reading, layer):
         "inference": model.inference or {"activation": "threshold"},
     }
 
+
+class Identified(NamedTuple):
+    """What the files of an SAE say; `family` and `k` are None where they leave it open."""
+
+    family: str | None
+    features: int
+    width: int
+    k: int | None
+
+
+def identify(folder, layer=None, inputs=None):
+    """Which SAE is in `folder`, before a sweep says what it is to hold: an Identified.
+
+    layer: the block that the study reads. inputs: as `Reading.input`. Raises the errors of
+    `read_foreign`, but for those that compare with a grid.
+    """
+    folder = Path(folder)
+    found = []
+    for spec in _ANY:
+        reading = Reading(spec, input=inputs)
+        _, _, sae = _read(folder, reading)
+        _site_notes(sae.site, layer, reading, folder)
+        _settle_input(sae, reading, _STAND_IN, folder)
+        found.append(sae)
+    one, other = found
+    return Identified(
+        one.family if one.family == other.family else None,
+        one.encoder.shape[0],
+        one.encoder.shape[1],
+        one.k if one.k == other.k else None,
+    )
+
+
+_ANY = (SaeSpec("batchtopk", 1, 1), SaeSpec("topk", 1, 2))
+"""Two specs: what differs between readings by them is the spec's, and not the files'."""
 
 _STAND_IN = object()
 """Statistics of activations that are not there yet."""

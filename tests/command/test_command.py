@@ -1,0 +1,219 @@
+"""The command: configs that are written run, mistakes are said together, runs are followed."""
+
+import io
+import json
+
+import numpy as np
+import pytest
+import yaml
+from click.testing import CliRunner
+from PIL import Image
+from study_fixtures import ROOT, change, demo_config
+
+from visae.base.errors import UserError
+from visae.base.repository import PROFILES
+from visae.command import new, progress
+from visae.command.check import problems
+from visae.command.evaluate import with_sae
+from visae.command.main import main
+from visae.command.run import command_of
+from visae.sae.exchange.foreign import identify
+from visae.study.study import Study
+
+CHECKPOINTS = ROOT / "tests/sae/exchange/checkpoints"
+
+
+def save(folder, classes, images, seed=0):
+    random = np.random.default_rng(seed)
+    for name in classes:
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        for number in range(images):
+            pixels = random.integers(0, 256, (40, 40, 3), np.uint8)
+            Image.fromarray(pixels).save(folder / name / f"{number}.png")
+
+
+def write(tmp_path, config):
+    path = tmp_path / "my.yaml"
+    path.write_text(yaml.safe_dump(config, sort_keys=False))
+    return path
+
+
+# ------------------------------------------------------------------------------------ visae new
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("own") / "photos"
+    save(folder, ["cat", "dog", "bird"], 10)
+    return folder
+
+
+def test_a_config_of_own_images_is_a_study_that_can_be_trained(photos, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    words = ["new", "pets", "--images", str(photos), "--random"]
+    models = ["timm:vit_tiny_patch16_224", "timm:vit_small_patch32_224"]
+    run = CliRunner().invoke(main, [*words, *(w for m in models for w in ("--backbone", m))])
+    assert run.exit_code == 0, run.output
+    assert "30 images of 3 classes (24 in train and 6 in val)" in run.output
+    study = Study(yaml.safe_load((tmp_path / "pets.yaml").read_text()))
+    tiny, small = study.backbones
+    assert [study.backbones[name]["layer"] for name in (tiny, small)] == [11, 11]
+    assert study.backbones[tiny]["evaluator"] == small
+    assert "monosemanticity" in study.metrics()
+    settings = study.config["training"]
+    steps = 24 * 49 * settings["epochs"] / settings["batch_size"]
+    assert steps >= settings["minimum_steps"]
+    again = CliRunner().invoke(main, [*words, "--backbone", models[0]])
+    assert (again.exit_code, "pets.yaml exists" in again.output) == (1, True)
+
+
+def test_one_backbone_has_no_second_space_and_flat_images_no_classes(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    save(tmp_path / "flat", ["."], 20)
+    new.write_study(
+        tmp_path / "flat.yaml", "flat", tmp_path / "flat", ["timm:vit_tiny_patch16_224"]
+    )
+    study = Study(yaml.safe_load((tmp_path / "flat.yaml").read_text()))
+    assert study.config["datasets"]["images"]["labels"] == "none"
+    asked = study.config["sweeps"]["main"]["metrics"]
+    assert "fvu" in asked
+    assert not {"monosemanticity", "cross_domain"} & set(asked)
+    assert "sparse_probing" in study.absent
+
+
+@pytest.mark.parametrize(
+    ("name", "backbone", "said"),
+    [
+        ("Pets", "timm:vit_tiny_patch16_224", "letter, then a-z"),
+        ("pets", "vit_tiny_patch16_22", "did you mean timm:vit_tiny_patch16_224"),
+        ("pets", "facebook/none", "transformers:owner/name"),
+    ],
+)
+def test_what_is_no_name_is_refused_with_the_cure(photos, tmp_path, name, backbone, said):
+    with pytest.raises(UserError, match=said):
+        new.write_study(tmp_path / "x.yaml", name, photos, [backbone])
+    assert not (tmp_path / "x.yaml").exists()
+
+
+def test_a_model_of_one_library_needs_no_loader():
+    assert new._loader_of("vit_tiny_patch16_224") == "timm"
+    assert new._loader_of("ViT-B-16-quickgelu:openai") == "open_clip"
+
+
+# ---------------------------------------------------------------------------------- visae check
+
+
+def test_all_mistakes_are_said_at_once_with_their_lines(tmp_path):
+    config = demo_config()
+    for path, value in [
+        ("training.batch_size", "many"),
+        ("backbones.dino_small.loader", "tim"),
+        ("extraction.speed", 3),
+    ]:
+        change(config, path, value)
+    path = write(tmp_path, config)
+    found = problems([path])
+    assert len(found) == 3
+    for said in ("batch_size is 'many'", "did you mean 'timm'", "unknown key 'speed'"):
+        assert sum(said in sentence and f"{path}, line " in sentence for sentence in found) == 1
+
+
+def test_parts_that_do_not_fit_are_said_together(tmp_path):
+    config = demo_config()
+    change(config, "backbones.dino_small.evaluator", "dino_small")
+    change(config, "training.ragged_images", 7)
+    change(config, "datasets.digits", {"layout": "cub_200_2011", "root": str(tmp_path / "away"),
+                                       "splits": {"train": {}, "test": {}}})  # fmt: skip
+    found = "\n".join(problems([write(tmp_path, config)]))
+    for said in ("dino_small' itself", "training.ragged_images is 7", "datasets.digits.root"):
+        assert said in found
+    run = CliRunner().invoke(main, ["check", str(tmp_path / "my.yaml")])
+    assert (run.exit_code, run.stderr.count("✗")) == (1, len(found.splitlines()))
+
+
+def test_the_configs_of_the_repository_are_right(tmp_path):
+    assert problems([ROOT / "profiles/demo/study.yaml"]) == []
+    over = tmp_path / "over.yaml"
+    over.write_text("training: {epochs: 0}\n")
+    [sentence] = problems([ROOT / "profiles/demo/study.yaml", over])
+    assert f"({over}, line 1)" in sentence
+    text = tmp_path / "text.yaml"
+    text.write_text("study: [1, 2\n")
+    assert "line " in problems([text])[0]
+
+
+# ---------------------------------------------------------------------------- visae run, progress
+
+
+def test_the_command_that_is_printed_is_snakemakes(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    words = command_of("my.yaml", ("-n", "--", "plan"), "local")
+    assert words[:3] == ["snakemake", "--snakefile", str(ROOT / "Snakefile")]
+    assert words[3:] == [
+        *("--profile", str(PROFILES / "local"), "--configfile", "my.yaml", "-n", "--", "plan")
+    ]
+    monkeypatch.chdir(ROOT)
+    assert command_of("my.yaml", (), "slurm") == [
+        *("snakemake", "--profile", "profiles/slurm", "--configfile", "my.yaml")
+    ]
+    with pytest.raises(UserError, match=r"no profile 'slum'.*slurm"):
+        command_of("my.yaml", (), "slum")
+
+
+def test_a_run_is_a_line_per_job_with_the_time_left():
+    lines = [
+        "Building DAG of jobs...\n", "job      count\n", "total        4\n",
+        "✓ index (0.1 s)\n", "1 of 4 steps (25%) done\n", "✗ train: K is above F\n",
+        "✓ join (0.2 s)\n", "2 of 4 steps (50%) done\n",
+    ]  # fmt: skip
+    out, log, seconds = io.StringIO(), io.StringIO(), iter([0, 0, 30, 30, 90, 90, 90])
+    progress.follow(lines, out, log, clock=lambda: next(seconds))
+    shown = out.getvalue().splitlines()
+    assert shown[0] == "[1/4] ✓ index (0.1 s)"
+    assert "✗ train: K is above F" in shown
+    assert "[2/4] ✓ join (0.2 s)" in shown
+    [left] = [line for line in shown if line.endswith("left")]
+    # Two jobs of four took as long as the other two will.
+    assert left.startswith("[2/4] about 0")
+    assert log.getvalue() == "".join(lines)
+
+
+# --------------------------------------------------------------------------- visae evaluate-sae
+
+
+@pytest.mark.parametrize(
+    ("folder", "family"),
+    [("sae_lens/batchtopk_trained", "jumprelu"), ("dictionary_learning/topk", "topk")],
+)
+def test_an_sae_is_identified_by_what_its_files_say(folder, family):
+    facts = json.loads((CHECKPOINTS / folder / "facts.json").read_text())
+    found = identify(CHECKPOINTS / folder)
+    assert found.family in (family, "batchtopk")
+    assert found.k == (facts.get("k") or found.k)
+
+
+def test_what_files_leave_open_is_asked_for(tmp_path):
+    found = identify(CHECKPOINTS / "overcomplete/topk_trained", inputs="raw")
+    assert (found.family, found.k) == (None, None)
+    with pytest.raises(UserError, match="--family"):
+        with_sae(CHECKPOINTS / "overcomplete/topk_trained", write(tmp_path, demo_config()),
+                 "dino_small", inputs="raw")  # fmt: skip
+
+
+def test_an_sae_becomes_a_sweep_of_the_study(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    config = demo_config()
+    config["backbones"]["clip_small"]["options"]["vision_cfg"]["layers"] = 12
+    config["backbones"]["clip_small"]["layer"] = 11
+    path, target = with_sae(
+        CHECKPOINTS / "dictionary_learning/topk", write(tmp_path, config), "clip_small"
+    )
+    assert target == "results/demo/tables/scores.csv"
+    study = Study(yaml.safe_load(path.read_text()))
+    sweep = study.sweeps["topk"]
+    [spec] = sweep.saes
+    assert sweep.layers == {"clip_small": 11}
+    linked = tmp_path / sweep.published["clip_small"] / spec.name
+    assert linked.resolve() == (CHECKPOINTS / "dictionary_learning/topk").resolve()
+    with pytest.raises(UserError, match="no backbone 'dino'"):
+        with_sae(CHECKPOINTS / "dictionary_learning/topk", tmp_path / "my.yaml", "dino")

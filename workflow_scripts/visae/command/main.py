@@ -1,0 +1,106 @@
+"""The verbs of `visae`. What a verb needs is imported when it is called."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from visae.base.errors import UserError
+
+CONFIG = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+class Verbs(click.Group):
+    """A group that ends a UserError as one sentence and exit status 1."""
+
+    def invoke(self, ctx):
+        try:
+            return super().invoke(ctx)
+        except UserError as error:
+            raise click.ClickException(str(error)) from None
+
+
+@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="visae-workflow", prog_name="visae")
+def main():
+    """Studies of vision SAEs: from image folders to scores, tables and figures.
+
+    Every verb prints the Snakemake command that it stands for.
+    """
+
+
+@main.command()
+@click.argument("name")
+@click.option(
+    "--images", "folder", required=True, type=click.Path(path_type=Path), help="A folder."
+)
+@click.option(
+    "--backbone",
+    "backbones",
+    required=True,
+    multiple=True,
+    help="LOADER:MODEL, such as timm:vit_base_patch16_224.mae; several times for several.",
+)
+@click.option("--layer", type=int, help="The block, counted from 0. Default: each one's last.")
+@click.option("--random", is_flag=True, help="Random weights, for a try without any download.")
+@click.option("--output", type=click.Path(path_type=Path), help="Default: NAME.yaml.")
+def new(name, folder, backbones, layer, random, output):
+    """Write the config of a study of your own images."""
+    from visae.command.new import write_study
+
+    path = output or Path(f"{name}.yaml")
+    click.echo(write_study(path, name, folder, backbones, layer, random))
+
+
+@main.command()
+@click.argument("configs", nargs=-1, required=True, type=CONFIG)
+def check(configs):
+    """Say everything that is wrong with a config, before anything runs.
+
+    Several files are merged as `--configfile` merges them.
+    """
+    from visae.command.check import problems
+
+    found = problems(configs)
+    for problem in found:
+        click.echo(f"✗ {problem}", err=True)
+    if found:
+        sys.exit(1)
+    click.echo(f"{' + '.join(map(str, configs))}: nothing is wrong")
+
+
+@main.command(context_settings={"ignore_unknown_options": True})
+@click.argument("config", type=CONFIG)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+@click.option("--profile", default="local", show_default=True, help="A folder, or local or slurm.")
+def run(config, arguments, profile):
+    """Run a study: one line per job, a bar with the time left, the whole log in a file.
+
+    ARGUMENTS go to Snakemake: targets (after `--`) and options, such as -n.
+    """
+    from visae.command.run import command_of, run_study
+
+    sys.exit(run_study(command_of(config, arguments, profile), config))
+
+
+@main.command("evaluate-sae")
+@click.argument("folder", type=click.Path(exists=True, path_type=Path))
+@click.option("--config", required=True, type=CONFIG, help="The study beside whose SAEs it is put.")
+@click.option("--backbone", required=True, help="The config's backbone that it was trained on.")
+@click.option("--layer", type=int, help="The block. Default: the backbone's.")
+@click.option("--input", "inputs", help="What the SAE expects, where its files do not say: raw …")
+@click.option("--family", help="Where its files do not say: batchtopk, topk, jumprelu, relu.")
+@click.option("--k", type=click.FloatRange(min=0, min_open=True), help="Active features per token.")
+@click.option(
+    "--dry-run", "-n", is_flag=True, help="Write the config, and only say what would run."
+)
+def evaluate_sae(folder, config, backbone, layer, inputs, family, k, dry_run):
+    """Score an SAE that was trained elsewhere, from the folder that its library wrote."""
+    from visae.command.evaluate import with_sae
+    from visae.command.run import command_of, run_study
+
+    path, target = with_sae(folder, config, backbone, layer, inputs, family, k)
+    arguments = [*(["-n"] if dry_run else []), "--", target]
+    sys.exit(run_study(command_of(path, arguments, "local"), path))

@@ -1,0 +1,190 @@
+"""The config of a study of one's own images, with sizes that suit their number."""
+
+import math
+import re
+
+import yaml
+
+from visae.backbones import loaders
+from visae.backbones.catalogue import suggestions
+from visae.base.errors import UserError
+from visae.base.files import write_text
+from visae.evals.entry import SAES
+from visae.evals.shelf import EVALS, metrics, reads
+from visae.images.layouts import index_images
+from visae.study.study import Study
+
+LAYOUT = "imagefolder"
+SHARES = {"train": 0.8, "val": 0.2}
+"""Splits, and their shares of images that lie in one folder."""
+
+STEPS = 1000
+"""Steps of training that a study of few images is given, by passes and by smaller batches."""
+
+BATCHES = (128, 8192)
+"""Smallest and largest batch, in patch tokens; the largest is the paper's."""
+
+PASSES = 50
+COARSE = 20_000
+"""Images up to which starting a job costs more than its work on one shard."""
+
+SHARD = 50_000
+
+
+def write_study(path, name, folder, backbones, layer=None, random=False):
+    """Write the config of the study `name` to `path`; returns what was found and what to do next.
+
+    folder: images, in one folder per class, with or without `train` and `val` above them, or all
+    in one. backbones: LOADER:MODEL, or a model's name that one library alone knows. layer: block,
+    None for each one's last. random: random weights.
+
+    Raises:
+        UserError: a name that no study may have, an existing file, no images, an unknown model.
+    """
+    from visae.backbones.measuring import measured
+
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
+        raise UserError(f"'{name}' can name no study: write a letter, then a-z, 0-9 and _")
+    if path.exists():
+        raise UserError(f"{path} exists: take it away, or give --output another name")
+    shares, counts, classes = _images(folder)
+    entries = _backbones(backbones, random)
+    geometries = measured({key: _measurable(entry) for key, entry in entries.items()})
+    for key, entry in entries.items():
+        depth = len(geometries[key].flops)
+        entry["layer"] = depth - 1 if layer is None else layer
+    text = _text(name, folder, shares, counts, classes, entries, geometries)
+    Study(yaml.safe_load(text))  # what cannot run is not written
+    write_text(path, text)
+    found = " and ".join(f"{number:,} in {split}" for split, number in counts.items())
+    kinds = f"{classes} classes" if classes else "no classes"
+    return (
+        f"{sum(counts.values()):,} images of {kinds} ({found}); config written to {path}.\n"
+        f"Next: visae check {path}; visae run {path}"
+    )
+
+
+def _images(folder):
+    """(the splits' shares of one folder or None, split → number of images, number of classes)."""
+    if not folder.is_dir():
+        raise UserError(f"{folder} is no folder: give --images the folder of your images")
+    shares = None if all((folder / part).is_dir() for part in SHARES) else SHARES
+    try:
+        found = {part: index_images(LAYOUT, folder, part, shares=shares) for part in SHARES}
+    except UserError:
+        # Images without classes; what else is wrong is said now.
+        found = {
+            part: index_images(LAYOUT, folder, part, labels="none", shares=shares)
+            for part in SHARES
+        }
+    classes = len(next(iter(found.values())).classes)
+    return shares, {part: len(index.images) for part, index in found.items()}, classes
+
+
+def _backbones(names, random):
+    """Name → config entry of models given as LOADER:MODEL."""
+    entries = {}
+    for given in names:
+        loader, _, model = given.partition(":")
+        if loader not in loaders.LOADERS:
+            loader, model = _loader_of(given), given
+        key = re.sub(r"[^a-z0-9]+", "_", model.lower()).strip("_")
+        key = key if key[:1].isalpha() else f"vit_{key}"
+        entries[key] = {"label": model, "paradigm": "unknown", "loader": loader, "model": model}
+        if random:
+            entries[key]["weights"] = "random"
+    names = list(entries)
+    for here, key in enumerate(names):
+        entries[key]["evaluator"] = names[(here + 1) % len(names)] if len(names) > 1 else None
+    return entries
+
+
+def _loader_of(model):
+    """The one loader whose list has the model; UserError where none has or several have it."""
+    found = suggestions(model)
+    exact = [loader for loader, close in found.items() if model in close]
+    if len(exact) == 1:
+        return exact[0]
+    close = [f"{loader}:{name}" for loader, names in found.items() for name in names]
+    raise UserError(
+        f"'{model}' is no LOADER:MODEL (loaders: {', '.join(loaders.LOADERS)})"
+        + (
+            f"; did you mean {' or '.join(close[:4])}?"
+            if close
+            else "; a hub id of transformers is written transformers:owner/name"
+        )
+    )
+
+
+def _measurable(entry):
+    return {"image_size": None, "options": {}, "weights": "random", **entry}
+
+
+def _text(name, folder, shares, counts, classes, entries, geometries):
+    train = next(iter(counts.values()))
+    tokens = min(train * geometry.patches for geometry in geometries.values())
+    width = max(geometry.width for geometry in geometries.values())
+    smallest, largest = BATCHES
+    batch = 2 ** round(math.log2(min(max(tokens / STEPS, smallest), largest)))
+    epochs = min(max(1, math.ceil(STEPS * batch / tokens)), PASSES)
+    steps = math.ceil(tokens * epochs / batch)
+    chosen = _metrics(entries)
+    splits = {
+        part: {"shards": max(1, round(number / SHARD))}
+        | ({"share": shares[part]} if shares else {})
+        for part, number in counts.items()
+    }
+    blocks = "\n".join(
+        f"  {key}:\n" + "".join(f"    {k}: {_scalar(v)}\n" for k, v in entry.items()).rstrip()
+        for key, entry in entries.items()
+    )
+    parts = list(counts)
+    return f"""\
+# Written by `visae new`. Every key is described in rules/schemas/config.schema.yaml.
+study: {name}
+granularity: {"coarse" if sum(counts.values()) <= COARSE else "fine"} # fine: more, smaller jobs
+
+datasets:
+  images: # {", ".join(f"{part} {number:,}" for part, number in counts.items())}; {classes} classes
+    layout: {LAYOUT}
+    root: {_scalar(str(folder))}{"" if classes else chr(10) + "    labels: none"}
+    splits: {_scalar(splits)}
+
+# `evaluator` is the backbone in whose space M5 compares images: with one backbone there is none.
+backbones:
+{blocks}
+
+sweeps:
+  main:
+    family: batchtopk
+    metrics: [{", ".join(chosen)}]
+    grid:
+      expansion_factor: [8] # {8 * width:,} features of {width} dimensions
+      # Active features per patch; the paper has 64 to 256 at 768 dimensions.
+      k: [{max(1, width // 12)}, {max(2, width // 4)}]
+
+training:
+  dataset: images
+  split: {parts[0]}
+  threshold_split: {parts[1]}
+  batch_size: {batch} # patch tokens
+  epochs: {epochs} # {steps:,} steps in all
+
+evaluation:
+  dataset: images
+  split: {parts[1]}
+"""
+
+
+def _metrics(entries):
+    """Metrics that such a study can have: no other data sets, no second space with one backbone."""
+    return [
+        metric
+        for metric in metrics()
+        if EVALS[metric].data != "cross_domain"
+        and (len(entries) > 1 or not reads([metric], SAES, "embeddings"))
+    ]
+
+
+def _scalar(value):
+    return yaml.safe_dump(value, default_flow_style=True, allow_unicode=True).splitlines()[0]

@@ -1,0 +1,68 @@
+"""A run of Snakemake as one line per job and a bar with the time left.
+
+Every job prints a line of its own, "✓ train_main (4.1 s)" or "✗ …" (`visae.base.job`). Snakemake
+then reports "12 of 96 steps (13%) done". Errors and whatever else is not routine pass through.
+"""
+
+import re
+import sys
+import time
+from collections import deque
+
+from tqdm import tqdm
+
+ROUTINE = re.compile(
+    r"\[.* \d{4}\]$|Finished jobid|Select jobs|Execute \d+ jobs|Assuming|Using shell|Building DAG"
+    r"|Provided cores|Rules claiming|Job stats|Job \d+:|localrule |Complete log|Elapsed time"
+    r"|job +count$|-+ +-+$|\w+ +\d+$|Config file|Reason|rule \w+:|checkpoint "
+    r"|    (input|output|jobid|reason|resources|log|benchmark|wildcards|threads|params):|\s*$"
+)
+STEPS = re.compile(r"(\d+) of (\d+) steps")
+TOTAL = re.compile(r"total +(\d+)$")
+SECONDS_APART = 60
+"""Between lines about the time left, where the output is no terminal."""
+
+
+def follow(lines, out=None, log=None, clock=time.monotonic):
+    """Write what matters of a run's `lines` to `out`, and every line to `log`.
+
+    lines: Snakemake's output as it comes. out: a text stream (standard output); on a terminal it
+    ends with a bar. log: a text stream, or None. clock: seconds, for tests.
+    """
+    out = out or sys.stdout
+    finished, started, said = deque(), clock(), clock()
+    bar = tqdm(file=out, unit="job", disable=None, dynamic_ncols=True, leave=False)
+    for line in lines:
+        if log:
+            log.write(line)
+            log.flush()
+        if line.startswith("✓ "):
+            finished.append(line)
+        elif steps := STEPS.match(line):
+            done, total = map(int, steps.groups())
+            if finished:
+                _write(bar, out, f"[{done}/{total}] {finished.popleft()}")
+            bar.total = total
+            bar.update(done - bar.n)
+            left = (clock() - started) / done * (total - done)
+            if bar.disable and left and clock() - said >= SECONDS_APART:
+                said = clock()
+                _write(bar, out, f"[{done}/{total}] about {tqdm.format_interval(left)} left\n")
+        elif counted := TOTAL.match(line):
+            bar.total = int(counted[1])
+            bar.refresh()
+        elif not ROUTINE.match(line):
+            _write(bar, out, line)
+    bar.close()
+
+
+def _write(bar, out, text):
+    if bar.disable:
+        out.write(text)
+        out.flush()
+    else:
+        bar.write(text, file=out, end="")
+
+
+if __name__ == "__main__":
+    follow(sys.stdin)
