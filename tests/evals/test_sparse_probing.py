@@ -10,11 +10,8 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from visae.base.repository import RESOURCES
 from visae.evals.results import read_result, write_result
-from visae.evals.sparse_probing.compute import (
-    area_over_budget,
-    area_over_log_budget,
-    sparse_probing,
-)
+from visae.evals.sparse_probing.areas import area_over_budget, area_over_log_budget
+from visae.evals.sparse_probing.compute import sparse_probing
 from visae.probing.rankings import rank_features
 from visae.probing.splits import stratified_split
 from visae.tables.published import read_recorded

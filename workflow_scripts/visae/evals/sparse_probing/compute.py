@@ -15,6 +15,7 @@ import numpy as np
 from visae.base.arrays import Bool, Int
 from visae.base.pools import Workers
 from visae.evals.results import Result
+from visae.evals.sparse_probing.areas import area_over_budget, area_over_log_budget
 from visae.evals.sparse_probing.entry import BUDGETS, HEADLINE_BUDGET
 from visae.probing.rankings import Rankings, gather_ranked
 from visae.probing.readout import accuracy_curve, class_areas, eligible_rows
@@ -117,27 +118,3 @@ def sparse_probing(
             "average_precision": areas.average_precision,
         },
     )
-
-
-def area_over_log_budget(budgets: Sequence[int], accuracy: Sequence[float | None]) -> float | None:
-    """Area under accuracy against log2 k (trapezoids) / the range of log2 k: a mean accuracy.
-
-    None with a single budget or without accuracies.
-    """
-    known = [share for share in accuracy if share is not None]
-    if len(budgets) < 2 or len(known) < len(budgets):
-        return None
-    log_budgets = np.log2(budgets)
-    return float(np.trapezoid(known, log_budgets) / (log_budgets[-1] - log_budgets[0]))
-
-
-def area_over_budget(budgets: Sequence[int], accuracy: Sequence[float | None]) -> float | None:
-    """Area under accuracy against k (trapezoids) / the range of k: the reading `as_run`.
-
-    The widest step has the most weight: of budgets that double, the last has half of it. None
-    with a single budget or without accuracies.
-    """
-    known = [share for share in accuracy if share is not None]
-    if len(budgets) < 2 or len(known) < len(budgets):
-        return None
-    return float(np.trapezoid(known, budgets) / (budgets[-1] - budgets[0]))

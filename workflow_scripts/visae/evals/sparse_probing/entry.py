@@ -27,7 +27,7 @@ def _work(probes, settings):
 
 def _area_on_the_logarithmic_axis(readings):
     """The area of the reading `accuracy_area`, under the accuracies of `as_run`."""
-    from visae.evals.sparse_probing.compute import area_over_log_budget
+    from visae.evals.sparse_probing.areas import area_over_log_budget
 
     accuracy = {int(k): v for name, v in readings.items() if (k := name.removeprefix(_AT)) != name}
     budgets = sorted(accuracy)
