@@ -10,6 +10,7 @@ from PIL import Image
 from visae.activations.cache import ActivationCache
 from visae.activations.opening import open_activations
 from visae.base import devices
+from visae.base.errors import UserError
 from visae.base.paths import Paths, place
 from visae.images.index import ClassRecord, ImageRecord, build_index, write_classes, write_images
 
@@ -44,7 +45,7 @@ def test_caches_are_found_by_the_name_of_their_split(tmp_path):
             np.testing.assert_array_equal(content(cache), planted[split])
             opened.append(cache)
         for cache in opened:
-            with pytest.raises((ValueError, KeyError), match=r"[Ii]nvalid|closed|not a dataset"):
+            with pytest.raises((ValueError, UserError), match=r"[Ii]nvalid|closed|not a dataset"):
                 cache.read_chunk(0)
 
 

@@ -136,7 +136,10 @@ def test_at_most_two_windows_are_in_memory(tmp_path):
     path = write_cache(tmp_path, activations, grid=(2, 3))
     with ActivationCache(path) as cache:
         window = 32 * activations[0].nbytes
-        batches = TokenStream(cache, 8, 0, window_images=32).batches()
+        stream = TokenStream(cache, 8, 0, window_images=32)
+        for _ in stream.batches():  # so that what is imported and cached once is not counted
+            pass
+        batches = stream.batches()
         tracemalloc.start()  # NumPy's memory, so the windows; batches are of torch
         for _ in batches:
             pass

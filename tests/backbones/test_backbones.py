@@ -303,8 +303,8 @@ def test_damaged_missing_and_empty_weights_are_named(tmp_path):
     for name, message in {
         "nowhere.safetensors": "do not exist",
         "empty": r"holds no file that ends in \.safetensors",
-        "cut.safetensors": "are damaged",
-        "cut.pth": "are damaged",
+        "cut.safetensors": "is damaged",
+        "cut.pth": "is damaged",
         "list.pth": "not a dictionary of tensors",
     }.items():
         with pytest.raises(UserError, match=message) as caught:

@@ -34,7 +34,7 @@ from visae.evals.shelf import EVALS, metrics, titles
 from visae.report.claims_section import read_verdicts
 from visae.study.roles import BACKBONES, Roles
 from visae.study.study import Study
-from visae.tables import layout, statistics
+from visae.tables import layout, statistics, tidy
 from visae.tables.published import read_published, read_recorded
 from visae.tables.published_vs_run import published_vs_run
 
@@ -216,7 +216,7 @@ def test_a_malformed_claim_is_named(tmp_path, change, message):
     path = tmp_path / "claims.yaml"
     entries = [claim()._asdict() | change]
     path.write_text(yaml.safe_dump(entries), encoding="utf-8")
-    with pytest.raises(UserError, match=f"claim c: .*{message}"):
+    with pytest.raises(UserError, match=rf"\bc\b.*{message}"):
         read_claims(path)
 
 
@@ -1054,14 +1054,14 @@ def test_without_raw_channels_or_a_second_family_their_claims_are_not_judged(cla
 
 def test_evidence_is_read_from_the_files_of_a_run(tmp_path):
     numbers, files = Numbers(), []
-    more = dict.fromkeys(("family", "expansion_factor", "sparsity", "reason", "definition"))
-    for name, rows in (
-        ("scores", list(numbers.score_rows())),
-        ("downstream", [more | row for row in numbers.downstream_rows()]),
+    more = {"family": "batchtopk", "expansion_factor": 4, "sparsity": 8, "k": 8, "reason": None,
+            "definition": "planted", "warnings": None}  # fmt: skip
+    for name, written, rows in (
+        ("scores", tidy.scores_table, numbers.score_rows()),
+        ("downstream", tidy.downstream_table, numbers.downstream_rows()),
     ):
         files.append(tmp_path / f"{name}.csv")
-        columns = tuple(layout.Column(key, key) for key in rows[0])
-        layout.write(layout.Table(name, columns, rows), {"csv": files[-1]})
+        layout.write(written([more | row for row in rows]), {"csv": files[-1]})
     table_4 = tmp_path / "table_4.json"
     layout.write(layout.Table("Table 4", (), []), {"json": table_4})
     inputs = {"scores": files[0], "downstream": files[1], "table_4": table_4}

@@ -128,7 +128,7 @@ def test_equal_inputs_give_equal_files(tmp_path):
         cells = figure_2b.draw(cell_table(0.5), titles(metrics()), {"dtd": "DTD"}, {})
         for name, figure in (("5", figure_5.draw(examples(), STYLES, *AUDITED)), ("2b", cells)):
             style.write(figure, {v: tmp_path / turn / f"{name}.{v}" for v in ("pdf", "png")})
-    paths = list((tmp_path / "a").iterdir())
+    paths = [path for path in (tmp_path / "a").iterdir() if path.suffix != ".seal"]
     assert len(paths) == 4
     for path in paths:
         assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes(), path.name

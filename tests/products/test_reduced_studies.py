@@ -9,15 +9,17 @@ from study_fixtures import demo_config
 
 from visae.audit.choice import KINDS as EXAMPLE_KINDS
 from visae.audit.examples import write_examples
-from visae.base.files import write_json, write_text
 from visae.base.paths import RAW
+from visae.base.seals import write_tensors
 from visae.encoding.reductions import RawUnit, write_raw_reductions
 from visae.evals.results import described
 from visae.evals.shelf import EVALS
 from visae.products import PRODUCTS
+from visae.sae.folder import FORMAT
 from visae.study import roles
 from visae.study.study import Study
 from visae.tables.layout import write
+from visae.tables.scores import write_origin
 from visae.tables.tidy import absent_rows, downstream_table, scores_table
 
 
@@ -223,7 +225,7 @@ def plant(study):
         rows += absent_rows(saes, sweep.absent)
         everything += rows
         write(scores_table(rows), {"csv": paths.scores(sweep.name)})
-        write_json(paths.scores(sweep.name, "origin.json"), {"same": {}, "versions": {}})
+        write_origin(paths.scores(sweep.name, "origin.json"), {"same": {}, "versions": {}})
     write(scores_table(everything), {"csv": paths.scores()})
     sources = [
         (place, name, sweep.name if name != RAW else None)
@@ -255,9 +257,12 @@ def plant(study):
         "clipped_fraction": 0.0,
     }
     for sae in study.saes():
-        write_text(paths.sae(sae.name, "training.jsonl", sae.place), json.dumps(window) + "\n")
-        about = {"input_dim": 32, "data": {"backbone": sae.backbone}}
-        write_json(paths.sae(sae.name, "config.yaml", sae.place), about)
+        about = {"format": FORMAT, "input_dim": 32, "data": {"backbone": sae.backbone}}
+        texts = {
+            "training.jsonl": json.dumps(window) + "\n",
+            "config.yaml": json.dumps(about),
+        }
+        write_tensors(paths.sae(sae.name, place=sae.place), FORMAT, {}, beside=texts)
     main = roles.main(study)
     for backbone, layer in main.layers.items():
         place = f"{backbone}/layer{layer}"
@@ -280,6 +285,7 @@ def plant_raw(path, random, images=4, width=8):
 
     source = SimpleNamespace(
         **{"path": "planted", "images": images, "tokens": images * 16, "fingerprint": "cache"},
+        files=(),
         labels=np.full(images, -1),
         image_ids=[str(image) for image in range(images)],
         info=SimpleNamespace(grid=(4, 4), width=width, dataset="photographs"),

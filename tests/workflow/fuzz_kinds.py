@@ -24,8 +24,16 @@ from visae.audit.examples import read_examples, write_examples
 from visae.backbones.checkpoints import FORMAT as WEIGHTS_FORMAT
 from visae.backbones.checkpoints import read_tensors
 from visae.backbones.geometry import Geometry, read_geometries, write_geometries
+from visae.base.errors import UserError
 from visae.base.files import write_json, write_text
-from visae.base.seals import beside, write_beside, write_document, write_npz, write_tensors
+from visae.base.seals import (
+    beside,
+    read_document,
+    write_beside,
+    write_document,
+    write_npz,
+    write_tensors,
+)
 from visae.claims.printed import from_published
 from visae.claims.verdicts import read_claims
 from visae.encoding.reductions import (
@@ -71,7 +79,8 @@ from visae.report.provenance_section import _jobs
 from visae.report.tables_section import read_tables
 from visae.sae.checkpoint import load_sae, save_sae
 from visae.sae.exchange.folder import Folder
-from visae.sae.exchange.inspected import libraries_code, write_inspected
+from visae.sae.exchange.inspected import FORMAT as INSPECTED
+from visae.sae.exchange.inspected import write_inspected
 from visae.sae.folder import read_log
 from visae.sae.model import SparseAutoencoder
 from visae.sae.resume import load, save
@@ -251,7 +260,6 @@ def _checkpoint(folder):
 
 
 def _resumed(path):
-    from visae.base.errors import UserError
 
     if (state := load(path, "abc", lambda _: None)) is None:
         raise UserError("ignored")
@@ -546,6 +554,14 @@ def _geometry(folder):
     return folder / "geometry.json"
 
 
+def _read_geometries(path):
+    """What is damaged is passed over, and measured again."""
+    found = read_geometries(path)
+    if not found:
+        raise UserError("measured again")
+    return found
+
+
 def _inspected(folder):
     found = {"batchtopk_16x_k8": {"library": "sae_lens", "code": "0" * 16}}
     write_inspected(folder / "inspected.json", "1" * 16, found)
@@ -600,7 +616,7 @@ KINDS = (
          / "config.json", _read_foreign, False),
     Kind("foreign config, YAML", lambda folder: _foreign("sae.pt", "config.yaml")(folder)
          / "config.yaml", _read_foreign, False),
-    Kind("inspected SAEs", _inspected, libraries_code),
+    Kind("inspected SAEs", _inspected, lambda path: read_document(path, INSPECTED)),
     Kind("index", lambda folder: _index(folder) / "test.csv", _read_index),
     Kind("classes", lambda folder: _index(folder) / "classes.csv", _read_index),
     Kind("classes, siblings", lambda folder: _index(folder) / "classes.csv", read_sibling_groups),
@@ -642,7 +658,7 @@ KINDS = (
     Kind("seal beside", lambda folder: beside(_split(folder)),
          lambda path: read_split(path.with_suffix(""), IDS)),
     Kind("pretrained weights", _pretrained, _read_weights),
-    Kind("geometry", _geometry, read_geometries),
+    Kind("geometry", _geometry, _read_geometries),
     Kind("published values", _shipped("published_values.csv"),
          lambda path: (read_published(path), read_recorded(path)), False),
     Kind("printed values", _shipped("published_values.csv"), from_published, False),

@@ -97,18 +97,12 @@ def test_figures_and_tables_are_written(finished):
 
 
 def test_table_3_is_repeated_without_masked_autoencoders(repository):
-    tables = study_folder(repository) / "tables"
-    assert not (tables / "table_3_without_mae.csv").exists()
     config = tiny_config()
     config["backbones"]["deit_small"]["paradigm"] = "masked reconstruction"
-    snakemake(repository, "table_3_without_mae", config=config)
-    whole, without = (
-        list(csv.DictReader((tables / f"{name}.csv").read_text().splitlines()))
-        for name in ("table_3", "table_3_without_mae")
-    )
-    assert {row["cells"] for row in without} == {"2"}
-    assert {row["cells"] for row in whole} == {"4"}
-    assert "without deit_small" in (tables / "table_3_without_mae.md").read_text()
+    run = snakemake(repository, "table_3_without_mae", config=config, check=False)
+    assert "needs a masked autoencoder and two other backbones" in run.stdout
+    config["backbones"]["third"] = config["backbones"]["dino_small"] | {"seed": 9}
+    assert "table_3_without_mae" in plan(repository, "table_3_without_mae", config=config)
 
 
 def test_report_has_every_figure_and_table(finished):
@@ -209,7 +203,7 @@ def test_change_of_the_style_redraws_figures_only(repository):
     style.write_text(style.read_text() + "\nANOTHER_COLOUR = True\n")
     jobs = plan(repository)
     assert jobs
-    assert set(jobs) == {"all", "report", *FIGURES}
+    assert set(jobs) == {"all", "report", "as_run_figure", *FIGURES}
 
 
 def test_change_of_a_metric_retrains_nothing(repository):
@@ -318,7 +312,7 @@ def test_layer_that_the_model_lacks_is_told(repository):
         config=config, check=False,
     )  # fmt: skip
     assert run.returncode != 0
-    assert "4 blocks, numbered 0 to 3" in run.stdout
+    assert re.search(r"4 blocks.*, numbered 0 to 3", run.stdout)
 
 
 # ---------------------------------------------------------------- a metric of one's own
