@@ -246,7 +246,11 @@ def test_what_belongs_together_is_read_together(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "selection", [np.s_[3:17], np.s_[:, 2:7], np.s_[5], np.s_[[1, 40]], np.s_[59:80, :3], np.s_[:]]
+    "selection",
+    [
+        *(np.s_[3:17], np.s_[:, 2:7], np.s_[5], np.s_[[1, 40]], np.s_[59:80, :3], np.s_[:]),
+        *(np.s_[-1], np.s_[7, 2:], np.s_[:4, -2], np.s_[np.int64(5), np.int32(1)]),
+    ],
 )
 def test_parts_of_a_checked_data_set_are_those_of_the_array(tmp_path, selection):
     write_h5(tmp_path / "x.h5")
@@ -262,7 +266,7 @@ def test_a_value_that_was_edited_through_the_library_is_refused_where_it_is_read
         file["large"][20, 7] += 1
     with open_hdf5(tmp_path / "x.h5", KIND) as file:
         data = hdf5.dataset(file, "large")
-        data[:16], data[:, :5], data[32:]
-        for selection in (np.s_[16:32], np.s_[:, 5:], np.s_[20, 7], np.s_[:]):
+        data[:16], data[:, :5], data[32:], data[15], data[20, 4], data[-1, 5:], data[:, 4]
+        for selection in (np.s_[16:32], np.s_[:, 5:], np.s_[20, 7], np.s_[31], np.s_[:]):
             with pytest.raises(UserError, match=r"large of .*x\.h5 .*chunk \[1, 1\] has changed"):
                 data[selection]
