@@ -95,6 +95,16 @@ def test_what_is_no_name_is_refused_with_the_cure(photos, tmp_path, name, backbo
     assert not (tmp_path / "x.yaml").exists()
 
 
+def test_long_names_of_folders_are_kept_and_a_model_stands_once(photos, tmp_path):
+    folder, model = tmp_path / ("my pictures of pets " * 6).strip(), "timm:vit_tiny_patch16_224"
+    folder.symlink_to(photos)
+    new.write_study(tmp_path / "x.yaml", "pets", folder, [model])
+    written = yaml.safe_load((tmp_path / "x.yaml").read_text())
+    assert written["datasets"]["images"]["root"] == str(folder)
+    with pytest.raises(UserError, match="names vit_tiny_patch16_224 twice"):
+        new.write_study(tmp_path / "y.yaml", "pets", folder, [model, model])
+
+
 def test_a_model_of_one_library_needs_no_loader():
     assert new._loader_of("vit_tiny_patch16_224") == "timm"
     assert new._loader_of("ViT-B-16-quickgelu:openai") == "open_clip"
