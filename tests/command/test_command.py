@@ -225,5 +225,9 @@ def test_an_sae_becomes_a_sweep_of_the_study(tmp_path, monkeypatch):
     assert sweep.layers == {"clip_small": 11}
     linked = tmp_path / sweep.published["clip_small"] / spec.name
     assert linked.resolve() == (CHECKPOINTS / "dictionary_learning/topk").resolve()
+    # Its file of weights stands for the folder.
+    weights = CHECKPOINTS / "dictionary_learning/topk/ae.pt"
+    assert with_sae(weights, tmp_path / "my.yaml", "clip_small", inputs="raw")[0] == path
+    assert linked.resolve() == weights.parent.resolve()
     with pytest.raises(UserError, match="no backbone 'dino'"):
         with_sae(CHECKPOINTS / "dictionary_learning/topk", tmp_path / "my.yaml", "dino")
