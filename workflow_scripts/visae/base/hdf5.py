@@ -17,8 +17,6 @@ import numpy as np
 from visae.base.errors import UserError
 from visae.base.seals import CHECKSUMS, CURE
 
-STRING = h5py.string_dtype("utf-8")
-
 
 def write_strings(file: h5py.Group, name: str, values: Sequence[str]) -> None:
     """Write `values` as UTF-8 of one length in bytes, that of the longest."""
