@@ -1,9 +1,12 @@
 """The pages in Chromium, opened as files: patches are clicked, features sorted and searched."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+import torch
 from browser_fixtures import chromium
-from feature_fixtures import GREEN, RED, Made
+from feature_fixtures import GREEN, RED, Made, colour_sae
 
 VEIL = """
 const canvas = document.querySelector(arguments[0]);
@@ -119,3 +122,14 @@ def test_pages_fit_a_phone(page, browser, made):
         assert min(widths) >= 160
     finally:
         browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def test_an_sae_without_a_live_feature_has_whole_pages(browser, tmp_path):
+    dead = Made(
+        tmp_path, "8 × 8, as it is", model=replace(colour_sae(), threshold=torch.tensor(9e9))
+    )
+    _open(browser, dead, "index.html")
+    assert (_texts(browser, "#count"), len(_texts(browser, "#group option"))) == (["0"], 1)
+    _open(browser, dead, "patches.html")
+    _click(browser, "[data-patch='0']")
+    assert "0 features fire" in browser.find_element("css selector", "#chosen").text

@@ -95,6 +95,16 @@ def test_what_is_no_name_is_refused_with_the_cure(photos, tmp_path, name, backbo
     assert not (tmp_path / "x.yaml").exists()
 
 
+def test_long_names_of_folders_are_kept_and_a_model_stands_once(photos, tmp_path):
+    folder, model = tmp_path / ("my pictures of pets " * 6).strip(), "timm:vit_tiny_patch16_224"
+    folder.symlink_to(photos)
+    new.write_study(tmp_path / "x.yaml", "pets", folder, [model])
+    written = yaml.safe_load((tmp_path / "x.yaml").read_text())
+    assert written["datasets"]["images"]["root"] == str(folder)
+    with pytest.raises(UserError, match="names vit_tiny_patch16_224 twice"):
+        new.write_study(tmp_path / "y.yaml", "pets", folder, [model, model])
+
+
 def test_a_model_of_one_library_needs_no_loader():
     assert new._loader_of("vit_tiny_patch16_224") == "timm"
     assert new._loader_of("ViT-B-16-quickgelu:openai") == "open_clip"
@@ -215,5 +225,9 @@ def test_an_sae_becomes_a_sweep_of_the_study(tmp_path, monkeypatch):
     assert sweep.layers == {"clip_small": 11}
     linked = tmp_path / sweep.published["clip_small"] / spec.name
     assert linked.resolve() == (CHECKPOINTS / "dictionary_learning/topk").resolve()
+    # Its file of weights stands for the folder.
+    weights = CHECKPOINTS / "dictionary_learning/topk/ae.pt"
+    assert with_sae(weights, tmp_path / "my.yaml", "clip_small", inputs="raw")[0] == path
+    assert linked.resolve() == weights.parent.resolve()
     with pytest.raises(UserError, match="no backbone 'dino'"):
         with_sae(CHECKPOINTS / "dictionary_learning/topk", tmp_path / "my.yaml", "dino")

@@ -102,6 +102,7 @@ def test_metadata_without_a_column_of_labels_leave_the_folders(root):
         ("file_name,label\na/1.png,x\n", ["2 of 3", "train/a/2.jpg", "labels: some"]),
         ("file_name,label\na/1.png,x\na/7.png,y\n", ["1 image(s)", "a/7.png"]),
         ("file_name,label\na/1.png,x\na/1.png,y\n", ["'a/1.png'", "x and y"]),
+        ("file_name,label\na/1.png,x\ntrain/a/1.png,y\n", ["train/a/1.png the labels x and y"]),
         ("file_name,label\n1.png,x\n", ["may be", "train/a/1.png", "train/b/1.png"]),
         ("picture,label\na/1.png,x\n", ["picture, label", "options: {file"]),
         ("file_name,label\n,x\n", ["line 2", "names no file"]),
@@ -113,6 +114,12 @@ def test_a_list_that_does_not_fit_is_refused(root, text, words):
         index(root)
     for word in words:
         assert word in str(caught.value)
+
+
+def test_a_file_that_stands_twice_in_json_is_refused(root):
+    (root / "all.json").write_text('{"a/1.png": "x", "a/1.png": "y", "a/2.jpg": "x"}')
+    with pytest.raises(UserError, match=r"all\.json.*'a/1\.png' stands there twice"):
+        index(root, list="all.json")
 
 
 def test_several_labels_of_one_image_are_refused(root):

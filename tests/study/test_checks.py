@@ -151,6 +151,15 @@ def test_a_forward_pass_that_keeps_the_order_gives_none_of_its_own(named, tmp_pa
     Study(config)
 
 
+def test_what_is_encoded_has_one_pair_of_statistics():
+    config = paper_config()
+    config["training"] |= {"dataset": "cub", "split": "train", "threshold_split": "test"}
+    assert Study(config).training in Study(config).encoded_splits()
+    config["evaluation"]["statistics"] = "own"
+    with pytest.raises(UserError, match=r"statistics is own.*encode cub/train too.*cross_domain"):
+        Study(config)
+
+
 @pytest.mark.parametrize("evaluation", ["val", "other"])
 def test_what_normalises_is_the_training_split_or_the_evaluation_split(evaluation):
     config = paper_config()

@@ -24,7 +24,7 @@ from visae.audit.examples import read_examples
 from visae.backbones.checkpoints import read_tensors
 from visae.base import seals
 from visae.base.errors import UserError
-from visae.base.paths import home_of, place_of
+from visae.base.paths import home_of
 from visae.base.seals import SEAL, beside, read_beside
 from visae.encoding.reductions import RawReductions, SaeReductions
 from visae.evals.results import load, read_arrays
@@ -327,7 +327,7 @@ def test_a_file_that_was_made_of_others_is_refused(results, kind):
 
 def dependants(results, root):
     """The files that were made of the file at `root`, by what their seals say."""
-    place = place_of(root)
+    place = home_of(root)[1]
     for kind in MADE:
         for path in files_of(results, kind):
             if home_of(path)[0] is not None and place in seals.recorded(path)["made_of"]:

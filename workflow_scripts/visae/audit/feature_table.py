@@ -1,6 +1,6 @@
 """What is known of every feature of an SAE: one pass over its pooled codes, block by block.
 
-Memory does not grow with the number of images: a block is a chunk of 1,024 of them.
+A block is a chunk of 1,024 images: of each there stay the labels, and no codes.
 """
 
 from dataclasses import dataclass

@@ -17,8 +17,6 @@ import numpy as np
 from visae.base.errors import UserError
 from visae.base.seals import CHECKSUMS, CURE
 
-STRING = h5py.string_dtype("utf-8")
-
 
 def write_strings(file: h5py.Group, name: str, values: Sequence[str]) -> None:
     """Write `values` as UTF-8 of one length in bytes, that of the longest."""
@@ -67,13 +65,29 @@ class CheckedDataset(h5py.Dataset):
     def __getitem__(self, selection: Any, new_dtype: Any = None) -> np.ndarray:
         """The values of a selection; UserError for a chunk that has changed.
 
-        Slices in steps of 1 read no more than their chunks, other selections all.
+        Slices in steps of 1 and single numbers read no more than their chunks, others all.
         """
         chosen = selection if isinstance(selection, tuple) else (selection,)
-        plain = all(isinstance(one, slice) and one.step in (None, 1) for one in chosen)
+        plain = all(
+            one.step in (None, 1) if isinstance(one, slice) else isinstance(one, _NUMBERS)
+            for one in chosen
+        )
         if not plain or len(chosen) > self.ndim:
             return self[:][selection]
-        return _checked_part(self, [*chosen, *[slice(None)] * (self.ndim - len(chosen))])
+        whole = [*chosen, *[slice(None)] * (self.ndim - len(chosen))]
+        sizes = zip(whole, self.shape, strict=True)
+        slices = [one if isinstance(one, slice) else _alone(one, size) for one, size in sizes]
+        found = _checked_part(self, slices)
+        return found[tuple(slice(None) if isinstance(one, slice) else 0 for one in whole)]
+
+
+_NUMBERS = (int, np.integer)
+
+
+def _alone(number, size):
+    """The slice with one value; IndexError where there is none."""
+    place = range(size)[int(number)]
+    return slice(place, place + 1)
 
 
 class Checked:

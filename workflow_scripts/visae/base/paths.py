@@ -66,11 +66,6 @@ def home_of(path):
     return PurePath(*parts[:start]), "/".join(parts[start:])
 
 
-def place_of(path):
-    """The second of what `home_of` says."""
-    return home_of(path)[1]
-
-
 def place(backbone, layer):
     """The place of block `layer` of `backbone`."""
     return f"{backbone}/layer{layer}"

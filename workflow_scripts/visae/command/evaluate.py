@@ -30,6 +30,7 @@ def with_sae(folder, config, backbone, layer=None, inputs=None, family=None, k=N
     """
     from visae.sae.exchange.foreign import identify
 
+    folder = folder if folder.is_dir() else folder.parent  # of the file that was named
     given = read_config(config)
     study = Study(given)
     if backbone not in study.backbones:
@@ -87,9 +88,8 @@ def _free_name(name, taken):
 
 
 def _link(folder, place):
-    """A link at `place` to the SAE's folder, or to a file's folder."""
+    """A link at `place` to the SAE's folder."""
     place.parent.mkdir(parents=True, exist_ok=True)
-    target = folder.resolve()
     if place.is_symlink():
         place.unlink()
-    os.symlink(target if target.is_dir() else target.parent, place)
+    os.symlink(folder.resolve(), place)

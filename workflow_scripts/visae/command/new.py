@@ -90,6 +90,8 @@ def _backbones(names, random):
             loader, model = _loader_of(given), given
         key = re.sub(r"[^a-z0-9]+", "_", model.lower()).strip("_")
         key = key if key[:1].isalpha() else f"vit_{key}"
+        if key in entries:
+            raise UserError(f"--backbone names {key} twice: give each model once")
         entries[key] = {"label": model, "paradigm": "unknown", "loader": loader, "model": model}
         if random:
             entries[key]["weights"] = "random"
@@ -187,4 +189,5 @@ def _metrics(entries):
 
 
 def _scalar(value):
-    return yaml.safe_dump(value, default_flow_style=True, allow_unicode=True).splitlines()[0]
+    text = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=math.inf)
+    return text.splitlines()[0]

@@ -102,13 +102,6 @@ def load_mask(path, classes):
     return mask_hw
 
 
-def whole_picture(path, cure):
-    """The bytes of the picture file at `path`, which can be decoded; UserError if it cannot."""
-    with _opened(path, cure) as image:
-        image.load()
-        return Path(path).read_bytes()
-
-
 def _check_size(image, path):
     width, height = image.size
     if width * height > LARGEST or max(width, height) > LONGEST * min(width, height):
@@ -164,8 +157,9 @@ def _check_mask(image, path):
 
 
 @contextlib.contextmanager
-def _opened(path, cure="unpack the data set again or set `on_bad_image: skip`."):
+def _opened(path):
     """The image at `path`, opened; whatever Pillow raises becomes a UserError that names it."""
+    cure = "unpack the data set again or set `on_bad_image: skip`."
     try:
         with guarded(file_of(path), "an image", cure), opened(path) as stream:
             _check_sums(stream)

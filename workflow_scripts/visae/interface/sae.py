@@ -100,11 +100,11 @@ class OpenSae:
     def top_features(self, image: Picture, number: int = 10) -> pandas.DataFrame:
         """The features with the largest codes on an image, the largest first.
 
-        Columns: `feature`, `code` (its largest, in normalised units), `patches` (on how many it is
-        active). Fewer rows where fewer features are active.
+        Columns: `feature`, `code` (the largest magnitude, in normalised units), `patches` (on how
+        many it is active). Fewer rows where fewer features are active.
         """
         codes_pf = self.encode(image)[0]
-        largest_f, active_f = codes_pf.amax(dim=0), (codes_pf > 0).sum(dim=0)
+        largest_f, active_f = codes_pf.abs().amax(dim=0), (codes_pf != 0).sum(dim=0)
         order = torch.argsort(largest_f, descending=True, stable=True)[:number]
         order = order[largest_f[order] > 0]
         return pandas.DataFrame(
@@ -201,7 +201,8 @@ class OpenSae:
         Columns: `image_id`, `path`, `cosine` (of max-pooled codes), the most similar first; of
         equal ones the first of the split. An image of the split is most similar to itself.
         """
-        codes_f = self.encode(image)[0].amax(dim=0).double().numpy()
+        # Of codes that may be negative the pooled ones are magnitudes.
+        codes_f = self.encode(image)[0].abs().amax(dim=0).double().numpy()
         pooled_nf = self.pooled_codes(split).astype(np.float64)
         lengths_n = scipy.sparse.linalg.norm(pooled_nf, axis=1) * np.linalg.norm(codes_f)
         products_n = pooled_nf @ codes_f

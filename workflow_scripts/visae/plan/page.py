@@ -51,7 +51,7 @@ def summary(study, geometries, counts, rows, free):
         f"The number of steps that a probe takes is assumed too: {probes.EVALUATIONS} evaluations "
         f"of L-BFGS ({probes.BINARY_EVALUATIONS} for one class against the rest), "
         f"{probes.NEWTON_STEPS} steps of Newton's method.",
-        "Not counted: heads of downstream tasks, tables, figures; image files.",
+        "Not counted: heads of downstream tasks, tables, figures, pages of features; image files.",
     ]
     for titles, reason in titles_by_reason(study.absent):
         lines.append(f"Not computed: {titles} ({reason}).")

@@ -2,6 +2,7 @@
 
 import os
 
+from visae.evals.shelf import EVALS
 from visae.products.product import Product
 from visae.products.sources import on_main, paths_of_studies, studies, switches
 from visae.study import roles
@@ -36,9 +37,16 @@ def _reads(study, paths):
 
 
 def _settings(study):
-    """The names of studies, and which of them ran which arm."""
+    """The names of studies, which of them ran which arm, and what metrics read otherwise."""
     run = {arm: list(files) for arm, files in _of_arms(study).items()}
-    return {**on_main(study), "studies": studies(study), "arms": run}
+    switched = {
+        name: {
+            setting: [getattr(side, "__name__", side) for side in sides]
+            for setting, sides in EVALS[name].switches.items()
+        }
+        for name in roles.main(study).metrics
+    }
+    return {**on_main(study), "studies": studies(study), "arms": run, "switches": switched}
 
 
 ENTRY = Product(

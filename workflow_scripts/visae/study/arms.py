@@ -18,7 +18,10 @@ from visae.base.paths import Paths
 from visae.study.config import switched
 from visae.study.study import Study
 
-LEFT_OUT = ("arms", "benchmarks", "downstream", "examples", "figures", "logs", "report", "tables")
+LEFT_OUT = (
+    *("arms", "benchmarks", "downstream", "examples", "features", "figures", "logs", "report"),
+    "tables",
+)
 """Folders of results that no score is computed from."""
 
 KNOWN = ".snakemake/metadata"

@@ -53,6 +53,7 @@ def _checks():
         _tasks,
         _labels,
         _streams,
+        _statistics,
         _protocols,
         _pages,
     )
@@ -314,6 +315,16 @@ def _streams(study):
             f"config: datasets.{streamed[0]}.cache is false, which goes only with "
             "on_bad_image: fail, because the number of images must be known in advance; change "
             "one of them"
+        )
+
+
+def _statistics(study):
+    """What is encoded is normalised by one pair of statistics; the training cache has its own."""
+    if study.statistics != study.training and study.training in study.encoded_splits():
+        raise UserError(
+            f"config: evaluation.statistics is own, but SAEs encode {study.training.name} too, by "
+            "whose statistics they are trained; take it out of metrics.cross_domain.datasets, or "
+            "set evaluation.statistics to training"
         )
 
 

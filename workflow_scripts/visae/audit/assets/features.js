@@ -176,6 +176,7 @@ function drawGroups() {
 
 // How many features fire how often: powers of ten, four bars each.
 function drawDensity() {
+  if (!table.feature.length) return;
   const logs = table.frequency.map((value) => Math.floor(4 * Math.log10(value)));
   const least = Math.min(...logs);
   const counts = Array(-least + 1).fill(0);
@@ -214,4 +215,5 @@ draw();
 drawDensity();
 drawGroups();
 drawGallery();
-show(/^#\d+$/.test(location.hash) ? Number(location.hash.slice(1)) : ABOUT.best ?? table.feature[0]);
+const first = /^#\d+$/.test(location.hash) ? Number(location.hash.slice(1)) : ABOUT.best ?? table.feature[0];
+if (first !== undefined) show(first);

@@ -6,10 +6,10 @@ a path and a label per line (Caffe's and MMPretrain's `train.txt`).
 """
 
 import csv
-import json
 from typing import cast
 
 from visae.base.errors import UserError
+from visae.base.reading import parse_json
 from visae.images.layouts.texts import read_text, whole
 
 FILES = ("file_name", "filename", "file", "image", "image_path", "path", "filepath", "image_id",
@@ -112,8 +112,8 @@ def _objects(path, rows):
 
 def _object(path, number, text, kinds=(dict,)):
     try:
-        content = json.loads(text)
-    except ValueError as error:
+        content = parse_json(text)
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path}, {number}, is no JSON ({error}): correct the list.") from error
     if not isinstance(content, kinds):
         raise UserError(f"{path}, {number}, is no object with named values: correct the list.")

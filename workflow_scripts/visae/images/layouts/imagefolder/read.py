@@ -87,7 +87,12 @@ def _by_list(root, split, path, own, records, labels):
         if not found:
             unknown.append(file)
         for number in found:
-            names[number] = label
+            if label and names[number] not in ("", label):
+                raise UserError(
+                    f"{path} gives {records[number].path} the labels {names[number]} and {label}, "
+                    f"the second as '{file}': one label per image is read, so take one out."
+                )
+            names[number] = label or names[number]
     if unknown and (own or len(unknown) == len(labels)):
         raise UserError(
             f"{path} names {len(unknown)} image(s) that are not below {root / split}, the first is "
