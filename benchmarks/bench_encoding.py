@@ -10,14 +10,18 @@ some repetitions, which take turns with those that they are compared with.
 
 import argparse
 import tempfile
+import time
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import torch
 from synthetic import FLOOR_IMAGES, floor_product, noise, read_everything, tied_sae, write_cache
-from timing import best_times, peak_megabytes
+from timing import best_times, clock, peak_megabytes
 
+from visae.activations import cache as caches
 from visae.activations.cache import ActivationCache
+from visae.base import hdf5, seals
 from visae.encoding.encoders import SparseEncoder
 from visae.encoding.kernels import ActiveCodes, decode, reduce_block, sliced
 from visae.encoding.moran import Neighbours
@@ -97,6 +101,40 @@ def kernel_times(x_npd, sae, grid, repeats):
     return times
 
 
+class Checks:
+    """CPU seconds of checksums and digests within a block, of every thread that computes them."""
+
+    def __init__(self):
+        self.seconds = 0.0
+        self._patches = [
+            mock.patch.object(module, name, self._clocked(getattr(module, name)))
+            for module, name in (
+                (caches, "check_chunk"),  # each chunk that is read
+                (hdf5, "_checksum"),  # each that is written
+                (seals, "_of_hdf5"),  # the seal of a file
+            )
+        ]
+
+    def _clocked(self, function):
+        def clocked(*arguments):
+            start = time.thread_time()
+            try:
+                return function(*arguments)
+            finally:
+                self.seconds += time.thread_time() - start
+
+        return clocked
+
+    def __enter__(self):
+        for patch in self._patches:
+            patch.start()
+        return self
+
+    def __exit__(self, *exception):
+        for patch in self._patches:
+            patch.stop()
+
+
 def report(cache, sae, arguments, folder):
     output = folder / "out.h5"
 
@@ -117,6 +155,8 @@ def report(cache, sae, arguments, folder):
         floor=floor_product(sae, cache.info.patches, cache.images, arguments.threads),
         reading=lambda: read_everything(cache),
     )
+    with Checks() as checks, ActivationCache(cache.path):
+        _, checked = clock(whole_pass)
     with SaeReductions(output) as reductions:
         measured_l0 = reductions.l0_sum / reductions.tokens
     gigaflop = 2 * cache.tokens * sae.width * sae.features / 1e9
@@ -139,6 +179,11 @@ def report(cache, sae, arguments, folder):
     row("whole pass", times["whole"])
     row(f"encoder product alone ({gigaflop / floor.seconds:.0f} GFLOP/s)", floor)
     row(f"reading and checking the cache alone ({gigabytes:.2f} GB)", times["reading"])
+
+    print(
+        f"\nChecksums and digests of what is read and written: {checks.seconds:.3f} CPU seconds, "
+        f"{100 * checks.seconds / checked.cpu_seconds:.2f} % of a whole pass with them."
+    )
 
     unit = next(cache.image_units(SparseEncoder.unit_images))
     steps = kernel_times(

@@ -174,7 +174,7 @@ def test_too_few_images_leave_no_file(tmp_path, cache):
 
 def test_other_files_are_refused(tmp_path, cache):
     write_toy(tmp_path / "toy.h5", cache)
-    with pytest.raises(UserError, match="does not hold features_max"):
+    with pytest.raises(UserError, match="features_max is not in it"):
         RawReductions(tmp_path / "toy.h5")
     with pytest.raises(UserError, match="visae-reductions-5"):
         SaeReductions(cache.path)

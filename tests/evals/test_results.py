@@ -11,6 +11,7 @@ import pytest
 from metric_fixtures import SAE
 
 from visae.base.errors import UserError
+from visae.base.seals import write_document
 from visae.evals import results
 from visae.evals.fvu.compute import fvu
 from visae.evals.inputs import computed
@@ -175,6 +176,33 @@ def test_a_score_of_another_place_is_refused(tmp_path, score, place):
         assert read(path)
         with pytest.raises(UserError, match=r"is a copy of 'metrics/clip/layer11/a/fvu.json'"):
             read(other)
+
+
+@pytest.mark.parametrize(
+    ("change", "where"),
+    [
+        ({"value": "0.2"}, "value"),
+        ({"value": True}, "value"),
+        ({"readings": {"l0_by_ear": 1.0}}, "readings"),
+        ({"readings": {"mean_l0": "many"}}, "readings/mean_l0"),
+        ({"higher_is_better": True}, "higher_is_better"),
+        ({"sae": SAE | {"layer": 11.5}}, "sae/layer"),
+        ({"remark": "edited"}, "top level"),
+    ],
+)
+def test_rows_are_made_of_scores_that_follow_their_schema_alone(tmp_path, score, change, where):
+    """Behind a valid seal, as another version of a metric would leave them."""
+    path = tmp_path / "fvu.json"
+    write_result(path, "fvu", score, SAE, {})
+    document = load(path)
+    rows = tidy.rows_of([path])
+    write_document(path, results.KIND, document | {"readings": document["readings"]})
+    assert tidy.rows_of([path]) == rows
+    if "readings" in change:
+        change = {"readings": document["readings"] | change["readings"]}
+    write_document(path, results.KIND, document | change)
+    with pytest.raises(UserError, match=rf"fvu.json: .*\(at {where}\); see .*schema.json"):
+        tidy.rows_of([path])
 
 
 def test_documents_of_another_format_are_named(tmp_path):

@@ -193,7 +193,7 @@ def test_many_classes_get_adam():
 def test_probe_file_and_predictions(tmp_path):
     probe = LinearProbe(
         coef=np.array([[1.0, 0], [0, 1]], np.float32),
-        intercept=np.array([0.0, 0.5], np.float32),
+        intercept=np.array([0.0, 0.5]),
         classes=np.array([3, 8]),
         estimator="by hand",
         converged=True,

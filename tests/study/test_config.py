@@ -1,13 +1,18 @@
 """The schema of the config: it describes every key, and the demo follows it."""
 
+import os
+import shutil
+from pathlib import Path
+
 import jsonschema
 import pytest
 import yaml
 from study_fixtures import demo_config, paper_config
 
 from visae.base.errors import UserError
+from visae.base.seals import beside
 from visae.study import roles
-from visae.study.config import load_schema
+from visae.study.config import load_schema, read_config, write_config
 from visae.study.study import Study
 
 
@@ -107,3 +112,41 @@ def test_what_is_no_number_is_refused(text):
     config["training"]["learning_rate"] = yaml.safe_load(text)
     with pytest.raises(UserError, match=r"config: [\w.]+ is (nan|-?inf)"):
         Study(config)
+
+
+# ---------------------------------------------------------------- beside the results
+
+ARM = "a/arms/tied/results/a"
+"""Where an arm of the study `a` has its results, seen from those of all studies."""
+
+
+def put(path, other):
+    """Put the config at `path`, with its seal, in the place of `other`."""
+    for own, target in ((path, other), (beside(path), beside(other))):
+        shutil.copy(own, target)
+
+
+@pytest.mark.parametrize(("own", "other"), [("a", "b"), ("a", ARM), (ARM, "a")])
+def test_a_config_of_another_study_is_refused(tmp_path, monkeypatch, own, other):
+    """With its seal and whole; an arm has the study's name."""
+    for folder in (own, other):  # as a run does, from the folder that holds `results`
+        home = tmp_path / "results" / folder
+        home.mkdir(parents=True, exist_ok=True)
+        monkeypatch.chdir(home.parents[1])
+        write_config({"study": home.name, "seed": len(folder)}, f"results/{home.name}/config.yaml")
+        assert read_config("results" / Path(home.name, "config.yaml"))["seed"] == len(folder)
+    put(*(tmp_path / "results" / folder / "config.yaml" for folder in (other, own)))
+    with pytest.raises(UserError, match=r"is a copy of .*: run the study again or, where its"):
+        read_config(tmp_path / "results" / own / "config.yaml")
+
+
+def test_a_study_may_be_moved_but_not_renamed(tmp_path, monkeypatch):
+    (tmp_path / "results/a").mkdir(parents=True)
+    write_config({"study": "a"}, tmp_path / "results/a/config.yaml")
+    moved = tmp_path / "archive" / "a"
+    shutil.copytree(tmp_path / "results/a", moved)
+    monkeypatch.chdir(moved)
+    assert read_config("config.yaml") == read_config(moved / "config.yaml") == {"study": "a"}
+    os.rename(moved, moved.with_name("old"))
+    with pytest.raises(UserError, match=r"old/config.yaml is a copy of 'a/config.yaml'.*old name"):
+        read_config(moved.with_name("old") / "config.yaml")

@@ -9,7 +9,7 @@ import pytest
 
 from visae.base.errors import UserError
 from visae.base.paths import TABLE_VIEWS
-from visae.base.seals import write_document
+from visae.base.seals import write_beside, write_document
 from visae.evals.results import FORMAT, KIND, described, load
 from visae.tables import agreement, coherence, layout, scores, statistics, summaries, tidy, variance
 
@@ -148,6 +148,34 @@ def test_tables_of_sweeps_join_to_the_table_of_all_scores(tmp_path):
     with pytest.raises(UserError, match="the sweep jumprelu differs from the other 1 in the code"):
         scores.read_scores(tables)
     assert scores.read_scores(tables[:1])
+
+
+@pytest.mark.parametrize(("old", "new"), [(",0.1,", ",0.2,"), ("fvu", "ifv"), (",8,", ",16,")])
+def test_an_edited_table_of_scores_is_refused(tmp_path, old, new):
+    path = tmp_path / "scores.csv"
+    table = scores.scores_table(write_scores(tmp_path, [score("clip", 8, 64)]))
+    layout.write(table, {"csv": path})
+    assert scores.read_scores(path) == table.rows
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+    for read in (scores.read_scores, tidy.read_rows):
+        with pytest.raises(UserError, match=r"scores.csv has changed since .*: remove it and run"):
+            read(path)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [(",0.1,", ",nan,"), (",0.1,", ",high,"), (",false,", ",no,"), (",11,", ",11.5,")],
+)
+def test_cells_that_their_column_does_not_allow_are_named_with_their_line(tmp_path, old, new):
+    """Behind a valid seal."""
+    path = tmp_path / "scores.csv"
+    text = layout.as_csv(scores.scores_table(write_scores(tmp_path, [score("clip", 8, 64)])))
+    assert old in text
+    write_beside(path, layout.FORMAT, text.replace(old, new))
+    with pytest.raises(UserError, match=r"scores.csv.*line 2"):
+        scores.read_scores(path)
 
 
 def test_an_unknown_metric_is_named(tmp_path):

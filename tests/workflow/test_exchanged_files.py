@@ -21,7 +21,9 @@ from workflow_fixtures import study_folder
 from visae.activations.cache import ActivationCache
 from visae.activations.format import open_sealed
 from visae.audit.examples import read_examples
+from visae.audit.pages import read_card
 from visae.backbones.checkpoints import read_tensors
+from visae.backbones.geometry import Geometry, read_geometries, write_geometries
 from visae.base import seals
 from visae.base.errors import UserError
 from visae.base.paths import home_of
@@ -34,9 +36,10 @@ from visae.images.index import IMAGES_FORMAT, read_classes
 from visae.pretraining.records import read_log, read_sanity
 from visae.probing.multinomial import read_probe
 from visae.probing.rankings import read_rankings
-from visae.probing.splits import read_split
+from visae.probing.splits import read_split, write_split
 from visae.sae import folder as sae_folder
 from visae.sae.checkpoint import load_sae
+from visae.sae.exchange.inspected import libraries_code, write_inspected
 from visae.study.config import read_config
 from visae.tables import layout
 from visae.tables.scores import read_origin_of
@@ -89,6 +92,11 @@ KINDS = {
     "arrays": ("metrics/*/*/*/*.npz", read_arrays),
     "downstream result": ("downstream/*/*/*/*.json", load),
     "examples": ("examples/*/*/*.h5", read_examples),
+    "card": ("features/*/*/*/card.json", read_card),
+    "card's picture": (
+        "features/*/*/*/card.webp",
+        lambda path: read_card(path.with_suffix(".json")),
+    ),
     "tidy table": ("tables/**/*[a-z].csv", read_rows),
     "origin": ("tables/scores/*.origin.json", lambda path: read_origin_of(bare(path))),
     "table": ("tables/*.json", layout.read),
@@ -97,6 +105,8 @@ KINDS = {
 }
 """Kind → its files below the results, and what a job reads one with."""
 
+OF_WEIGHTS = ("SAE's config", "training log")
+"""The kinds that an SAE's weights have the seal of."""
 SOME = 6
 """Files of a kind that are exchanged for all others, where there are more of them."""
 
@@ -201,7 +211,7 @@ def edited(path):
         case ".json":
             yield lambda: edit_json(path)
             yield lambda: edit_json(path, seal=True)
-        case ".png":
+        case ".png" | ".webp":
             yield lambda: path.write_bytes(path.read_bytes() + b"\0")
         case _:
             yield lambda: edit_text(path)
@@ -270,6 +280,37 @@ def edit_text(path):
     path.write_text(text[: number.start()] + digit + text[number.end() :])
 
 
+# ---------------------------------------------------------------- what no tiny study has two of
+
+
+def test_a_probe_split_of_another_data_set_is_refused(tmp_path):
+    """With equal image ids, so that the split would fit."""
+    own, other = (tmp_path / "index" / name / "probe_split.csv" for name in ("birds", "textures"))
+    for path, mask in ((own, [True, False]), (other, [False, True])):
+        write_split(path, ["a", "b"], np.array(mask))
+        assert read_split(path, ["a", "b"]).tolist() == mask
+    put(own, contents(other))
+    with pytest.raises(UserError, match=r"is a copy of 'index/textures/probe_split.csv'"):
+        read_split(own, ["a", "b"])
+
+
+def test_what_was_read_of_other_published_saes_is_read_anew(tmp_path):
+    own, other = (tmp_path / "published/main" / f"{name}-layer3.json" for name in ("clip", "dino"))
+    for path in (own, other):
+        write_inspected(path, path.stem, {})
+        assert libraries_code(path) == path.stem
+    put(own, contents(other))
+    assert libraries_code(own) not in (own.stem, other.stem)
+
+
+def test_an_edited_geometry_is_measured_anew(tmp_path):
+    path, known = tmp_path / "plan/geometry.json", {"{}": Geometry(196, 768, (1,))}
+    write_geometries(path, known)
+    assert read_geometries(path) == known
+    path.write_text(path.read_text().replace("196", "195"))
+    assert read_geometries(path) == {}
+
+
 # ---------------------------------------------------------------- of another study
 
 
@@ -281,8 +322,12 @@ def sealed_anew(path, change):
     seal = seals.recorded(path)
     further = {"beside": seal["beside"]} if "beside" in seal else {}
     made_of = {name: change(digest) for name, digest in seal["made_of"].items()}
-    new = seals.sealed(path, seal["kind"], seal["content"], made_of, **further)
-    text = json.dumps(new)
+    put_seal(path, seals.sealed(path, seal["kind"], seal["content"], made_of, **further))
+
+
+def put_seal(path, seal):
+    """Write `seal` to where the file at `path` has its own."""
+    text = json.dumps(seal)
     match path.suffix:
         case ".h5":
             with h5py.File(path, "r+") as file:
@@ -296,15 +341,13 @@ def sealed_anew(path, change):
             safetensors.torch.save_file(tensors, path, {SEAL: text})
         case ".json":
             document = json.loads(path.read_text())
-            path.write_text(json.dumps(document | {SEAL: new}))
+            path.write_text(json.dumps(document | {SEAL: seal}))
         case _:
             beside(path).write_text(text)
 
 
 MADE = [
-    kind
-    for kind in KINDS
-    if kind not in ("index", "classes", "inventory", "config", "SAE's config", "training log")
+    kind for kind in KINDS if kind not in ("index", "classes", "inventory", "config", *OF_WEIGHTS)
 ]
 """The kinds whose files were made of others."""
 
@@ -312,7 +355,9 @@ MADE = [
 @pytest.mark.parametrize("kind", MADE)
 def test_a_file_that_was_made_of_others_is_refused(results, kind):
     """Another study's, or from before something was trained, extracted or computed again."""
-    files = files_of(results, kind)
+    # A table of settings alone is made of no file.
+    files = [path for path in files_of(results, kind) if seals.recorded(path)["made_of"]]
+    assert files
     for path in files[:: max(1, len(files) // 3)]:
         own = contents(path)
         sealed_anew(path, lambda digest: digest)
@@ -351,41 +396,21 @@ def sealed_as_another(path):
     """Give the file at `path` the seal of one of other content, as one written anew has."""
     seal = seals.recorded(path)
     further = {"beside": seal["beside"]} if "beside" in seal else {}
-    new = seals.sealed(path, seal["kind"], seal["content"][::-1], seal["made_of"], **further)
-    match path.suffix:
-        case ".h5":
-            with h5py.File(path, "r+") as file:
-                file.attrs[SEAL] = np.bytes_(json.dumps(new).encode())
-        case ".safetensors":
-            tensors = safetensors.torch.load_file(path)
-            safetensors.torch.save_file(tensors, path, {SEAL: json.dumps(new)})
-        case _:
-            beside(path).write_text(json.dumps(new))
+    content = seal["content"][::-1]
+    put_seal(path, seals.sealed(path, seal["kind"], content, seal["made_of"], **further))
 
 
-def test_files_of_an_older_version_are_refused(results):
-    """Format by format: without a seal, and with one of another version."""
-    for kind in KINDS:
-        path = files_of(results, kind)[0]
-        if kind in ("SAE's config", "training log"):  # sealed in the weights
-            continue
-        own = contents(path)
-        seal = seals.recorded(path)
-        further = {"beside": seal["beside"]} if "beside" in seal else {}
-        old = seals.sealed(path, "visae-old-0", seal["content"], seal["made_of"], **further)
-        if path.suffix == ".json":
-            path.write_text(json.dumps(json.loads(path.read_text()) | {SEAL: old}))
-        elif beside(path).exists():
-            beside(path).write_text(json.dumps(old))
-        elif path.suffix == ".h5":
-            with h5py.File(path, "r+") as file:
-                file.attrs[SEAL] = np.bytes_(json.dumps(old).encode())
-        elif path.suffix == ".safetensors":
-            tensors = safetensors.torch.load_file(path)
-            safetensors.torch.save_file(tensors, path, {SEAL: json.dumps(old)})
-        else:
-            with np.load(path) as file:
-                arrays = dict(file)
-            np.savez(path, **(arrays | {SEAL: np.array(json.dumps(old))}))
-        assert refused(kind, path)
-        put(path, own)
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in OF_WEIGHTS])
+def test_files_of_an_older_version_are_refused(results, kind):
+    path = files_of(results, kind)[0]
+    own = contents(path)
+    as_old(path)
+    assert refused(kind, path)
+    put(path, own)
+
+
+def as_old(path):
+    """Give the file at `path` a seal of another version, else valid."""
+    seal = seals.recorded(path)
+    further = {"beside": seal["beside"]} if "beside" in seal else {}
+    put_seal(path, seals.sealed(path, "visae-old-0", seal["content"], seal["made_of"], **further))

@@ -4,9 +4,12 @@ One file per SAE, described in `docs/formats.md`; `visae.audit.patch_maps` compu
 """
 
 import h5py
+import numpy as np
 
 from visae.base import hdf5
+from visae.base.declared import Array, check_arrays
 from visae.base.files import atomic_path
+from visae.base.reading import guarded
 from visae.base.seals import LIBVER, SEAL, made_of, open_hdf5, seal_hdf5
 
 FORMAT = "visae-examples-3"
@@ -36,7 +39,7 @@ def read_examples(path):
 
     Raises UserError when it is missing, damaged or of another format.
     """
-    with open_hdf5(path, FORMAT) as file:
+    with open_hdf5(path, FORMAT) as file, guarded(path, "examples of features"):
         attributes = {
             name: hdf5.text(value) if isinstance(value, bytes) else value
             for name, value in file.attrs.items()
@@ -46,10 +49,18 @@ def read_examples(path):
 
 
 def _example(group):
+    image_ids = hdf5.strings(group, "image_ids")
+    found = {name: hdf5.array(group, name) for name in ARRAYS}
+    found |= {name: np.asarray(group.attrs[name]) for name in ATTRIBUTES}
+    check_arrays(ARRAYS | ATTRIBUTES, found, n=len(image_ids))
     return {
-        "feature": int(group.attrs["feature"]),
-        "moran": float(group.attrs["moran"]),
-        "image_ids": hdf5.strings(group, "image_ids"),
-        "maps": group["maps"][:],
-        "images": group["images"][:],
+        "feature": int(found["feature"]),
+        "moran": float(found["moran"]),
+        "image_ids": image_ids,
+        "maps": found["maps"],
+        "images": found["images"],
     }
+
+
+ARRAYS = {"maps": Array("float32", "n H W"), "images": Array("uint8", "n S S 3")}
+ATTRIBUTES = {"feature": Array("int64", "", least=0), "moran": Array("float64", "")}

@@ -47,7 +47,8 @@ def dataset(file: h5py.Group, name: str) -> h5py.Dataset:
 
 def array(file: h5py.Group, name: str) -> np.ndarray:
     """All values of the data set `name`, of the type and shape that they have in the file."""
-    return part(dataset(file, name), slice(None))
+    data = dataset(file, name)
+    return np.asarray(part(data, slice(None) if data.shape else ()))
 
 
 def part(data: h5py.Dataset | np.ndarray, selection: Any) -> np.ndarray:

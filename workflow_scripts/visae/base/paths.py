@@ -29,6 +29,8 @@ OTHERS = (("index", "*"), ("pretraining", "*"), ("published", "*"), ("tables", "
 """Further folders of results whose files say where they belong, and the folders below them."""
 FLAT = ("tables", "figures")
 """Those without folders below them."""
+CONFIG = "config.yaml"
+"""The study's config, which says of which study the folder around it is."""
 ROOTS = ("index", "pretraining", "activations", "saes")
 """The folders of what all results are made of."""
 FEATURE_FILES = (
@@ -43,8 +45,9 @@ FIGURE_VIEWS = ("pdf", "png")
 def home_of(path):
     """(the folder of results that `path` lies in, the path below it); the folder may be None.
 
-    `rankings/clip/layer11/NAME/imagenet.h5`: a moved or copied study keeps these. Of a file that
-    lies in no folder of results the second is its name.
+    `rankings/clip/layer11/NAME/imagenet.h5`: a moved or copied study keeps these. The place of a
+    study's config has the study's name, and that of an arm the arm's: `{study}/config.yaml`. Of a
+    file that lies in no folder of results the second is its name.
     """
     parts = PurePath(path).parts
     # A backbone, a data set or a folder above the study may be called `metrics` too: the one that
@@ -61,6 +64,9 @@ def home_of(path):
         start = len(parts) - 3
     elif folder in FLAT:
         start = len(parts) - 2
+    elif folder and parts[-1] == CONFIG:
+        of_arm = parts[-6:-4] == (folder, "arms")  # {study}/arms/{arm}/results/{study}
+        start = len(parts) - (6 if of_arm else 2)
     else:
         return None, PurePath(path).name
     return PurePath(*parts[:start]), "/".join(parts[start:])
@@ -101,7 +107,7 @@ class Paths:
 
     def config(self):
         """The study's config, as it was when the study last ran."""
-        return f"{self.results}/config.yaml"
+        return f"{self.results}/{CONFIG}"
 
     # ---- images
 

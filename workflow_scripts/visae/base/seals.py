@@ -456,25 +456,25 @@ def write_beside(
         temporary.write_bytes(content)
 
 
-def read_beside(path: str | Path, kind: str) -> bytes:
+def read_beside(path: str | Path, kind: str, cure: str = CURE) -> bytes:
     """The bytes that `write_beside` wrote.
 
     Raises UserError when the file or its seal is missing or damaged, of another kind or place, or
     made of others.
     """
     path = Path(path)
-    with guarded(path, "a sealed file"):
+    with guarded(path, "a sealed file", cure):
         content = path.read_bytes()
         if not beside(path).exists():
-            raise UserError(f"{path} has no seal beside it ({beside(path).name}): {CURE}")
-        check(path, kind, read_json(beside(path)), lambda: _of_bytes(content))
+            raise UserError(f"{path} has no seal beside it ({beside(path).name}): {cure}")
+        check(path, kind, read_json(beside(path), cure), lambda: _of_bytes(content), cure=cure)
     return content
 
 
-def read_text_beside(path: str | Path, kind: str) -> str:
+def read_text_beside(path: str | Path, kind: str, cure: str = CURE) -> str:
     """As `read_beside`, as text."""
-    with guarded(path, "text"):
-        return read_beside(path, kind).decode()
+    with guarded(path, "text", cure):
+        return read_beside(path, kind, cure).decode()
 
 
 def _of_bytes(content):

@@ -20,8 +20,10 @@ import numpy as np
 from visae.activations.source import Activations, LabelledImages
 from visae.base import hdf5
 from visae.base.arrays import Float, Int
+from visae.base.declared import Array, check_arrays
 from visae.base.errors import UserError
 from visae.base.files import atomic_path
+from visae.base.reading import guarded
 from visae.base.seals import LIBVER, made_of, open_hdf5, seal_hdf5
 from visae.encoding.largest import LargestCodes
 
@@ -264,29 +266,65 @@ def half_codes(codes: Float[np.ndarray, "*n"]) -> Float[np.ndarray, "*n"]:
     return half
 
 
+SHARED_ARRAYS = {
+    "labels": Array("int64", "N", least=-1),
+    "moran_sum": Array("float64", "2 M W"),
+    "moran_images": Array("int64", "M W", least=0),
+}
+SAE_ARRAYS = {
+    "codes_max": Array("float16", "W N", apart=True),
+    "reconstructions_max": Array("float32", "N D", apart=True),
+    "firing_count": Array("int64", "W", least=0),
+    "top_codes": Array("float32", "W T", least=0),
+    "top_images": Array("int64", "W T", least=0, below="N"),
+    "codes_least": Array("float32", "W"),
+    "squared_error": Array("float64", ""),
+    "residual_sum": Array("float64", ""),
+    **SHARED_ARRAYS,
+}
+RAW_ARRAYS = {
+    "features_max": Array("float32", "N W", apart=True),
+    "embeddings": Array("float32", "N W", apart=True),
+    "token_mean": Array("float64", "W"),
+    "total_squares": Array("float64", ""),
+    **SHARED_ARRAYS,
+}
+"""Arrays of reductions. W: the features of the SAE, or the channels of the backbone."""
+
+
 class _Reductions(LabelledImages):
     """An open reductions file; UserError when it is missing, damaged or of another kind."""
 
-    def __init__(self, path, expected):
+    def __init__(self, path, declared):
         self.path = Path(path)
         self._file = open_hdf5(self.path, FORMAT)
-        attributes = hdf5.attributes(self._file)
-        if expected not in self._file:
+        try:
+            with guarded(self.path, "reductions of these features"):
+                attributes = hdf5.attributes(self._file)
+                self.image_ids = hdf5.strings(self._file, "image_ids")
+                self.minimum_active = attributes["minimum_active"].tolist()
+                arrays = {
+                    name: (hdf5.dataset if array.apart else hdf5.array)(self._file, name)
+                    for name, array in declared.items()
+                    if name in self._file
+                }
+                sizes = {"N": len(self.image_ids), "M": len(self.minimum_active)}
+                check_arrays(declared, arrays, **sizes)
+                self._read(attributes, arrays)
+        except BaseException:
             self._file.close()
-            raise UserError(
-                f"{path} does not hold {expected} in format {FORMAT}: remove it and run the "
-                "workflow again"
-            )
+            raise
+
+    def _read(self, attributes, arrays):
+        """Take over what the file says."""
         height, width = attributes["grid"]
         self.grid = int(height), int(width)
         self.tokens = int(attributes["tokens"])
-        self.minimum_active = attributes["minimum_active"].tolist()
         self.variance_floor = float(attributes["variance_floor"])
         self.cache_fingerprint = hdf5.text(attributes["cache_fingerprint"])
-        self.labels = hdf5.array(self._file, "labels")
-        self.image_ids = hdf5.strings(self._file, "image_ids")
-        self.moran_sum = hdf5.array(self._file, "moran_sum")
-        self.moran_images = hdf5.array(self._file, "moran_images")
+        self.labels = arrays["labels"]
+        self.moran_sum = arrays["moran_sum"]
+        self.moran_images = arrays["moran_images"]
 
     def close(self) -> None:
         self._file.close()
@@ -303,8 +341,10 @@ class SaeReductions(_Reductions):
     """
 
     def __init__(self, path: str | Path):
-        super().__init__(path, "codes_max")
-        attributes = hdf5.attributes(self._file)
+        super().__init__(path, SAE_ARRAYS)
+
+    def _read(self, attributes, arrays):
+        super()._read(attributes, arrays)
         self.sae = hdf5.text(attributes["sae"])
         self.sae_fingerprint = hdf5.text(attributes["sae_fingerprint"])
         self.signed = bool(attributes.get(SIGNED, False))
@@ -312,15 +352,13 @@ class SaeReductions(_Reductions):
             json.loads(hdf5.text(attributes[WARNINGS])) if WARNINGS in attributes else []
         )
         self.l0_sum = int(attributes["l0_sum"])
-        self.features = self.codes.shape[0]
-        self.firing_count = hdf5.array(self._file, "firing_count")
+        self.features = arrays["codes_max"].shape[0]
+        self.firing_count = arrays["firing_count"]
         self.largest = LargestCodes(
-            hdf5.array(self._file, "top_codes"),
-            hdf5.array(self._file, "top_images"),
-            hdf5.array(self._file, "codes_least"),
+            arrays["top_codes"], arrays["top_images"], arrays["codes_least"]
         )
-        self.squared_error = hdf5.number(self._file, "squared_error")
-        self.residual_sum = hdf5.number(self._file, "residual_sum")
+        self.squared_error = float(arrays["squared_error"])
+        self.residual_sum = float(arrays["residual_sum"])
 
     @property
     def codes(self) -> Float[h5py.Dataset, "F N"]:
@@ -342,9 +380,12 @@ class RawReductions(_Reductions):
     """
 
     def __init__(self, path: str | Path):
-        super().__init__(path, "features_max")
-        self.token_mean = hdf5.array(self._file, "token_mean")
-        self.total_squares = hdf5.number(self._file, "total_squares")
+        super().__init__(path, RAW_ARRAYS)
+
+    def _read(self, attributes, arrays):
+        super()._read(attributes, arrays)
+        self.token_mean = arrays["token_mean"]
+        self.total_squares = float(arrays["total_squares"])
 
     def features_max(self) -> Float[np.ndarray, "N D"]:
         """Max-pooled activations float32 [N, D], normalised units."""

@@ -170,10 +170,15 @@ def results_of(document):
 def validate(document, where):
     """Raise UserError if `document` does not follow its schema; `where` names it."""
     entry = _entry_of(document, where)
-    errors = sorted(_validator(entry).iter_errors(document), key=lambda e: list(e.absolute_path))
+    errors = sorted(_validator(entry).iter_errors(document), key=_telling)
     if errors:
         place = "/".join(str(part) for part in errors[0].absolute_path) or "top level"
         raise UserError(f"{where}: {errors[0].message} (at {place}); see {_schema_path(entry)}")
+
+
+def _telling(error):
+    """The order of errors. One value of a wrong type leaves its neighbours unevaluated: last."""
+    return error.validator == "unevaluatedProperties", list(map(str, error.absolute_path))
 
 
 def _entry_of(document, where):

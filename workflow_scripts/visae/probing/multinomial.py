@@ -14,7 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from visae.base.arrays import Float, Int
+from visae.base.declared import Array, check_arrays
 from visae.base.errors import UserError
+from visae.base.reading import guarded
 from visae.base.seals import made_of, read_npz, write_npz
 from visae.probing.logistic_regression import solve
 
@@ -115,6 +117,8 @@ def write_probe(path: str | Path, probe: LinearProbe, inputs: Iterable[str | Pat
 def read_probe(path: str | Path) -> LinearProbe:
     """Read what `write_probe` wrote; UserError for a file that is damaged or not this one."""
     arrays = read_npz(path, FORMAT)
+    with guarded(path, "a probe"):
+        check_arrays(ARRAYS, arrays)
     return LinearProbe(
         coef=arrays["coef"],
         intercept=arrays["intercept"],
@@ -122,6 +126,14 @@ def read_probe(path: str | Path) -> LinearProbe:
         estimator=str(arrays["estimator"]),
         converged=bool(arrays["converged"]),
     )
+
+
+ARRAYS = {
+    "coef": Array("float32", "C D"),
+    "intercept": Array("float64", "C"),
+    "classes": Array("int64", "C"),
+    "converged": Array("bool", ""),
+}
 
 
 def lbfgs_name(max_iter: int, device: str) -> str:

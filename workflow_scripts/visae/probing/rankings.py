@@ -18,8 +18,10 @@ import numpy as np
 from visae.base import hdf5
 from visae.base.arrays import Bool, Float, Int
 from visae.base.compiled import njit
+from visae.base.declared import Array, check_arrays
 from visae.base.errors import UserError
 from visae.base.files import atomic_path
+from visae.base.reading import guarded
 from visae.base.seals import LIBVER, made_of, open_hdf5, seal_hdf5
 from visae.probing.fstatistic import (
     class_sums,
@@ -245,9 +247,15 @@ def gather_features(
     """The rows `features` of `codes_fn` as an array [len(features), N], in that order.
 
     An h5py data set is read by whole rows of chunks, only those that hold a feature: its own
-    selection of single rows is many times slower.
+    selection of single rows is many times slower. Raises UserError for a feature that is none.
     """
     features = np.asarray(features)
+    if features.size and not 0 <= features.min() <= features.max() < codes_fn.shape[0]:
+        raise UserError(
+            f"features {features.min()} to {features.max()} are asked for, but the codes have "
+            f"{codes_fn.shape[0]} features: remove the ranking of this SAE and run the workflow "
+            "again"
+        )
     if isinstance(codes_fn, np.ndarray):
         return codes_fn[features]
     rows = np.empty((features.size, codes_fn.shape[1]), dtype=codes_fn.dtype)
@@ -303,14 +311,29 @@ def write_rankings(path: str | Path, rankings: Rankings, inputs: Iterable[str | 
 
 def read_rankings(path: str | Path) -> Rankings:
     """Read what `write_rankings` wrote; UserError for a file that is damaged or not this one."""
-    with open_hdf5(path, FORMAT) as file:
-        return Rankings(
-            per_class=np.asarray(file["per_class"]),
-            classes=np.asarray(file["classes"]),
-            overall=np.asarray(file["global"]),
-            siblings=np.asarray(file["siblings"]),
-            sibling_tasks=np.asarray(file["sibling_tasks"]),
-            overall_all_images=np.asarray(file["global_all_images"]),
-            siblings_all_images=np.asarray(file["siblings_all_images"]),
-            sibling_tasks_all_images=np.asarray(file["sibling_tasks_all_images"]),
-        )
+    with open_hdf5(path, FORMAT) as file, guarded(path, "rankings"):
+        found = {name: hdf5.array(file, name) for name in ARRAYS}
+        check_arrays(ARRAYS, found)
+    return Rankings(
+        per_class=found["per_class"],
+        classes=found["classes"],
+        overall=found["global"],
+        siblings=found["siblings"],
+        sibling_tasks=found["sibling_tasks"],
+        overall_all_images=found["global_all_images"],
+        siblings_all_images=found["siblings_all_images"],
+        sibling_tasks_all_images=found["sibling_tasks_all_images"],
+    )
+
+
+ARRAYS = {
+    "per_class": Array("int32", "C R", least=0),
+    "classes": Array("int64", "C", least=0),
+    "global": Array("int32", "R", least=0),
+    "siblings": Array("int32", "T S", least=0),
+    "sibling_tasks": Array("int64", "T 2", least=0),
+    "global_all_images": Array("int32", "R", least=0),
+    "siblings_all_images": Array("int32", "A S", least=0),
+    "sibling_tasks_all_images": Array("int64", "A 2", least=0),
+}
+"""Arrays of rankings. That features are those of an SAE is checked where its codes are gathered."""

@@ -122,6 +122,7 @@ def write_config(config, path):
     Where nothing can be written nothing is: what a study computes does not need the file.
     """
     text = yaml.safe_dump(config, sort_keys=False, allow_unicode=True)
+    path = os.path.abspath(path)  # its place has the names of the folders around it
     with contextlib.suppress(OSError, UserError):
         if not _holds(path, text):
             write_beside(path, FORMAT, text)
@@ -135,14 +136,19 @@ def _holds(path, text):
 
 
 def read_config(path):
-    """What `write_config` wrote; UserError where it is damaged, or no study lies there."""
+    """What `write_config` wrote.
+
+    Raises UserError where it is damaged or another study's, or no study lies there.
+    """
+    path = os.path.abspath(path)
     if not Path(path).exists():
         raise UserError(
             f"{Path(path).parent} holds no study ({Path(path).name} is missing): give the folder "
             "`results/{study}` of a study that has run, or run it again with this version"
         )
-    with guarded(path, "YAML", "run the study again"):
-        return dict(parse_yaml(read_text_beside(path, FORMAT)))
+    cure = "run the study again or, where its folder was renamed, give that its old name"
+    with guarded(path, "YAML", cure):
+        return dict(parse_yaml(read_text_beside(path, FORMAT, cure)))
 
 
 SEEDS_APART = 1000  # between a backbone's seeds in a study and in its replicates
