@@ -223,6 +223,14 @@ def test_a_malformed_claim_is_named(tmp_path, change, message):
         read_claims(path)
 
 
+@pytest.mark.parametrize("other", ["a word", None, ["a list"]])
+def test_a_list_of_more_than_claims_is_refused(tmp_path, other):
+    path = tmp_path / "claims.yaml"
+    path.write_text(yaml.safe_dump([claim()._asdict(), other]), encoding="utf-8")
+    with pytest.raises(UserError, match="is no list of claims"):
+        read_claims(path)
+
+
 def test_a_repeated_claim_is_refused(tmp_path):
     path = tmp_path / "claims.yaml"
     path.write_text(yaml.safe_dump(2 * [claim()._asdict()]), encoding="utf-8")
