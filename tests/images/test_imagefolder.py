@@ -8,6 +8,7 @@ from PIL import Image
 from visae.base.errors import UserError
 from visae.images.index import UNLABELLED, read_index, write_classes, write_images
 from visae.images.layouts import index_images
+from visae.images.layouts.folders import by_number
 
 FILES = {"train": ("a/1.png", "a/2.jpg", "b/1.png"), "val": ("a/9.png", "b/8.png")}
 
@@ -194,3 +195,7 @@ def test_a_tree_of_classes_is_divided_too(tmp_path):
     ]
     assert found[0] | found[1] == {"a/1.png": "a", "a/2.jpg": "a", "b/1.png": "b"}
     assert [len(part) for part in found] == [1, 2]
+
+
+def test_numbers_that_are_equal_have_a_place_each():
+    assert sorted(["10", "01", "2", "1"], key=by_number) == ["01", "1", "2", "10"]

@@ -68,7 +68,7 @@ class SparseAutoencoder:
     """x̂ = code(x) · decoder, where x are normalised activations; all tensors float32.
 
     Rows of decoder_weight have unit L2 norm. threshold: of all features, or one each. The
-    statistics are the training cache's and are used for every split and data set.
+    statistics are those by which the study normalises, and are used for every split and data set.
 
     SAEs from elsewhere may differ in `activation` (one of ACTIVATION_RULES; k: its K) and in
     `input_normalisation` (one of INPUT_NORMALISATIONS).

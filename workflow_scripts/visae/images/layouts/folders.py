@@ -174,6 +174,11 @@ def check_listed(root, paths, listing):
         )
 
 
+def by_number(name):
+    """The key that sorts names which are numbers; `1` and `01` have a place each, in every run."""
+    return int(name), name
+
+
 def number_classes(names, parents=None):
     """Class records for `names` in their order, with `parents` (name → parent) where known."""
     parents = parents or {}

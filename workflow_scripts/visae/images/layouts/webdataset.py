@@ -14,7 +14,7 @@ from visae.images.containers import Inside, member_path
 from visae.images.containers.tar import content
 from visae.images.index import UNLABELLED, ImageRecord
 from visae.images.layouts import Layout
-from visae.images.layouts.folders import number_classes
+from visae.images.layouts.folders import by_number, number_classes
 from visae.images.layouts.shards import complete, expanded, of_split, visible
 from visae.images.layouts.texts import read_text, whole
 
@@ -245,4 +245,4 @@ def _name(value, names, tar, sample):
 
 def _sorted(names):
     numbers = all(name.lstrip("-").isdigit() for name in names)
-    return sorted(names, key=int if numbers else None)
+    return sorted(names, key=by_number if numbers else None)

@@ -5,7 +5,7 @@ from typing import NamedTuple
 from visae.base.errors import UserError
 from visae.images.containers.tables import column_of_file, holds_images, schema_of
 from visae.images.index import UNLABELLED
-from visae.images.layouts.folders import require
+from visae.images.layouts.folders import by_number, require
 from visae.images.layouts.huggingface import SOURCE
 
 
@@ -69,7 +69,7 @@ def labels_of(root, files, columns):
     if not classes:
         there = {name for own in values for name in own if name is not None}
         numbers = all(name.lstrip("-").isdigit() for name in there)
-        names = sorted(there, key=int if numbers else None)
+        names = sorted(there, key=by_number if numbers else None)
         classes = {name: number for number, name in enumerate(names)}
     classes[None] = UNLABELLED
     return [name for name in classes if name is not None], [

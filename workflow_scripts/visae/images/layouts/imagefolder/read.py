@@ -7,7 +7,13 @@ has none is given without one: `visae.images.layouts.index_images` says what bec
 
 from visae.base.errors import UserError
 from visae.images.index import UNLABELLED, ImageRecord
-from visae.images.layouts.folders import as_path, image_files, number_classes, stem
+from visae.images.layouts.folders import (
+    as_path,
+    by_number,
+    image_files,
+    number_classes,
+    stem,
+)
 from visae.images.layouts.imagefolder.entry import SOURCE
 from visae.images.layouts.imagefolder.lists import listed_labels
 
@@ -38,7 +44,7 @@ def read(root, split, list=None, file=None, label=None):
         folders = [_below(split, record).rpartition("/")[0] for record in records]
         names = [folder.partition("/")[0] for folder in folders]
     numbers = all(name.lstrip("-").isdigit() for name in names if name)
-    classes = sorted({name for name in names if name}, key=int if numbers else None)
+    classes = sorted({name for name in names if name}, key=by_number if numbers else None)
     label_of = {name: number for number, name in enumerate(classes)} | {"": UNLABELLED}
     return [
         record._replace(label=label_of[name], class_name=name)
