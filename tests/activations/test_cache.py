@@ -22,6 +22,7 @@ from visae.activations.format import (
     content_fingerprint,
 )
 from visae.activations.shards import ShardWriter, join_shards, shard_bounds
+from visae.activations.source import Activations
 from visae.base.errors import UserError
 
 
@@ -190,7 +191,9 @@ def test_shard_of_another_cache_is_refused(tmp_path, change):
     activations = random_activations()
     own = shards_of(write_cache(tmp_path / "own", activations, shards=2))
     foreign = shards_of(write_cache(tmp_path / "foreign", activations, shards=2, **change))
-    with pytest.raises(UserError, match=next(iter(change))):
+    [(name, value)] = change.items()
+    theirs = getattr(cache_info(), name)
+    with pytest.raises(UserError, match=f"its {name} is {value!r}, theirs is {theirs!r}"):
         join_shards([own[0], foreign[1]], tmp_path / "own" / "train.h5", statistics=True)
 
 
@@ -294,6 +297,12 @@ def test_cache_of_other_activations_is_refused(change):
 def test_constant_activations_are_refused(tmp_path):
     with pytest.raises(UserError, match="do not vary"):
         write_cache(tmp_path, np.ones((8, 12, 5), np.float16))
+
+
+def test_no_images_give_no_unit():
+    activations = Activations()
+    activations.chunks = []
+    assert list(activations.image_units(4)) == []
 
 
 def test_skipped_images_are_recorded(tmp_path):

@@ -3,8 +3,11 @@
 import numpy as np
 import pytest
 import torch
+from cache_fixtures import cache_info
 
-from visae.activations.normalisation import denormalise, normalise
+from visae.activations.normalisation import check_statistics, denormalise, normalise
+from visae.activations.source import Activations
+from visae.base.errors import UserError
 
 SHAPES = [(7,), (300, 7), (5, 12, 7)]
 
@@ -42,3 +45,21 @@ def test_activations_are_left_as_they_are():
         mean = np.ones(7, np.float32)
         normalise(activations, mean if isinstance(before, np.ndarray) else torch.tensor(mean), 2)
         assert (activations == before).all()
+
+
+@pytest.mark.parametrize(
+    ("moved", "stretched", "same"),
+    [(5e-6, 1, True), (5e-5, 1, False), (0, 1 + 5e-6, True), (0, 1 + 5e-5, False)],
+)
+def test_statistics_are_the_same_up_to_1e_5_of_the_spread(moved, stretched, same):
+    """Of a mean of zero, too, of which no share is a measure."""
+    mean, std = np.zeros(3), 2.0
+    activations = Activations()
+    activations.info, activations.path = cache_info(width=3), "the cache"
+    activations.mean, activations.std = mean, std
+    statistics = mean + moved * std, std * stretched
+    if same:
+        check_statistics("the SAE", *statistics, activations)
+    else:
+        with pytest.raises(UserError, match="are not those of the cache"):
+            check_statistics("the SAE", *statistics, activations)

@@ -7,6 +7,7 @@ import pytest
 from cache_fixtures import random_activations, write_cache
 from PIL import Image
 
+from visae.activations import streaming
 from visae.activations.cache import ActivationCache
 from visae.activations.opening import open_activations
 from visae.base import devices
@@ -89,3 +90,13 @@ def test_without_caches_the_images_are_read(images):
         assert activations.image_ids[0] == f"{activations.info.split}-0"
         infos.append((activations.info.backbone, activations.info.layer, activations.info.split))
     assert infos == [("tiny", 1, split) for split in SPLITS]
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_the_job_itself_is_one_of_its_threads(images, monkeypatch, threads):
+    """A job of one thread starts no process that decodes images."""
+    results, params = images
+    found = []
+    monkeypatch.setattr(streaming, "open_streams", lambda *given: found.append(given[4]) or [])
+    assert not list(open_activations(results, PLACE, params, threads))
+    assert found == [threads - 1]

@@ -112,6 +112,18 @@ def test_bfloat16_lies_as_its_bits_which_shifted_are_float32(tmp_path):
     np.testing.assert_array_equal(bits.view(np.float32), rounded(given, "bfloat16"))
 
 
+@pytest.mark.parametrize("storage", STORAGES)
+def test_what_is_read_is_written_where_it_is_asked_for(storage):
+    info = cache_info(storage=storage)
+    numbers_npd = random_activations(3).astype(np.float32)
+    stored_npd = as_stored(numbers_npd, info, ["a", "b", "c"])
+    out_npd = np.zeros_like(numbers_npd)
+    assert as_read(stored_npd, info, out_npd) is out_npd
+    np.testing.assert_array_equal(out_npd, as_read(stored_npd, info))
+    assert out_npd.any()
+    assert as_stored(numbers_npd[:0], info, []).shape == numbers_npd[:0].shape
+
+
 def test_a_flipped_byte_of_any_storage_is_caught(tmp_path):
     for storage in STORAGES:
         path = write_cache(tmp_path / storage, random_activations(), storage=storage)

@@ -55,6 +55,14 @@ def test_stream_goes_on_at_any_batch(tmp_path, start):
             assert torch.equal(one, other)
 
 
+def test_tokens_are_counted_over_epochs(tmp_path):
+    with ActivationCache(numbered_cache(tmp_path, 25)) as cache:
+        stream = TokenStream(cache, batch_size=11, seed=3, window_images=8)
+        lengths = [len(batch) for epoch in range(2) for batch in stream.batches(epoch)]
+        expected = np.cumsum([0, *lengths]).tolist()
+        assert [stream.tokens_after(step) for step in range(len(expected))] == expected
+
+
 def straightforward_batches(cache, batch_size, seed, window_images, epoch):
     """All batches of an epoch, the whole cache in memory."""
     order = np.random.default_rng([seed, epoch, 0]).permutation(len(cache.chunks))

@@ -210,6 +210,9 @@ def test_ratio_carries_the_rounding_of_both_sides():
         ({"accept": {"roughly": 1}}, "accept needs one of"),
         ({"printed": None}, "within needs printed"),
         ({"color": "red"}, "unexpected keyword argument 'color'"),
+        ({"published": True}, "True is not of the type"),
+        ({"strict": 1}, "1 is not of the type"),
+        ({"accept": {"within": [0.1]}}, r"\[0.1\] is not of the type"),
     ],
 )
 def test_a_malformed_claim_is_named(tmp_path, change, message):
@@ -217,6 +220,14 @@ def test_a_malformed_claim_is_named(tmp_path, change, message):
     entries = [claim()._asdict() | change]
     path.write_text(yaml.safe_dump(entries), encoding="utf-8")
     with pytest.raises(UserError, match=rf"\bc\b.*{message}"):
+        read_claims(path)
+
+
+@pytest.mark.parametrize("other", ["a word", None, ["a list"]])
+def test_a_list_of_more_than_claims_is_refused(tmp_path, other):
+    path = tmp_path / "claims.yaml"
+    path.write_text(yaml.safe_dump([claim()._asdict(), other]), encoding="utf-8")
+    with pytest.raises(UserError, match="is no list of claims"):
         read_claims(path)
 
 
@@ -1050,6 +1061,30 @@ def test_without_raw_channels_or_a_second_family_their_claims_are_not_judged(cla
     for name in ("raw_order", "raw_mae_z", "families_agree", "clip_dead", "layer_fvu"):
         assert verdicts[name] == NOT_COMPUTABLE
     assert verdicts["mae_four_decimals"] == DIFFERS
+
+
+def test_dead_features_are_percent_of_the_saes_at_16x():
+    values = Numbers(
+        {
+            "fvu.dead_fraction/clip": [0.9, 0.9, 0.3, 0.5],
+            "second:fvu.dead_fraction/clip": [0.9, 0.9, 0.1, 0.2],
+        }
+    )
+    found = values.evidence().values
+    assert found["dead_first/clip"] == pytest.approx(40)
+    assert found["dead_second/clip"] == pytest.approx(15)
+
+
+@pytest.mark.parametrize("lacking", ["queen_minimum_5", "rook_minimum_5"])
+def test_contiguities_are_compared_over_the_saes_that_have_both(lacking):
+    rows = list(Numbers().score_rows())
+    without = [
+        row
+        for row in rows
+        if (row["reading"], row["backbone"], row["sae"]) != (lacking, NAMES["clip"], "sae_0")
+    ]
+    assert len(without) == len(rows) - 1
+    assert from_run(without, demo_roles()).values["contiguity_rho"] == 1
 
 
 def test_evidence_is_read_from_the_files_of_a_run(tmp_path):

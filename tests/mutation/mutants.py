@@ -70,7 +70,7 @@ GROUPS = {
     "training": Group(
         ("sae/*.py", "sae/families/*/trainer.py"),
         (*(f"sae/test_{name}.py" for name in ("adam", "batchtopk", "checkpoint", "concerns",
-           "families", "specs", "threshold", "training")), "sae/exchange/test_export.py"),
+           "families", "model", "specs", "threshold", "training")), "sae/exchange/test_export.py"),
     ),
     "caches": Group(("activations/*.py",), ("activations", "encoding/test_encoding.py")),
     "claims": Group(("claims/*.py",), ("claims",)),

@@ -206,6 +206,12 @@ def test_probe_file_and_predictions(tmp_path):
     assert read.accuracy(x, np.array([3, 8, 3, 3])) == 0.75
 
 
+def test_predictions_are_of_features_in_float32_whatever_their_type():
+    probe = LinearProbe(np.eye(2, dtype=np.float32), np.zeros(2), np.arange(2), "by hand", True)
+    x = np.array([[1.0, 1 + 1e-12], [1, 1 + 1e-3]])  # the first row ties in float32
+    assert probe.predict(x).tolist() == [0, 1]
+
+
 def test_one_class_cannot_be_probed():
     with pytest.raises(UserError, match="two classes"):
         fit_probe(np.zeros((3, 2)), np.array([1, 1, 1]))

@@ -134,6 +134,20 @@ def test_the_kernel_has_unit_mass_and_the_shape_of_overcompletes(monkeypatch):
     assert torch.allclose(2 * values, expected.double(), rtol=1e-5, atol=1e-3)
 
 
+def test_jumprelu_keeps_codes_at_their_threshold_and_none_at_zero():
+    sae = trainer("jumprelu")
+    with torch.no_grad():
+        sae.log_threshold.fill_(math.log(0.5))
+        sae.log_threshold[1] = -1000  # a threshold of 0 in float32
+    pre = torch.ones(3, sae.features) * sae.threshold()
+    pre[1] = torch.nextafter(sae.threshold(), torch.tensor(-1.0))
+    pre[2] = torch.nan
+    kept = sae.keep(pre)
+    assert kept[0].nonzero().ravel().tolist() == [0, *range(2, sae.features)]
+    assert not kept[1].any()
+    assert kept[2].all()
+
+
 def test_recipes_begin_as_they_say():
     x_bd = batch(0, 1000)
     paper = trainer("jumprelu", recipes={"jumprelu": "paper"})

@@ -15,12 +15,14 @@ from cache_fixtures import write_cache
 from sae_fixtures import mixture_activations
 
 from visae.activations.cache import ActivationCache
+from visae.activations.normalisation import normalise
+from visae.activations.tokens import TokenStream
 from visae.base.errors import UserError
 from visae.sae import resume, training
 from visae.sae.checkpoint import check_fits, load_sae
 from visae.sae.families.batchtopk.trainer import BatchTopK
 from visae.sae.specs import SaeSpec, TrainingSettings
-from visae.sae.trainer import Trainer
+from visae.sae.trainer import Trainer, initial_weights
 from visae.sae.training import train, train_and_save
 
 SETTINGS = TrainingSettings(
@@ -68,6 +70,8 @@ def test_the_folder_says_what_was_trained(caches, reference):
     saved = load_sae(reference / "batchtopk_4x_k3")
     check_fits(saved, val_cache.info, reference)
     assert saved.config["data"]["cache_fingerprint"] == train_cache.fingerprint
+    assert saved.config["data"]["images"] == 40
+    assert saved.config["expansion_factor"] == 4
     assert saved.config["training"]["learning_rate"] == 0.02
     assert saved.config["training"]["precision"] == "float32"
     assert saved.config["threshold"] == pytest.approx(float(saved.model.threshold))
@@ -123,6 +127,41 @@ def test_the_log_counts_every_token_once(reference):
     assert lines[-1]["loss"] < lines[0]["loss"]
     assert all(abs(line["l0"] - 3) < 1e-9 for line in lines)
     assert all(0 <= line["dead_fraction"] < 1 for line in lines)
+
+
+def test_the_seed_decides_the_first_weights_and_the_order_of_tokens(caches, monkeypatch):
+    train_cache, _ = caches
+    weights, batches = [], []
+
+    def noted(self, batch, original=Trainer.step):
+        if not batches:
+            weights.extend(weight.detach().clone() for weight in self.weights.values())
+        batches.append(batch)
+        return original(self, batch)
+
+    monkeypatch.setattr(Trainer, "step", noted)
+    train(SPECS[:1], train_cache, replace(SETTINGS, seed=7, epochs=1), "cpu")
+    expected = initial_weights(4 * 8, 8, 7)
+    assert all(map(torch.equal, weights, expected.values()))
+    stream = TokenStream(train_cache, SETTINGS.batch_size, 7, SETTINGS.window_images)
+    mean = torch.from_numpy(train_cache.mean).float()
+    for found, tokens in zip(batches, stream.batches(), strict=True):
+        assert torch.equal(found, normalise(tokens, mean, torch.tensor(train_cache.std).float()))
+
+
+def test_a_runs_fingerprint_tells_data_device_and_torch_apart(caches, monkeypatch):
+    train_cache, val_cache = caches
+    found = {
+        training.run_fingerprint(SPECS, cache, settings, device)
+        for cache in (train_cache, val_cache)
+        for settings in (SETTINGS, replace(SETTINGS, seed=7))
+        for device in ("cpu", "cuda")
+    }
+    assert len(found) == 8
+    same = training.run_fingerprint(SPECS, train_cache, SETTINGS, torch.device("cuda:1"))
+    assert same in found
+    monkeypatch.setattr(torch, "__version__", "0.0")
+    assert training.run_fingerprint(SPECS, train_cache, SETTINGS, "cpu") not in found
 
 
 def test_a_cache_without_statistics_is_refused(tmp_path):
