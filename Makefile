@@ -21,21 +21,21 @@ $(READY): requirements.txt requirements-dev.txt pyproject.toml
 	touch $@
 
 demo: $(READY)
-	PATH="$(abspath $(BIN)):$$PATH" snakemake --profile profiles/demo 2>&1 | $(BIN)/python -m visae.command.progress
+	PATH="$(abspath $(BIN)):$$PATH" snakemake --profile profiles/demo 2>&1 | $(BIN)/python -m visae.command.follow
 
 # The replicates first: the study itself sets their scores beside its own.
 miniature: $(READY)
 	for number in 2 3; do \
 		PYTHONPATH=workflow_scripts $(BIN)/python workflow_scripts/replicate_study.py profiles/miniature/study.yaml $$number results/miniature_$$number/study.yaml; \
-		PATH="$(abspath $(BIN)):$$PATH" snakemake --profile profiles/miniature --configfile results/miniature_$$number/study.yaml -- metrics results/miniature_$$number/tables/scores.csv 2>&1 | $(BIN)/python -m visae.command.progress; \
+		PATH="$(abspath $(BIN)):$$PATH" snakemake --profile profiles/miniature --configfile results/miniature_$$number/study.yaml -- metrics results/miniature_$$number/tables/scores.csv 2>&1 | $(BIN)/python -m visae.command.follow; \
 	done
-	PATH="$(abspath $(BIN)):$$PATH" snakemake --profile profiles/miniature 2>&1 | $(BIN)/python -m visae.command.progress
+	PATH="$(abspath $(BIN)):$$PATH" snakemake --profile profiles/miniature 2>&1 | $(BIN)/python -m visae.command.follow
 
 # What each setting of the paper's public code changes: three seeds of a study, then each again with one
 # setting at a time, in a copy that shares what does not depend on it. PROFILE=miniature for the larger one.
 PROFILE ?= as_run
 as-run: $(READY)
-	run() { PATH="$(abspath $(BIN)):$$PATH" snakemake --profile profiles/$(PROFILE) "$$@" 2>&1 | $(BIN)/python -m visae.command.progress; }; \
+	run() { PATH="$(abspath $(BIN)):$$PATH" snakemake --profile profiles/$(PROFILE) "$$@" 2>&1 | $(BIN)/python -m visae.command.follow; }; \
 	script() { PYTHONPATH=workflow_scripts $(BIN)/python workflow_scripts/"$$@"; }; \
 	first=$$(sed -n 's/^study: //p' profiles/$(PROFILE)/study.yaml); \
 	for number in 1 2 3; do \
@@ -63,7 +63,7 @@ plan: $(READY)
 
 # The paper's five architectures and its SAEs' dimensions on a few images; then peak memory by stage.
 paper-shapes: $(READY)
-	PATH="$(abspath $(BIN)):$$PATH" snakemake --profile profiles/paper_shapes -- metrics 2>&1 | $(BIN)/python -m visae.command.progress
+	PATH="$(abspath $(BIN)):$$PATH" snakemake --profile profiles/paper_shapes -- metrics 2>&1 | $(BIN)/python -m visae.command.follow
 	$(BIN)/python profiles/paper_shapes/peak_memory.py results/paper_shapes/benchmarks
 
 # Two test files at a time, each on one thread: faster than one at a time on two threads. The files in

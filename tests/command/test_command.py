@@ -1,7 +1,7 @@
 """The command: configs that are written run, mistakes are said together, runs are followed."""
 
 import io
-import json
+import shutil
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ from study_fixtures import ROOT, change, demo_config
 
 from visae.base.errors import UserError
 from visae.base.repository import PROFILES
-from visae.command import new, progress
+from visae.command import follow, new
 from visae.command.check import problems
 from visae.command.evaluate import with_sae
 from visae.command.main import main
@@ -79,6 +79,15 @@ def test_one_backbone_has_no_second_space_and_flat_images_no_classes(tmp_path, m
     assert "fvu" in asked
     assert not {"monosemanticity", "cross_domain"} & set(asked)
     assert "sparse_probing" in study.absent
+
+
+def test_a_mistake_in_labels_is_told_and_does_not_make_them_vanish(photos, tmp_path):
+    folder = tmp_path / "photos"
+    shutil.copytree(photos, folder)
+    Image.new("RGB", (40, 40)).save(folder / "stray.png")
+    with pytest.raises(UserError, match="stray"):
+        new.write_study(tmp_path / "x.yaml", "x", folder, ["timm:vit_tiny_patch16_224"])
+    assert not (tmp_path / "x.yaml").exists()
 
 
 @pytest.mark.parametrize(
@@ -177,7 +186,7 @@ def test_a_run_is_a_line_per_job_with_the_time_left():
         "✓ join (0.2 s)\n", "2 of 4 steps (50%) done\n",
     ]  # fmt: skip
     out, log, seconds = io.StringIO(), io.StringIO(), iter([0, 0, 30, 30, 90, 90, 90])
-    progress.follow(lines, out, log, clock=lambda: next(seconds))
+    follow.follow(lines, out, log, clock=lambda: next(seconds))
     shown = out.getvalue().splitlines()
     assert shown[0] == "[1/4] ✓ index (0.1 s)"
     assert "✗ train: K is above F" in shown
@@ -192,14 +201,18 @@ def test_a_run_is_a_line_per_job_with_the_time_left():
 
 
 @pytest.mark.parametrize(
-    ("folder", "family"),
-    [("sae_lens/batchtopk_trained", "jumprelu"), ("dictionary_learning/topk", "topk")],
+    ("folder", "family", "k"),
+    [
+        ("sae_lens/batchtopk_trained", "batchtopk", 8),
+        ("sae_lens/gated", "gated", None),
+        ("dictionary_learning/topk", "topk", 8),
+        ("openai_sparse_autoencoder/topk_identity", "topk", 24),
+        ("patchsae/standard", "relu", None),
+    ],
 )
-def test_an_sae_is_identified_by_what_its_files_say(folder, family):
-    facts = json.loads((CHECKPOINTS / folder / "facts.json").read_text())
-    found = identify(CHECKPOINTS / folder)
-    assert found.family in (family, "batchtopk")
-    assert found.k == (facts.get("k") or found.k)
+def test_an_sae_is_identified_by_what_its_files_say(folder, family, k):
+    width = np.load(CHECKPOINTS / folder / "inputs.npy").shape[-1]
+    assert identify(CHECKPOINTS / folder) == (family, 4 * width, width, k)
 
 
 def test_what_files_leave_open_is_asked_for(tmp_path):

@@ -11,9 +11,7 @@ import io
 import json
 from pathlib import Path
 
-import jinja2
 import numpy as np
-from markupsafe import Markup
 from PIL import Image
 
 from visae.audit.choice import BANDS
@@ -29,6 +27,7 @@ from visae.base.seals import (
     write_beside,
     write_document,
 )
+from visae.base.templates import environment
 from visae.images.decoding import load_image
 
 HERE = Path(__file__).parent
@@ -83,7 +82,9 @@ def write_pages(paths, about, findings, cache, image_paths, class_names, inputs=
     )
     _write_script(paths["queries.js"], "queries", [_query(query) for query in findings.queries])
     for page in ("index.html", "patches.html"):
-        template = _environment().get_template(f"{page}.jinja")
+        template = environment(HERE / "templates", HERE / "assets", html=True).get_template(
+            f"{page}.jinja"
+        )
         write_text(paths[page], template.render(about=about))
     _write_card(paths, about, findings, cache, image_paths, transform, inputs)
 
@@ -231,18 +232,3 @@ def _round(value):
 
 def _number(value):
     return "" if np.isnan(value) else f"{value:.6g}"
-
-
-def _environment():
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(HERE / "templates"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    assets = (HERE / "assets").iterdir()
-    environment.globals["assets"] = {
-        path.name: Markup(path.read_text(encoding="utf-8")) for path in assets
-    }
-    return environment

@@ -12,8 +12,8 @@ from visae.sae.specs import SaeSpec
 from visae.study.config_files import read_config
 from visae.study.study import Study
 
-STANDS_IN = {"gated": "relu", "matryoshka": "batchtopk", "abs_topk": "topk", "group_max": "topk"}
-"""What libraries call a family → the family of whose sweep such an SAE can be."""
+STANDS_IN = {"gated": "relu"}
+"""A family that no sweep has → the one in whose sweep such SAEs stand (docs/published_saes.md)."""
 
 
 def with_sae(folder, config, backbone, layer=None, inputs=None, family=None, k=None):

@@ -2,6 +2,7 @@
 
 import math
 import re
+from pathlib import Path
 
 import yaml
 
@@ -9,9 +10,11 @@ from visae.backbones import loaders
 from visae.backbones.catalogue import suggestions
 from visae.base.errors import UserError
 from visae.base.files import write_text
+from visae.base.templates import environment
 from visae.evals.entry import SAES
 from visae.evals.shelf import EVALS, metrics, reads
 from visae.images.layouts import index_images
+from visae.images.layouts.imagefolder.read import METADATA
 from visae.study.study import Study
 
 LAYOUT = "imagefolder"
@@ -69,16 +72,22 @@ def _images(folder):
     if not folder.is_dir():
         raise UserError(f"{folder} is no folder: give --images the folder of your images")
     shares = None if all((folder / part).is_dir() for part in SHARES) else SHARES
-    try:
-        found = {part: index_images(LAYOUT, folder, part, shares=shares) for part in SHARES}
-    except UserError:
-        # Images without classes; what else is wrong is said now.
-        found = {
-            part: index_images(LAYOUT, folder, part, labels="none", shares=shares)
-            for part in SHARES
-        }
+    labels = "all" if _says_classes(folder, shares) else "none"
+    found = {part: index_images(LAYOUT, folder, part, None, labels, shares) for part in SHARES}
     classes = len(next(iter(found.values())).classes)
     return shares, {part: len(index.images) for part, index in found.items()}, classes
+
+
+def _says_classes(folder, shares):
+    """Whether images lie in folders of their own, or a list beside them says what they are."""
+    tops = [folder] if shares else [folder, *(folder / part for part in SHARES)]
+    parts = set() if shares else set(SHARES)
+    return any(
+        (path.is_dir() and path.name not in parts) or path.name in METADATA
+        for top in tops
+        for path in top.iterdir()
+        if not path.name.startswith(".")
+    )
 
 
 def _backbones(names, random):
@@ -129,53 +138,25 @@ def _text(name, folder, shares, counts, classes, entries, geometries):
     smallest, largest = BATCHES
     batch = 2 ** round(math.log2(min(max(tokens / STEPS, smallest), largest)))
     epochs = min(max(1, math.ceil(STEPS * batch / tokens)), PASSES)
-    steps = math.ceil(tokens * epochs / batch)
-    chosen = _metrics(entries)
-    splits = {
-        part: {"shards": max(1, round(number / SHARD))}
-        | ({"share": shares[part]} if shares else {})
-        for part, number in counts.items()
-    }
-    blocks = "\n".join(
-        f"  {key}:\n" + "".join(f"    {k}: {_scalar(v)}\n" for k, v in entry.items()).rstrip()
-        for key, entry in entries.items()
+    splits = {part: {"shards": max(1, round(n / SHARD))} for part, n in counts.items()}
+    for part in shares or ():
+        splits[part]["share"] = shares[part]
+    template = environment(Path(__file__).parent).get_template("study.yaml.jinja")
+    return template.render(
+        name=name,
+        granularity="coarse" if sum(counts.values()) <= COARSE else "fine",
+        layout=LAYOUT,
+        root=str(folder),
+        counts=counts,
+        classes=classes,
+        splits=splits,
+        backbones=entries,
+        metrics=_metrics(entries),
+        width=width,
+        batch=batch,
+        epochs=epochs,
+        steps=math.ceil(tokens * epochs / batch),
     )
-    parts = list(counts)
-    return f"""\
-# Written by `visae new`. Every key is described in rules/schemas/config.schema.yaml.
-study: {name}
-granularity: {"coarse" if sum(counts.values()) <= COARSE else "fine"} # fine: more, smaller jobs
-
-datasets:
-  images: # {", ".join(f"{part} {number:,}" for part, number in counts.items())}; {classes} classes
-    layout: {LAYOUT}
-    root: {_scalar(str(folder))}{"" if classes else chr(10) + "    labels: none"}
-    splits: {_scalar(splits)}
-
-# `evaluator` is the backbone in whose space M5 compares images: with one backbone there is none.
-backbones:
-{blocks}
-
-sweeps:
-  main:
-    family: batchtopk
-    metrics: [{", ".join(chosen)}]
-    grid:
-      expansion_factor: [8] # {8 * width:,} features of {width} dimensions
-      # Active features per patch; the paper has 64 to 256 at 768 dimensions.
-      k: [{max(1, width // 12)}, {max(2, width // 4)}]
-
-training:
-  dataset: images
-  split: {parts[0]}
-  threshold_split: {parts[1]}
-  batch_size: {batch} # patch tokens
-  epochs: {epochs} # {steps:,} steps in all
-
-evaluation:
-  dataset: images
-  split: {parts[1]}
-"""
 
 
 def _metrics(entries):
@@ -186,8 +167,3 @@ def _metrics(entries):
         if EVALS[metric].data != "cross_domain"
         and (len(entries) > 1 or not reads([metric], SAES, "embeddings"))
     ]
-
-
-def _scalar(value):
-    text = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=math.inf)
-    return text.splitlines()[0]

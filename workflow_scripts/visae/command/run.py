@@ -9,7 +9,7 @@ from pathlib import Path
 
 from visae.base.errors import UserError
 from visae.base.repository import PROFILES, ROOT, prepare_jobs
-from visae.command.progress import follow
+from visae.command.follow import follow
 from visae.study.config_files import read_config
 
 

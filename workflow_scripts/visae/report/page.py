@@ -3,9 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-import jinja2
-from markupsafe import Markup
-
+from visae.base.templates import environment
 from visae.evals.shelf import titles, titles_by_reason
 from visae.images.index import read_index
 from visae.report.cells import gap, number, title_of
@@ -123,22 +121,11 @@ def _pictures(study, sources, views):
 
 
 def _environment():
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(HERE / "templates"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    assets = (HERE / "assets").iterdir()
-    environment.globals |= {
-        "assets": {path.name: Markup(path.read_text(encoding="utf-8")) for path in assets},
-        "panel": {"width": WIDTH, "height": HEIGHT},
-        "side": SIDE,
-    }
-    environment.filters |= {
+    made = environment(HERE / "templates", HERE / "assets", html=True)
+    made.globals |= {"panel": {"width": WIDTH, "height": HEIGHT}, "side": SIDE}
+    made.filters |= {
         "number": number,
         "title_of": title_of,
         "titles_by_reason": titles_by_reason,
     }
-    return environment
+    return made

@@ -1,0 +1,27 @@
+"""Jinja templates that lie in folders of the library, for pages and configs that are written."""
+
+from pathlib import Path
+
+import jinja2
+from markupsafe import Markup
+
+
+def environment(folder: Path, assets: Path | None = None, html: bool = False):
+    """The environment of the templates in `folder`: what a template lacks is an error.
+
+    assets: a folder whose files are `assets[name]` in templates, as they are. html: whether values
+    are escaped for a page.
+    """
+    made = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(folder),
+        autoescape=html,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=not html,
+    )
+    if assets:
+        made.globals["assets"] = {
+            path.name: Markup(path.read_text(encoding="utf-8")) for path in assets.iterdir()
+        }
+    return made
