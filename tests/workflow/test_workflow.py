@@ -312,7 +312,7 @@ def test_layer_that_the_model_lacks_is_told(repository):
         config=config, check=False,
     )  # fmt: skip
     assert run.returncode != 0
-    assert re.search(r"4 blocks.*, numbered 0 to 3", run.stdout)
+    assert "4 blocks by its options.depth, numbered 0 to 3" in run.stdout
 
 
 # ---------------------------------------------------------------- a metric of one's own
