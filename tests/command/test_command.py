@@ -242,5 +242,9 @@ def test_an_sae_becomes_a_sweep_of_the_study(tmp_path, monkeypatch):
     weights = CHECKPOINTS / "dictionary_learning/topk/ae.pt"
     assert with_sae(weights, tmp_path / "my.yaml", "clip_small", inputs="raw")[0] == path
     assert linked.resolve() == weights.parent.resolve()
+    # The study has it now, and another of its name is refused before anything is written.
+    with pytest.raises(UserError, match=r"SAE topk_4x_k8 on clip_small at block 11 already"):
+        with_sae(CHECKPOINTS / "dictionary_learning/topk", path, "clip_small")
+    assert sorted(tmp_path.glob("*.yaml")) == [tmp_path / "my.yaml", path]
     with pytest.raises(UserError, match="no backbone 'dino'"):
         with_sae(CHECKPOINTS / "dictionary_learning/topk", tmp_path / "my.yaml", "dino")

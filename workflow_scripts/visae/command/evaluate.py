@@ -26,7 +26,8 @@ def with_sae(folder, config, backbone, layer=None, inputs=None, family=None, k=N
         (path of the new config, the target that scores the SAE: the study's table of scores)
 
     Raises:
-        UserError: no such backbone, or a folder that is not understood.
+        UserError: no such backbone, a folder that is not understood, or an SAE of a name that
+            the study has.
     """
     from visae.sae.exchange.foreign import identify
 
@@ -39,6 +40,11 @@ def with_sae(folder, config, backbone, layer=None, inputs=None, family=None, k=N
         )
     layer = study.backbones[backbone]["layer"] if layer is None else layer
     spec = _spec(identify(folder, layer, inputs), folder, family, k)
+    if any((sae.backbone, sae.layer, sae.spec) == (backbone, layer, spec) for sae in study.saes()):
+        raise UserError(
+            f"{config} has an SAE {spec.name} on {backbone} at block {layer} already, and two of "
+            "one name cannot stand in one study: give a config whose grids do not have it"
+        )
     name = _free_name(folder.resolve().name, given["sweeps"])
     collected = Path(study.paths.results) / "own" / name
     _link(folder, collected / spec.name)
