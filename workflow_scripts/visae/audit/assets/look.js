@@ -2,6 +2,7 @@
 "use strict";
 
 const [ROWS, COLUMNS] = ABOUT.grid;
+document.documentElement.style.setProperty("--aspect", COLUMNS / ROWS); // patches are squares
 const CELL = 16; // pixels of a patch on the canvas that lies over a picture
 const VEIL = "16, 18, 24";
 const OPACITY = { silent: 0.7, faint: 0.45 }; // the same as in pictures.py
