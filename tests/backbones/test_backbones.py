@@ -423,6 +423,14 @@ def test_a_hybrid_stem_puts_patches_where_they_are():
     backbone = build_backbone(spec)
     assert (backbone.grid, backbone.patch, backbone.prefix_tokens) == ((4, 4), 16, 1)
     check_raster_order(backbone)
+    for wrong in (0, 2):  # a prefix that is one token off
+        backbone.prefix_tokens = wrong
+        with pytest.raises(UserError, match="prefix tokens come elsewhere"):
+            check_raster_order(backbone)
+    backbone.prefix_tokens, run = 1, backbone.run
+    backbone.run = lambda images: run(images.transpose(2, 3))
+    with pytest.raises(UserError, match="not in raster order"):
+        check_raster_order(backbone)
 
 
 def test_patches_without_padding_are_those_of_the_padded_batch():

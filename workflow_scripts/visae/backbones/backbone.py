@@ -27,9 +27,9 @@ class Backbone(nn.Module):
     states; None where it states none.
 
     Attributes: `spec`, `model`, `blocks` (in order), `depth` (their number), `grid` (H, W) of
-    patches, `patch` (pixels of a patch's side), `prefix_tokens` (class, register and distillation
-    tokens before the patches), `width` (D), `weights_reading` (how names in a local file were read,
-    empty where they were the model's own).
+    patches, `patch` (pixels of a patch's side), `apart` (see `Structure`), `prefix_tokens` (class,
+    register and distillation tokens before the patches), `width` (D), `weights_reading` (how names
+    in a local file were read, empty where they were the model's own).
 
     Raises UserError as `structure.measure`, and when the prefix is not the stated one.
     """
@@ -48,7 +48,7 @@ class Backbone(nn.Module):
         found = structure.measure(spec, self.model, run, self.blank())
         self.blocks, self.depth = found.blocks, len(found.blocks)
         self.grid, self.patch, self.width = found.grid, found.patch, found.width
-        self.prefix_tokens = found.prefix_tokens
+        self.apart, self.prefix_tokens = found.apart, found.prefix_tokens
         if stated_prefix not in (None, self.prefix_tokens):
             patches = math.prod(self.grid)
             raise UserError(

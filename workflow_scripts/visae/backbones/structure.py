@@ -21,12 +21,14 @@ class Structure:
     """What was measured.
 
     blocks: the transformer blocks, in order. grid: (H, W) patches. patch: the pixels of a patch's
-    side. prefix_tokens: tokens beside the patches. width: D.
+    side. apart: whether a patch's pixels enter its own token alone, not those of its neighbours as
+    well, as behind several convolutions. prefix_tokens: tokens beside the patches. width: D.
     """
 
     blocks: list[nn.Module]
     grid: tuple[int, int]
     patch: int
+    apart: bool
     prefix_tokens: int
     width: int
 
@@ -78,7 +80,7 @@ def measure(spec, model, run, image_13hw):
     blocks, first, (tokens, width) = lists[name], starts[name], found[name]
     if 2 * _weights_of(blocks) < sum(_weights_of(lists[other]) for other in found):
         raise _refused(spec, f"has its blocks in several lists ({', '.join(found)})")
-    rows, columns, patch_height, patch_width = _patches(
+    (rows, columns), (patch_height, patch_width), apart = _patches(
         spec, calls[:first], tokens, width, image_13hw.shape[2:]
     )
     if patch_height != patch_width:
@@ -93,7 +95,8 @@ def measure(spec, model, run, image_13hw):
             f"patches of {patch_height}, which leaves a rest: set `image_size` to a multiple of "
             f"{patch_height}."
         )
-    return Structure(list(blocks), (rows, columns), patch_height, tokens - rows * columns, width)
+    prefix = tokens - rows * columns
+    return Structure(list(blocks), (rows, columns), patch_height, apart, prefix, width)
 
 
 def tokens(output):
@@ -205,20 +208,20 @@ def _why_not(name, blocks, calls, error):
 
 
 def _patches(spec, stem, tokens, width, size):
-    """(H, W) of the grid and the (height, width) of a patch in pixels, by the calls of the stem."""
+    """(H, W) of the grid, (height, width) of a patch in pixels, and `apart`, by the stem."""
     for call in reversed(stem):
         if len(call.left) != 4 or call.left[0] != 1 or width not in (call.left[1], call.left[3]):
             continue
         grid = call.left[2:] if call.left[1] == width else call.left[1:3]
         if math.prod(grid) <= tokens:
-            return *grid, *_patch_of_convolutions(stem, grid, size)
+            return grid, *_patch_of_convolutions(stem, grid, size)
     for call in stem:
         if not isinstance(call.module, nn.Linear) or len(call.entered) != 3:
             continue
         patch = math.isqrt(call.entered[2] // 3)
         rows, columns = (side // max(1, patch) for side in size)
         if 3 * patch**2 == call.entered[2] and rows * columns == call.entered[1] <= tokens:
-            return rows, columns, patch, patch
+            return (rows, columns), (patch, patch), True
     raise _refused(
         spec,
         f"puts out {tokens} tokens in its blocks, and has no patch embedding that puts out as many "
@@ -227,12 +230,13 @@ def _patches(spec, stem, tokens, width, size):
 
 
 def _patch_of_convolutions(stem, grid, size):
-    """(height, width) in pixels of what a convolution, or some, made one of `grid` patches of."""
+    """(height, width) in pixels of what convolutions made one of `grid` patches of, and `apart`."""
     for call in stem:
         single = isinstance(call.module, nn.Conv2d) and call.entered == (1, 3, *size)
         if single and call.left[2:] == grid:
-            return call.module.stride
+            return call.module.stride, call.module.kernel_size == call.module.stride
     if all(side % n == 0 for side, n in zip(size, grid, strict=True)):
-        return tuple(side // n for side, n in zip(size, grid, strict=True))
+        return tuple(side // n for side, n in zip(size, grid, strict=True)), False
     # Stages of convolutions halve the image, some number of times.
-    return tuple(2 ** round(math.log2(side / n)) for side, n in zip(size, grid, strict=True))
+    halved = tuple(2 ** round(math.log2(side / n)) for side, n in zip(size, grid, strict=True))
+    return halved, False
