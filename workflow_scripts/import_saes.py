@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from visae.activations.cache import ActivationCache
 from visae.activations.format import check_compatible
+from visae.activations.opening import open_cache
 from visae.base.job import run
 from visae.sae.concerns import told
 from visae.sae.exchange.form import Reading
@@ -15,9 +15,9 @@ def body(snakemake):
     params, files, wildcards = snakemake.params, snakemake.input, snakemake.wildcards
     destination, warnings = Path(snakemake.output.saes[0]).parents[1], {}
     with (
-        ActivationCache(files.cache) as cache,
-        ActivationCache(files.held_out) as held_out,
-        ActivationCache(files.statistics) as normalising,
+        open_cache(files.cache) as cache,
+        open_cache(files.held_out) as held_out,
+        open_cache(files.statistics) as normalising,
     ):
         check_compatible(cache.info, wildcards.backbone, int(wildcards.layer))
         for name in params.saes:

@@ -18,7 +18,8 @@ from PIL import Image
 from safetensors.torch import save_file
 from study_fixtures import ROOT, paper_config
 
-from visae.activations.cache import ActivationCache
+from visae.activations.opening import open_cache
+from visae.activations.permuted import write_permuted
 from visae.activations.shards import join_shards
 from visae.audit.examples import read_examples, write_examples
 from visae.backbones.checkpoints import FORMAT as WEIGHTS_FORMAT
@@ -113,8 +114,13 @@ def _join(path):
     return _read_cache(joined)
 
 
+def _permuted(folder):
+    write_permuted(folder / "permuted.h5", _cache(folder), "control", seed=3)
+    return folder / "permuted.h5"
+
+
 def _read_cache(path):
-    with ActivationCache(path) as cache:
+    with open_cache(path) as cache:
         chunks = [cache.read_chunk(number) for number in range(len(cache.chunks))]
         about = cache.info, cache.labels, cache.image_ids, cache.skipped_ids, cache.fingerprint
         return *about, cache.mean, cache.std, chunks
@@ -590,6 +596,7 @@ def _read_study(path):
 KINDS = (
     Kind("shard", _shard, _join),
     Kind("cache", _cache, _read_cache),
+    Kind("view of a cache", _permuted, _read_cache),
     Kind("reductions", _sae_reductions, _read_sae_reductions),
     Kind("raw reductions", _raw_reductions, _read_raw_reductions),
     Kind("rankings", _rankings, read_rankings),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bisect
 import itertools
+import os
 from pathlib import Path
 
 import h5py
@@ -18,18 +19,16 @@ from visae.activations.format import (
     open_file,
     open_sealed,
 )
-from visae.activations.normalisation import statistics_of
-from visae.activations.source import Activations
+from visae.activations.source import Cache
 from visae.base import hdf5
 from visae.base.arrays import Float
 from visae.base.errors import UserError
 from visae.base.reading import refusing
 
 
-class ActivationCache(Activations):
+class ActivationCache(Cache):
     """Read a joined cache, chunk by chunk, each checked against its CRC-32.
 
-    Attributes: those of `Activations`, and `skipped_ids` (images that could not be read).
     Raises UserError when the file is damaged, exchanged or made of others, or a shard is missing.
     """
 
@@ -40,7 +39,7 @@ class ActivationCache(Activations):
         attributes = hdf5.attributes(self._file)
         self.info = CacheInfo.from_attributes(attributes)
         shards = hdf5.strings(self._file, "shard_files")
-        self._shards = [_shard_beside(self.path, name) for name in shards]
+        self._shards = [beside(self.path, name, "shard") for name in shards]
         self._open: dict[Path, h5py.File] = {}
         self._crc = hdf5.array(self._file, "crc32")
         self.labels = hdf5.array(self._file, "labels")
@@ -88,18 +87,17 @@ class ActivationCache(Activations):
         return as_read(stored, self.info, out)
 
 
-def _shard_beside(path, name):
-    """The shard `name` of the cache at `path`: below its folder, or that which it links to."""
+def beside(path: Path, name: str, kind: str) -> Path:
+    """The file `name` of the cache at `path`: seen from its folder, or from that which it links to.
+
+    kind: what it is, for the message. Raises UserError when it is missing.
+    """
     for folder in (path.parent, path.resolve().parent):
-        if (folder / name).is_file():
-            return folder / name
+        # As text: a folder on the way may be a link, from which `..` leads elsewhere.
+        file = Path(os.path.normpath(folder / name))
+        if file.is_file():
+            return file
     raise UserError(
-        f"{path} refers to the shard {name}, which is missing: run the workflow again, or restore "
-        "the shard"
+        f"{path} refers to the {kind} {name}, which is missing: run the workflow again, or restore "
+        f"the {kind}"
     )
-
-
-def read_statistics(path: str | Path) -> tuple[Float[np.ndarray, " D"], float]:
-    """(mean float64 [D], std) of the cache at `path`; UserError if it has none."""
-    with ActivationCache(path) as cache:
-        return statistics_of(cache)

@@ -69,16 +69,27 @@ def _cache_bytes(study, backbone, geometry, images):
 
 def _extraction(study, all_places, counts, files):
     precision = study.config["extraction"]["precision"]
-    rows = []
+    rows, deepest = [], {}
+    for place in all_places:
+        for split in place.cached if not place.view else ():
+            key = place.backbone, split
+            deepest[key] = max(deepest.get(key, place.layer), place.layer)
     for place in all_places:
         key, geometry = (place.backbone, place.layer), place.geometry
         for split in place.cached:
+            if place.view:
+                written = _written(files, "permute", *key, split.name)
+                rows.append(Stage("permute", *key, split.name, 0, written, 0, 0, 0, precision))
+                continue
+            # The pass to the last block has the others on its way.
+            last = deepest[place.backbone, split] == place.layer
             images = counts[split.name].images
-            work = images * geometry.flops[place.layer]
+            passed = images if last else 0
+            work = passed * geometry.flops[place.layer]
             read = _cache_bytes(study, place.backbone, geometry, images)
             written = _written(files, "extract", *key, split.name)
             rows.append(
-                Stage("extract", *key, split.name, images, written, 0, work, work, precision)
+                Stage("extract", *key, split.name, passed, written, 0, work, work, precision)
             )
             written = _written(files, "join", *key, split.name)
             rows.append(Stage("join", *key, split.name, 0, written, read, 0, 0, precision))
@@ -92,7 +103,8 @@ def _extraction(study, all_places, counts, files):
             rows.append(
                 Stage("reduce_raw", *key, split.name, passed, written, read, work, work, precision)
             )
-    return sorted(rows, key=lambda row: ("extract", "join", "reduce_raw").index(row.stage))
+    order = ("extract", "join", "permute", "reduce_raw")
+    return sorted(rows, key=lambda row: order.index(row.stage))
 
 
 def _products(specs, width, passes):
