@@ -13,7 +13,7 @@ from visae.base.paths import RAW
 from visae.base.seals import write_tensors
 from visae.encoding.reductions import RawUnit, write_raw_reductions
 from visae.evals.results import described
-from visae.evals.shelf import EVALS
+from visae.evals.shelf import EVALS, null_results
 from visae.products import PRODUCTS
 from visae.sae.folder import FORMAT
 from visae.study import roles
@@ -220,9 +220,9 @@ def plant(study):
     everything = []
     for sweep in study.sweeps.values():
         saes = [described(s.backbone, s.layer, s.name, s.sweep) for s in study.saes(sweep)]
-        rows = absent_rows(saes, dict.fromkeys(sweep.metrics, "planted"))
+        rows = absent_rows(saes, null_results(dict.fromkeys(sweep.metrics, "planted")))
         rows = [row | {"value": float(random.random()), "reason": None} for row in rows]
-        rows += absent_rows(saes, sweep.absent)
+        rows += absent_rows(saes, null_results(sweep.absent))
         everything += rows
         write(scores_table(rows), {"csv": paths.scores(sweep.name)})
         write_origin(paths.scores(sweep.name, "origin.json"), {"same": {}, "versions": {}})

@@ -154,9 +154,13 @@ def _sae_reductions(folder):
     return path
 
 
+_OPEN = ("_file", "_parts")
+"""What open reductions hold of their file."""
+
+
 def _read_sae_reductions(path):
     with SaeReductions(path) as found:
-        about = {name: value for name, value in vars(found).items() if name not in ("_file",)}
+        about = {name: value for name, value in vars(found).items() if name not in _OPEN}
         return about, found.codes[:], found.reconstructions_max()
 
 
@@ -179,7 +183,7 @@ def _raw_reductions(folder):
 
 def _read_raw_reductions(path):
     with RawReductions(path) as found:
-        about = {name: value for name, value in vars(found).items() if name not in ("_file",)}
+        about = {name: value for name, value in vars(found).items() if name not in _OPEN}
         return about, found.features_max(), found.embeddings()
 
 

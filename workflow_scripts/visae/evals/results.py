@@ -19,6 +19,7 @@ import numpy as np
 
 from visae.base.errors import UserError
 from visae.base.paths import RAW
+from visae.base.reading import guarded
 from visae.base.seals import (
     check_belongs,
     made_of,
@@ -145,10 +146,21 @@ def load(path):
     return document
 
 
-def read_arrays(path):
-    """The arrays (name -> ndarray) that were written with the result at `path`."""
+def read_arrays(path, *names):
+    """The arrays (name -> ndarray) that were written with the result at `path`, `names` among them.
+
+    Raises UserError also where one is not of numbers, or holds infinity; NaN is: not evaluable.
+    """
     arrays = read_npz(arrays_path(path), ARRAYS_FORMAT)
     check_belongs(arrays_path(path), Path(path).with_suffix(".json"))
+    with guarded(arrays_path(path), "arrays of a score"):
+        if missing := set(names) - arrays.keys():
+            raise ValueError(f"{min(missing)} is not in it")
+        for name, values in arrays.items():
+            if values.dtype.kind not in "iuf":
+                raise ValueError(f"{name} is {values.dtype}, no numbers")
+            if np.isinf(values).any():
+                raise ValueError(f"{name} holds infinity")
     return arrays
 
 

@@ -12,7 +12,7 @@ from visae.base.paths import RAW
 from visae.base.reading import as_number, as_text, as_whole, in_row, parse_csv
 from visae.base.seals import read_text_beside
 from visae.evals.results import REPRESENTATIONS, name_of, read_result, results_of
-from visae.evals.shelf import EVALS, metrics
+from visae.evals.shelf import metrics
 from visae.tables.layout import FORMAT, Column, Table, read_sparsity
 
 HEADLINE = "headline"
@@ -86,34 +86,15 @@ def rows_of(paths):
 def absent_rows(sources, absent):
     """The rows of metrics that are not computed: null, with the reason.
 
-    sources: SAEs as `visae.evals.results.described` has them. absent: metric → the reason.
+    sources: SAEs as `visae.evals.results.described` has them. absent: from
+    `visae.evals.shelf.null_results`.
     """
     return [
         row
         for source in sources
-        for name, reason in absent.items()
-        for row in _rows(_absent(source, name, reason))
+        for result in absent.values()
+        for row in _rows(result | {"sae": source})
     ]
-
-
-def _absent(source, name, reason):
-    entry = EVALS[name]
-    return {
-        "metric": name,
-        "sae": source,
-        "value": None,
-        "reason": reason,
-        "readings": {},
-        "definition": entry.definition.format_map(_Named()),
-        "higher_is_better": entry.higher_is_better,
-    }
-
-
-class _Named(dict):
-    """Details that nothing computed, by their names."""
-
-    def __missing__(self, name):
-        return name
 
 
 def _rows(document):
