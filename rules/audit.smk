@@ -81,7 +81,10 @@ PAGE_LOOK = Path(workflow.basedir) / "workflow_scripts" / "visae" / "audit"
 def page_look(*names):
     """Hashes of the templates and assets of these names."""
     files = [*PAGE_LOOK.glob("templates/*.jinja"), *PAGE_LOOK.glob("assets/*.*")]
-    return [fingerprints.of_file(file) for file in sorted(files) if file.name.split(".")[0] in names]
+    return [
+        fingerprints.of_file(file) for file in sorted(files) if file.name.split(".")[0] in names
+    ]
+
 
 for batch, saes in jobs.paging(STUDY):
     metrics = {

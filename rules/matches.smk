@@ -3,7 +3,9 @@
 
 def match_paths(pairs, *files):
     """Files of the pages of pairs of SAEs, pair by pair."""
-    return [PATHS.matches(*(sae.full_name for sae in pair), file) for pair in pairs for file in files]
+    return [
+        PATHS.matches(*(sae.full_name for sae in pair), file) for pair in pairs for file in files
+    ]
 
 
 def page_of(sae):

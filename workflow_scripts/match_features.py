@@ -11,7 +11,7 @@ from visae.base import paths
 from visae.base.job import run
 from visae.base.paths import MATCH_FILES
 from visae.images.index import read_index
-from visae.sae.checkpoint import load_sae
+from visae.sae.checkpoint import check_fits, load_sae
 from visae.sae.folder import WEIGHTS
 
 
@@ -29,7 +29,9 @@ def body(snakemake):
                 results.cache(params.split, about["place"]),
                 results.reductions(about["sae"], params.split, about["place"]),
             ]
-            sides[name] = opened.enter_context(Side(name, load_sae(folder), *read, about["seed"]))
+            sae = load_sae(folder)
+            sides[name] = opened.enter_context(Side(name, sae, *read, about["seed"]))
+            check_fits(sae, sides[name].cache.info, folder)
             inputs[name] = [*read, folder / WEIGHTS]
         for pair in params.pairs:
             both = [sides[name] for name in pair]

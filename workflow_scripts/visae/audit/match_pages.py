@@ -67,11 +67,10 @@ def _template():
 
 def _facts(findings):
     """What is said of all matches, as JSON has it."""
-    first = next(iter(findings.shown), None)
-    best = None
-    if first is not None:
-        left, right = findings.pairs[first].tolist()
-        best = {"left": left, "right": right, "strength": float(findings.strength["images"][first])}
+    row, best = findings.best, None
+    if row is not None:
+        left, right = findings.pairs[row].tolist()
+        best = {"left": left, "right": right, "strength": float(findings.strength["images"][row])}
     return {
         "images": len(findings.common[0]),
         "kinds": {
@@ -159,7 +158,7 @@ def _examples(sides, findings, class_names):
     """Rows with images as the page reads them, codes as bytes: 255 for a feature's largest."""
     rows = {}
     for row, shown in findings.shown.items():
-        rows[row] = {"images": shown.images.tolist()}
+        rows[row] = {"images": shown.images.tolist(), "together": shown.together()}
         for name, side, feature, maps, top in zip(
             SIDES, sides, findings.pairs[row], shown.maps, shown.top, strict=True
         ):
@@ -171,7 +170,6 @@ def _examples(sides, findings, class_names):
             }
     cache, numbers = sides[0].cache, findings.common[0]
     return {
-        "first": next(iter(findings.shown), None),
         "rows": rows,
         "images": {
             image: [
@@ -198,18 +196,16 @@ def _write_pictures(folder, sides, findings, image_paths, alike):
 
 
 def _picture(sides, findings, image_paths):
-    """What the report shows: the first match, the left feature's top images above the right's."""
-    if not findings.shown:
+    """What the report shows: the best match on the same images, the left feature above."""
+    row = findings.best
+    if row is None:
         return np.zeros((1, 1, 3), np.uint8)
-    row, shown = next(iter(findings.shown.items()))
-    strips = []
-    for side, feature, maps, top, numbers in zip(
-        sides, findings.pairs[row], shown.maps, shown.top, findings.common, strict=True
-    ):
-        top = top[:_CARD]
-        names = [side.cache.image_ids[n] for n in numbers[shown.images[top]]]
-        images = [load_image(image_paths[name]) for name in names]
-        shares = maps[top] / side.table.largest[feature]
+    shown, strips = findings.shown[row], []
+    places = shown.together()[:_CARD]
+    ids = [sides[0].cache.image_ids[n] for n in findings.common[0][shown.images[places]]]
+    images = [load_image(image_paths[name]) for name in ids]
+    for side, feature, maps in zip(sides, findings.pairs[row], shown.maps, strict=True):
+        shares = maps[places] / side.table.largest[feature]
         strips.append(Image.fromarray(strip(images, shares, side.transform)))
     width = max(each.width for each in strips)
     sizes = [(width, round(each.height * width / each.width)) for each in strips]

@@ -28,6 +28,16 @@ class Shown(NamedTuple):
     top: tuple[list[int], list[int]]
     """Places in `images` of either feature's images, from the largest code downwards."""
 
+    @property
+    def apart(self) -> float:
+        """Share of patches on which both are silent: what fires everywhere shows nothing."""
+        return 1 - max(float((maps > 0).mean()) for maps in self.maps)
+
+    def together(self) -> list[int]:
+        """Places in `images`, those first on which both features fire most."""
+        shares = [maps.max(axis=(1, 2)) / maps.max() for maps in self.maps]
+        return np.argsort(-sum(shares), kind="stable").tolist()
+
 
 @dataclass(frozen=True)
 class MatchFindings:
@@ -47,6 +57,11 @@ class MatchFindings:
     """Kind → whether it found them."""
     shown: dict[int, Shown]
     """Row → its images, the one that is seen first at the start."""
+
+    @property
+    def best(self) -> int | None:
+        """The row that is seen first; None where there is none."""
+        return next(iter(self.shown), None)
 
 
 def find_matches(
@@ -81,8 +96,11 @@ def find_matches(
     strength = {kind: values[order] for kind, values in strength.items()}
     margins = {kind: _margins(matches[kind], pairs) for kind in matches}
     above = {kind: values > 0 for kind, values in margins.items()}
-    rows = _chosen(sum(margins.values()) * _telling(sides, pairs), settings["shown"])
+    interest = sum(margins.values()) * _telling(sides, pairs)
+    rows = _chosen(interest, settings["shown"])
     shown = _on_images(sides, common, {row: pairs[row] for row in rows}, settings["top_images"])
+    rows.sort(key=lambda row: -interest[row] * shown[row].apart)
+    shown = {row: shown[row] for row in rows}
     return MatchFindings(common, matches, apart, pairs, strength, above, shown)
 
 

@@ -184,9 +184,11 @@ class _Standardised:
     """One side's features that differ between items, with mean and standard deviation."""
 
     def __init__(self, codes_nf):
-        codes = scipy.sparse.csc_array(codes_nf, dtype=np.float32)
-        mean, std = _moments(codes)
+        codes = scipy.sparse.csc_array(codes_nf, dtype=np.float32, copy=True)
+        codes.eliminate_zeros()
         self.fires = np.diff(codes.indptr)
+        _from_least(codes)
+        mean, std = _moments(codes)
         self.features = np.flatnonzero(std > 0)
         self._mean, self._std = mean[self.features], std[self.features]
         self._codes = scipy.sparse.csr_matrix(codes[:, self.features])
@@ -208,6 +210,17 @@ class _Standardised:
             block -= self._mean[part, None].astype(np.float32) * other._mean.astype(np.float32)
             block /= self._std[part, None].astype(np.float32) * other._std.astype(np.float32)
             yield self.features[part], np.clip(block, -1, 1, out=block)
+
+
+def _from_least(codes_nf):
+    """Subtract from each feature that fires on all items its smallest code.
+
+    It correlates as before, and float32 keeps the digits in which its codes differ.
+    """
+    items = codes_nf.shape[0]
+    for feature in np.flatnonzero(np.diff(codes_nf.indptr) == items):
+        own = codes_nf.data[codes_nf.indptr[feature] : codes_nf.indptr[feature + 1]]
+        own -= own.min()
 
 
 def _moments(codes_nf):

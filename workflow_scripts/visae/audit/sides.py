@@ -18,7 +18,7 @@ from visae.base.arrays import Int
 from visae.base.errors import UserError
 from visae.encoding.reductions import SaeReductions
 from visae.evals.sparse_codes import read_codes
-from visae.sae.checkpoint import SavedSae, check_fits
+from visae.sae.checkpoint import SavedSae
 
 _WINDOW = 1 << 24
 """Codes, of all features on some patches, that are held before the silent ones are dropped."""
@@ -37,7 +37,6 @@ class Side:
         with ExitStack() as opened:
             self.cache = opened.enter_context(ActivationCache(cache))
             self.reductions = opened.enter_context(SaeReductions(reductions))
-            check_fits(sae, self.cache.info, name)
             check_same(self.reductions, self.cache, sae)
             self._open = opened.pop_all()
         self.name, self.sae, self._seed = name, sae, seed

@@ -19,12 +19,7 @@ function linked(side, row) {
 // ---- on images
 
 // Places among a match's images that one side shows: its own, or those on which both fire most.
-function places(found, side, same) {
-  if (!same) return found[side].top;
-  const share = (own, place) => found[own].codes[place] / Math.max(...found[own].codes);
-  const both = (place) => share("left", place) + share("right", place);
-  return [...found.images.keys()].sort((a, b) => both(b) - both(a) || a - b);
-}
+const places = (found, side, same) => (same ? found.together : found[side].top);
 
 function panel(side, row, found, same) {
   const { grid, suffix } = sideOf(side);
