@@ -5,8 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from match_fixtures import match_card
 from study_fixtures import demo_config
 
+from visae.audit.cards import MATCHES, write_card
 from visae.audit.choice import KINDS as EXAMPLE_KINDS
 from visae.audit.examples import write_examples
 from visae.base.paths import RAW
@@ -80,6 +82,10 @@ def without_labels_of_m6(config):
     config["datasets"]["digits"]["labels"] = "none"
 
 
+def no_matches(config):
+    config["matches"] = None
+
+
 def claims_all_the_same(config):
     config["report"] = {"claims": "always"}
 
@@ -91,6 +97,7 @@ REDUCTIONS = {
     "one SAE of one backbone": [one_backbone, one_sae],
     "one sweep": [one_sweep],
     "one data set": [one_data_set],
+    "no matches": [no_matches],
     "M1 alone": [one_metric("localization")],
     "M2 alone": [one_metric("fvu")],
     "M4 alone": [one_metric("sparse_probing")],
@@ -263,6 +270,10 @@ def plant(study):
             "config.yaml": json.dumps(about),
         }
         write_tensors(paths.sae(sae.name, place=sae.place), FORMAT, {}, beside=texts)
+    for left, right in roles.matched(study):
+        pair = left.full_name, right.full_name
+        card = match_card(*pair, patches=random.random() < 0.5)
+        write_card(paths.matches(*pair, "card.json"), MATCHES, card, np.zeros((1, 1, 3), np.uint8))
     main = roles.main(study)
     for backbone, layer in main.layers.items():
         place = f"{backbone}/layer{layer}"

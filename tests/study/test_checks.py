@@ -71,6 +71,29 @@ from visae.study.study import Study
         ("features", {"named": {"clip/layer11/batchtopk_16x_k192": [-1]}}, "is -1.*minimum of 0"),
         ("features", {"shown": 501}, "features.shown is 501.*maximum of 500"),
         ("features", {"query_image": []}, "unknown key 'query_image'; did you mean 'query_images'"),
+        (
+            "matches",
+            {"pairs": [["clip/layer11/batchtopk_16x_k192", "mae/layer11/batchtopk_16x_k129"]]},
+            "matches.pairs names the SAE 'mae/.*16x_k129', .*such as mae/layer11/batchtopk_16x_k1",
+        ),
+        (
+            "matches",
+            {"pairs": [["clip/layer11/batchtopk_16x_k192"] * 2]},
+            "matches.pairs pairs clip/layer11/batchtopk_16x_k192 with itself.*name two SAEs",
+        ),
+        (
+            "matches",
+            {
+                "pairs": [
+                    ["clip/layer11/batchtopk_16x_k192", "mae/layer11/batchtopk_16x_k192"],
+                    ["mae/layer11/batchtopk_16x_k192", "clip/layer11/batchtopk_16x_k192"],
+                ]
+            },
+            "matches.pairs has mae/.* and clip/.* twice; take one of them out",
+        ),
+        ("matches", {"pairs": [["clip/layer11/batchtopk_16x_k192"]]}, r"matches\.pairs\.0.*short"),
+        ("matches", {"shuffles": 1}, "matches.shuffles is 1.*minimum of 2"),
+        ("matches", {"quantile": 1.5}, "matches.quantile is 1.5.*maximum of 1"),
         ("seed", "42", "seed is '42', but must be of type integer"),
     ],
 )

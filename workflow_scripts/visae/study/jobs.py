@@ -120,6 +120,15 @@ def paging(study):
     return list(by_backbone.items())
 
 
+def matching(study):
+    """The pairs of SAEs whose features one job matches: those of two backbones, or all."""
+    by_backbones = {}
+    for left, right in roles.matched(study):
+        name = "all" if _coarse(study) else f"{left.backbone}_and_{right.backbone}"
+        by_backbones.setdefault(name, []).append((left, right))
+    return list(by_backbones.items())
+
+
 def _coarse(study):
     return study.config["granularity"] == "coarse"
 

@@ -79,3 +79,8 @@ class Sae:
     def place(self):
         """Its backbone and block, as `visae.base.paths` names them."""
         return place(self.backbone, self.layer)
+
+    @property
+    def full_name(self):
+        """How the config names it: `clip/layer11/batchtopk_16x_k192`."""
+        return f"{self.place}/{self.name}"

@@ -1,5 +1,6 @@
 """Who in a study plays which part of the paper."""
 
+import itertools
 import math
 from dataclasses import dataclass
 
@@ -83,11 +84,47 @@ def on_pages(study):
     section = study.config["features"]
     if section is None:
         return []
-    by_name = {f"{sae.place}/{sae.name}": sae for sae in study.saes()}
+    by_name = {sae.full_name: sae for sae in study.saes()}
     if section["saes"] is None:
-        name = audited(study).name
-        return [sae for sae in study.saes(main(study)) if sae.name == name]
+        return _audited_of_each(study)
     return [by_name[name] for name in section["saes"]]
+
+
+def matched(study):
+    """[(`Sae`, `Sae`), …]: those whose features are matched.
+
+    They are those that the config names. Else they are, of each two backbones, the first SAE that
+    has pages; and of the first backbone that has another SAE, these two.
+    """
+    section = study.config["matches"]
+    if section is None:
+        return []
+    if section["pairs"] is not None:
+        by_name = {sae.full_name: sae for sae in study.saes()}
+        return [(by_name[left], by_name[right]) for left, right in section["pairs"]]
+    of_backbones = {}
+    for sae in on_pages(study) or _audited_of_each(study):
+        of_backbones.setdefault(sae.backbone, sae)
+    siblings = ((sae, _sibling(study, sae)) for sae in of_backbones.values())
+    found = [*itertools.combinations(of_backbones.values(), 2)]
+    return found + [pair for pair in siblings if pair[1]][:1]
+
+
+def _sibling(study, sae):
+    """Another SAE on the same activations, if possible one that differs in its sparsity alone."""
+    others = [o for o in study.saes() if o.place == sae.place and o != sae]
+    same = (sae.spec.family, sae.spec.expansion_factor)
+    return min(
+        others,
+        key=lambda o: (o.spec.family != same[0], o.spec.expansion_factor != same[1]),
+        default=None,
+    )
+
+
+def _audited_of_each(study):
+    """The audited `Sae` of each backbone of the main sweep."""
+    name = audited(study).name
+    return [sae for sae in study.saes(main(study)) if sae.name == name]
 
 
 def control(study):
