@@ -8,6 +8,7 @@ import pytest
 import yaml
 from click.testing import CliRunner
 from PIL import Image
+from snakemake.cli import get_argument_parser
 from study_fixtures import ROOT, change, demo_config
 
 from visae.base.errors import UserError
@@ -169,14 +170,27 @@ def test_the_command_that_is_printed_is_snakemakes(tmp_path, monkeypatch):
     words = command_of("my.yaml", ("-n", "--", "plan"), "local")
     assert words[:3] == ["snakemake", "--snakefile", str(ROOT / "Snakefile")]
     assert words[3:] == [
-        *("--profile", str(PROFILES / "local"), "--configfile", "my.yaml", "-n", "--", "plan")
+        *("--configfile", "my.yaml", "--profile", str(PROFILES / "local"), "-n", "--", "plan")
     ]
     monkeypatch.chdir(ROOT)
     assert command_of("my.yaml", (), "slurm") == [
-        *("snakemake", "--profile", "profiles/slurm", "--configfile", "my.yaml")
+        *("snakemake", "--configfile", "my.yaml", "--profile", "profiles/slurm")
     ]
     with pytest.raises(UserError, match=r"no profile 'slum'.*slurm"):
         command_of("my.yaml", (), "slum")
+
+
+def test_targets_after_two_dashes_are_targets(tmp_path, monkeypatch):
+    # click keeps the dashes from the words that it hands on.
+    monkeypatch.chdir(tmp_path)
+    path, commands = write(tmp_path, {"study": "mine"}), []
+    monkeypatch.setattr("visae.command.run.run_study", lambda command, _: commands.append(command))
+    for words in (["--", "plan"], ["-n", "--", "plan", "tables"], ["--", "plan", "-n"]):
+        CliRunner().invoke(main, ["run", str(path), *words])
+        parsed = get_argument_parser().parse_args(commands[-1][1:])
+        assert parsed.targets == [word for word in words if word.isalpha()]
+        assert list(map(str, parsed.configfile)) == [str(path)]
+    assert len(commands) == 3
 
 
 def test_a_run_is_a_line_per_job_with_the_time_left():

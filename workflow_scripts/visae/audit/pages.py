@@ -173,6 +173,15 @@ def _best(findings):
     return max(shown, key=lambda feature: findings.table.largest[feature], default=None)
 
 
+def features_with_images(folder):
+    """Numbers of the features that the pages in `folder` show on images; empty without pages."""
+    path = Path(folder) / "examples.js"
+    if not path.exists():
+        return set()
+    text = path.read_text(encoding="utf-8").partition(" = ")[2].rstrip().removesuffix(";")
+    return set(map(int, json.loads(text)["features"]))
+
+
 def _write_pictures(folder, files, queries, transform):
     """Write the pictures of a page, each on its own: thousands are not waited for one by one.
 
