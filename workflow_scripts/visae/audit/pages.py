@@ -14,7 +14,14 @@ import numpy as np
 from visae.audit.cards import FEATURES, write_card
 from visae.audit.choice import BANDS
 from visae.audit.feature_table import BINS
-from visae.audit.page_data import base64_of, bytes_of, four_digits, rounded, write_script
+from visae.audit.page_data import (
+    base64_of,
+    bytes_of,
+    four_digits,
+    read_script,
+    rounded,
+    write_script,
+)
 from visae.audit.pictures import as_seen, as_webp, strip
 from visae.backbones.preprocessing import Preprocessing
 from visae.base.files import write_text
@@ -178,8 +185,7 @@ def features_with_images(folder):
     path = Path(folder) / "examples.js"
     if not path.exists():
         return set()
-    text = path.read_text(encoding="utf-8").partition(" = ")[2].rstrip().removesuffix(";")
-    return set(map(int, json.loads(text)["features"]))
+    return set(map(int, read_script(path)["features"]))
 
 
 def _write_pictures(folder, files, queries, transform):
