@@ -215,8 +215,9 @@ def _unique_saes(study):
         key = (sae.place, sae.name)
         if key in seen:
             raise UserError(
-                f"config: the sweeps {seen[key]} and {sae.sweep} both train {sae.name} on "
-                f"{sae.backbone} at layer {sae.layer}; take it out of one of them"
+                f"config: the sweeps {seen[key]} and {sae.sweep} both have an SAE {sae.name} on "
+                f"{sae.backbone} at layer {sae.layer}; take it out of one of them, or give "
+                "one of the sweeps a `label`, which is added to the names of its SAEs"
             )
         seen[key] = sae.sweep
 

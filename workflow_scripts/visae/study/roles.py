@@ -71,7 +71,7 @@ def audited(study):
     """
 
     def distance(spec):
-        sizes = spec.expansion_factor, spec.sparsity
+        sizes = spec.expansion_factor, spec.sparsity or math.inf  # unknown: the farthest
         ratios = zip(sizes, PAPER_AUDITED, strict=True)
         return [round(abs(math.log(size / paper)), 9) for size, paper in ratios]
 

@@ -35,6 +35,8 @@ class ReadSae(NamedTuple):
     """On the CPU; its threshold is 0 where it has to be measured."""
     budget: int | None
     """K with which the threshold has to be measured, or None where it stands."""
+    k: int | None
+    """K as the files state it, or None."""
     source: dict
     """Where it came from and what was settled how, for `config.yaml`."""
 
@@ -54,7 +56,7 @@ def read_foreign(folder, reading, statistics=None, layer=None):
         held = sorted(path.name for path in folder.parent.glob("*/"))
         raise UserError(
             f"{folder} is missing ({folder.parent} holds {', '.join(held[:8]) or 'no folders'}): "
-            f"put the files of {reading.spec.name} there, or take it out of the sweep's grid"
+            f"put the files of {reading.spec.name} there, or take it out of the sweep"
         )
     library, opened, sae = _read(folder, reading)
     notes = [*sae.notes, *_site_notes(sae.site, layer, reading, folder)]
@@ -62,10 +64,10 @@ def read_foreign(folder, reading, statistics=None, layer=None):
     threshold, budget = _settle_threshold(sae, reading, folder)
     settled = _settle_input(sae, reading, statistics, folder)
     model = fold(sae, folder)
-    if model.features != reading.spec.expansion_factor * model.width:
+    if model.features != reading.spec.features(model.width):
         raise UserError(
             f"the encoder in {folder} is [{model.features}, {model.width}], but the SAE is to have "
-            f"{reading.spec.expansion_factor * model.width} for its features (by its expansion "
+            f"{reading.spec.features(model.width)} for its features (by its expansion "
             "factor): weights and sweep are of different SAEs"
         )
     source = {
@@ -78,7 +80,7 @@ def read_foreign(folder, reading, statistics=None, layer=None):
         "threshold": threshold,
         "site": {name: value for name, value in vars(sae.site).items() if value is not None},
     }
-    return ReadSae(model, budget, source | ({"notes": notes} if notes else {}))
+    return ReadSae(model, budget, sae.k, source | ({"notes": notes} if notes else {}))
 
 
 def inspect(folder, reading, layer):
@@ -94,6 +96,7 @@ def inspect(folder, reading, layer):
         "code": fingerprints.of_entry(LIBRARIES, found.source["library"]),
         "features": model.features,
         "width": model.width,
+        "k": found.k,
         "inference": model.inference or {"activation": "threshold"},
     }
 
@@ -105,18 +108,20 @@ class Identified(NamedTuple):
     features: int
     width: int
     k: int | None
+    k_open: bool
+    """Whether the SAE's codes depend on a K that no file states."""
 
 
-def identify(folder, layer=None, inputs=None):
+def identify(folder, layer=None, section=None):
     """Which SAE is in `folder`, before a sweep says what it is to hold: an Identified.
 
-    layer: the block that the study reads. inputs: as `Reading.input`. Raises the errors of
+    layer: the block that the study reads. section: the sweep's `reading`. Raises the errors of
     `read_foreign`, but for those that compare with a grid.
     """
     folder = Path(folder)
     found = []
     for spec in _ANY:
-        reading = Reading(spec, input=inputs)
+        reading = Reading.of_sweep(spec, section or {})
         _, _, sae = _read(folder, reading)
         _site_notes(sae.site, layer, reading, folder)
         _settle_input(sae, reading, _STAND_IN, folder)
@@ -127,6 +132,7 @@ def identify(folder, layer=None, inputs=None):
         one.encoder.shape[0],
         one.encoder.shape[1],
         one.k if one.k == other.k else None,
+        one.k != other.k,
     )
 
 

@@ -80,7 +80,7 @@ class JumpReLU(Trainer):
     """Keeps codes that are positive and at least their feature's threshold."""
 
     def __init__(self, spec, width, settings, device):
-        features = spec.expansion_factor * width
+        features = spec.features(width)
         self.log_threshold = nn.Parameter(torch.zeros(features, device=device))
         super().__init__(spec, width, settings, device)
         self.bandwidth = BANDWIDTH
@@ -97,7 +97,7 @@ class JumpReLU(Trainer):
             self.log_coefficient = self._start = self._calibrate(normalised_bd)
         result = super().step(normalised_bd)
         recipe = self.recipe
-        error = torch.log((result.active / len(normalised_bd)).clamp(min=1e-3) / self.spec.sparsity)
+        error = torch.log((result.active / len(normalised_bd)).clamp(min=1e-3) / self.spec.target)
         self._integral = (self._integral + recipe.integral * error).clamp(
             -recipe.bound, recipe.bound
         )
@@ -113,7 +113,7 @@ class JumpReLU(Trainer):
         else:
             weight, bias = self.encoder()
             pre_bf = product(normalised_bd, weight.T, self.half).add_(bias)
-            active = max(1, round(len(pre_bf) * self.spec.sparsity / self.features))
+            active = max(1, round(len(pre_bf) * self.spec.target / self.features))
             quantile = pre_bf.topk(active, dim=0).values[-1]
             self.log_threshold.copy_(quantile.clamp(min=KERNEL_REACH * self.bandwidth).log())
         if recipe.coefficient is not None:
