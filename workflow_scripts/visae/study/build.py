@@ -10,7 +10,7 @@ from visae.evals import reads, sections
 from visae.evals.shelf import EVALS, entry_name
 from visae.images.layouts import LAYOUTS, labels_of
 from visae.sae.families import FAMILIES
-from visae.sae.specs import SaeSpec, check_recipe
+from visae.sae.specs import SaeSpec, check_own, check_recipe
 from visae.study.parts import Split, Sweep
 
 
@@ -135,7 +135,7 @@ def _sweep(config, name, absent):
     published = entry.get("published", {})
     for backbone in entry.get("backbones", []):
         _refuse_unknown(backbone, f"{where}.backbones", config["backbones"], "backbones")
-    for key in ("backbones", "recipe"):
+    for key in ("backbones", "recipe", "training"):
         if published and key in entry:
             raise UserError(
                 f"config: {where} has both published and {key}; published SAEs are not "
@@ -149,6 +149,8 @@ def _sweep(config, name, absent):
     asked = entry.get("metrics", sections.asked(config))
     asked = [metric for metric in sections.computed(config) if metric in asked]
     saes = _grid(entry, where)
+    for spec in saes:
+        check_own(spec, entry.get("training", {}), f"config: {where}.training: ")
     return Sweep(
         name,
         entry["family"],
@@ -173,7 +175,8 @@ def _grid(entry, where):
         )
     sizes = product(grid["expansion_factor"], grid[target])
     try:
-        return tuple(SaeSpec(family, factor, sparsity) for factor, sparsity in sizes)
+        variant = entry.get("variant", "")
+        return tuple(SaeSpec(family, factor, sparsity, variant) for factor, sparsity in sizes)
     except UserError as error:
         raise UserError(f"config: {where}.grid: {error}") from None
 
