@@ -45,7 +45,7 @@ def folders_of(sweep):
         source = sweep.published[wildcards.backbone]
         if on_hub(source):
             source = STUDY.paths.published(sweep.name, wildcards.backbone)
-        return {name: f"{source}/{name}" for name in sweep.sae_names()}
+        return {spec.name: f"{source}/{spec.configuration}" for spec in sweep.saes}
 
     return folders
 
@@ -122,7 +122,7 @@ for sweep in jobs.sweep_groups(STUDY):
                 runtime=minutes(120),
             params:
                 source=published_source(sweep),
-                saes=sweep.sae_names(),
+                saes=[spec.configuration for spec in sweep.saes],
                 code=code("fetch_saes"),
             message:
                 f"Fetching the published SAEs of {sweep.name} on {{wildcards.backbone}}"

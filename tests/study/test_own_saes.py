@@ -72,7 +72,7 @@ def test_what_files_leave_open_is_asked_for():
         ({"saes": {"a": "hf://owner/name"}}, "is hf://owner/name, a repository.*`published`"),
         ({"saes": {"a": str(TOPK)}, "grid": {"k": [8]}}, "both saes and grid"),
         ({"saes": {"a": str(TOPK)}, "published": {"deep": "x"}}, "both saes and published"),
-        ({"saes": {"a": str(TOPK)}, "label": "b"}, "both saes and label"),
+        ({"saes": {"a": str(TOPK)}, "variant": "b"}, "both saes and variant"),
         ({"saes": {"a": str(TOPK)}, "family": "relu"}, "family is relu.*of family topk"),
         ({"saes": {"a": str(TOPK), "b": str(GATED)}}, "families .* and .*; make a sweep for each"),
         ({"saes": {"raw": str(TOPK)}}, "name of no SAE.*topk_4x_k8: choose another"),
@@ -112,12 +112,12 @@ def test_what_an_inspection_wrote_is_taken_while_the_files_are_older(tmp_path, m
     assert own_saes.spec("mine", str(folder), *ask).configuration == "topk_4x_k8"
 
 
-def test_a_label_lets_sweeps_train_the_same_grid():
+def test_a_variant_lets_sweeps_train_the_same_grid():
     config = demo_config()
-    config["sweeps"]["again"] = config["sweeps"]["main"] | {"label": "again"}
+    config["sweeps"]["again"] = config["sweeps"]["main"] | {"variant": "again"}
     names = Study(config).sweeps["again"].sae_names()
     assert names[0] == "batchtopk_4x_k8_again"
     assert Study(config).sweeps["again"].saes[0].configuration == "batchtopk_4x_k8"
-    del config["sweeps"]["again"]["label"]
-    with pytest.raises(UserError, match=r"both have an SAE batchtopk_4x_k8 .* give.*`label`"):
+    del config["sweeps"]["again"]["variant"]
+    with pytest.raises(UserError, match=r"both have an SAE batchtopk_4x_k8 .* give.*`variant`"):
         Study(config)

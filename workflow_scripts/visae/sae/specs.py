@@ -5,20 +5,57 @@ from __future__ import annotations
 import contextlib
 import math
 import re
-from dataclasses import dataclass, field, fields
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any
 
 from visae.base.errors import UserError
+from visae.sae.choices import (
+    SECTIONS,
+    Auxiliary,
+    Resampling,
+    Schedule,
+    check_prefixes,
+    prefix_stops,
+    section,
+)
 from visae.sae.families import FAMILIES
 
 PRECISIONS = ("float32", "float16")
 LOSSES = ("mean", "sum")
 THRESHOLD_RULES = ("quantile", "batch_minimum")
+DECODER_BIASES = ("none", "added", "tied")
+DECODER_GRADIENTS = ("whole", "tangent")
 
 # Settings that are one of a few words.
-_WORDS = {"precision": PRECISIONS, "loss": LOSSES, "threshold_rule": THRESHOLD_RULES}
+_WORDS = {
+    "precision": PRECISIONS,
+    "loss": LOSSES,
+    "threshold_rule": THRESHOLD_RULES,
+    "decoder_bias": DECODER_BIASES,
+    "decoder_gradient": DECODER_GRADIENTS,
+}
 
 # Settings that None switches off.
 _OPTIONAL = ("gradient_clip", "ragged_images")
+
+SOME_HAVE = ("auxiliary", "prefixes", "random_prefixes", "resampling")
+"""Settings that families have whose entry says so."""
+
+OWN = (
+    "seed",
+    "learning_rate",
+    "adam_beta1",
+    "gradient_clip",
+    "loss",
+    "schedule",
+    "decoder_bias",
+    "decoder_gradient",
+    *SOME_HAVE,
+)
+"""Settings that a sweep may have of its own. The others decide which tokens are seen when, which
+is the same for all SAEs of a pass."""
+
 
 _NAME = r"(\w+)_([\d.e+]+)x_(.*)"
 
@@ -140,6 +177,14 @@ class TrainingSettings:
     threshold_rule: `quantile` of all their codes, or `batch_minimum`: the mean, over batches of
         `batch_size` tokens, of the smallest code that BatchTopK keeps.
     recipes: family → which of its recipes trains it; without one, a family's first.
+    adam_beta1: decay of Adam's mean of gradients.
+    schedule: a Schedule, or the mapping that a config writes, of the learning rate.
+    decoder_bias: a vector that is trained and `added` to reconstructions, or `tied`: taken from
+        what is encoded as well; `none` for no such vector.
+    decoder_gradient: `whole`, or `tangent`: without what would only change a row's norm.
+    auxiliary, prefixes, random_prefixes, resampling: for the families whose entry has them; see
+        `visae.sae.choices`. None for none, or for a family's own way.
+    own: name of an SAE → which of these settings (OWN, and recipes) are its own.
     """
 
     batch_size: int = 8192
@@ -156,11 +201,29 @@ class TrainingSettings:
     threshold_images: int = 1024
     threshold_rule: str = "quantile"
     recipes: dict = field(default_factory=dict)
+    adam_beta1: float = 0.9
+    schedule: Schedule = Schedule()
+    decoder_bias: str = "none"
+    decoder_gradient: str = "whole"
+    auxiliary: Auxiliary | None = None
+    prefixes: tuple[float, ...] | None = None
+    random_prefixes: int | None = None
+    resampling: Resampling | None = None
+    own: dict = field(default_factory=dict)
 
     def __post_init__(self):
+        for name in SECTIONS:
+            object.__setattr__(self, name, section(name, getattr(self, name)))
+        check_prefixes(self.prefixes, self.random_prefixes)
+        if not 0 <= self.adam_beta1 < 1:
+            raise UserError(
+                f"training setting adam_beta1 is {self.adam_beta1}: write a number from 0 on, "
+                "below 1"
+            )
         for setting in fields(self):
             value = getattr(self, setting.name)
-            if setting.name in ("recipes", "seed", *_WORDS):
+            others = ("recipes", "own", "seed", "adam_beta1", "schedule", *SOME_HAVE, *_WORDS)
+            if setting.name in others:
                 continue
             if value is None:
                 if setting.name in _OPTIONAL:
@@ -176,6 +239,18 @@ class TrainingSettings:
                 )
         for family, recipe in self.recipes.items():
             check_recipe(family, recipe, "training setting recipes")
+
+    def of(self, spec: SaeSpec) -> TrainingSettings:
+        """The settings of one SAE, with none of another."""
+        return replace(self, own={}, **self.own.get(spec.name, {}))
+
+    def described(self, spec: SaeSpec) -> dict[str, Any]:
+        """{setting: value} of all that decides what comes out for an SAE, as JSON has them."""
+        settings, family = self.of(spec), FAMILIES[spec.family]
+        idle = {"checkpoint_minutes", "recipes", "own", *SOME_HAVE} - {*family.settings}
+        chosen = {name: value for name, value in asdict(settings).items() if name not in idle}
+        recipe = settings.recipe(spec.family)
+        return chosen if recipe is None else chosen | {"recipe": recipe}
 
     @property
     def threshold_batch(self) -> int | None:
@@ -198,6 +273,51 @@ def check_size(spec: SaeSpec, width: int, where: str = "") -> None:
             f"{where}{spec.name} is to have {spec.k:g} active features per token, but has "
             f"{features} in all ({spec.expansion_factor} × {width}): lower K or the target L0, or "
             "raise the expansion factor"
+        )
+
+
+def check_own(spec: SaeSpec, own: Mapping[str, Any], where: str = "") -> None:
+    """UserError unless the settings that an SAE is to have of its own fit its family.
+
+    `where` begins the sentence.
+    """
+    entry = FAMILIES[spec.family]
+    for name, value in own.items():
+        if name in SOME_HAVE and name not in entry.settings and value is not None:
+            have = [other for other in FAMILIES if name in FAMILIES[other].settings]
+            raise UserError(
+                f"{where}{name} is for SAEs of {', '.join(have)}, and {spec.name} is none: take it "
+                "out"
+            )
+    try:
+        TrainingSettings(**own)
+    except UserError as error:
+        raise UserError(f"{where}{error}") from None
+
+
+def check_own_size(spec: SaeSpec, own: Mapping[str, Any], width: int, where: str = "") -> None:
+    """UserError unless the same fit an SAE on activations of `width`. `where` as above."""
+    features = spec.expansion_factor * width
+    settings = TrainingSettings(**own)
+    auxiliary = settings.auxiliary
+    if auxiliary is not None and auxiliary.k is not None and spec.k is not None:
+        # A batch has as many active codes as K per token, of K features at least.
+        possible = int(features - spec.k)
+        if auxiliary.k > possible:
+            raise UserError(
+                f"{where}auxiliary.k is {auxiliary.k}, but at most {possible} of the {features} "
+                f"features of {spec.name} can be dead while {spec.k:g} per token are active: "
+                "lower it"
+            )
+    if "prefixes" in FAMILIES[spec.family].settings and settings.random_prefixes is None:
+        try:
+            prefix_stops(settings.prefixes, features)
+        except UserError as error:
+            raise UserError(f"{where}{spec.name}: {error}") from None
+    if settings.random_prefixes is not None and settings.random_prefixes > features:
+        raise UserError(
+            f"{where}random_prefixes is {settings.random_prefixes}, more than the {features} "
+            f"features of {spec.name}: lower it"
         )
 
 

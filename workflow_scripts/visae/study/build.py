@@ -12,7 +12,7 @@ from visae.evals import reads, sections
 from visae.evals.shelf import EVALS, entry_name
 from visae.images.layouts import LAYOUTS, labels_of
 from visae.sae.families import FAMILIES
-from visae.sae.specs import SaeSpec, check_recipe
+from visae.sae.specs import SaeSpec, check_own, check_recipe
 from visae.study import own_saes
 from visae.study.parts import Split, Sweep
 
@@ -145,24 +145,27 @@ def _sweep(config, name, absent):
     published = entry.get("published", {})
     for backbone in entry.get("backbones", []):
         _refuse_unknown(backbone, f"{where}.backbones", config["backbones"], "backbones")
-    for key in ("backbones", "recipe", "label"):
+    for key in ("backbones", "recipe", "training"):
         if published and key in entry:
             raise UserError(
                 f"config: {where} has both published and {key}; published SAEs are not trained, "
-                f"and name their backbones and themselves, so take {key} out"
+                f"and name their backbones themselves, so take {key} out"
             )
     for backbone in published:
         _refuse_unknown(backbone, f"{where}.published", config["backbones"], "backbones")
     if "recipe" in entry:
         check_recipe(entry["family"], entry["recipe"], f"config: {where}.recipe")
     chosen = list(published) or entry.get("backbones", list(config["backbones"]))
-    return _made(config, name, absent, chosen, _grid(entry, where), published=published)
+    saes = _grid(entry, where)
+    for spec in saes:
+        check_own(spec, entry.get("training", {}), f"config: {where}.training: ")
+    return _made(config, name, absent, chosen, saes, published=published)
 
 
 def _own(config, name, absent):
     """The Sweep of SAEs that people have and name themselves."""
     entry, where = config["sweeps"][name], f"sweeps.{name}"
-    for key in ("published", "grid", "recipe", "label"):
+    for key in ("published", "grid", "recipe", "training", "variant"):
         if key in entry:
             raise UserError(
                 f"config: {where} has both saes and {key}; what is in saes was trained elsewhere, "
@@ -234,8 +237,8 @@ def _grid(entry, where):
     sizes = product(grid["expansion_factor"], grid[target])
     try:
         saes = [SaeSpec(family, factor, sparsity) for factor, sparsity in sizes]
-        if label := entry.get("label"):
-            saes = [replace(spec, label=f"{spec.configuration}_{label}") for spec in saes]
+        if variant := entry.get("variant"):
+            saes = [replace(spec, label=f"{spec.configuration}_{variant}") for spec in saes]
         return tuple(saes)
     except UserError as error:
         raise UserError(f"config: {where}.grid: {error}") from None

@@ -17,9 +17,6 @@ from visae.sae.families import FAMILIES
 from visae.sae.specs import SaeSpec
 from visae.study.config import written_out
 
-STANDS_IN = {"gated": "relu"}
-"""A family that no sweep has → the one in whose sweep such SAEs stand (docs/published_saes.md)."""
-
 
 def folder_of(said, backbone, backbones, where):
     """The folder of an SAE on `backbone`, of an entry of `saes`; UserError where it names none.
@@ -79,8 +76,7 @@ def spec(name, said, folder, layer, reading, inspected, where):
     said = said if isinstance(said, dict) else {}
     found = _found(name, folder, layer, reading, inspected)
     stated, k = said.get("family") or found["family"], said.get("k") or found["k"]
-    family = stated if stated in FAMILIES else STANDS_IN.get(stated, "")
-    if not family:
+    if stated not in FAMILIES:
         says = f"of family '{stated}'" if stated else "of a family that its files do not say"
         raise UserError(
             f"the SAE in {folder} is {says}: write `family` beside its folder at {where} "
@@ -92,7 +88,7 @@ def spec(name, said, folder, layer, reading, inspected, where):
             f"folder at {where} (--k of visae evaluate-sae)"
         )
     factor = found["features"] / found["width"]
-    made = SaeSpec(family, int(factor) if factor.is_integer() else factor, k, name)
+    made = SaeSpec(stated, int(factor) if factor.is_integer() else factor, k, name)
     try:
         other = SaeSpec.from_text(name)
     except UserError:

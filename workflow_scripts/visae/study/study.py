@@ -80,9 +80,17 @@ class Study:
             return {name: entries[name] for name in used}
         if not any(FAMILIES[spec.family].threshold.measured for spec in sweep.saes):
             del entries["threshold_rule"]
-        origins = [self.config["sweeps"][name] for name in dict.fromkeys(sweep.origins.values())]
-        recipes = {entry["family"]: entry["recipe"] for entry in origins if "recipe" in entry}
-        return entries | {"seed": self.seed, "recipes": recipes}
+        own = {name: self.own_settings(origin) for name, origin in sweep.origins.items()}
+        own = {name: settings for name, settings in own.items() if settings}
+        return entries | {"seed": self.seed, "own": own}
+
+    def own_settings(self, sweep):
+        """What a sweep of the config, by name, sets for its SAEs' training alone."""
+        entry = self.config["sweeps"][sweep]
+        settings = dict(entry.get("training", {}))
+        if "recipe" in entry:
+            settings["recipes"] = {entry["family"]: entry["recipe"]}
+        return settings
 
     # ---------------------------------------------------------------- splits
 

@@ -6,8 +6,9 @@ import numpy as np
 import torch
 
 from visae.base.arrays import Bool, Float
+from visae.sae.products import product
 from visae.sae.sparse import SparseCodes
-from visae.sae.trainer import Trainer, product
+from visae.sae.trainer import Trainer
 
 
 class TopK(Trainer):
