@@ -28,6 +28,10 @@ BLOCK_INPUTS = ("resid_pre", "hook_resid_pre")
 """The same for its input: the output of the block before."""
 
 
+STAND_IN = {"gated": ("relu", "jumprelu"), "matryoshka": ("batchtopk",)}
+"""Family → others in whose sweep its SAEs may stand, since they compute codes by the same rule."""
+
+
 class ReadSae(NamedTuple):
     """An SAE as read from a folder of someone else's."""
 
@@ -35,8 +39,6 @@ class ReadSae(NamedTuple):
     """On the CPU; its threshold is 0 where it has to be measured."""
     budget: int | None
     """K with which the threshold has to be measured, or None where it stands."""
-    k: int | None
-    """K as the files state it, or None."""
     source: dict
     """Where it came from and what was settled how, for `config.yaml`."""
 
@@ -76,11 +78,12 @@ def read_foreign(folder, reading, statistics=None, layer=None):
         "fingerprint": fingerprints.of_file(opened.weights),
         "library": library,
         "family": sae.family,
+        "k": sae.k,
         "input": settled,
         "threshold": threshold,
         "site": {name: value for name, value in vars(sae.site).items() if value is not None},
     }
-    return ReadSae(model, budget, sae.k, source | ({"notes": notes} if notes else {}))
+    return ReadSae(model, budget, source | ({"notes": notes} if notes else {}))
 
 
 def inspect(folder, reading, layer):
@@ -96,7 +99,6 @@ def inspect(folder, reading, layer):
         "code": fingerprints.of_entry(LIBRARIES, found.source["library"]),
         "features": model.features,
         "width": model.width,
-        "k": found.k,
         "inference": model.inference or {"activation": "threshold"},
     }
 
@@ -173,8 +175,10 @@ def _read(folder, reading):
 def _check_spec(sae, spec, folder):
     """UserError when the files state another family or another K than the grid's."""
     # Families that only other libraries train may stand under any name.
+    stands = spec.family in STAND_IN.get(sae.family, ())
+    known = sae.family in FAMILIES and not stands
     pairs = {
-        "family": (sae.family if sae.family in FAMILIES else None, spec.family),
+        "family": (sae.family if known else None, spec.family),
         "k": (sae.k, None if FAMILIES[spec.family].threshold.per_feature else spec.k),
     }
     for what, (stated, expected) in pairs.items():
