@@ -132,7 +132,10 @@ def lacking(study):
 
 def test_the_whole_study_lacks_nothing_but_replicates():
     reasons = {reason for reason in lacking(Study(demo_config())).values() if reason}
-    assert reasons == {"needs replicates of the study, with other seeds of its pretraining"}
+    assert reasons == {
+        "needs replicates of the study, with other seeds of its pretraining",
+        "needs several SAEs of one configuration: a sweep with a variant, or with own SAEs",
+    }
 
 
 def test_reasons_are_clauses(study):
@@ -226,7 +229,7 @@ def plant(study):
     paths, random = study.paths, np.random.default_rng(3)
     everything = []
     for sweep in study.sweeps.values():
-        saes = [described(s.backbone, s.layer, s.name, s.sweep) for s in study.saes(sweep)]
+        saes = [described(s.backbone, s.layer, s.spec.text, s.sweep) for s in study.saes(sweep)]
         rows = absent_rows(saes, null_results(dict.fromkeys(sweep.metrics, "planted")))
         rows = [row | {"value": float(random.random()), "reason": None} for row in rows]
         rows += absent_rows(saes, null_results(sweep.absent))
@@ -242,7 +245,7 @@ def plant(study):
     ]
     tasks = [
         {
-            **{k: described(place.split("/")[0], int(place.split("layer")[1]), name, sweep)[k]
+            **{k: described(place.split("/")[0], int(place.split("layer")[1]), None if name == RAW else name, sweep)[k]
                for k in ("backbone", "layer", "family", "expansion_factor", "sparsity", "k",
                          "sweep")},
             **{"sae": name, "task": task, "representation": representation, "reading": "headline",
@@ -265,6 +268,8 @@ def plant(study):
     }
     for sae in study.saes():
         about = {"format": FORMAT, "input_dim": 32, "data": {"backbone": sae.backbone}}
+        sizes = "activation", "expansion_factor", "sparsity"
+        about |= dict(zip(sizes, vars(sae.spec).values(), strict=False)) | {"name": sae.name}
         texts = {
             "training.jsonl": json.dumps(window) + "\n",
             "config.yaml": json.dumps(about),

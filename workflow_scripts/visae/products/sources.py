@@ -191,6 +191,14 @@ def second_family(study):
     return None
 
 
+def same_configuration(study):
+    """Several SAEs of one configuration at a place."""
+    known = [(sae.place, sae.spec.configuration) for sae in study.saes() if sae.spec.sparsity]
+    if len(set(known)) == len(known):
+        return "needs several SAEs of one configuration: a sweep with a variant, or with own SAEs"
+    return None
+
+
 def own_pretraining(study):
     """Backbones that the study pretrains itself."""
     return None if study.pretrained() else "needs backbones that the study pretrains itself"

@@ -34,6 +34,11 @@ def main(study):
     return next(iter(study.sweeps.values()))
 
 
+def others(study):
+    """The sweeps besides the main one that may play a part: SAEs of people's own play none."""
+    return [sweep for sweep in list(study.sweeps.values())[1:] if not sweep.folders]
+
+
 def existing(sweep: Sweep | None) -> Sweep:
     """A sweep that the study is known to have, since what is asked for needs it."""
     if sweep is None:
@@ -43,8 +48,8 @@ def existing(sweep: Sweep | None) -> Sweep:
 
 def early(study):
     """The sweep that repeats the main one at another layer (Appendix D), or None."""
-    first, *others = study.sweeps.values()
-    for sweep in others:
+    first = main(study)
+    for sweep in others(study):
         layers = sweep.layers.items()
         elsewhere = all(first.layers.get(b, layer) != layer for b, layer in layers)
         if sweep.family == first.family and elsewhere:
@@ -62,7 +67,7 @@ def compared_layers(study):
 def second_family(study):
     """The first sweep of another family than the main one (Appendix Q), or None."""
     family = main(study).family
-    return next((s for s in study.sweeps.values() if s.family != family), None)
+    return next((sweep for sweep in others(study) if sweep.family != family), None)
 
 
 def audited(study):
@@ -72,7 +77,7 @@ def audited(study):
     """
 
     def distance(spec):
-        sizes = spec.expansion_factor, spec.sparsity
+        sizes = spec.expansion_factor, spec.sparsity or math.inf  # unknown: the farthest
         ratios = zip(sizes, PAPER_AUDITED, strict=True)
         return [round(abs(math.log(size / paper)), 9) for size, paper in ratios]
 
@@ -175,7 +180,7 @@ class Roles:
     def of(cls, study):
         """Roles in a study."""
         first, at_early = main(study), early(study)
-        steered = [s for s in study.sweeps.values() if s.family == "jumprelu" and s != first]
+        steered = [sweep for sweep in others(study) if sweep.family == "jumprelu"]
         return cls(
             main=first.name,
             jumprelu=steered[0].name if steered else None,
