@@ -25,8 +25,8 @@ from visae.evals.sparse_probing import compute as sparse_probing
 from visae.probing import limits, logistic_regression, multinomial, one_vs_rest, rankings, siblings
 from visae.probing.splits import stratified_split
 from visae.sae import concerns, threshold
-from visae.sae.families.jumprelu import trainer as jumprelu
 from visae.sae.choices import HALVES, Auxiliary, Resampling, Schedule
+from visae.sae.families.jumprelu import trainer as jumprelu
 from visae.sae.specs import TrainingSettings
 from visae.tables import statistics
 

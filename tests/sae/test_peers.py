@@ -9,7 +9,6 @@ import peer_losses as peers
 import pytest
 import torch
 
-from visae.sae.auxiliary import DeadFeatures
 from visae.sae.choices import Auxiliary, Schedule
 from visae.sae.families import FAMILIES
 from visae.sae.specs import SaeSpec, TrainingSettings

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -57,9 +56,7 @@ class SteeredTrainer(Trainer):
         """Set what the first step begins with, and return its log λ."""
         raise NotImplementedError
 
-    def quantile(
-        self, pre_bf: Float[torch.Tensor, "B F"]
-    ) -> Float[torch.Tensor, " F"]:
+    def quantile(self, pre_bf: Float[torch.Tensor, "B F"]) -> Float[torch.Tensor, " F"]:
         """The value of each feature's pre-activations at which L0 is the target."""
         active = max(1, round(len(pre_bf) * self.spec.sparsity / self.features))
         return pre_bf.topk(active, dim=0).values[-1]

@@ -1,7 +1,9 @@
 """Tables 1 and 2: the settings of the study that ran, from its checked config."""
 
 from visae.evals.entry import listed
+from visae.sae.choices import in_words
 from visae.sae.families import FAMILIES
+from visae.sae.specs import SOME_HAVE
 from visae.tables.layout import Column, Table
 
 
@@ -11,7 +13,9 @@ def table_1(config, sweep, widths):
     `config` is checked (`study.config.checked`), `sweep` a name in it, and `widths` maps each of
     the sweep's backbones to its activation width D.
     """
-    entry, training = config["sweeps"][sweep], config["training"]
+    entry = config["sweeps"][sweep]
+    own = entry.get("training", {})
+    training = config["training"] | own
     backbones = entry.get("backbones", list(config["backbones"]))
     layers = [entry.get("layer", config["backbones"][name]["layer"]) for name in backbones]
     expansions = entry["grid"]["expansion_factor"]
@@ -27,6 +31,11 @@ def table_1(config, sweep, widths):
         "dictionary sizes F": listed(sorted({f * d for f in expansions for d in inputs})),
         family.sparsity.label: listed(entry["grid"][family.sparsity.key]),
         **({"recipe": entry["recipe"]} if "recipe" in entry else {}),
+        **{
+            name.replace("_", " "): in_words({name: own[name]}, named=False)
+            for name in _MORE
+            if name in own
+        },
         "training activations": (
             f"patch tokens of {training['dataset']}/{training['split']}, shuffled within "
             + _windows(training)
@@ -36,14 +45,14 @@ def table_1(config, sweep, widths):
             "the training activations"
         ),
         "optimizer": "Adam",
-        "learning rate": f"{training['learning_rate']:g}, constant",
+        "learning rate": f"{training['learning_rate']:g}, {_schedule(own)}",
         "loss": f"squared errors, {training['loss']} over dimensions and mean over tokens",
         "largest gradient norm": (
             "none" if training["gradient_clip"] is None else f"{training['gradient_clip']:g}"
         ),
         "batch size": f"{training['batch_size']} patch tokens",
         "epochs": str(training["epochs"]),
-        "seed": str(config["seed"]),
+        "seed": str(own.get("seed", config["seed"])),
         "precision": f"{training['precision']} on CUDA, float32 on CPU",
         "inference threshold": _threshold(family, training).format(
             images=training["threshold_images"], split=held_out
@@ -55,6 +64,14 @@ def table_1(config, sweep, widths):
         [{"setting": setting, "value": value} for setting, value in values.items()],
         ("From the config of this run, defaults included.",),
     )
+
+
+_MORE = ("adam_beta1", "decoder_bias", "decoder_gradient", *SOME_HAVE)
+"""Settings of which the paper's recipe has nothing to say."""
+
+
+def _schedule(own):
+    return in_words({"schedule": own.get("schedule", {})}, named=False)
 
 
 def _windows(training):
