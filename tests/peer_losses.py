@@ -1,4 +1,4 @@
-"""Losses of other libraries' own training, for `sae/test_peers.py`: writes `peer_losses.json` beside it.
+"""Losses of another library's training, for `sae/test_peers.py`; they lie in `peer_losses.json`.
 
     uv pip install --no-deps dictionary-learning==0.1.0 einops==0.8.2
     PYTHONPATH=workflow_scripts:tests python tests/peer_losses.py

@@ -41,7 +41,7 @@ def _check_patience(study, sweep, backbone, tokens):
         patience = (own.get(section) or {}).get(key, 0)
         if patience >= tokens:
             raise UserError(
-                f"config: sweeps.{sweep}.training.{section}.{key} is {patience:,} tokens, but a run "
-                f"on {backbone} has {tokens:,}, so that no feature could be dead before its end: "
-                "lower it"
+                f"config: sweeps.{sweep}.training.{section}.{key} is {patience:,} tokens, but a "
+                f"run on {backbone} has {tokens:,}, so that no feature could be dead before its "
+                "end: lower it"
             )

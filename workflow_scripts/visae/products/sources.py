@@ -199,6 +199,13 @@ def same_configuration(study):
     return None
 
 
+def several_recipes(study):
+    """One configuration that is trained in several ways."""
+    if not roles.recipes(study):
+        return "needs two recipes for SAEs of one size and L0 on the same activations"
+    return None
+
+
 def own_pretraining(study):
     """Backbones that the study pretrains itself."""
     return None if study.pretrained() else "needs backbones that the study pretrains itself"

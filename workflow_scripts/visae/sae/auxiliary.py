@@ -5,8 +5,9 @@ e = x − x̂, which has no gradient, and ê the reconstruction by the k largest
 features of each token, the loss per token is (‖x̂ − x‖² + α ‖ê − e‖² / v) / D, where v is the
 variance of e: its mean squared distance from its mean over the batch. `loss: sum` leaves D out.
 
-This is dictionary-learning 0.1.0's, to float32 rounding. sae-lens 6.54.12 has no v, lets dead codes be
-negative, and lowers α where few features are dead; eai-sparsify 1.3.3's does not reach the encoder.
+This is dictionary-learning 0.1.0's, to float32 rounding. sae-lens 6.54.12 has no v, lets dead codes
+be negative, and lowers α where few features are dead; that of eai-sparsify 1.3.3 does not reach the
+encoder.
 """
 
 from __future__ import annotations

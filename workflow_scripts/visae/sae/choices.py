@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from typing import Any
 
 from visae.base.errors import UserError
@@ -119,20 +119,41 @@ SECTIONS = {"schedule": Schedule, "auxiliary": Auxiliary, "resampling": Resampli
 """Setting → what its value is, which a config writes as a mapping."""
 
 
-def section(name: str, value: Any) -> Any:
-    """The Schedule, Auxiliary or Resampling that a mapping writes; others are returned as is.
+def as_settings(own: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings as TrainingSettings has them, of what a config writes for a sweep.
 
-    Raises UserError for keys that it has not, or a value out of place.
+    Raises UserError for a mapping with keys that a setting has not, or a value out of place.
     """
-    if not isinstance(value, Mapping):
+    return {name: _as_setting(name, value) for name, value in own.items()}
+
+
+def _as_setting(name, value):
+    if isinstance(value, list):
+        return tuple(value)
+    if name not in SECTIONS or not isinstance(value, Mapping):
         return value
     kind = SECTIONS[name]
     known = [each.name for each in fields(kind)]
     if unknown := [key for key in value if key not in known]:
         raise UserError(f"{name} has the key '{unknown[0]}'; known keys: {', '.join(known)}")
-    if name != "schedule" and known[0] not in value:
-        raise UserError(f"{name} lacks the key '{known[0]}'; add it")
+    needed = [each.name for each in fields(kind) if each.default is MISSING]
+    if missing := [key for key in needed if key not in value]:
+        raise UserError(f"{name} lacks the key '{missing[0]}'; add it")
     return kind(**value)
+
+
+def in_words(own: Mapping[str, Any], named: bool = True) -> str:
+    """`loss sum; schedule linear fall …` of settings as a config writes them; empty for none.
+
+    named: whether the names of settings are said as well.
+    """
+    parts = []
+    for name, value in as_settings(own).items():
+        if isinstance(value, Mapping | tuple):
+            value = ", ".join(map(str, value.values() if isinstance(value, Mapping) else value))
+        said = "none" if value is None else str(value)
+        parts.append(f"{name.replace('_', ' ')} {said}" if named else said)
+    return "; ".join(parts)
 
 
 def check_prefixes(prefixes: Sequence[float] | None, random: int | None) -> None:

@@ -11,13 +11,12 @@ from typing import Any
 
 from visae.base.errors import UserError
 from visae.sae.choices import (
-    SECTIONS,
     Auxiliary,
     Resampling,
     Schedule,
+    as_settings,
     check_prefixes,
     prefix_stops,
-    section,
 )
 from visae.sae.families import FAMILIES
 
@@ -178,13 +177,14 @@ class TrainingSettings:
         `batch_size` tokens, of the smallest code that BatchTopK keeps.
     recipes: family → which of its recipes trains it; without one, a family's first.
     adam_beta1: decay of Adam's mean of gradients.
-    schedule: a Schedule, or the mapping that a config writes, of the learning rate.
+    schedule: a Schedule of the learning rate.
     decoder_bias: a vector that is trained and `added` to reconstructions, or `tied`: taken from
         what is encoded as well; `none` for no such vector.
     decoder_gradient: `whole`, or `tangent`: without what would only change a row's norm.
     auxiliary, prefixes, random_prefixes, resampling: for the families whose entry has them; see
         `visae.sae.choices`. None for none, or for a family's own way.
-    own: name of an SAE → which of these settings (OWN, and recipes) are its own.
+    own: name of an SAE → which of these settings are its own, as a config writes them (OWN, and
+        recipes).
     """
 
     batch_size: int = 8192
@@ -202,7 +202,7 @@ class TrainingSettings:
     threshold_rule: str = "quantile"
     recipes: dict = field(default_factory=dict)
     adam_beta1: float = 0.9
-    schedule: Schedule = Schedule()
+    schedule: Schedule = field(default_factory=Schedule)
     decoder_bias: str = "none"
     decoder_gradient: str = "whole"
     auxiliary: Auxiliary | None = None
@@ -212,8 +212,6 @@ class TrainingSettings:
     own: dict = field(default_factory=dict)
 
     def __post_init__(self):
-        for name in SECTIONS:
-            object.__setattr__(self, name, section(name, getattr(self, name)))
         check_prefixes(self.prefixes, self.random_prefixes)
         if not 0 <= self.adam_beta1 < 1:
             raise UserError(
@@ -242,7 +240,7 @@ class TrainingSettings:
 
     def of(self, spec: SaeSpec) -> TrainingSettings:
         """The settings of one SAE, with none of another."""
-        return replace(self, own={}, **self.own.get(spec.name, {}))
+        return replace(self, own={}, **as_settings(self.own.get(spec.name, {})))
 
     def described(self, spec: SaeSpec) -> dict[str, Any]:
         """{setting: value} of all that decides what comes out for an SAE, as JSON has them."""
@@ -290,7 +288,7 @@ def check_own(spec: SaeSpec, own: Mapping[str, Any], where: str = "") -> None:
                 "out"
             )
     try:
-        TrainingSettings(**own)
+        TrainingSettings(**as_settings(own))
     except UserError as error:
         raise UserError(f"{where}{error}") from None
 
@@ -298,7 +296,7 @@ def check_own(spec: SaeSpec, own: Mapping[str, Any], where: str = "") -> None:
 def check_own_size(spec: SaeSpec, own: Mapping[str, Any], width: int, where: str = "") -> None:
     """UserError unless the same fit an SAE on activations of `width`. `where` as above."""
     features = spec.expansion_factor * width
-    settings = TrainingSettings(**own)
+    settings = TrainingSettings(**as_settings(own))
     auxiliary = settings.auxiliary
     if auxiliary is not None and auxiliary.k is not None and spec.k is not None:
         # A batch has as many active codes as K per token, of K features at least.

@@ -109,7 +109,7 @@ class Trainer:
         return self.trained()
 
     def begin_step(self, step: int, steps: int) -> None:
-        """Say that the next step has number `step`, from 0, of `steps`: what follows a plan does."""
+        """Follow the schedule: the next step has number `step`, from 0, of `steps`."""
         settings = self.settings
         rate = settings.learning_rate * settings.schedule.factor(step, steps)
         self.optimizer.learning_rate = rate
@@ -219,13 +219,13 @@ class Trainer:
         """The same for SparseCodes and their derivatives, float32 array [active]."""
 
     def encoder(self) -> tuple[Float[torch.Tensor, "F D"], Float[torch.Tensor, " F"]]:
-        """The weight [F, D] and bias [F] that encode x, less the decoder bias where there is one."""
+        """The weight [F, D] and bias [F] that encode x, less the decoder bias if there is one."""
         weight, bias = self.weights[ENCODER_WEIGHT].detach(), self.weights[ENCODER_BIAS].detach()
         shift = self.shift()
         return weight, bias if shift is None else bias + shift
 
     def shift(self) -> Float[torch.Tensor, " F"] | None:
-        """What a decoder bias that is only added moves pre-activations by; None for no such bias."""
+        """What a decoder bias that is only added moves pre-activations by, or None."""
         if self.decoder_bias is None or self.settings.decoder_bias == "tied":
             return None
         return (self.weights[ENCODER_WEIGHT] @ self.decoder_bias).detach()

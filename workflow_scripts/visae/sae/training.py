@@ -1,7 +1,8 @@
 """Training all SAEs of a sweep from one pass over the activation cache (paper §3, Appendix A).
 
 The SAEs share the batches and nothing else: each has its own weights, from the same seed unless
-its sweep has another, so that it comes out the same, to the bit, whether it is trained alone or with others.
+its sweep has another, so that it comes out the same, to the bit, whether it is trained alone or
+with others.
 """
 
 from __future__ import annotations

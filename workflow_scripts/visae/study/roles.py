@@ -1,6 +1,7 @@
 """Who in a study plays which part of the paper."""
 
 import itertools
+import json
 import math
 from dataclasses import dataclass
 
@@ -68,6 +69,47 @@ def second_family(study):
     """The first sweep of another family than the main one (Appendix Q), or None."""
     family = main(study).family
     return next((sweep for sweep in others(study) if sweep.family != family), None)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A way of training: its name, that of its first sweep, and the sweeps, which differ in seeds.
+
+    own: what a config sets for it, without the seed.
+    """
+
+    name: str
+    family: str
+    own: dict
+    sweeps: tuple[str, ...]
+
+
+def recipes(study):
+    """The `Recipe`s that train a configuration on activations on which another one trains it, too.
+
+    A configuration is an expansion factor and a number of active features per token.
+    """
+    found = {}
+    for sweep in study.sweeps.values():
+        if not sweep.imported:
+            own = {k: v for k, v in study.own_settings(sweep.name).items() if k != "seed"}
+            found.setdefault((sweep.family, json.dumps(own, sort_keys=True)), []).append(sweep)
+    cells = {key: set().union(*map(_cells, sweeps)) for key, sweeps in found.items()}
+    return [
+        Recipe(sweeps[0].name, sweeps[0].family, json.loads(key[1]), tuple(s.name for s in sweeps))
+        for key, sweeps in found.items()
+        if any(cells[key] & cells[other] for other in found if other != key)
+    ]
+
+
+def _cells(sweep):
+    """(place, expansion factor, K) of each SAE of a sweep with a number of active features."""
+    return {
+        (place, spec.expansion_factor, spec.k)
+        for place in sweep.places
+        for spec in sweep.saes
+        if spec.k is not None
+    }
 
 
 def audited(study):

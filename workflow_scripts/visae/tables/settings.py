@@ -1,7 +1,9 @@
 """Tables 1 and 2: the settings of the study that ran, from its checked config."""
 
 from visae.evals.entry import listed
+from visae.sae.choices import in_words
 from visae.sae.families import FAMILIES
+from visae.sae.specs import SOME_HAVE
 from visae.tables.layout import Column, Table
 
 
@@ -34,10 +36,17 @@ def table_1(config, sweep, trained, widths, layers, saes):
 
 def _training(config, sweep, family):
     """The settings of the training itself."""
-    entry, training = config["sweeps"][sweep], config["training"]
+    entry = config["sweeps"][sweep]
+    own = entry.get("training", {})
+    training = config["training"] | own
     held_out = f"{training['dataset']}/{training['threshold_split']}"
     return {
         **({"recipe": entry["recipe"]} if "recipe" in entry else {}),
+        **{
+            name.replace("_", " "): in_words({name: own[name]}, named=False)
+            for name in _MORE
+            if name in own
+        },
         "training activations": (
             f"patch tokens of {training['dataset']}/{training['split']}, shuffled within "
             + _windows(training)
@@ -47,19 +56,27 @@ def _training(config, sweep, family):
             "the training activations"
         ),
         "optimizer": "Adam",
-        "learning rate": f"{training['learning_rate']:g}, constant",
+        "learning rate": f"{training['learning_rate']:g}, {_schedule(own)}",
         "loss": f"squared errors, {training['loss']} over dimensions and mean over tokens",
         "largest gradient norm": (
             "none" if training["gradient_clip"] is None else f"{training['gradient_clip']:g}"
         ),
         "batch size": f"{training['batch_size']} patch tokens",
         "epochs": str(training["epochs"]),
-        "seed": str(config["seed"]),
+        "seed": str(own.get("seed", config["seed"])),
         "precision": f"{training['precision']} on CUDA, float32 on CPU",
         "inference threshold": _threshold(family, training).format(
             images=training["threshold_images"], split=held_out
         ),
     }
+
+
+_MORE = ("adam_beta1", "decoder_bias", "decoder_gradient", *SOME_HAVE)
+"""Settings of which the paper's recipe has nothing to say."""
+
+
+def _schedule(own):
+    return in_words({"schedule": own.get("schedule", {})}, named=False)
 
 
 def _windows(training):

@@ -56,8 +56,11 @@ class Gated(SteeredTrainer):
         self.gate_bias.copy_(-open_from)
         return (2 * open_from.clamp(min=1e-3)).mean().log()
 
-    @torch.no_grad()
     def set_gradients(self, normalised_bd: Float[torch.Tensor, "B D"]) -> StepResult:
+        return self.set_dense_gradients(normalised_bd)
+
+    @torch.no_grad()
+    def set_dense_gradients(self, normalised_bd: Float[torch.Tensor, "B D"]) -> StepResult:
         x_bd, half = normalised_bd, self.half
         encoder, bias, decoder = self.weights.values()
         h_bf, scale_f = self._products(x_bd), self.log_scale.exp()

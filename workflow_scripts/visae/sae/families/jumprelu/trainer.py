@@ -75,6 +75,8 @@ def kernel(distance: Float[torch.Tensor, "*n"], bandwidth: float) -> Float[torch
 class JumpReLU(SteeredTrainer):
     """Keeps codes that are positive and at least their feature's threshold."""
 
+    recipe: Recipe
+
     def __init__(self, spec, width, settings, device):
         features = spec.features(width)
         self.log_threshold = nn.Parameter(torch.zeros(features, device=device))

@@ -56,7 +56,7 @@ class Matryoshka(BatchTopK):
         residual, grad_codes = np.empty_like(x), np.empty_like(codes.values)
         arguments = x, *codes, rows, np.array(stops), residuals_mbd, residual, squares, grad_codes
         in_pieces(_decode_prefixes, len(x), torch.get_num_threads(), *arguments)
-        parts = list(zip(stops, residuals_mbd, strict=True))
+        parts = [(stop, residuals_mbd[j]) for j, stop in enumerate(stops)]
         parameters = encoder, bias, decoder
         set_gradients_by_feature(x, codes, grad_codes, parts, parameters, self.averaged)
         self._mean_residual = torch.from_numpy(residuals_mbd[0])
