@@ -11,7 +11,7 @@ from study_fixtures import demo_config
 from visae.audit.cards import MATCHES, write_card
 from visae.audit.choice import KINDS as EXAMPLE_KINDS
 from visae.audit.examples import write_examples
-from visae.base.paths import RAW
+from visae.base.paths import RAW, backbone_and_layer
 from visae.base.seals import write_tensors
 from visae.encoding.reductions import RawUnit, write_raw_reductions
 from visae.evals.results import described
@@ -238,23 +238,23 @@ def plant(study):
         write_origin(paths.scores(sweep.name, "origin.json"), {"same": {}, "versions": {}})
     write(scores_table(everything), {"csv": paths.scores()})
     sources = [
-        (place, name, sweep.name if name != RAW else None)
+        described(*backbone_and_layer(place), spec, sweep.name if spec else None)
         for sweep in study.downstream_sweeps
         for place in sweep.places
-        for name in (RAW, *sweep.sae_names())
+        for spec in (None, *(each.text for each in sweep.saes))
     ]
     tasks = [
         {
-            **{k: described(place.split("/")[0], int(place.split("layer")[1]), None if name == RAW else name, sweep)[k]
+            **{k: source[k]
                for k in ("backbone", "layer", "family", "expansion_factor", "sparsity", "k",
                          "sweep")},
-            **{"sae": name, "task": task, "representation": representation, "reading": "headline",
+            **{"sae": source["name"], "task": task, "representation": representation, "reading": "headline",
                "value": float(random.random()), "reason": None, "definition": "planted",
                "warnings": None},
         }
-        for place, name, sweep in sources
+        for source in sources
         for task in study.tasks()
-        for representation in (["raw"] if name == RAW else ["reconstructed", "codes"])
+        for representation in (["raw"] if source["name"] == RAW else ["reconstructed", "codes"])
     ]  # fmt: skip
     if study.tasks():
         write(downstream_table(tasks), {"csv": paths.table("downstream")})

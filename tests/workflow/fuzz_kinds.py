@@ -257,7 +257,8 @@ def _sae(folder):
         torch.tensor(1.5),
     )
     config = {"name": "batchtopk_3x_k3", "k": 3, "sparsity": 3, "expansion_factor": 3,
-              "input_dim": WIDTH, "hidden_dim": 15, "activation": "batchtopk", "data": {"backbone": "toy", "layer": 3}}  # fmt: skip
+              "input_dim": WIDTH, "hidden_dim": 15, "activation": "batchtopk",
+              "data": {"backbone": "toy", "layer": 3}}  # fmt: skip
     log = [{"step": 2 * n, "tokens": 20 * n, "loss": 0.5 / n, "l0": 3.0, "dead_fraction": 0.25}
            for n in (1, 2, 3)]  # fmt: skip
     save_sae(folder / "sae", model, config, log)

@@ -30,7 +30,7 @@ def check_training(study, geometries, counts):
                 f"lower training.minimum_steps ({settings['minimum_steps']})"
             )
         for sweep in study.sweeps.values():
-            if backbone in sweep.backbones and not sweep.published:
+            if backbone in sweep.backbones and not sweep.imported:
                 _check_patience(study, sweep.name, backbone, tokens * settings["epochs"])
 
 
