@@ -248,9 +248,9 @@ def plant(study):
             **{k: source[k]
                for k in ("backbone", "layer", "family", "expansion_factor", "sparsity", "k",
                          "sweep")},
-            **{"sae": source["name"], "task": task, "representation": representation, "reading": "headline",
-               "value": float(random.random()), "reason": None, "definition": "planted",
-               "warnings": None},
+            **{"sae": source["name"], "task": task, "representation": representation,
+               "reading": "headline", "value": float(random.random()), "reason": None,
+               "definition": "planted", "warnings": None},
         }
         for source in sources
         for task in study.tasks()

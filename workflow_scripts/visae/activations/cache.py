@@ -35,7 +35,7 @@ class ActivationCache(Cache):
     """
 
     def __init__(self, path: str | Path):
-        self.path = Path(path)
+        self.path: Path = Path(path)
         self.files = (self.path,)
         self._file = open_sealed(self.path)
         self._shards: dict[Path, h5py.File] = {}
