@@ -23,7 +23,7 @@ rule collect_scores_of_sweep:
     params:
         absent=lambda wildcards: null_results(STUDY.sweeps[wildcards.sweep].absent),
         saes=lambda wildcards: [
-            (sae.backbone, sae.layer, sae.name, sae.sweep)
+            (sae.backbone, sae.layer, sae.spec.text, sae.sweep)
             for sae in STUDY.saes(STUDY.sweeps[wildcards.sweep])
         ],
         code=code("collect_scores_of_sweep"),

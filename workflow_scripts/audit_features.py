@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from visae.activations.cache import ActivationCache
+from visae.activations.opening import open_cache
 from visae.audit.choice import audit_features
 from visae.audit.examples import write_examples
 from visae.audit.patch_maps import feature_examples
@@ -26,7 +26,7 @@ def body(snakemake):
         sae = load_sae(folder)
         arrays = results.metric(name, "localization", "npz", place)
         with (
-            ActivationCache(results.cache(split, place)) as cache,
+            open_cache(results.cache(split, place)) as cache,
             SaeReductions(results.reductions(name, split, place)) as reductions,
         ):
             inputs = (arrays, cache.path, reductions.path, folder / WEIGHTS, files.index)

@@ -230,8 +230,24 @@ def test_table_3_sorts_by_the_backbone_share_and_ends_with_what_is_unknown(tmp_p
 
 def test_two_scores_of_one_cell_are_refused(tmp_path):
     rows, _ = planted_rows(tmp_path)
-    with pytest.raises(UserError, match="share the backbone clip and the configuration"):
+    with pytest.raises(UserError, match="Two scores of fvu are of batchtopk_8x_k64 on clip"):
         variance.table_3(rows + [{**row, "layer": 3} for row in rows], "main")
+
+
+def test_saes_of_one_configuration_count_once(tmp_path):
+    rows, _ = planted_rows(tmp_path)
+    once = variance.table_3(rows, "main").rows
+    replicates = [
+        {**row, "sae": f"{row['sae']}_{name}", "value": row["value"] and row["value"] + shift}
+        for row in rows
+        for name, shift in (("seed_1", -0.25), ("seed_2", 0.25))
+    ]
+    for one, two in zip(once, variance.table_3(replicates, "main").rows, strict=True):
+        assert one["cells"] == two["cells"]
+        for key, value in one.items():
+            assert two[key] == (
+                pytest.approx(value, rel=1e-6) if isinstance(value, float) else value
+            )
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bisect
 import itertools
+import os
 import threading
 from pathlib import Path
 
@@ -19,8 +20,7 @@ from visae.activations.format import (
     open_file,
     open_sealed,
 )
-from visae.activations.normalisation import statistics_of
-from visae.activations.source import Activations
+from visae.activations.source import Cache
 from visae.base import hdf5
 from visae.base.arrays import Float
 from visae.base.declared import Array, check_arrays
@@ -28,15 +28,14 @@ from visae.base.errors import UserError
 from visae.base.reading import guarded, refusing
 
 
-class ActivationCache(Activations):
+class ActivationCache(Cache):
     """Read a joined cache, chunk by chunk, each checked against its CRC-32.
 
-    Attributes: those of `Activations`, and `skipped_ids` (images that could not be read).
     Raises UserError when the file is damaged, exchanged or made of others, or a shard is missing.
     """
 
     def __init__(self, path: str | Path):
-        self.path = Path(path)
+        self.path: Path = Path(path)
         self.files = (self.path,)
         self._file = open_sealed(self.path)
         self._shards: dict[Path, h5py.File] = {}
@@ -56,7 +55,7 @@ class ActivationCache(Activations):
         self.chunks = chunk_bounds(images, self.info.chunk_images)
         self._shard_ends = list(itertools.accumulate(images))
         names = hdf5.strings(self._file, "shard_files")
-        self._shard_paths = [_shard_beside(self.path, name) for name in names]
+        self._shard_paths = [beside(self.path, name, "shard") for name in names]
         self.image_ids = hdf5.strings(self._file, "image_ids")
         self.skipped_ids = hdf5.strings(self._file, "skipped_ids")
         declared = ARRAYS | (STATISTICS if "statistics" in self._file else {})
@@ -113,18 +112,17 @@ STATISTICS = {
 """Arrays of a joined cache. C: its chunks."""
 
 
-def _shard_beside(path, name):
-    """The shard `name` of the cache at `path`: below its folder, or that which it links to."""
+def beside(path: Path, name: str, kind: str) -> Path:
+    """The file `name` of the cache at `path`: seen from its folder, or from that which it links to.
+
+    kind: what it is, for the message. Raises UserError when it is missing.
+    """
     for folder in (path.parent, path.resolve().parent):
-        if (folder / name).is_file():
-            return folder / name
+        # As text: a folder on the way may be a link, from which `..` leads elsewhere.
+        file = Path(os.path.normpath(folder / name))
+        if file.is_file():
+            return file
     raise UserError(
-        f"{path} refers to the shard {name}, which is missing: run the workflow again, or restore "
-        "the shard"
+        f"{path} refers to the {kind} {name}, which is missing: run the workflow again, or restore "
+        f"the {kind}"
     )
-
-
-def read_statistics(path: str | Path) -> tuple[Float[np.ndarray, " D"], float]:
-    """(mean float64 [D], std) of the cache at `path`; UserError if it has none."""
-    with ActivationCache(path) as cache:
-        return statistics_of(cache)

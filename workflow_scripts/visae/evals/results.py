@@ -72,18 +72,20 @@ class Result:
         return {name: getattr(self, name) for name in names}
 
 
-def described(backbone, layer, name=RAW, sweep=None, warnings=()):
-    """Whose features: those of the SAE `name` of a sweep, or a backbone's own (`RAW`).
+def described(backbone, layer, spec=None, sweep=None, warnings=()):
+    """Whose features: those of an SAE of a sweep, or a backbone's own (`RAW`).
 
-    `sparsity` is the number in the SAE's name, `k` how many features per token are meant to be
-    active (null where the family has no such number). warnings: what speaks against the SAE
+    spec: the SAE's SaeSpec as `text`, or None for a backbone's own. `sparsity` is K, the target L0
+    or a coefficient, `k` how many features per token are meant to be active (null where the family
+    has no such number, or no file says it). warnings: what speaks against the SAE
     (`visae.sae.concerns`).
     """
-    about = {"backbone": backbone, "layer": layer, "name": name, "warnings": list(warnings)}
-    if name == RAW:
+    about = {"backbone": backbone, "layer": layer, "name": RAW, "warnings": list(warnings)}
+    if spec is None:
         return about | dict.fromkeys(("family", "expansion_factor", "sparsity", "k", "sweep"))
-    spec = SaeSpec.from_name(name)
+    spec = SaeSpec.from_text(spec)
     return about | {
+        "name": spec.name,
         "family": spec.family,
         "expansion_factor": spec.expansion_factor,
         "sparsity": spec.sparsity,

@@ -2,7 +2,7 @@
 
 `tables/scores.csv` has the metrics, `tables/downstream.csv` the downstream tasks. Every table and
 figure starts from these rows and from nothing else, so that what is printed can be traced to one
-line of one file. `sparsity` is the number in an SAE's name, `k` how many features per token are
+line of one file. `sparsity` is K, a target L0 or a coefficient, `k` how many features per token are
 meant to be active, where the family has such a number.
 """
 
@@ -55,7 +55,8 @@ def scores_table(rows):
     number = {metric: i for i, metric in enumerate(metrics())}
 
     def order(row):
-        sae = [row[key] for key in ("family", "expansion_factor", "sparsity", "sae")]
+        unknown = row["sparsity"] is None
+        sae = [row["family"], row["expansion_factor"], unknown, row["sparsity"] or 0, row["sae"]]
         return row["backbone"], row["layer"], *sae, number[row["metric"]], *_of_reading(row)
 
     return Table("Scores", _OF_METRICS, sorted(rows, key=order))
@@ -147,8 +148,7 @@ _text_or_gap = _or_gap(as_text)
 _KINDS = {
     **dict.fromkeys(("backbone", "sae", "metric", "task", "reading", "definition"), as_text),
     "layer": as_whole,
-    "expansion_factor": _or_gap(as_whole),
-    **dict.fromkeys(("sparsity", "k"), _or_gap(read_sparsity)),
+    **dict.fromkeys(("expansion_factor", "sparsity", "k"), _or_gap(read_sparsity)),
     "value": _or_gap(as_number),
     "higher_is_better": _or_gap(_truth),
 }
