@@ -1,4 +1,4 @@
-"""Import SAEs that were trained elsewhere, one folder per SAE of the sweep's grid."""
+"""Import SAEs that were trained elsewhere, one folder per SAE."""
 
 from pathlib import Path
 
@@ -20,11 +20,11 @@ def body(snakemake):
         open_cache(files.statistics) as normalising,
     ):
         check_compatible(cache.info, wildcards.backbone, int(wildcards.layer))
-        for name in params.saes:
-            warnings[name] = import_sae(
-                Path(files.published) / name,
-                destination / name,
-                Reading.of_sweep(SaeSpec.from_name(name), params.reading),
+        for spec in map(SaeSpec.from_text, params.saes):
+            warnings[spec.name] = import_sae(
+                params.folders[spec.name],
+                destination / spec.name,
+                Reading.of_sweep(spec, params.reading),
                 cache,
                 held_out,
                 TrainingSettings(**params.training),

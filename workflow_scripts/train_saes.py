@@ -21,7 +21,7 @@ def body(snakemake):
     ):
         check_compatible(cache.info, snakemake.wildcards.backbone, int(snakemake.wildcards.layer))
         warnings = train_and_save(
-            [SaeSpec.from_name(name) for name in snakemake.params.saes],
+            [SaeSpec.from_text(text) for text in snakemake.params.saes],
             cache,
             held_out,
             folder=Path(snakemake.output.saes[0]).parents[1],

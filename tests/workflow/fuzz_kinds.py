@@ -13,6 +13,7 @@ import torch
 import yaml
 from cache_fixtures import random_activations, write_cache
 from fuzz import Kind
+from match_fixtures import match_card
 from metric_fixtures import SAE
 from PIL import Image
 from safetensors.torch import save_file
@@ -21,6 +22,7 @@ from study_fixtures import ROOT, paper_config
 from visae.activations.opening import open_cache
 from visae.activations.permuted import write_permuted
 from visae.activations.shards import join_shards
+from visae.audit.cards import MATCHES, read_card, write_card
 from visae.audit.examples import read_examples, write_examples
 from visae.backbones.checkpoints import FORMAT as WEIGHTS_FORMAT
 from visae.backbones.checkpoints import read_tensors
@@ -87,6 +89,7 @@ from visae.sae.model import SparseAutoencoder
 from visae.sae.resume import load, save
 from visae.study.config import write_config
 from visae.tables import layout, scores, tidy
+from visae.tables.matches import matches_table
 from visae.tables.pretraining import pretraining_table
 from visae.tables.published import read_published, read_recorded
 
@@ -154,9 +157,13 @@ def _sae_reductions(folder):
     return path
 
 
+_OPEN = ("_file", "_parts")
+"""What open reductions hold of their file."""
+
+
 def _read_sae_reductions(path):
     with SaeReductions(path) as found:
-        about = {name: value for name, value in vars(found).items() if name not in ("_file",)}
+        about = {name: value for name, value in vars(found).items() if name not in _OPEN}
         return about, found.codes[:], found.reconstructions_max()
 
 
@@ -179,7 +186,7 @@ def _raw_reductions(folder):
 
 def _read_raw_reductions(path):
     with RawReductions(path) as found:
-        about = {name: value for name, value in vars(found).items() if name not in ("_file",)}
+        about = {name: value for name, value in vars(found).items() if name not in _OPEN}
         return about, found.features_max(), found.embeddings()
 
 
@@ -204,6 +211,12 @@ def _examples(folder):
     about = {"backbone": "toy", "sae": "toy", "split": "test"}
     write_examples(folder / "examples.h5", {"high": example, "low": example}, about)
     return folder / "examples.h5"
+
+
+def _matches(folder):
+    path, found = folder / "matches/a+b/card.json", match_card("a/layer1/s", "b/layer1/s")
+    write_card(path, MATCHES, found, np.full((8, 8, 3), 7, np.uint8))
+    return path
 
 
 def _probe(folder):
@@ -243,8 +256,9 @@ def _sae(folder):
         torch.randn(WIDTH, generator=generator),
         torch.tensor(1.5),
     )
-    config = {"name": "batchtopk_3x_k3", "k": 3, "input_dim": WIDTH, "hidden_dim": 15,
-              "activation": "batchtopk", "data": {"backbone": "toy", "layer": 3}}  # fmt: skip
+    config = {"name": "batchtopk_3x_k3", "k": 3, "sparsity": 3, "expansion_factor": 3,
+              "input_dim": WIDTH, "hidden_dim": 15, "activation": "batchtopk",
+              "data": {"backbone": "toy", "layer": 3}}  # fmt: skip
     log = [{"step": 2 * n, "tokens": 20 * n, "loss": 0.5 / n, "l0": 3.0, "dead_fraction": 0.25}
            for n in (1, 2, 3)]  # fmt: skip
     save_sae(folder / "sae", model, config, log)
@@ -601,6 +615,10 @@ KINDS = (
     Kind("raw reductions", _raw_reductions, _read_raw_reductions),
     Kind("rankings", _rankings, read_rankings),
     Kind("examples", _examples, read_examples),
+    Kind("card of matches", _matches,
+         lambda path: (read_card(path, MATCHES), matches_table([path], {}))),
+    Kind("picture of matches", lambda folder: _matches(folder).with_suffix(".webp"),
+         lambda path: read_card(path.with_suffix(".json"), MATCHES)),
     Kind("probe", _probe, read_probe),
     Kind("score", _result, read_result),
     Kind("arrays", _arrays, lambda path: read_arrays(path.with_suffix(".json"))),

@@ -125,7 +125,7 @@ def _raw_files(study, place, counts):
 
 def _sae_files(study, sae, geometry, counts):
     sweep, width = study.sweeps[sae.sweep], geometry.width
-    features = sae.spec.expansion_factor * width
+    features = sae.spec.features(width)
     labels = (sae.backbone, sae.layer, sae.sweep)
     per_feature = SINGLE if FAMILIES[sae.spec.family].threshold.per_feature else 0
     weights = features * (2 * width * SINGLE + SINGLE + per_feature) + width * SINGLE
@@ -166,11 +166,11 @@ def resume_files(study, geometries, outputs):
     """
     files = []
     for sweep in jobs.sweep_groups(study):
-        for job, names in jobs.training(sweep):
-            factor = sum(spec.expansion_factor for spec in sweep.saes if spec.name in names)
+        for job, specs in jobs.training(sweep):
+            factor = sum(spec.expansion_factor for spec in specs)
             for backbone, layer in sweep.layers.items():
                 place = paths.place(backbone, layer)
-                if outputs.isdisjoint(study.paths.sae(name, place=place) for name in names):
+                if outputs.isdisjoint(study.paths.sae(spec.name, place=place) for spec in specs):
                     continue
                 width = geometries[backbone].width
                 size = 2 * ADAM_STATES * factor * width * (2 * width + 1) * SINGLE

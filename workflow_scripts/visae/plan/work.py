@@ -113,11 +113,8 @@ def _products(specs, width, passes):
     On the CPU these touch one row of the dictionary per active code, K of them (all features,
     where the family has no K).
     """
-    gpu = sum((1 + passes) * 2 * width * s.expansion_factor * width for s in specs)
-    cpu = sum(
-        2 * width * (s.expansion_factor * width + passes * (s.k or s.expansion_factor * width))
-        for s in specs
-    )
+    gpu = sum((1 + passes) * 2 * width * s.features(width) for s in specs)
+    cpu = sum(2 * width * (s.features(width) + passes * (s.k or s.features(width))) for s in specs)
     return gpu, int(cpu)
 
 
@@ -128,7 +125,7 @@ def _training(study, geometries, counts, files):
         # Sweeps that are trained together share the reading; here each counts its own.
         for backbone, layer in sweep.layers.items():
             geometry = geometries[backbone]
-            tokens = 0 if sweep.published else images * geometry.patches
+            tokens = 0 if sweep.imported else images * geometry.patches
             gpu, cpu = _products(sweep.saes, geometry.width, passes=4)
             written = _written(files, "train", backbone, layer, sweep.name)
             read = tokens * geometry.width * number_bytes(study, backbone)
@@ -184,7 +181,7 @@ def _probing(study, geometries, counts):
         for backbone, layer in sweep.layers.items():
             width = geometries[backbone].width
             of_saes = [
-                probes.of_sae(study, sweep.metrics, counts, width, spec.expansion_factor * width)
+                probes.of_sae(study, sweep.metrics, counts, width, spec.features(width))
                 for spec in sweep.saes
             ]
             gpu, cpu = map(sum, zip(*of_saes, strict=True))

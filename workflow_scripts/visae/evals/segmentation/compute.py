@@ -66,6 +66,8 @@ def compute(inputs, settings, job):
         return segment_sae(*parts, saved.model, head, job.seed, job.device)
     with open_cache(inputs.cache(inputs.data.statistics)) as normalising:
         check_same_activations(normalising.info, caches[0].info)
+        info = normalising.info
+        inputs.seen[f"activations of {info.dataset}/{info.split}"] = normalising.fingerprint
         mean, std = statistics_of(normalising)
         return {"raw": segment_raw(*parts, mean, std, head, job.seed, job.device)}
 
