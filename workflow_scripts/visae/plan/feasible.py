@@ -15,7 +15,7 @@ def check_training(study, geometries, counts):
     """
     check_sizes(study, geometries)
     count, settings = counts[study.training.name], study.config["training"]
-    trained = {b for sweep in study.sweeps.values() if not sweep.published for b in sweep.backbones}
+    trained = {b for sweep in study.sweeps.values() if not sweep.imported for b in sweep.backbones}
     if count.source not in COUNTED:
         return
     for backbone in sorted(trained):
@@ -30,7 +30,7 @@ def check_training(study, geometries, counts):
                 f"lower training.minimum_steps ({settings['minimum_steps']})"
             )
         for sweep in study.sweeps.values():
-            if backbone in sweep.backbones and not sweep.published:
+            if backbone in sweep.backbones and not sweep.imported:
                 _check_patience(study, sweep.name, backbone, tokens * settings["epochs"])
 
 

@@ -55,37 +55,42 @@ OWN = (
 """Settings that a sweep may have of its own. The others decide which tokens are seen when, which
 is the same for all SAEs of a pass."""
 
-_NAME = r"(\w+?)_(\d+)x_(.+?)(?:_([a-z][a-z0-9_]*))?"
-_VARIANT = r"([a-z][a-z0-9_]*)?"
+
+_NAME = r"(\w+)_([\d.e+]+)x_(.*)"
+
+_LABELLED = "="
+"""Between an SAE's own name and what it is, in a spec's text."""
 
 
 @dataclass(frozen=True)
 class SaeSpec:
-    """One cell of a sweep: the family, the expansion factor F / D and the sparsity.
+    """Which SAE: the family, the expansion factor F / D, the sparsity, and a name where it has one.
 
     sparsity: active features per token, K or the target L0, or a coefficient: as the family's
-    entry says. variant: ends the name, where a study has several SAEs of one cell.
+    entry says. label: the name that people gave the SAE; None for one that is made of the rest.
+    With a label, the expansion factor need not be whole, and the sparsity may be unknown (None).
     """
 
     family: str
-    expansion_factor: int
-    sparsity: float
-    variant: str = ""
+    expansion_factor: float
+    sparsity: float | None
+    label: str | None = None
 
     def __post_init__(self):
-        if not re.fullmatch(_VARIANT, self.variant):
-            raise UserError(
-                f"variant {self.variant!r} is no name: begin it with a lower-case letter, and go "
-                "on with letters, digits and underscores"
-            )
         counted = FAMILIES[self.family].sparsity.counted
         factor = self.expansion_factor
-        if not 1 <= factor < math.inf or factor != int(factor):
+        if not 0 < factor < math.inf or not (self.label or factor == int(factor)):
             raise UserError(
                 f"expansion factor {factor} is no whole number from 1 on, by which the width is "
                 "multiplied: correct it"
             )
-        if not 0 < self.sparsity < math.inf or (counted and self.sparsity != int(self.sparsity)):
+        if self.sparsity is None and self.label:
+            return
+        if (
+            self.sparsity is None
+            or not 0 < self.sparsity < math.inf
+            or (counted and not self.label and self.sparsity != int(self.sparsity))
+        ):
             raise UserError(
                 f"sparsity {self.sparsity} of a {self.family} SAE is not a positive "
                 f"{'whole number' if counted else 'number'}: correct it in the sweep"
@@ -97,28 +102,56 @@ class SaeSpec:
         return self.sparsity if FAMILIES[self.family].sparsity.counted else None
 
     @property
+    def target(self) -> float:
+        """The sparsity, of an SAE that is trained here: it is known."""
+        if self.sparsity is None:
+            raise UserError(f"the sparsity of {self.name} is unknown, so it cannot be trained")
+        return self.sparsity
+
+    @property
+    def configuration(self) -> str:
+        """Family, expansion factor and sparsity in one word, such as `batchtopk_16x_k128`."""
+        kind = FAMILIES[self.family].sparsity
+        sparsity = "" if self.sparsity is None else f"{kind.in_name}{self.sparsity:.12g}"
+        return f"{self.family}_{self.expansion_factor:.12g}x_{sparsity}"
+
+    @property
     def name(self) -> str:
-        """The name of the SAE's folder, such as `batchtopk_16x_k128`."""
-        sparsity = f"{FAMILIES[self.family].sparsity.in_name}{self.sparsity:.12g}"
-        cell = f"{self.family}_{self.expansion_factor}x_{sparsity}"
-        return f"{cell}_{self.variant}" if self.variant else cell
+        """The name of the SAE's folder: its label, or its configuration."""
+        return self.label or self.configuration
+
+    @property
+    def text(self) -> str:
+        """All of it in one word, for the parameters of jobs: `from_text` reads it."""
+        return f"{self.label}{_LABELLED}{self.configuration}" if self.label else self.configuration
+
+    def features(self, width: int) -> int:
+        """F of an SAE on activations of `width`."""
+        return round(self.expansion_factor * width)
 
     @classmethod
-    def from_name(cls, name: str) -> SaeSpec:
-        """The spec whose `name` this is; UserError when it is the name of none."""
-        if match := re.fullmatch(_NAME, name):
-            family, expansion_factor, sparsity, variant = match.groups(default="")
+    def from_text(cls, text: str) -> SaeSpec:
+        """The spec whose `text` this is; UserError when it is that of none."""
+        label, _, configuration = text.rpartition(_LABELLED)
+        if match := re.fullmatch(_NAME, configuration):
+            family, expansion_factor, sparsity = match.groups()
             with contextlib.suppress(ValueError, UserError):
                 kind = FAMILIES[family].sparsity
                 number = sparsity.removeprefix(kind.in_name)
-                value = int(number) if kind.counted else float(number)
-                spec = cls(family, int(expansion_factor), value, variant)
-                if spec.name == name:
+                value = _number(number) if number else None
+                spec = cls(family, _number(expansion_factor), value, label or None)
+                if spec.text == text:
                     return spec
         raise UserError(
-            f"{name!r} is not the name of an SAE: write its family (one of {', '.join(FAMILIES)}), "
+            f"{text!r} is not the name of an SAE: write its family (one of {', '.join(FAMILIES)}), "
             "expansion factor and sparsity, like batchtopk_16x_k128"
         )
+
+
+def _number(text):
+    """A number as it is written: whole ones are ints."""
+    value = float(text)
+    return int(value) if value.is_integer() else value
 
 
 @dataclass(frozen=True)
@@ -232,7 +265,7 @@ def check_size(spec: SaeSpec, width: int, where: str = "") -> None:
 
     `where` begins the sentence.
     """
-    features = spec.expansion_factor * width
+    features = spec.features(width)
     if spec.k is not None and spec.k > features:
         raise UserError(
             f"{where}{spec.name} is to have {spec.k:g} active features per token, but has "

@@ -44,7 +44,7 @@ class SteeredTrainer(Trainer):
             self.log_coefficient = self._start = self._calibrate(normalised_bd)
         result = super().step(normalised_bd)
         recipe = self.recipe
-        error = torch.log((result.active / len(normalised_bd)).clamp(min=1e-3) / self.spec.sparsity)
+        error = torch.log((result.active / len(normalised_bd)).clamp(min=1e-3) / self.spec.target)
         self._integral = (self._integral + recipe.integral * error).clamp(
             -recipe.bound, recipe.bound
         )
@@ -58,7 +58,7 @@ class SteeredTrainer(Trainer):
 
     def quantile(self, pre_bf: Float[torch.Tensor, "B F"]) -> Float[torch.Tensor, " F"]:
         """The value of each feature's pre-activations at which L0 is the target."""
-        active = max(1, round(len(pre_bf) * self.spec.sparsity / self.features))
+        active = max(1, round(len(pre_bf) * self.spec.target / self.features))
         return pre_bf.topk(active, dim=0).values[-1]
 
     def state(self) -> dict[str, Any]:

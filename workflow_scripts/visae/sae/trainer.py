@@ -85,7 +85,7 @@ class Trainer:
     ):
         self.spec, self.width, self.settings = spec, width, settings
         self.device = torch.device(device)
-        self.features = spec.expansion_factor * width
+        self.features = spec.features(width)
         self.averaged = width if settings.loss == "mean" else 1  # dimensions per token
         self.half = settings.precision == "float16" and self.device.type == "cuda"
         weights = initial_weights(self.features, width, settings.seed)

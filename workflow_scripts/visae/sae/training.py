@@ -16,9 +16,9 @@ from typing import Any
 
 import torch
 
-from visae.activations.cache import ActivationCache
 from visae.activations.format import check_same_activations
 from visae.activations.normalisation import normalise, statistics_of
+from visae.activations.source import Cache
 from visae.activations.tokens import TokenStream
 from visae.base import fingerprints
 from visae.base.errors import UserError
@@ -99,13 +99,13 @@ class Window:
 
 def train(
     specs: Collection[SaeSpec],
-    cache: ActivationCache,
+    cache: Cache,
     settings: TrainingSettings,
     device: str | torch.device,
     resume_path: str | Path | None = None,
     report: Callable[[str], Any] = logger.info,
 ) -> list[tuple[Trainer, list[dict[str, Any]]]]:
-    """Train SAEs on an open ActivationCache that has statistics.
+    """Train SAEs on an open `Cache` that has statistics.
 
     specs: list of SaeSpec. settings: TrainingSettings. resume_path: where the resumable
     checkpoint is kept, if at all. report: called with one line of text now and then.
@@ -177,21 +177,21 @@ def train(
 
 def train_and_save(
     specs: Collection[SaeSpec],
-    cache: ActivationCache,
-    held_out: ActivationCache,
+    cache: Cache,
+    held_out: Cache,
     folder: str | Path,
     settings: TrainingSettings,
     device: str | torch.device,
     resume_path: str | Path | None = None,
     report: Callable[[str], Any] = logger.info,
-    normalising: ActivationCache | None = None,
+    normalising: Cache | None = None,
 ) -> dict[str, list[str]]:
     """Train SAEs, measure their inference thresholds and write them to `folder/{name}/`.
 
     Returns what speaks against each, by name (`visae.sae.concerns`), which its files say as well.
 
-    cache: open training ActivationCache. held_out: open ActivationCache of the same backbone,
-    on which thresholds and L0 are measured. normalising: open ActivationCache whose statistics the
+    cache: open training `Cache`. held_out: open `Cache` of the same backbone,
+    on which thresholds and L0 are measured. normalising: open `Cache` whose statistics the
     SAEs are saved with, which normalise all that they encode once trained; by default `cache`. The
     rest as for `train`. The resumable checkpoint is removed when all is written.
     """
@@ -245,7 +245,7 @@ def train_and_save(
 
 def run_fingerprint(
     specs: Collection[SaeSpec],
-    cache: ActivationCache,
+    cache: Cache,
     settings: TrainingSettings,
     device: str | torch.device,
 ) -> str:

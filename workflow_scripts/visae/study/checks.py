@@ -56,6 +56,7 @@ def _checks():
         _statistics,
         _protocols,
         _pages,
+        _matches,
     )
 
 
@@ -215,7 +216,7 @@ def _unique_saes(study):
         key = (sae.place, sae.name)
         if key in seen:
             raise UserError(
-                f"config: the sweeps {seen[key]} and {sae.sweep} both train {sae.name} on "
+                f"config: the sweeps {seen[key]} and {sae.sweep} both have an SAE {sae.name} on "
                 f"{sae.backbone} at layer {sae.layer}; take it out of one of them, or give one of "
                 "them a `variant`, which ends its SAEs' names"
             )
@@ -252,7 +253,7 @@ def check_sizes(study, geometries):
         if measured := geometries[sae.backbone]:
             sweep = f"config: sweeps.{sae.sweep}"
             check_size(sae.spec, measured.width, f"{sweep}.grid on {sae.backbone}: ")
-            if not study.sweeps[sae.sweep].published:
+            if not study.sweeps[sae.sweep].imported:
                 where = f"{sweep}.training on {sae.backbone}: "
                 check_own_size(sae.spec, study.own_settings(sae.sweep), measured.width, where)
 
@@ -337,22 +338,45 @@ def _pages(study):
     section = study.config["features"]
     if section is None:
         return
-    known = [f"{sae.place}/{sae.name}" for sae in study.saes()]
     for key in ("saes", "named"):
         for name in section[key] or ():
-            if name not in known:
-                close = difflib.get_close_matches(name, known, n=1) or known[:1]
-                raise UserError(
-                    f"config: features.{key} names the SAE '{name}', which the study has not; "
-                    f"write {{backbone}}/layer{{layer}}/{{sae}}, such as {close[0]}"
-                )
-    shown = [f"{sae.place}/{sae.name}" for sae in roles.on_pages(study)]
+            _check_sae(study, name, f"features.{key}")
+    shown = [sae.full_name for sae in roles.on_pages(study)]
     for name in section["named"]:
         if name not in shown:
             raise UserError(
                 f"config: features.named has features of {name}, which is not one of the SAEs with "
                 f"pages ({', '.join(shown)}); add it to features.saes"
             )
+
+
+def _matches(study):
+    """SAEs whose features are to be matched are there, two by two, each pair once."""
+    seen = set()
+    for pair in (study.config["matches"] or {}).get("pairs") or ():
+        for name in pair:
+            _check_sae(study, name, "matches.pairs")
+        if len({*pair}) == 1:
+            raise UserError(
+                f"config: matches.pairs pairs {pair[0]} with itself, so that each of its features "
+                "would match itself; name two SAEs"
+            )
+        if frozenset(pair) in seen:
+            raise UserError(
+                f"config: matches.pairs has {pair[0]} and {pair[1]} twice; take one of them out"
+            )
+        seen.add(frozenset(pair))
+
+
+def _check_sae(study, name, where):
+    """UserError unless the study has the SAE that the key `where` names."""
+    known = [sae.full_name for sae in study.saes()]
+    if name not in known:
+        close = difflib.get_close_matches(name, known, n=1) or known[:1]
+        raise UserError(
+            f"config: {where} names the SAE '{name}', which the study has not; "
+            f"write {{backbone}}/layer{{layer}}/{{sae}}, such as {close[0]}"
+        )
 
 
 def _protocols(study):

@@ -73,7 +73,7 @@ class Study:
         if training["ragged_images"] is not None:
             idle.add("window_images")
         entries = {name: value for name, value in training.items() if name not in idle}
-        if sweep.published:
+        if sweep.imported:
             used = ["threshold_images", "threshold_rule"]
             if training["threshold_rule"] == "batch_minimum":
                 used.append("batch_size")

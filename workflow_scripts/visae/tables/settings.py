@@ -7,29 +7,40 @@ from visae.sae.specs import SOME_HAVE
 from visae.tables.layout import Column, Table
 
 
-def table_1(config, sweep, widths):
+def table_1(config, sweep, trained, widths, layers, saes):
     """SAE training settings of one sweep.
 
-    `config` is checked (`study.config.checked`), `sweep` a name in it, and `widths` maps each of
-    the sweep's backbones to its activation width D.
+    config: checked (`study.config.checked`). sweep: a name in it. trained: whether its SAEs were
+    trained here. widths, layers: D and the block by backbone. saes: SaeSpecs.
     """
+    inputs = sorted(set(widths.values()))
+    family = FAMILIES[saes[0].family]
+    sparsities = dict.fromkeys(sae.sparsity for sae in saes if sae.sparsity is not None)
+    values = {
+        "SAE family": family.label,
+        "backbones": ", ".join(config["backbones"][name]["label"] for name in layers),
+        "block, counted from 0": listed(sorted(set(layers.values()))),
+        "input dimension D": listed(inputs),
+        "expansion factors": listed(dict.fromkeys(sae.expansion_factor for sae in saes)),
+        "dictionary sizes F": listed(sorted({sae.features(d) for sae in saes for d in inputs})),
+        family.sparsity.label: listed(sparsities) or "in no file",
+        **(_training(config, sweep, family) if trained else {"training": "not here"}),
+    }
+    return Table(
+        f"Table 1: how the SAEs of sweep {sweep} are trained",
+        (Column("setting", "Setting"), Column("value", "Value")),
+        [{"setting": setting, "value": value} for setting, value in values.items()],
+        ("From the config of this run, defaults included.",),
+    )
+
+
+def _training(config, sweep, family):
+    """The settings of the training itself."""
     entry = config["sweeps"][sweep]
     own = entry.get("training", {})
     training = config["training"] | own
-    backbones = entry.get("backbones", list(config["backbones"]))
-    layers = [entry.get("layer", config["backbones"][name]["layer"]) for name in backbones]
-    expansions = entry["grid"]["expansion_factor"]
-    inputs = sorted({widths[name] for name in backbones})
-    family = FAMILIES[entry["family"]]
     held_out = f"{training['dataset']}/{training['threshold_split']}"
-    values = {
-        "SAE family": family.label,
-        "backbones": ", ".join(config["backbones"][name]["label"] for name in backbones),
-        "block, counted from 0": listed(sorted(set(layers))),
-        "input dimension D": listed(inputs),
-        "expansion factors": listed(expansions),
-        "dictionary sizes F": listed(sorted({f * d for f in expansions for d in inputs})),
-        family.sparsity.label: listed(entry["grid"][family.sparsity.key]),
+    return {
         **({"recipe": entry["recipe"]} if "recipe" in entry else {}),
         **{
             name.replace("_", " "): in_words({name: own[name]}, named=False)
@@ -58,12 +69,6 @@ def table_1(config, sweep, widths):
             images=training["threshold_images"], split=held_out
         ),
     }
-    return Table(
-        f"Table 1: how the SAEs of sweep {sweep} are trained",
-        (Column("setting", "Setting"), Column("value", "Value")),
-        [{"setting": setting, "value": value} for setting, value in values.items()],
-        ("From the config of this run, defaults included.",),
-    )
 
 
 _MORE = ("adam_beta1", "decoder_bias", "decoder_gradient", *SOME_HAVE)

@@ -78,7 +78,7 @@ class JumpReLU(SteeredTrainer):
     recipe: Recipe
 
     def __init__(self, spec, width, settings, device):
-        features = spec.expansion_factor * width
+        features = spec.features(width)
         self.log_threshold = nn.Parameter(torch.zeros(features, device=device))
         super().__init__(spec, width, settings, device)
         self.bandwidth = BANDWIDTH
