@@ -11,11 +11,11 @@ from study_fixtures import demo_config
 from visae.audit.cards import MATCHES, write_card
 from visae.audit.choice import KINDS as EXAMPLE_KINDS
 from visae.audit.examples import write_examples
-from visae.base.paths import RAW
+from visae.base.paths import RAW, backbone_and_layer
 from visae.base.seals import write_tensors
 from visae.encoding.reductions import RawUnit, write_raw_reductions
 from visae.evals.results import described
-from visae.evals.shelf import EVALS
+from visae.evals.shelf import EVALS, null_results
 from visae.products import PRODUCTS
 from visae.sae.folder import FORMAT
 from visae.study import roles
@@ -132,7 +132,10 @@ def lacking(study):
 
 def test_the_whole_study_lacks_nothing_but_replicates():
     reasons = {reason for reason in lacking(Study(demo_config())).values() if reason}
-    assert reasons == {"needs replicates of the study, with other seeds of its pretraining"}
+    assert reasons == {
+        "needs replicates of the study, with other seeds of its pretraining",
+        "needs several SAEs of one configuration: a sweep with a variant, or with own SAEs",
+    }
 
 
 def test_reasons_are_clauses(study):
@@ -226,32 +229,32 @@ def plant(study):
     paths, random = study.paths, np.random.default_rng(3)
     everything = []
     for sweep in study.sweeps.values():
-        saes = [described(s.backbone, s.layer, s.name, s.sweep) for s in study.saes(sweep)]
-        rows = absent_rows(saes, dict.fromkeys(sweep.metrics, "planted"))
+        saes = [described(s.backbone, s.layer, s.spec.text, s.sweep) for s in study.saes(sweep)]
+        rows = absent_rows(saes, null_results(dict.fromkeys(sweep.metrics, "planted")))
         rows = [row | {"value": float(random.random()), "reason": None} for row in rows]
-        rows += absent_rows(saes, sweep.absent)
+        rows += absent_rows(saes, null_results(sweep.absent))
         everything += rows
         write(scores_table(rows), {"csv": paths.scores(sweep.name)})
         write_origin(paths.scores(sweep.name, "origin.json"), {"same": {}, "versions": {}})
     write(scores_table(everything), {"csv": paths.scores()})
     sources = [
-        (place, name, sweep.name if name != RAW else None)
+        described(*backbone_and_layer(place), spec, sweep.name if spec else None)
         for sweep in study.downstream_sweeps
         for place in sweep.places
-        for name in (RAW, *sweep.sae_names())
+        for spec in (None, *(each.text for each in sweep.saes))
     ]
     tasks = [
         {
-            **{k: described(place.split("/")[0], int(place.split("layer")[1]), name, sweep)[k]
+            **{k: source[k]
                for k in ("backbone", "layer", "family", "expansion_factor", "sparsity", "k",
                          "sweep")},
-            **{"sae": name, "task": task, "representation": representation, "reading": "headline",
-               "value": float(random.random()), "reason": None, "definition": "planted",
-               "warnings": None},
+            **{"sae": source["name"], "task": task, "representation": representation,
+               "reading": "headline", "value": float(random.random()), "reason": None,
+               "definition": "planted", "warnings": None},
         }
-        for place, name, sweep in sources
+        for source in sources
         for task in study.tasks()
-        for representation in (["raw"] if name == RAW else ["reconstructed", "codes"])
+        for representation in (["raw"] if source["name"] == RAW else ["reconstructed", "codes"])
     ]  # fmt: skip
     if study.tasks():
         write(downstream_table(tasks), {"csv": paths.table("downstream")})
@@ -265,6 +268,8 @@ def plant(study):
     }
     for sae in study.saes():
         about = {"format": FORMAT, "input_dim": 32, "data": {"backbone": sae.backbone}}
+        sizes = "activation", "expansion_factor", "sparsity"
+        about |= dict(zip(sizes, vars(sae.spec).values(), strict=False)) | {"name": sae.name}
         texts = {
             "training.jsonl": json.dumps(window) + "\n",
             "config.yaml": json.dumps(about),

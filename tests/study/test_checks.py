@@ -29,8 +29,8 @@ from visae.study.study import Study
         ("sweeps.main.backbones", ["vit"], "sweeps.main.backbones names 'vit'"),
         ("sweeps.main.grid", {"k": [1]}, "sweeps.main.grid has the keys k; a grid of family"),
         ("sweeps.main.recipe", "paper", "recipe is 'paper', which trains no BatchTopK SAEs: rem"),
-        ("sweeps.main.family", "gated", "sweeps.main.family is 'gated'.*use one of batchtopk"),
-        ("sweeps.layer_3.layer", 11, "main and layer_3 both train batchtopk_8x_k64 on clip"),
+        ("sweeps.main.family", "vanilla", "sweeps.main.family is 'vanilla'.*use one of batchtopk"),
+        ("sweeps.layer_3.layer", 11, "main and layer_3 both have an SAE batchtopk_8x_k64 on clip"),
         ("metrics.cross_domain.headline", "cars", "headline is 'cars'"),
         ("evaluation.split", "train", "evaluation and training are both imagenet/train"),
         (

@@ -135,7 +135,7 @@ def test_training_jobs_of_a_sweep_cover_it():
     config = paper_config()
     config["sweeps"]["main"]["batches"] = 5
     parts = jobs.training(roles.main(Study(config)))
-    names = [name for _, part in parts for name in part]
+    names = [spec.name for _, part in parts for spec in part]
     assert names == roles.main(Study(paper_config())).sae_names()
     assert len({job for job, _ in parts}) == len(parts) > 1
 

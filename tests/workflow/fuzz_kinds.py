@@ -19,7 +19,8 @@ from PIL import Image
 from safetensors.torch import save_file
 from study_fixtures import ROOT, paper_config
 
-from visae.activations.cache import ActivationCache
+from visae.activations.opening import open_cache
+from visae.activations.permuted import write_permuted
 from visae.activations.shards import join_shards
 from visae.audit.cards import MATCHES, read_card, write_card
 from visae.audit.examples import read_examples, write_examples
@@ -116,8 +117,13 @@ def _join(path):
     return _read_cache(joined)
 
 
+def _permuted(folder):
+    write_permuted(folder / "permuted.h5", _cache(folder), "control", seed=3)
+    return folder / "permuted.h5"
+
+
 def _read_cache(path):
-    with ActivationCache(path) as cache:
+    with open_cache(path) as cache:
         chunks = [cache.read_chunk(number) for number in range(len(cache.chunks))]
         about = cache.info, cache.labels, cache.image_ids, cache.skipped_ids, cache.fingerprint
         return *about, cache.mean, cache.std, chunks
@@ -151,9 +157,13 @@ def _sae_reductions(folder):
     return path
 
 
+_OPEN = ("_file", "_parts")
+"""What open reductions hold of their file."""
+
+
 def _read_sae_reductions(path):
     with SaeReductions(path) as found:
-        about = {name: value for name, value in vars(found).items() if name not in ("_file",)}
+        about = {name: value for name, value in vars(found).items() if name not in _OPEN}
         return about, found.codes[:], found.reconstructions_max()
 
 
@@ -176,7 +186,7 @@ def _raw_reductions(folder):
 
 def _read_raw_reductions(path):
     with RawReductions(path) as found:
-        about = {name: value for name, value in vars(found).items() if name not in ("_file",)}
+        about = {name: value for name, value in vars(found).items() if name not in _OPEN}
         return about, found.features_max(), found.embeddings()
 
 
@@ -246,8 +256,9 @@ def _sae(folder):
         torch.randn(WIDTH, generator=generator),
         torch.tensor(1.5),
     )
-    config = {"name": "batchtopk_3x_k3", "k": 3, "input_dim": WIDTH, "hidden_dim": 15,
-              "activation": "batchtopk", "data": {"backbone": "toy", "layer": 3}}  # fmt: skip
+    config = {"name": "batchtopk_3x_k3", "k": 3, "sparsity": 3, "expansion_factor": 3,
+              "input_dim": WIDTH, "hidden_dim": 15, "activation": "batchtopk",
+              "data": {"backbone": "toy", "layer": 3}}  # fmt: skip
     log = [{"step": 2 * n, "tokens": 20 * n, "loss": 0.5 / n, "l0": 3.0, "dead_fraction": 0.25}
            for n in (1, 2, 3)]  # fmt: skip
     save_sae(folder / "sae", model, config, log)
@@ -599,6 +610,7 @@ def _read_study(path):
 KINDS = (
     Kind("shard", _shard, _join),
     Kind("cache", _cache, _read_cache),
+    Kind("view of a cache", _permuted, _read_cache),
     Kind("reductions", _sae_reductions, _read_sae_reductions),
     Kind("raw reductions", _raw_reductions, _read_raw_reductions),
     Kind("rankings", _rankings, read_rankings),

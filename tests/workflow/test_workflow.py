@@ -181,6 +181,8 @@ def test_every_downstream_result_is_there_and_valid(finished):
         for outcome in result["representations"].values():
             assert 0 < outcome["value"] < 1
         assert ("sae" in result["provenance"]["inputs"]) != raw
+        if raw and result["task"] == "segmentation":  # the activations that it is normalised by
+            assert "activations of photographs/train" in result["provenance"]["inputs"]
         assert result["source"]["warnings"] == ([] if raw else warnings_of(finished, path))
     with open(study_folder(finished) / "tables" / "downstream.csv", newline="") as handle:
         rows = [row for row in csv.DictReader(handle) if row["reading"] == "headline"]

@@ -16,6 +16,12 @@ def write_script(path, name, value):
     write_text(path, f'(self.visae ??= {{}})["{name}"] = {text};\n')
 
 
+def read_script(path):
+    """The value in a script that `write_script` wrote."""
+    text = path.read_text(encoding="utf-8").partition(" = ")[2]
+    return json.loads(text.rstrip().removesuffix(";"))
+
+
 def bytes_of(map_hw, largest):
     """Base64 of a byte per patch: 0 if silent, else 1 to 255 in proportion to the code."""
     share = np.abs(map_hw) / largest

@@ -14,7 +14,14 @@ import numpy as np
 from visae.audit.cards import FEATURES, write_card
 from visae.audit.choice import BANDS
 from visae.audit.feature_table import BINS
-from visae.audit.page_data import base64_of, bytes_of, four_digits, rounded, write_script
+from visae.audit.page_data import (
+    base64_of,
+    bytes_of,
+    four_digits,
+    read_script,
+    rounded,
+    write_script,
+)
 from visae.audit.pictures import as_seen, as_webp, strip
 from visae.backbones.preprocessing import Preprocessing
 from visae.base.files import write_text
@@ -171,6 +178,14 @@ def _best(findings):
         if known:
             return max(known, key=lambda feature: values[feature])
     return max(shown, key=lambda feature: findings.table.largest[feature], default=None)
+
+
+def features_with_images(folder):
+    """Numbers of the features that the pages in `folder` show on images; empty without pages."""
+    path = Path(folder) / "examples.js"
+    if not path.exists():
+        return set()
+    return set(map(int, read_script(path)["features"]))
 
 
 def _write_pictures(folder, files, queries, transform):

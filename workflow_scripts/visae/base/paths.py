@@ -159,6 +159,11 @@ class Paths:
         number = f"{number:05d}" if isinstance(number, int) else number
         return f"{self.results}/activations/{place}/{split}/shard-{number}-of-{count:05d}.h5"
 
+    def block_of(self, shard):
+        """The block whose activations the shard at the path `shard` holds."""
+        _file, _split, _dataset, layer, *_ = reversed(shard.split("/"))
+        return int(layer.removeprefix("layer"))
+
     # ---- SAEs
 
     def sae(self, sae, file=WEIGHTS, place=PLACE):

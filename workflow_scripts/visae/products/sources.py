@@ -191,6 +191,21 @@ def second_family(study):
     return None
 
 
+def same_configuration(study):
+    """Several SAEs of one configuration at a place."""
+    known = [(sae.place, sae.spec.configuration) for sae in study.saes() if sae.spec.sparsity]
+    if len(set(known)) == len(known):
+        return "needs several SAEs of one configuration: a sweep with a variant, or with own SAEs"
+    return None
+
+
+def several_recipes(study):
+    """One configuration that is trained in several ways."""
+    if not roles.recipes(study):
+        return "needs two recipes for SAEs of one size and L0 on the same activations"
+    return None
+
+
 def own_pretraining(study):
     """Backbones that the study pretrains itself."""
     return None if study.pretrained() else "needs backbones that the study pretrains itself"

@@ -18,7 +18,7 @@ from visae.evals.entry import SAES
 from visae.evals.sections import settings_of
 from visae.evals.shelf import EVALS, entry_name, reads
 from visae.images.layouts import LAYOUTS, check_options, labels_of, shares_of
-from visae.sae.specs import check_size
+from visae.sae.specs import check_own_size, check_size
 from visae.study import roles
 
 
@@ -216,8 +216,9 @@ def _unique_saes(study):
         key = (sae.place, sae.name)
         if key in seen:
             raise UserError(
-                f"config: the sweeps {seen[key]} and {sae.sweep} both train {sae.name} on "
-                f"{sae.backbone} at layer {sae.layer}; take it out of one of them"
+                f"config: the sweeps {seen[key]} and {sae.sweep} both have an SAE {sae.name} on "
+                f"{sae.backbone} at layer {sae.layer}; take it out of one of them, or give one of "
+                "them a `variant`, which ends its SAEs' names"
             )
         seen[key] = sae.sweep
 
@@ -244,14 +245,17 @@ def check_block(backbone, layer, measured):
 
 
 def check_sizes(study, geometries):
-    """UserError unless SAEs have as many features as are to be active.
+    """UserError unless SAEs have as many features as are to be active, and as their training needs.
 
     geometries: backbone → Geometry, or None where it is unknown.
     """
     for sae in study.saes():
         if measured := geometries[sae.backbone]:
-            where = f"config: sweeps.{sae.sweep}.grid on {sae.backbone}: "
-            check_size(sae.spec, measured.width, where)
+            sweep = f"config: sweeps.{sae.sweep}"
+            check_size(sae.spec, measured.width, f"{sweep}.grid on {sae.backbone}: ")
+            if not study.sweeps[sae.sweep].imported:
+                where = f"{sweep}.training on {sae.backbone}: "
+                check_own_size(sae.spec, study.own_settings(sae.sweep), measured.width, where)
 
 
 def _control(study):

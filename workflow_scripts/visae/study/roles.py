@@ -1,6 +1,7 @@
 """Who in a study plays which part of the paper."""
 
 import itertools
+import json
 import math
 from dataclasses import dataclass
 
@@ -34,6 +35,11 @@ def main(study):
     return next(iter(study.sweeps.values()))
 
 
+def others(study):
+    """The sweeps besides the main one that may play a part: SAEs of people's own play none."""
+    return [sweep for sweep in list(study.sweeps.values())[1:] if not sweep.folders]
+
+
 def existing(sweep: Sweep | None) -> Sweep:
     """A sweep that the study is known to have, since what is asked for needs it."""
     if sweep is None:
@@ -43,8 +49,8 @@ def existing(sweep: Sweep | None) -> Sweep:
 
 def early(study):
     """The sweep that repeats the main one at another layer (Appendix D), or None."""
-    first, *others = study.sweeps.values()
-    for sweep in others:
+    first = main(study)
+    for sweep in others(study):
         layers = sweep.layers.items()
         elsewhere = all(first.layers.get(b, layer) != layer for b, layer in layers)
         if sweep.family == first.family and elsewhere:
@@ -62,7 +68,48 @@ def compared_layers(study):
 def second_family(study):
     """The first sweep of another family than the main one (Appendix Q), or None."""
     family = main(study).family
-    return next((s for s in study.sweeps.values() if s.family != family), None)
+    return next((sweep for sweep in others(study) if sweep.family != family), None)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A way of training: its name, that of its first sweep, and the sweeps, which differ in seeds.
+
+    own: what a config sets for it, without the seed.
+    """
+
+    name: str
+    family: str
+    own: dict
+    sweeps: tuple[str, ...]
+
+
+def recipes(study):
+    """The `Recipe`s that train a configuration on activations on which another one trains it, too.
+
+    A configuration is an expansion factor and a number of active features per token.
+    """
+    found = {}
+    for sweep in study.sweeps.values():
+        if not sweep.imported:
+            own = {k: v for k, v in study.own_settings(sweep.name).items() if k != "seed"}
+            found.setdefault((sweep.family, json.dumps(own, sort_keys=True)), []).append(sweep)
+    cells = {key: set().union(*map(_cells, sweeps)) for key, sweeps in found.items()}
+    return [
+        Recipe(sweeps[0].name, sweeps[0].family, json.loads(key[1]), tuple(s.name for s in sweeps))
+        for key, sweeps in found.items()
+        if any(cells[key] & cells[other] for other in found if other != key)
+    ]
+
+
+def _cells(sweep):
+    """(place, expansion factor, K) of each SAE of a sweep with a number of active features."""
+    return {
+        (place, spec.expansion_factor, spec.k)
+        for place in sweep.places
+        for spec in sweep.saes
+        if spec.k is not None
+    }
 
 
 def audited(study):
@@ -72,7 +119,7 @@ def audited(study):
     """
 
     def distance(spec):
-        sizes = spec.expansion_factor, spec.sparsity
+        sizes = spec.expansion_factor, spec.sparsity or math.inf  # unknown: the farthest
         ratios = zip(sizes, PAPER_AUDITED, strict=True)
         return [round(abs(math.log(size / paper)), 9) for size, paper in ratios]
 
@@ -175,7 +222,7 @@ class Roles:
     def of(cls, study):
         """Roles in a study."""
         first, at_early = main(study), early(study)
-        steered = [s for s in study.sweeps.values() if s.family == "jumprelu" and s != first]
+        steered = [sweep for sweep in others(study) if sweep.family == "jumprelu"]
         return cls(
             main=first.name,
             jumprelu=steered[0].name if steered else None,
