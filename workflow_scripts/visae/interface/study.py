@@ -50,7 +50,7 @@ class OpenStudy:
     def saes(self) -> list[str]:
         """The SAEs that are trained, as `{backbone}/layer{layer}/{name}`."""
         return [
-            f"{sae.place}/{sae.name}"
+            sae.full_name
             for sae in self.study.saes()
             if Path(self.paths.sae(sae.name, WEIGHTS, sae.place)).exists()
         ]
