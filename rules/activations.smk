@@ -3,7 +3,7 @@
 
 from visae.study import places
 
-VIEWS = places.in_raster_order(STUDY)
+NEEDED, VIEWS = places.needed(STUDY), places.in_raster_order(STUDY)
 
 
 def of_raster(splits):
@@ -21,13 +21,6 @@ def seed_of_order(wildcards):
     return STUDY.backbones[wildcards.backbone]["seed"]
 
 
-def blocks_apart(blocks, backbones, splits):
-    """Those of `backbones` that have shards of one of `blocks` already, which stand."""
-    # A job knows its rule; only who plans has to choose one.
-    asked = backbones if workflow.is_main_process else []
-    return [name for name in asked if not places.level(STUDY, name, blocks, splits)]
-
-
 def shard_paths(splits, block="{layer}", apart=False):
     """All shards of the caches of `splits`; apart: of one split, with the wildcard shard."""
     return [
@@ -38,12 +31,17 @@ def shard_paths(splits, block="{layer}", apart=False):
 
 
 def extractions(splits):
-    """[(end of a rule's name, blocks, backbones), …]: of one block, then of several at once."""
-    yield "", ["{layer}"], r"[a-z][a-z0-9_]*"
-    for blocks, backbones in places.passes(STUDY, splits).items():
-        apart = blocks_apart(blocks, backbones, splits)
-        if together := [name for name in backbones if name not in apart]:
-            yield f"_blocks_{'_'.join(map(str, blocks))}", blocks, alternatives(together)
+    """[(end of a rule's name, blocks, backbones), …]: of one block, and of several at once."""
+    alone, other = "[a-z][a-z0-9_]*", []
+    for blocks, backbones in places.passes(NEEDED, VIEWS, splits).items():
+        # A job knows its rule; only who plans has to choose one.
+        if workflow.is_main_process:
+            backbones = [b for b in backbones if places.level(STUDY, b, blocks, splits)]
+            other += [place(b, f"({alternatives(blocks)})/") for b in backbones]
+        if backbones:
+            yield f"_blocks_{'_'.join(map(str, blocks))}", blocks, alternatives(backbones)
+    # The end of the path says whether a block has a pass with others.
+    yield "", ["{layer}"], f"(?!{alternatives(other)}){alone}" if other else alone
 
 
 for batch, splits in jobs.extraction(STUDY):
@@ -99,9 +97,6 @@ for batch, splits in jobs.extraction(STUDY):
                 )
             script:
                 "../workflow_scripts/extract_activations.py"
-
-        if several:
-            workflow.ruleorder(f"extract_{batch}{several}", f"extract_{batch}")
 
     rule:
         name:

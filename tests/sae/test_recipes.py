@@ -167,6 +167,56 @@ def test_nothing_left_to_explain_gives_no_gradient():
         assert torch.equal(weight.grad, expected)
 
 
+# ---------------------------------------------------------------- features drawn anew
+
+
+def mute(sae, features):
+    sae.weights["encoder_bias"].data[features] = -50.0
+
+
+def test_dead_features_take_the_direction_of_tokens_that_are_reconstructed_badly():
+    sae = trained("relu", 3, resampling={"every": 2 * TOKENS, "until": 1.0})
+    dead = torch.tensor([3, 17, 40])
+    mute(sae, dead)
+    sae.step(batch(4))  # the second of a period, and too early for what fired in the first
+    assert sae.weights["encoder_bias"][dead].max() < -40
+    sae.step(batch(5))
+    before = {name: weight.detach().clone() for name, weight in sae.weights.items()}
+    x_bd = batch(6)
+    x_bd[7] *= 50.0  # by far the worst token
+    result = sae.step(x_bd)
+    worst = int(result.residual.square().sum(1).argmax())
+    encoder, bias, decoder = (weight.detach() for weight in sae.weights.values())
+    assert worst == 7
+    direction = torch.nn.functional.normalize(x_bd[worst], dim=0)
+    alive = torch.ones(FEATURES, dtype=torch.bool)
+    alive[dead] = False
+    torch.testing.assert_close(decoder[dead], direction.expand(3, -1))
+    length = encoder[alive].norm(dim=1).mean()
+    torch.testing.assert_close(encoder[dead], (0.2 * length * direction).expand(3, -1))
+    assert (bias[dead] == 0).all()
+    for name, weight in sae.weights.items():
+        number = next(i for i, p in enumerate(sae.optimizer.parameters) if p is weight)
+        for moments in (sae.optimizer._means[number], sae.optimizer._squares[number]):
+            assert (moments[dead] == 0).all()
+            assert (moments[alive] != 0).any()
+        # The rest went its way by no more than Adam's step.
+        assert (weight.detach() - before[name])[alive].abs().max() < 0.1
+    assert not sae.resampler.fired.any()
+
+
+def test_nothing_is_drawn_after_its_share_of_the_run():
+    def bias_of_a_mute_feature(step):
+        sae = trainer("relu", resampling={"every": TOKENS, "until": 0.5})
+        mute(sae, torch.tensor([3]))
+        sae.begin_step(step, 10)
+        sae.step(batch(0))
+        return float(sae.weights["encoder_bias"][3].detach())
+
+    assert bias_of_a_mute_feature(4) == 0
+    assert bias_of_a_mute_feature(5) < -40
+
+
 # ---------------------------------------------------------------- what a decoder bias becomes
 
 
@@ -320,7 +370,7 @@ OWN = {
     "matryoshka": {"random_prefixes": 3, "auxiliary": AUXILIARY, "loss": "sum"},
     "gated": {"decoder_bias": "added", "decoder_gradient": "tangent", "seed": 7},
     "jumprelu": {"decoder_bias": "tied", "schedule": {"warm_up": 0.5, "shape": "cosine"}},
-    "relu": {"decoder_bias": "added"},
+    "relu": {"decoder_bias": "added", "resampling": {"every": 2 * TOKENS}},
 }
 
 
@@ -378,6 +428,10 @@ def test_variants_of_one_cell_share_a_pass_and_are_as_if_alone(tmp_path):
         ("batchtopk", {"auxiliary": {"k": 3}}, "auxiliary lacks the key 'dead_after'"),
         ("batchtopk", {"auxiliary": {"dead_after": 0}}, "auxiliary.dead_after is 0"),
         ("batchtopk", {"auxiliary": {"dead_after": 1, "k": 0}}, "auxiliary.k is 0"),
+        ("relu", {"resampling": {"until": 0.5}}, "resampling lacks the key 'every'"),
+        ("relu", {"resampling": {"every": 0}}, "resampling.every is 0"),
+        ("relu", {"resampling": {"every": 9, "until": 2}}, "resampling.until is 2 of the run"),
+        ("topk", {"resampling": {"every": 9}}, "resampling is for SAEs of relu, and topk_5x_k4"),
         ("jumprelu", {"auxiliary": {"dead_after": 9}}, "auxiliary is for SAEs of batchtopk, "),
         ("topk", {"prefixes": [0.5, 1]}, "prefixes is for SAEs of matryoshka, and topk_5x_k4 is"),
         ("matryoshka", {"prefixes": [0.5, 0.25, 1]}, "prefixes are 0.5, 0.25, 1: write ascending"),

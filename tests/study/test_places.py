@@ -18,13 +18,17 @@ def found(study):
     return {p.name: [split.name for split in p.cached] for p in places.needed(study)}
 
 
+def passes(study, splits):
+    return places.passes(places.needed(study), places.in_raster_order(study), splits)
+
+
 def test_the_papers_blocks_of_a_split_come_from_one_pass():
     study = Study(paper_config())
     early = {(3, 11): ["dinov2", "clip", "siglip"]}
     masks = study.segmentation
     for splits in ([study.training], [study.evaluation], list(study.cross_domain["cub"])):
-        assert places.passes(study, splits) == early
-    assert places.passes(study, masks) == {}  # read at block 11 alone
+        assert passes(study, splits) == early
+    assert passes(study, masks) == {}  # read at block 11 alone
 
 
 def test_backbones_of_different_blocks_are_different_passes():
@@ -32,15 +36,15 @@ def test_backbones_of_different_blocks_are_different_passes():
     config["sweeps"]["middle"] = config["sweeps"]["layer_3"] | {"layer": 6, "backbones": ["clip"]}
     config["backbones"]["deit"]["layer"] = 9
     study = Study(config)
-    passes = places.passes(study, [study.training])
-    assert passes == {(3, 11): ["dinov2", "siglip"], (3, 6, 11): ["clip"]}
+    of_training = passes(study, [study.training])
+    assert of_training == {(3, 11): ["dinov2", "siglip"], (3, 6, 11): ["clip"]}
 
 
 def test_all_splits_are_extracted_of_every_block_in_coarse_granularity():
     study = Study(demo_config())
     everything = [split.name for split in study.splits()]
     assert {tuple(splits) for splits in found(study).values()} == {tuple(everything)}
-    assert places.passes(study, study.splits()) == {(1, 3): ["clip_small"]}
+    assert passes(study, study.splits()) == {(1, 3): ["clip_small"]}
 
 
 def test_controls_are_views_of_the_same_backbone_in_raster_order():
@@ -85,10 +89,8 @@ def test_a_control_needs_its_block_in_raster_order():
     study = Study(config, check=False)
     assert found(study)["mae_permuted/layer5"] == ["imagenet/train", "imagenet/val"]
     assert found(study)["mae/layer5"] == ["imagenet/train", "imagenet/val"]
-    assert places.passes(study, [study.training])[5, 11] == ["mae"]
-    assert places.passes(study, study.cross_domain["cub"]) == {
-        (3, 11): ["dinov2", "clip", "siglip"]
-    }
+    assert passes(study, [study.training])[5, 11] == ["mae"]
+    assert passes(study, study.cross_domain["cub"]) == {(3, 11): ["dinov2", "clip", "siglip"]}
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -42,8 +43,9 @@ class Side:
         self.name, self.sae, self._seed = name, sae, seed
         self.grid = self.cache.info.grid
         # Mean and standard deviation of pixels change nothing of what is seen.
-        seen = self.cache.info.preprocessing | {"mean": (0,) * 3, "std": (1,) * 3}
-        self.transform = Preprocessing(**seen)
+        self.transform = replace(
+            Preprocessing(**self.cache.info.preprocessing), mean=(0.0,) * 3, std=(1.0,) * 3
+        )
         self._pooled: Any = None
         self._table: FeatureTable | None = None
         self._patches: dict[bytes, Any] = {}

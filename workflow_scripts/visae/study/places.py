@@ -77,13 +77,14 @@ def _identity(study, backbone):
     return settings
 
 
-def passes(study, splits):
+def passes(needs, views, splits):
     """{blocks: backbones} of the passes over `splits` that give several blocks at once.
 
-    Blocks are in increasing order. Backbones of which one block is wanted are left out.
+    needs: of `needed`. views: of `in_raster_order`. Blocks are in increasing order. Backbones of
+    which one block is wanted are left out.
     """
-    views, blocks = in_raster_order(study), {}
-    for place in needed(study):
+    blocks = {}
+    for place in needs:
         if place.backbone not in views and any(split in place.cached for split in splits):
             blocks.setdefault(place.backbone, set()).add(place.layer)
     found = {}
