@@ -364,7 +364,7 @@ def test_the_teacher_follows_the_student_ever_more_slowly():
 
 def test_views_are_crops_of_their_own_image(generator):
     grey = torch.arange(0, 240, 30, dtype=torch.uint8)[:, None, None, None]
-    views = random_views(grey.expand(-1, 3, SIDE, SIDE), 16, generator)
+    views = random_views(grey.expand(-1, 3, SIDE, SIDE), (16, 16), generator)
     assert views.shape == (8, 3, 16, 16)
     assert (views.amax(dim=(1, 2, 3)) - views.amin(dim=(1, 2, 3)) < 1e-2).all()
     brightness = views.mean(dim=(1, 2, 3))[1:] / grey[1:].flatten()
@@ -374,11 +374,11 @@ def test_views_are_crops_of_their_own_image(generator):
 def test_views_cover_the_stated_share_of_the_image(generator):
     ramp = torch.linspace(0, 255, 64).to(torch.uint8).expand(400, 3, 64, 64)
     jitter_free = torch.nn.functional.normalize(
-        random_views(ramp, 8, generator, area=(0.25, 0.25)).mean(dim=(1, 2)), dim=1
+        random_views(ramp, (8, 8), generator, area=(0.25, 0.25)).mean(dim=(1, 2)), dim=1
     )
     rising = jitter_free[:, -1] > jitter_free[:, 0]
     assert 0.4 < rising.float().mean() < 0.6  # half of them are mirrored
-    down = random_views(ramp.transpose(2, 3), 8, generator)
+    down = random_views(ramp.transpose(2, 3), (8, 8), generator)
     assert (
         down[:, :, -1].mean(dim=(1, 2)) > down[:, :, 0].mean(dim=(1, 2))
     ).all()  # none upside down

@@ -31,12 +31,27 @@ def names(cell):
 def test_readme_lists_the_papers_metrics():
     listed = {
         (number, *names(name), better)
-        for number, name, _, _, better in rows("README.md", "| | name | one sentence")
+        for number, name, _, _, better, _ in rows("README.md", "| | name | one sentence")
     }
     assert listed == {
         (f"M{EVALS[name].number}", name, "higher" if EVALS[name].higher_is_better else "lower")
         for name in paper_metrics()
     }
+
+
+def test_readme_has_the_seconds_that_were_measured():
+    measured = {
+        names(part)[0]: here.partition(" (")[0]
+        for part, here, *_ in rows("docs/performance.md", "| part | here |")
+        if re.match(r"M\d ", part)
+    }
+    shown = {
+        names(name)[0]: seconds
+        for _, name, *_, seconds in rows("README.md", "| | name | one sentence")
+    }
+    # The others come out of the pass over the images.
+    assert {name: shown[name] for name in measured} == measured
+    assert {shown[name] for name in set(shown) - set(measured)} == {"in the pass"}
 
 
 def test_the_protocol_defines_every_metric_and_task():
@@ -66,9 +81,9 @@ def test_the_data_page_lists_the_demos_data_sets():
 
 
 def test_the_guide_lists_families_loaders_and_paradigms():
-    guide = text("docs/extending.md")
-    for key, shelf in (("family", FAMILIES), ("loader", LOADERS)):
-        [listed] = re.findall(rf"{key}: \w+ +# (.*) or your own", guide)
+    guide, own = text("docs/extending.md"), text("docs/own_backbone.md")
+    for page, key, shelf in ((guide, "family", FAMILIES), (own, "loader", LOADERS)):
+        [listed] = re.findall(rf"{key}: \w+ +# (.*) or your own", page)
         assert sorted(listed.split(", ")) == list(shelf)
     [listed] = re.findall(r"The objectives are (.*), or\n", guide)
     assert sorted(names(listed)) == list(PARADIGMS)

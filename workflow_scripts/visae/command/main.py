@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from visae.base import progress
 from visae.base.errors import UserError
 
 CONFIG = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -29,6 +30,21 @@ def main():
 
     Every verb prints the Snakemake command that it stands for.
     """
+    terminal = sys.stderr.isatty()
+    progress.show(_lines(sys.stderr, terminal), progress.FIRST if terminal else None)
+
+
+def _lines(stream, terminal):
+    """A function that writes how far a verb is; on a terminal in place of what it wrote before."""
+    above = ""
+
+    def line(text):
+        nonlocal above
+        stream.write(f"{above}  {text}\n")
+        stream.flush()
+        above = "\x1b[1A\x1b[2K" if terminal else ""
+
+    return line
 
 
 @main.command()
@@ -104,3 +120,28 @@ def evaluate_sae(folder, config, backbone, layer, inputs, family, k, dry_run):
     path, target = with_sae(folder, config, backbone, layer, inputs, family, k)
     arguments = [*(["-n"] if dry_run else []), "--", target]
     sys.exit(run_study(command_of(path, arguments, "local"), path))
+
+
+@main.command()
+@click.argument("sae")
+@click.argument("feature", type=click.IntRange(min=0))
+@click.option(
+    "--study",
+    "folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Its results. Default: the one study below results/.",
+)
+@click.option("--profile", default="local", show_default=True, help="As for `visae run`.")
+@click.option("--open", "opens", is_flag=True, help="Open the page in a browser.")
+def look(sae, feature, folder, profile, opens):
+    """Print where the page of a feature lies, which shows the images that it responds to.
+
+    SAE is {backbone}/layer{layer}/{sae}, as the study has it. Where no page shows the FEATURE on
+    images, the page is made, with it and with all that were looked at before.
+    """
+    from visae.command.look import page_of
+
+    address = page_of(sae, feature, folder, profile)
+    click.echo(address)
+    if opens:
+        click.launch(address)
