@@ -46,6 +46,7 @@ include: "rules/export.smk"
 include: "rules/encoding.smk"
 include: "rules/evals.smk"
 include: "rules/audit.smk"
+include: "rules/matches.smk"
 include: "rules/products.smk"
 include: "rules/report.smk"
 include: "rules/plan.smk"
@@ -58,6 +59,7 @@ rule all:
         FIGURES,
         TABLES,
         FEATURE_PAGES,
+        MATCH_PAGES,
         REPORT,
     message:
         "The study is complete"

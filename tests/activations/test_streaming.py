@@ -91,11 +91,11 @@ def test_a_stream_leaves_the_same_reductions_as_a_cache(
     root, index = dataset
     settings = {"chunk_images": 4, "batch_size": batch_size, "workers": workers}
     jobs = [
-        ShardJob("toy", "val", index, root, shard, shards, tmp_path / "val" / f"{shard}.h5")
+        ShardJob("toy", "val", index, root, shard, shards, {LAYER: tmp_path / f"val/{shard}.h5"})
         for shard in range(shards)
     ]
-    extract(backbone, LAYER, jobs, **settings)
-    join_shards([job.output for job in jobs], tmp_path / "val.h5", statistics=False)
+    extract(backbone, jobs, **settings)
+    join_shards([job.outputs[LAYER] for job in jobs], tmp_path / "val.h5", statistics=False)
 
     def encode(cache, name):
         encode_activations(
@@ -141,6 +141,7 @@ def test_an_unreadable_image_stops_a_stream(backbone, dataset, tmp_path):
 
 def test_activations_that_are_not_finite_are_refused(backbone, dataset):
     stream = streamed(backbone, dataset)
-    stream._batches = iter([(dataset[1].images[:4], np.full((4, 16, WIDTH), 1e6), [])])
+    refused = {LAYER: np.full((4, 16, WIDTH), 1e6)}
+    stream._batches = iter([(dataset[1].images[:4], refused, [])])
     with pytest.raises(UserError, match=r"1,000,000 in channel 0 .* 'id-00' of toy/val"):
         stream.read_chunk(0)

@@ -13,7 +13,7 @@ import scipy.sparse.linalg
 import torch
 from PIL import Image
 
-from visae.activations.cache import ActivationCache
+from visae.activations.opening import open_cache
 from visae.activations.pictures import picture_activations
 from visae.audit.patch_maps import patch_maps
 from visae.audit.queries import rows_of, strongest
@@ -258,7 +258,7 @@ class OpenSae:
                 f"{path} is not there, since {name} is streamed or its cache was removed: ask for "
                 f"`encode` of its images instead, or ask Snakemake for that file"
             )
-        return ActivationCache(path)
+        return open_cache(path)
 
     def _split(self, split):
         known = self.study.splits
