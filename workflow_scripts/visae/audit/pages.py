@@ -68,8 +68,8 @@ def write_pages(paths, about, findings, cache, image_paths, class_names, inputs=
     files = {number: image_paths[cache.image_ids[number]] for number in shown}
     _write_pictures(Path(paths["images"]), files, findings.queries, transform)
     write_text(paths["features.csv"], _csv(findings, live, class_names))
-    _write_script(paths["table.js"], "table", _table(findings, live, class_names))
-    _write_script(
+    write_script(paths["table.js"], "table", _table(findings, live, class_names))
+    write_script(
         paths["examples.js"],
         "examples",
         {
@@ -80,7 +80,7 @@ def write_pages(paths, about, findings, cache, image_paths, class_names, inputs=
             },
         },
     )
-    _write_script(paths["queries.js"], "queries", [_query(query) for query in findings.queries])
+    write_script(paths["queries.js"], "queries", [_query(query) for query in findings.queries])
     for page in ("index.html", "patches.html"):
         template = environment(HERE / "templates", HERE / "assets", html=True).get_template(
             f"{page}.jinja"
@@ -150,7 +150,7 @@ def _bytes_of(map_hw, largest):
     """Base64 of a byte per patch: 0 if silent, else 1 to 255 in proportion to the code."""
     share = np.abs(map_hw) / largest
     levels = np.where(share > 0, np.clip(np.round(255 * share), 1, 255), 0)
-    return _base64(levels.astype(np.uint8))
+    return as_base64(levels.astype(np.uint8))
 
 
 def _query(query):
@@ -158,8 +158,8 @@ def _query(query):
     return {
         "name": query.name,
         "ends": query.codes.indptr.tolist(),
-        "features": _base64(query.codes.indices.astype("<u4")),
-        "codes": _base64(query.codes.data.astype("<f4")),
+        "features": as_base64(query.codes.indices.astype("<u4")),
+        "codes": as_base64(query.codes.data.astype("<f4")),
     }
 
 
@@ -199,7 +199,7 @@ def _best(findings):
     return max(shown, key=lambda feature: findings.table.largest[feature], default=None)
 
 
-def _write_script(path, name, value):
+def write_script(path, name, value):
     """A script that hands `value` to the page as `visae.{name}`."""
     text = json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     write_text(path, f'(self.visae ??= {{}})["{name}"] = {text};\n')
@@ -217,7 +217,7 @@ def _write_pictures(folder, files, queries, transform):
         (folder / f"query-{place}.webp").write_bytes(as_webp(as_seen(query.picture, transform)))
 
 
-def _base64(array):
+def as_base64(array):
     return base64.b64encode(array.tobytes()).decode("ascii")
 
 

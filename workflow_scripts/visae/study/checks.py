@@ -56,6 +56,7 @@ def _checks():
         _statistics,
         _protocols,
         _pages,
+        _interventions,
     )
 
 
@@ -223,13 +224,18 @@ def _unique_saes(study):
 
 def _sizes(study):
     """Backbones whose geometry is known here have the blocks, and SAEs the features, asked for."""
-    kept = geometry.read_geometries(study.paths.plan("geometry.json"))
-    known = geometry.known(study.backbones, geometry.read_geometries(geometry.SHIPPED) | kept)
+    known = _geometries(study)
     check_sizes(study, known)
     for sweep in study.sweeps.values():
         for backbone, layer in sweep.layers.items():
             if known[backbone]:
                 check_block(backbone, layer, known[backbone])
+
+
+def _geometries(study):
+    """Backbone → Geometry, or None where it is unknown."""
+    kept = geometry.read_geometries(study.paths.plan("geometry.json"))
+    return geometry.known(study.backbones, geometry.read_geometries(geometry.SHIPPED) | kept)
 
 
 def check_block(backbone, layer, measured):
@@ -333,15 +339,7 @@ def _pages(study):
     section = study.config["features"]
     if section is None:
         return
-    known = [f"{sae.place}/{sae.name}" for sae in study.saes()]
-    for key in ("saes", "named"):
-        for name in section[key] or ():
-            if name not in known:
-                close = difflib.get_close_matches(name, known, n=1) or known[:1]
-                raise UserError(
-                    f"config: features.{key} names the SAE '{name}', which the study has not; "
-                    f"write {{backbone}}/layer{{layer}}/{{sae}}, such as {close[0]}"
-                )
+    _check_named_saes(study, "features", section)
     shown = [f"{sae.place}/{sae.name}" for sae in roles.on_pages(study)]
     for name in section["named"]:
         if name not in shown:
@@ -349,6 +347,53 @@ def _pages(study):
                 f"config: features.named has features of {name}, which is not one of the SAEs with "
                 f"pages ({', '.join(shown)}); add it to features.saes"
             )
+
+
+def _interventions(study):
+    """SAEs whose features are edited are there, at blocks that leave something for their heads."""
+    section = study.config["interventions"]
+    if section is None:
+        return
+    _check_named_saes(study, "interventions", section)
+    edited = [f"{sae.place}/{sae.name}" for sae in roles.edited(study)]
+    for name in section["named"]:
+        if name not in edited:
+            raise UserError(
+                f"config: interventions.named has features of {name}, which is not one of the SAEs "
+                f"that are edited ({', '.join(edited) or 'none'}); add it to interventions.saes"
+            )
+    known = roles.edited_tasks(study, whole=True)
+    for dataset in section["datasets"] or ():
+        if dataset not in known:
+            raise UserError(
+                f"config: interventions.datasets names '{dataset}', which is none of the data sets "
+                f"with probes or masks ({', '.join(known) or 'there are none'})"
+            )
+    if "class_token" not in (section["heads"] or ()):
+        return
+    geometries = _geometries(study)
+    for sae in roles.edited(study):
+        measured = geometries[sae.backbone]
+        if measured and sae.layer == len(measured.flops) - 1:
+            raise UserError(
+                f"config: interventions.heads has class_token, but {sae.place}/{sae.name} reads "
+                f"the last block of {sae.backbone}: nothing is left to run that would carry an "
+                "edit of patches to the class token; take an SAE of an earlier block, or "
+                "pooled_patches"
+            )
+
+
+def _check_named_saes(study, where, section):
+    """The SAEs that a section of the config names are the study's."""
+    known = [f"{sae.place}/{sae.name}" for sae in study.saes()]
+    for key in ("saes", "named"):
+        for name in section[key] or ():
+            if name not in known:
+                close = difflib.get_close_matches(name, known, n=1) or known[:1]
+                raise UserError(
+                    f"config: {where}.{key} names the SAE '{name}', which the study has not; "
+                    f"write {{backbone}}/layer{{layer}}/{{sae}}, such as {close[0]}"
+                )
 
 
 def _protocols(study):

@@ -1,8 +1,4 @@
-// What the pages of an SAE have in common: pictures with codes drawn over them, bars, numbers.
-"use strict";
-
-const [ROWS, COLUMNS] = ABOUT.grid;
-const CELL = 16; // pixels of a patch on the canvas that lies over a picture
+// What the pages of an SAE's features have in common: pictures with codes drawn over them, bars.
 const VEIL = "16, 18, 24";
 const OPACITY = { silent: 0.7, faint: 0.45 }; // the same as in pictures.py
 const EDGE = "#ff9a2e";
@@ -10,20 +6,6 @@ const EDGE = "#ff9a2e";
 const table = visae.table.columns;
 const rowOf = new Map(table.feature.map((feature, row) => [feature, row]));
 
-function make(tag, properties = {}, ...children) {
-  const node = Object.assign(document.createElement(tag), properties);
-  node.append(...children.filter((child) => child !== null && child !== undefined));
-  return node;
-}
-
-function bytes(text) {
-  const found = atob(text);
-  return Uint8Array.from(found, (letter) => letter.charCodeAt(0));
-}
-
-const number = (value, digits = 3) => (value === null || value === undefined) ? "–"
-  : String(Number(Number(value).toPrecision(digits))).replace("-", "−");
-const percent = (value) => (value === null || value === undefined) ? "–" : `${number(100 * value, 2)} %`;
 const classOf = (row) => visae.table.classes[table.label[row]] ?? "";
 
 // shares: of each patch 0 (silent) to 1 (the feature's largest code).
