@@ -1,6 +1,7 @@
 # SAEs and images → features edited inside of their backbones, and what linear heads say then.
 
-EDITED_TASKS = roles.edited_tasks(STUDY) if roles.edited(STUDY) else {}
+EDITED = roles.edited(STUDY)
+EDITED_TASKS = roles.edited_tasks(STUDY) if EDITED else {}
 EDITED_SPLITS = list(
     dict.fromkeys(split for train, test, _ in EDITED_TASKS.values() for split in (train, test))
 )

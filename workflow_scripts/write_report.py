@@ -27,6 +27,10 @@ def body(snakemake):
             (sae.place, sae.name): study.paths.features(sae.name, "card.json", sae.place)
             for sae in roles.on_pages(study)
         },
+        edited={
+            (sae.place, sae.name): study.paths.interventions(sae.name, "card.json", sae.place)
+            for sae in roles.edited(study)
+        },
     )
     page = build(study, sources, params.captions, params.not_made)
     write_text(snakemake.output.page, page)

@@ -54,6 +54,7 @@ def one_data_set(config):
     config["datasets"] = {"photographs": config["datasets"]["photographs"]}
     config["metrics"].pop("cross_domain")
     config["downstream"] = None
+    config["interventions"] = {}
 
 
 def one_metric(metric):

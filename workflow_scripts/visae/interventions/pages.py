@@ -25,7 +25,7 @@ from visae.base.seals import (
 )
 from visae.base.templates import environment
 from visae.images.decoding import load_image
-from visae.interventions.settings import EDITS, FEATURE, HEAD_LABELS, MEAN, SEGMENTATION
+from visae.interventions.settings import EDITS, FEATURE, HEAD_LABELS, MEAN, RANDOM, SEGMENTATION
 
 HERE = Path(__file__).parent
 CARD_FORMAT, PICTURE_FORMAT = "visae-interventions-card-1", "visae-interventions-picture-1"
@@ -252,6 +252,7 @@ def card_of(sections, tasks, roots, transform, grid, shown_by_task, watchers):
     feature, task = part["features"][-number], tasks[part["task"]]
     target, other = feature["shares"][FEATURE][step]
     strength = part["strengths"][step]
+    control = feature["shares"][RANDOM][step]
     card = {
         "feature": feature["feature"],
         "class": part["classes"][feature["class"]],
@@ -261,6 +262,8 @@ def card_of(sections, tasks, roots, transform, grid, shown_by_task, watchers):
         "strength": strength,
         "target": target,
         "other": other,
+        "random_target": control[0],
+        "random_other": control[1],
     }
     pictures = []
     for image in shown_by_task[part["task"]][-number][:_CARD_IMAGES]:

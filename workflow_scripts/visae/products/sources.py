@@ -194,13 +194,13 @@ def edited_saes(study):
     """SAEs whose features can be edited, with something left to run after them."""
     if study.config["interventions"] is None:
         return "needs the section interventions, which the config sets to null"
+    if not roles.edited_tasks(study):
+        return "needs a data set with labels or masks"
     if not roles.edited(study):
         return (
             "needs an SAE at an earlier block than the last one that is read of its backbone: give "
             "a sweep a layer, or name SAEs in interventions.saes"
         )
-    if not roles.edited_tasks(study):
-        return "needs a data set with labels or masks"
     return None
 
 

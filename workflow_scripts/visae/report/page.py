@@ -11,6 +11,7 @@ from visae.report.claims_section import read_contradictions, read_verdicts
 from visae.report.curves import HEIGHT, WIDTH
 from visae.report.feature_pages import feature_pages
 from visae.report.figures_section import read_figures
+from visae.report.intervention_pages import intervention_pages
 from visae.report.not_made import absent_evals, products_not_made
 from visae.report.provenance_section import read_provenance
 from visae.report.saes import sae_views
@@ -25,13 +26,13 @@ from visae.tables.scores import read_scores
 HERE = Path(__file__).parent
 
 OF_THE_PAPER = (
-    *("figures", "claims", "tables", "saes", "features"),
+    *("figures", "claims", "tables", "saes", "features", "interventions"),
     *("not_made", "contradictions", "provenance"),
 )
-OF_ONES_OWN = ("saes", "features", "figures", "tables", "not_made", "provenance")
+OF_ONES_OWN = ("saes", "features", "interventions", "figures", "tables", "not_made", "provenance")
 """The sections in their order: of a study that the paper's claims are judged on, of any other.
 
-One on features is there if some have pages.
+Those on features and on interventions are there if there are pages of them.
 """
 
 
@@ -60,6 +61,8 @@ class Sources:
     """The folder of the jobs' records; what is there is shown."""
     cards: dict
     """(place, SAE) → `card.json` of its pages, of the SAEs that have some."""
+    edited: dict
+    """The same of the SAEs whose features are edited."""
 
 
 def build(study, sources, captions, not_made):
@@ -73,12 +76,15 @@ def build(study, sources, captions, not_made):
     judged = roles.judged(study)
     views = sae_views(study, scores, sources.saes)
     pictures = _pictures(study, sources, views)
-    features = feature_pages(study, sources.cards)
+    pages = {
+        "features": feature_pages(study, sources.cards),
+        "interventions": intervention_pages(study, sources.edited),
+    }
     sections = OF_THE_PAPER if judged else OF_ONES_OWN
     return _environment().get_template("page.html.jinja").render(
         study=study,
-        sections=[name for name in sections if features or name != "features"],
-        features=features,
+        sections=[name for name in sections if pages.get(name, True)],
+        **pages,
         summary=summarise(
             study,
             views,
@@ -120,11 +126,17 @@ def _pictures(study, sources, views):
     return [record for record in index.images if record.image_id in shown]
 
 
+def _percent(share):
+    return "–" if share is None else f"{100 * share:.0f} %"
+
+
 def _environment():
     made = environment(HERE / "templates", HERE / "assets", html=True)
     made.globals |= {"panel": {"width": WIDTH, "height": HEIGHT}, "side": SIDE}
     made.filters |= {
         "number": number,
+        "percent": _percent,
+        "plain": lambda value: f"{value:g}".replace("-", "−"),
         "title_of": title_of,
         "titles_by_reason": titles_by_reason,
     }

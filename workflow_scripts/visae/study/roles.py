@@ -93,11 +93,12 @@ def on_pages(study):
 def edited(study):
     """The `Sae`s whose features are edited: those that the config names, else one per backbone.
 
-    After the last block only the norm is left. By default these are SAEs of blocks before the last
+    None without a data set with labels or masks. After the last block only the norm is left. By
+    default these are SAEs of blocks before the last
     one that the study reads of their backbone, of the size nearest to Figure 5's.
     """
     section = study.config["interventions"]
-    if section is None:
+    if section is None or not edited_tasks(study):
         return []
     if section["saes"] is not None:
         by_name = {f"{sae.place}/{sae.name}": sae for sae in study.saes()}
