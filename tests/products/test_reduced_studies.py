@@ -61,7 +61,7 @@ def one_metric(metric):
     def reduce(config):
         for sweep in config["sweeps"].values():
             sweep["metrics"] = [metric]
-        config["downstream"] = None
+        config["downstream"], config["interventions"] = None, {}
         for entry in config["backbones"].values():
             if metric != "monosemanticity":
                 entry["evaluator"] = None
