@@ -59,18 +59,19 @@ def body(snakemake):
 def _tasks(results, params, backbone, threads, skip):
     """The tasks of all data sets, with the folder of the test images."""
     for dataset, (train, test, root, kind) in params.tasks.items():
-        indices = [read_index(*results.index_and_classes(split)) for split in (train, test)]
+        of_train, of_test = (read_index(*results.index_and_classes(s)) for s in (train, test))
         if kind == "segmentation":
             task = segmentation_task(
-                dataset, *indices, root, backbone.transform, backbone.grid, params.settings,
-                threads, skip,
+                dataset, of_train, of_test, root, backbone.transform, backbone.grid,
+                params.settings, threads, skip,
             )  # fmt: skip
         else:
             if train == test:
-                indices = _divided(results.probe_split(dataset), indices[0])
+                of_train, of_test = _divided(results.probe_split(dataset), of_train)
             task = classification_task(
-                dataset, *indices, (root, root), backbone.transform, params.settings, threads, skip
-            )
+                dataset, of_train, of_test, (root, root), backbone.transform, params.settings,
+                threads, skip,
+            )  # fmt: skip
         yield task, root
 
 
@@ -88,7 +89,8 @@ def _info(results, params, backbone, layer):
     """What a cache of the activations would say of itself."""
     split, *_ = next(iter(params.tasks.values()))
     index = read_index(*results.index_and_classes(split))
-    info = cache_info(backbone, layer, *split.split("/"), index, chunk_images=1)
+    dataset, _, part = split.partition("/")
+    info = cache_info(backbone, layer, dataset, part, index, chunk_images=1)
     return CacheInfo.from_attributes(info.attributes())  # tuples have become lists
 
 

@@ -1,5 +1,7 @@
 """One direction decides one class: its feature is found, and its edit changes that class alone."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -85,6 +87,15 @@ def test_an_edit_changes_its_class_and_nothing_else(both):
             assert share(row, "target") > 0.95, (outcome["head"], row)
             assert share(row, "other") == 0, (outcome["head"], row)
             assert row["probability_after"] < 0.3 < row["probability_before"]
+
+
+@pytest.mark.parametrize("rule", ["topk", "signed_topk"])
+def test_features_that_compete_are_edited_as_well(both, rule):
+    sae = replace(colour_sae(), activation=rule, k=1, encoder_bias=torch.zeros(5))
+    for outcome in edited(both[1], sae=sae).outcomes:
+        for row in rows(outcome, edit="feature", strength=2):
+            assert share(row, "target") > 0.95, row
+            assert share(row, "other") == 0, row
 
 
 def test_controls_of_equal_size_do_not(both):

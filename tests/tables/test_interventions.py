@@ -5,6 +5,7 @@ import pytest
 
 from visae.base.errors import UserError
 from visae.interventions.outcomes import read_outcomes, write_outcomes
+from visae.interventions.settings import EDITS
 from visae.products.interventions_figure.make import draw
 from visae.tables.interventions import features_table, interventions_table
 
@@ -68,8 +69,7 @@ def test_every_feature_has_its_probabilities(tmp_path):
 
 
 def test_the_figure_draws_a_panel_per_data_set_and_head(tmp_path):
-    rows = [row(n, 4, 2, edit, 0, s) for n in "abcd" for s in (-1, 1, 2)
-            for edit in ("feature", "random_direction", "random_feature", "mean_direction")]  # fmt: skip
+    rows = [row(n, 4, 2, edit, 0, s) for n in "abcd" for s in (-1, 1, 2) for edit in EDITS]
     paths = [outcomes(tmp_path / "o.json", rows),
              outcomes(tmp_path / "p.json", rows, "class_token", "classification")]  # fmt: skip
     figure = draw(interventions_table(paths).rows, {"toy": "Toy"})

@@ -17,7 +17,7 @@ import torch
 
 from visae.audit.patch_maps import codes_of
 from visae.backbones.continuing import Continuation
-from visae.base.arrays import Bool, Float, Int
+from visae.base.arrays import Bool, Float
 from visae.base.progress import counted
 from visae.evals.segmentation.heads import HeadSettings
 from visae.interventions.edits import Edit, mean_suppression, suppression
@@ -27,7 +27,7 @@ from visae.interventions.tasks import Images, Task
 from visae.interventions.telling import ClassSums, best_feature
 from visae.sae.model import SparseAutoencoder
 
-BATCH = 64
+BATCH = 32
 
 
 @dataclass(frozen=True)
@@ -189,7 +189,7 @@ def candidates(
     """
     sae, found = network.sae, []
     features = sorted({one.feature for one in chosen})
-    codes_npk = codes_of(sae, activations_npd, features) if features else None
+    codes_npk = torch.stack([codes_of(sae, image_pd, features) for image_pd in activations_npd])
     live = np.flatnonzero(learned.codes.live)
     for one in chosen:
         codes_np = codes_npk[..., features.index(one.feature)]
@@ -210,7 +210,7 @@ def candidates(
     return found
 
 
-Watch = Callable[[str, int | None, float, slice, np.ndarray, np.ndarray], Any]
+Watch = Callable[[str, int | None, float, slice, torch.Tensor, torch.Tensor], Any]
 """(head, number of the candidate or None, strength, rows, predicted [B, U], probabilities)."""
 
 
@@ -279,7 +279,7 @@ def test_activations(network: Network, images: Images) -> Float[torch.Tensor, "n
     return torch.cat(parts)
 
 
-def chosen_patches(patches: Int[np.ndarray, " m"] | None, count: int) -> Bool[torch.Tensor, " P"]:
+def chosen_patches(patches: Sequence[int] | None, count: int) -> Bool[torch.Tensor, " P"]:
     """Which of P patches are edited: bool [P]; all of them without `patches`."""
     if patches is None:
         return torch.ones(count, dtype=torch.bool)

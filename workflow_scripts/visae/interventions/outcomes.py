@@ -76,7 +76,8 @@ def _check_task(task):
     for row in task["rows"]:
         if row["edit"] not in EDITS or row["chosen"] not in ("rule", "named"):
             raise ValueError(f"an edit is {row['edit']!r}, chosen by {row['chosen']!r}")
-        as_number(row["strength"]), as_number(row["correlation"])
+        for key in ("strength", "correlation"):
+            as_number(row[key])
         for key in ("feature", "seed"):
             as_whole(row[key])
         for key in ("target", "other"):

@@ -126,7 +126,7 @@ def segmentation_task(
 
 
 def _pixels(records, root, transform, threads, skip):
-    """(records that can be read, uint8 [n, 3, S, S])."""
+    """(records that can be read, uint8 [n, 3, S, S]); UserError where none can."""
 
     def read(record):
         try:
@@ -138,6 +138,6 @@ def _pixels(records, root, transform, threads, skip):
 
     with Threads(threads) as pool:
         found = [pair for pair in pool.map(read, ((r,) for r in records)) if pair[1] is not None]
-    side = transform.crop
-    pixels = [pixels for _, pixels in found] or np.empty((0, 3, side, side), np.uint8)
-    return [record for record, _ in found], np.stack(list(pixels)) if found else pixels
+    if not found:
+        raise UserError(f"no image of {len(records)} below {root} can be read: see to that folder")
+    return [record for record, _ in found], np.stack([pixels for _, pixels in found])

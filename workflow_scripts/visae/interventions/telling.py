@@ -13,6 +13,8 @@ import torch
 from visae.base.arrays import Bool, Float, Int
 from visae.base.errors import UserError
 
+_ROWS = 2048  # that are widened to float64 at once
+
 
 class ClassSums:
     """Sums over rows, by class: of codes, or of activations. Rows come in blocks."""
@@ -26,11 +28,13 @@ class ClassSums:
 
     def add(self, rows_nw: Float[torch.Tensor, "n W"], labels_n: Int[torch.Tensor, " n"]) -> None:
         """Add rows with their classes; rows of negative class are left out."""
-        rows_nw, labels_n = rows_nw[labels_n >= 0].double(), labels_n[labels_n >= 0]
-        self._sums_cw.index_add_(0, labels_n, rows_nw)
-        self._squares_w += rows_nw.square().sum(dim=0)
-        self._fires_w |= (rows_nw != 0).any(dim=0)
-        self._counts_c += torch.bincount(labels_n, minlength=len(self._counts_c))
+        for some_nw, of_some_n in zip(rows_nw.split(_ROWS), labels_n.split(_ROWS), strict=True):
+            labelled_n = of_some_n >= 0
+            some_nw, of_some_n = some_nw[labelled_n].double(), of_some_n[labelled_n]
+            self._sums_cw.index_add_(0, of_some_n, some_nw)
+            self._squares_w += some_nw.square().sum(dim=0)
+            self._fires_w |= (some_nw != 0).any(dim=0)
+            self._counts_c += torch.bincount(of_some_n, minlength=len(self._counts_c))
 
     @property
     def counts(self) -> Int[np.ndarray, " C"]:

@@ -1,11 +1,13 @@
 """Target against other change over strength: the feature, its controls, the class's mean."""
 
+from typing import Any
+
 from matplotlib.lines import Line2D
 
 from visae.figures import style
 from visae.tables.layout import read
 
-_LOOKS = {
+_LOOKS: dict[str, Any] = {
     "feature": ("#C1541B", "o", "-"),
     "class mean direction": ("#0A5C96", "s", "-"),
     "random live feature": ("#7A7A7A", "^", "--"),
