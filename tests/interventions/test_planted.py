@@ -178,7 +178,7 @@ def test_tokens_before_the_patches_are_not_edited(both):
 @pytest.mark.parametrize(
     ("named", "changes", "said"),
     [
-        ([DEAD], {}, "feature 3 of colours/layer0/s, which is dead: it fires on none"),
+        ([DEAD], {}, "feature 3 of colours/layer0/s, which is dead: it fires on no training image"),
         ([5], {}, "feature 5 of colours/layer0/s, which has 5 features, numbered 0 to 4"),
         ([], {"patches": [[4, 0]]}, r"patch \(4, 0\) lies outside the 4 × 4 patches"),
         ([], {"patches": [[0, -1]]}, r"patch \(0, -1\) lies outside"),

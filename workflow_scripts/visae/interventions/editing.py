@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from visae.audit.choice import check_named
 from visae.audit.queries import rows_of as numbers_of
 from visae.backbones.continuing import Continuation
 from visae.base.errors import UserError
@@ -23,7 +24,6 @@ from visae.interventions.measuring import (
 from visae.interventions.outcomes import rows_of, write_outcomes
 from visae.interventions.settings import FEATURE, SEGMENTATION
 from visae.interventions.tasks import Task
-from visae.interventions.telling import check_named
 
 
 class TaskEdits(NamedTuple):
@@ -62,7 +62,8 @@ def edit_task(
     own = None if patches is None else numbers_of(patches, grid)
     patches_p = chosen_patches(own, grid[0] * grid[1]).to(network.device)
     learned = learn(network, task, heads, head, seed)
-    check_named(named, learned.codes.live, whose, task.dataset)
+    where = f"training image of {task.dataset}"
+    check_named(named, learned.codes.live, whose, "interventions.named", where)
     chosen, untold = choose(learned, named, settings["classes"], task.kind)
     activations_npd = test_activations(network, task.test)
     edits = candidates(

@@ -11,7 +11,6 @@ import numpy as np
 import torch
 
 from visae.base.arrays import Bool, Float, Int
-from visae.base.errors import UserError
 
 _ROWS = 2048  # that are widened to float64 at once
 
@@ -70,18 +69,3 @@ def best_feature(correlations_f: Float[np.ndarray, " F"]) -> int | None:
     known_f = np.where(np.isnan(correlations_f), 0, correlations_f)
     best = int(known_f.argmax())
     return best if known_f[best] > 0 else None
-
-
-def check_named(features, live_f, sae, where):
-    """UserError unless all `features` of the config fire; where: on which images."""
-    for feature in features:
-        if not 0 <= feature < len(live_f):
-            raise UserError(
-                f"config: interventions.named asks for feature {feature} of {sae}, which has "
-                f"{len(live_f)} features, numbered 0 to {len(live_f) - 1}; name one of these"
-            )
-        if not live_f[feature]:
-            raise UserError(
-                f"config: interventions.named asks for feature {feature} of {sae}, which is dead: "
-                f"it fires on none of the training images of {where}; name a live one"
-            )
