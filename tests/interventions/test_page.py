@@ -38,7 +38,8 @@ def write(folder, layer=0, masks=True, **changes):
         )
         tasks.append((patches, folder / "masks"))
     about = {"study": "toy", "place": "colours/layer0", "sae": "s", "backbone": "colours",
-             "label": "Colours <b>", "layer": layer, "report": "../r.html", "pages": None}  # fmt: skip
+             "label": "Colours <b>", "layer": layer, "report": "../r.html",
+             "pages": None}  # fmt: skip
     paths = {name: folder / "page" / name for name in (*INTERVENTION_FILES, "images")}
     edit_sae(
         Continuation(backbone, layer), colour_sae(), tasks, settings, HEAD, [], about, paths, 3,
@@ -211,5 +212,5 @@ def test_an_overlay_has_the_colours_of_the_classes():
 
 
 def test_a_head_without_a_data_set_is_refused(tmp_path):
-    with pytest.raises(UserError, match="no head that interventions.heads names"):
+    with pytest.raises(UserError, match=r"no head that interventions\.heads names"):
         write(tmp_path, masks=False, heads=["patches"])
