@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 
-.PHONY: demo miniature as-run demo-slurm plan paper-shapes test mutants lint bench clean
+.PHONY: demo miniature as-run demo-slurm plan paper-shapes docs test mutants lint bench clean
 
 $(READY): requirements.txt requirements-dev.txt pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
@@ -66,6 +66,11 @@ paper-shapes: $(READY)
 	PATH="$(abspath $(BIN)):$$PATH" snakemake --profile profiles/paper_shapes -- metrics 2>&1 | $(BIN)/python -m visae.command.follow
 	$(BIN)/python profiles/paper_shapes/peak_memory.py results/paper_shapes/benchmarks
 
+# The documentation as a site, in site/: read it without a server. A link that leads nowhere is an error.
+docs: $(READY)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
+	@echo "The documentation: site/index.html"
+
 # Two test files at a time, each on one thread: faster than one at a time on two threads. The files in
 # the order of tests/workflow/conftest.py: what takes long comes first.
 test: $(READY)
@@ -75,7 +80,7 @@ test: $(READY)
 mutants: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python tests/mutation/mutants.py
 
-lint: $(READY)
+lint: $(READY) docs
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/snakefmt --check Snakefile rules
@@ -87,4 +92,4 @@ bench: $(READY)
 	for benchmark in benchmarks/bench_{planning,encoding,extraction,reading,probes,evaluation,training,downstream}.py; do PYTHONPATH=workflow_scripts $(BIN)/python $$benchmark; done
 
 clean:
-	rm -rf results/demo results/demo_slurm results/miniature* results/as_run_arms* results/paper_shapes
+	rm -rf site results/demo results/demo_slurm results/miniature* results/as_run_arms* results/paper_shapes

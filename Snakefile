@@ -46,6 +46,7 @@ include: "rules/export.smk"
 include: "rules/encoding.smk"
 include: "rules/evals.smk"
 include: "rules/audit.smk"
+include: "rules/matches.smk"
 include: "rules/interventions.smk"
 include: "rules/products.smk"
 include: "rules/report.smk"
@@ -59,6 +60,7 @@ rule all:
         FIGURES,
         TABLES,
         FEATURE_PAGES,
+        MATCH_PAGES,
         REPORT,
     message:
         "The study is complete"
@@ -70,7 +72,8 @@ if workflow.is_main_process:
         targets.check(
             sys.argv[1:],
             known={rule.name for rule in workflow.rules},
-            others=NOT_MADE,
+            # `matches` makes `matches_table` and `matches_figure`.
+            others=NOT_MADE | {name.removesuffix("_figure"): why for name, why in NOT_MADE.items()},
         )
     except UserError as error:
         raise WorkflowError(str(error)) from None

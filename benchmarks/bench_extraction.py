@@ -75,8 +75,8 @@ def main():
                 backbone.patch_tokens(backbone.normalise(pixels), LAYER)
 
         def extraction(workers):
-            job = ShardJob("photographs", "all", index, folder, 0, 1, folder / "shard.h5")
-            extract(backbone, LAYER, [job], 64, arguments.batch, workers)
+            job = ShardJob("photographs", "all", index, folder, 0, 1, {LAYER: folder / "shard.h5"})
+            extract(backbone, [job], 64, arguments.batch, workers)
 
         times = best_times(
             arguments.repeats,

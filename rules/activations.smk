@@ -1,63 +1,102 @@
-# Images → patch activations: HDF5 shards, joined as one cache per split.
+# Images → patch activations: HDF5 shards, joined as one cache per split. One pass over the images
+# of a shard writes it for all blocks that the study reads of a backbone.
+
+from visae.study import places
+
+NEEDED, VIEWS = places.needed(STUDY), places.in_raster_order(STUDY)
 
 
-def shard_paths(splits):
-    """All shards of the caches of `splits`."""
+def of_raster(splits):
+    """The caches of `splits` in raster order, of which a control's are views."""
+
+    def caches(wildcards):
+        raster = place(VIEWS[wildcards.backbone], wildcards.layer)
+        return [PATHS.cache(split.name, raster) for split in splits]
+
+    return caches
+
+
+def seed_of_order(wildcards):
+    """The seed of a control's orders of patches."""
+    return STUDY.backbones[wildcards.backbone]["seed"]
+
+
+def shard_paths(splits, block="{layer}", apart=False):
+    """All shards of the caches of `splits`; apart: of one split, with the wildcard shard."""
     return [
-        PATHS.shard(split.name, number, split.shards)
+        PATHS.shard(split.name, number, split.shards, place("{backbone}", block))
         for split in splits
-        for number in range(split.shards)
+        for number in (["{shard}"] if apart else range(split.shards))
     ]
 
 
-def one_shard(split):
-    """A shard of a split's cache, with the wildcard shard."""
-    return PATHS.shard(split.name, "{shard}", split.shards)
+def extractions(splits):
+    """[(end of a rule's name, blocks, backbones), …]: of one block, and of several at once."""
+    alone, other = "[a-z][a-z0-9_]*", []
+    for blocks, backbones in places.passes(NEEDED, VIEWS, splits).items():
+        # A job knows its rule; only who plans has to choose one.
+        if workflow.is_main_process:
+            backbones = [b for b in backbones if places.level(STUDY, b, blocks, splits)]
+            other += [place(b, f"({alternatives(blocks)})/") for b in backbones]
+        if backbones:
+            yield f"_blocks_{'_'.join(map(str, blocks))}", blocks, alternatives(backbones)
+    # The end of the path says whether a block has a pass with others.
+    yield "", ["{layer}"], f"(?!{alternatives(other)}){alone}" if other else alone
 
 
 for batch, splits in jobs.extraction(STUDY):
     apart = jobs.shards_apart(STUDY, splits)
     shard = f"-shard-{{shard}}-of-{splits[0].shards:05d}" if apart else ""
 
-    rule:
-        name:
-            f"extract_{batch}"
-        input:
-            indices=index_paths(splits),
-            classes=class_paths(splits),
-            weights=local_weights,
-        output:
-            shards=[one_shard(*splits)] if apart else shard_paths(splits),
-        log:
-            f"<logs>/extract/{{backbone}}-layer{{layer}}-{batch}{shard}.log",
-        benchmark:
-            f"<benchmarks>/extract/{{backbone}}-layer{{layer}}-{batch}{shard}.tsv"
-        conda:
-            "../envs/torch.yaml"
-        threads: 8
-        resources:
-            gpu=1,
-            mem_mb=memory(16000),
-            runtime=minutes(240),
-        params:
-            backbone=backbone_settings,
-            # Split → root, shards, and the seed of the order of images, which is random in the
-            # training cache only.
-            splits={
-                split.name: (
-                    settings("datasets", split.dataset, "root"),
-                    split.shards,
-                    STUDY.seed if split == STUDY.training else None,
+    for several, blocks, backbones in extractions(splits):
+        work = f"{{backbone}}-layer{'-'.join(map(str, blocks))}-{batch}{shard}"
+
+        rule:
+            name:
+                f"extract_{batch}{several}"
+            input:
+                indices=index_paths(splits),
+                classes=class_paths(splits),
+                weights=local_weights,
+            output:
+                shards=[path for block in blocks for path in shard_paths(splits, block, apart)],
+            log:
+                f"<logs>/extract/{work}.log",
+            benchmark:
+                f"<benchmarks>/extract/{work}.tsv"
+            wildcard_constraints:
+                backbone=backbones,
+            conda:
+                "../envs/torch.yaml"
+            threads: 8
+            resources:
+                gpu=1,
+                mem_mb=memory(16000),
+                runtime=minutes(240),
+            params:
+                backbone=backbone_settings,
+                # Split → root, shards, and the seed of the order of images, which is random in the
+                # training cache only.
+                splits={
+                    split.name: (
+                        settings("datasets", split.dataset, "root"),
+                        split.shards,
+                        STUDY.seed if split == STUDY.training else None,
+                    )
+                    for split in splits
+                },
+                extraction=settings("extraction"),
+                code=code("extract_activations"),
+                loader_code=loader_code,
+            message:
+                f"Extracting {batch} activations of {{wildcards.backbone}}, "
+                + (
+                    f"blocks {', '.join(map(str, blocks))}"
+                    if several
+                    else "block {wildcards.layer}"
                 )
-                for split in splits
-            },
-            extraction=settings("extraction"),
-            code=code("extract_activations"),
-            loader_code=loader_code,
-        message:
-            f"Extracting {batch} activations of {{wildcards.backbone}}, block {{wildcards.layer}}"
-        script:
-            "../workflow_scripts/extract_activations.py"
+            script:
+                "../workflow_scripts/extract_activations.py"
 
     rule:
         name:
@@ -70,6 +109,8 @@ for batch, splits in jobs.extraction(STUDY):
             f"<logs>/join/{{backbone}}-layer{{layer}}-{batch}.log",
         benchmark:
             f"<benchmarks>/join/{{backbone}}-layer{{layer}}-{batch}.tsv"
+        wildcard_constraints:
+            backbone=alternatives(sorted(set(STUDY.backbones) - set(VIEWS))),
         conda:
             "../envs/torch.yaml"
         threads: 1
@@ -87,3 +128,32 @@ for batch, splits in jobs.extraction(STUDY):
             f"Checking and joining the {batch} cache of {{wildcards.backbone}}"
         script:
             "../workflow_scripts/join_activations.py"
+
+    if VIEWS:
+
+        rule:
+            name:
+                f"permute_{batch}"
+            input:
+                caches=of_raster(splits),
+            output:
+                caches=cache_paths(splits),
+            log:
+                f"<logs>/permute/{{backbone}}-layer{{layer}}-{batch}.log",
+            benchmark:
+                f"<benchmarks>/permute/{{backbone}}-layer{{layer}}-{batch}.tsv"
+            wildcard_constraints:
+                backbone=alternatives(VIEWS),
+            conda:
+                "../envs/torch.yaml"
+            threads: 1
+            resources:
+                mem_mb=memory(2000),
+                runtime=minutes(20),
+            params:
+                seed=seed_of_order,
+                code=code("permute_activations"),
+            message:
+                f"Viewing the {batch} caches as {{wildcards.backbone}} permutes them"
+            script:
+                "../workflow_scripts/permute_activations.py"

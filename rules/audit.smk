@@ -77,6 +77,15 @@ FEATURE_PAGES = page_paths(roles.on_pages(STUDY), "index.html", "patches.html")
 # What pages look like: no Python module, so that `code` does not see it.
 PAGE_LOOK = Path(workflow.basedir) / "workflow_scripts" / "visae" / "audit"
 
+
+def page_look(*names):
+    """Hashes of the templates and assets of these names."""
+    files = [*PAGE_LOOK.glob("templates/*.jinja"), *PAGE_LOOK.glob("assets/*.*")]
+    return [
+        fingerprints.of_file(file) for file in sorted(files) if file.name.split(".")[0] in names
+    ]
+
+
 for batch, saes in jobs.paging(STUDY):
     metrics = {
         (sae.place, sae.name): [m for m in FEATURE_METRICS if m in STUDY.sweeps[sae.sweep].metrics]
@@ -129,8 +138,7 @@ for batch, saes in jobs.paging(STUDY):
             backbones=query_backbones(saes),
             code=[
                 code("show_features"),
-                *map(fingerprints.of_file, sorted(PAGE_LOOK.glob("templates/*.jinja"))),
-                *map(fingerprints.of_file, sorted(PAGE_LOOK.glob("assets/*.*"))),
+                *page_look("base", "look", "sae", "sorted", "index", "features", "patches"),
             ],
         message:
             f"Showing what features respond to ({batch})"

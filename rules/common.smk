@@ -14,16 +14,16 @@ from snakemake.settings.enums import Quietness
 from visae.backbones.loaders import LOADERS
 from visae.base import fingerprints, repository, terminal
 from visae.base.errors import UserError
-from visae.base.paths import FEATURE_FILES, INTERVENTION_FILES, RAW, SAE_FILES, Paths, place
+from visae.base.paths import FEATURE_FILES, INTERVENTION_FILES, MATCH_FILES, RAW, SAE_FILES
+from visae.base.paths import Paths, place
 from visae.images import inventory
-from visae.evals.shelf import EVALS, entry_name, titles
+from visae.evals.shelf import EVALS, entry_name, null_results, titles
 from visae.images.layouts import LAYOUTS, labels_of, shares_of
 from visae.plan import partitions, queue
 from visae.pretraining.paradigms import PARADIGMS
 from visae.products import PRODUCTS, sources
 from visae.products.product import KINDS
 from visae.sae.families import FAMILIES
-from visae.sae.specs import SaeSpec
 from visae.study import jobs, roles, targets
 from visae.study.config import write_config
 from visae.study.study import Study
@@ -279,9 +279,9 @@ def paradigm_code(wildcards):
     return entry_code(PARADIGMS, STUDY.backbones[wildcards.backbone]["pretraining"]["objective"])
 
 
-def family_code(names):
-    """Hashes of the families of the SAEs called `names`, which are imported by name as well."""
-    families = sorted({SaeSpec.from_name(name).family for name in names})
+def family_code(specs):
+    """Hashes of the families of SaeSpecs, which are imported by name as well."""
+    families = sorted({spec.family for spec in specs})
     return [entry_code(FAMILIES, family) for family in families]
 
 
@@ -316,7 +316,7 @@ def bounded(resource, first, asked, rulename, sized):
 def memory(megabytes, saes=(), raw=0, codes=0):
     """mem_mb: more on every further attempt, up to what a partition allows.
 
-    saes: names of the SAEs that are held at once: 20 MB for each unit of their expansion factors
+    saes: SaeSpecs of those that are held at once: 20 MB for each unit of their expansion factors
     (float32 weights, gradients and Adam's two moments at D = 768, the width of a ViT-B). raw: how
     many times the raw reductions among the inputs (float32 [N, D]) are held. codes: how many times
     the reductions of one SAE are, the largest (float16 [F, N]).
@@ -360,6 +360,6 @@ def megabytes_of(files):
     return sum(map(os.path.getsize, files)) / 1e6
 
 
-def expansions(names):
-    """The sum of expansion factors F / D of the SAEs called `names`."""
-    return sum(SaeSpec.from_name(name).expansion_factor for name in names)
+def expansions(specs):
+    """The sum of expansion factors F / D of SaeSpecs."""
+    return sum(spec.expansion_factor for spec in specs)

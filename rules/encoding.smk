@@ -83,7 +83,7 @@ for sweep in jobs.sweep_groups(STUDY):
             input:
                 **inputs,
                 saes=sae_weights(names),
-                statistics=cache_path(STUDY.statistics) if sweep.published else [],
+                statistics=cache_path(STUDY.statistics) if sweep.imported else [],
             output:
                 reductions=reduction_paths(names, splits),
             log:
@@ -98,8 +98,8 @@ for sweep in jobs.sweep_groups(STUDY):
             threads: 4 if cached else 8
             resources:
                 gpu=1,
-                mem_mb=memory(8000 if cached else 16000, saes=names),
-                runtime=minutes(60 if cached else 480, saes=names),
+                mem_mb=memory(8000 if cached else 16000, saes=sweep.saes),
+                runtime=minutes(60 if cached else 480, saes=sweep.saes),
             params:
                 **needed,
                 code=code("encode_activations"),

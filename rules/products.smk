@@ -21,9 +21,9 @@ rule collect_scores_of_sweep:
         mem_mb=memory(1000),
         runtime=minutes(10),
     params:
-        absent=lambda wildcards: STUDY.sweeps[wildcards.sweep].absent,
+        absent=lambda wildcards: null_results(STUDY.sweeps[wildcards.sweep].absent),
         saes=lambda wildcards: [
-            (sae.backbone, sae.layer, sae.name, sae.sweep)
+            (sae.backbone, sae.layer, sae.spec.text, sae.sweep)
             for sae in STUDY.saes(STUDY.sweeps[wildcards.sweep])
         ],
         code=code("collect_scores_of_sweep"),

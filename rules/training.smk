@@ -3,6 +3,7 @@
 
 from visae.sae.exchange import inspected
 from visae.sae.exchange.hub import on_hub
+from visae.study import own_saes
 
 
 def sae_files(names):
@@ -15,10 +16,12 @@ def published_source(sweep):
     return lambda wildcards: sweep.published[wildcards.backbone]
 
 
-def published_folder(sweep):
-    """The folder of a backbone's published SAEs, as an input."""
+def published_files(sweep):
+    """A backbone's published SAEs, as inputs: the folder around them, or the files of each."""
 
-    def folder(wildcards):
+    def files(wildcards):
+        if sweep.folders:
+            return own_saes.files(sweep.folders[wildcards.backbone].values())
         source = sweep.published[wildcards.backbone]
         if on_hub(source):
             return PATHS.published(sweep.name, wildcards.backbone)
@@ -30,7 +33,21 @@ def published_folder(sweep):
             )
         return source
 
-    return folder
+    return files
+
+
+def folders_of(sweep):
+    """SAE → the folder in which its library wrote it."""
+
+    def folders(wildcards):
+        if sweep.folders:
+            return sweep.folders[wildcards.backbone]
+        source = sweep.published[wildcards.backbone]
+        if on_hub(source):
+            source = STUDY.paths.published(sweep.name, wildcards.backbone)
+        return {spec.name: f"{source}/{spec.configuration}" for spec in sweep.saes}
+
+    return folders
 
 
 def library_code(sweep):
@@ -44,7 +61,7 @@ def library_code(sweep):
 
 
 for sweep in jobs.sweep_groups(STUDY):
-    for job, names in jobs.training(sweep):
+    for job, specs in jobs.training(sweep):
 
         rule:
             name:
@@ -54,7 +71,7 @@ for sweep in jobs.sweep_groups(STUDY):
                 held_out=cache_path(STUDY.held_out),
                 statistics=cache_path(STUDY.statistics),
             output:
-                saes=sae_files(names),
+                saes=sae_files([spec.name for spec in specs]),
             log:
                 f"<logs>/train/{job}-{{backbone}}-layer{{layer}}.log",
             benchmark:
@@ -67,16 +84,16 @@ for sweep in jobs.sweep_groups(STUDY):
             threads: 4
             resources:
                 gpu=1,
-                mem_mb=memory(8000, saes=names),
-                runtime=minutes(60, saes=names),
+                mem_mb=memory(8000, saes=specs),
+                runtime=minutes(60, saes=specs),
             params:
-                saes=names,
+                saes=[spec.text for spec in specs],
                 training=STUDY.training_settings(sweep),
                 statistics=STUDY.statistics.name,
                 # Outside `output`, because Snakemake deletes the outputs of a failed job.
                 resume=STUDY.paths.resume(job),
                 code=code("train_saes"),
-                family_code=family_code(names),
+                family_code=family_code(specs),
             message:
                 f"Training the SAEs of {job} on {{wildcards.backbone}}, block {{wildcards.layer}}"
             script:
@@ -105,21 +122,21 @@ for sweep in jobs.sweep_groups(STUDY):
                 runtime=minutes(120),
             params:
                 source=published_source(sweep),
-                saes=sweep.sae_names(),
+                saes=[spec.configuration for spec in sweep.saes],
                 code=code("fetch_saes"),
             message:
                 f"Fetching the published SAEs of {sweep.name} on {{wildcards.backbone}}"
             script:
                 "../workflow_scripts/fetch_saes.py"
 
-    if sweep.published:
+    if sweep.imported:
 
         # Files that cannot be read are told before activations are extracted for them.
         rule:
             name:
                 f"inspect_{sweep.name}"
             input:
-                published=published_folder(sweep),
+                published=published_files(sweep),
             output:
                 inspected=PATHS.inspected(sweep.name),
             log:
@@ -138,7 +155,8 @@ for sweep in jobs.sweep_groups(STUDY):
                 mem_mb=memory(4000),
                 runtime=minutes(20),
             params:
-                saes=sweep.sae_names(),
+                saes=[spec.text for spec in sweep.saes],
+                folders=folders_of(sweep),
                 reading=settings("sweeps", sweep.name).get("reading", {}),
                 libraries=library_code(sweep),
                 code=code("inspect_saes"),
@@ -151,7 +169,7 @@ for sweep in jobs.sweep_groups(STUDY):
             name:
                 f"import_{sweep.name}"
             input:
-                published=published_folder(sweep),
+                published=published_files(sweep),
                 inspected=PATHS.inspected(sweep.name),
                 cache=cache_path(STUDY.training),
                 held_out=cache_path(STUDY.held_out),
@@ -172,12 +190,13 @@ for sweep in jobs.sweep_groups(STUDY):
                 mem_mb=memory(16000),
                 runtime=minutes(60),
             params:
-                saes=sweep.sae_names(),
+                saes=[spec.text for spec in sweep.saes],
+                folders=folders_of(sweep),
                 training=STUDY.training_settings(sweep),
                 statistics=STUDY.statistics.name,
                 reading=settings("sweeps", sweep.name).get("reading", {}),
                 code=code("import_saes"),
-                family_code=family_code(sweep.sae_names()),
+                family_code=family_code(sweep.saes),
             message:
                 f"Importing the published SAEs of {sweep.name} on {{wildcards.backbone}}"
             script:

@@ -11,7 +11,8 @@ from PIL import Image
 from visae.activations.cache import ActivationCache
 from visae.audit.lookup import look_up
 from visae.audit.pages import write_pages
-from visae.backbones.backbone import forward_noise, patch_order
+from visae.backbones.backbone import forward_noise
+from visae.backbones.order import patch_order
 from visae.backbones.preprocessing import Preprocessing
 from visae.base.paths import FEATURE_FILES
 from visae.encoding.reductions import SaeReductions

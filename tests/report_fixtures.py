@@ -87,6 +87,7 @@ def write_study(folder, **changes):
         contradictions=ROOT / "docs/inconsistencies.md",
         benchmarks=folder / "benchmarks",
         cards={},
+        matches={},
         edited={},
     )
     return study, sources

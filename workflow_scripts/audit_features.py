@@ -2,14 +2,14 @@
 
 from pathlib import Path
 
-from visae.activations.cache import ActivationCache
+from visae.activations.opening import open_cache
 from visae.audit.choice import audit_features
 from visae.audit.examples import write_examples
 from visae.audit.patch_maps import feature_examples
+from visae.audit.values import values_of_features
 from visae.base import paths
 from visae.base.job import run
 from visae.encoding.reductions import SaeReductions
-from visae.evals.results import read_arrays
 from visae.images.index import read_index
 from visae.sae.checkpoint import check_fits, load_sae
 from visae.sae.folder import WEIGHTS
@@ -25,13 +25,13 @@ def body(snakemake):
         folder = Path(results.sae(name, place=place)).parent
         sae = load_sae(folder)
         arrays = results.metric(name, "localization", "npz", place)
-        moran_f = read_arrays(arrays)["moran"]
         with (
-            ActivationCache(results.cache(split, place)) as cache,
+            open_cache(results.cache(split, place)) as cache,
             SaeReductions(results.reductions(name, split, place)) as reductions,
         ):
             inputs = (arrays, cache.path, reductions.path, folder / WEIGHTS, files.index)
             check_fits(sae, cache.info, folder)
+            moran_f = values_of_features("localization", arrays, reductions.features)
             examples = feature_examples(
                 audit_features(moran_f), moran_f, reductions, cache, sae, image_paths
             )

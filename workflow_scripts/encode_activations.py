@@ -2,8 +2,7 @@
 
 from pathlib import Path
 
-from visae.activations.cache import read_statistics
-from visae.activations.opening import open_activations
+from visae.activations.opening import open_activations, read_statistics
 from visae.base import paths
 from visae.base.devices import take_device
 from visae.base.job import run

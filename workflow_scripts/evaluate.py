@@ -25,7 +25,7 @@ def body(snakemake):
     spaces = {"spaces": params.spaces, "evaluator": params.evaluator}
     results_folder = f"results/{snakemake.config['study']}"
     with opened(snakemake.input, results_folder, place, params.data, **spaces) as sources:
-        for name, sweep in params.sources.items():
+        for name, (spec, sweep) in params.sources.items():
             for chosen in params.evals:
                 settings = params.settings[chosen]
                 with sources.inputs(name, chosen) as inputs:
@@ -36,7 +36,7 @@ def body(snakemake):
                     [script, code[chosen]], inputs.seen, {"seed": params.seed, **settings}
                 )
                 source = results.described(
-                    wildcards.backbone, int(wildcards.layer), name, sweep, inputs.warnings
+                    wildcards.backbone, int(wildcards.layer), spec, sweep, inputs.warnings
                 )
                 path = result(sources.paths, name, chosen, place, params.variant)
                 results.write_result(path, chosen, found, source, origin, inputs.read)

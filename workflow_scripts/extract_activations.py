@@ -1,4 +1,4 @@
-"""Extract the patch activations of one block for one shard, or for all shards of some splits."""
+"""Extract the patch activations of some blocks for one shard, or for all shards of some splits."""
 
 from visae.activations.extraction import ShardJob, extract
 from visae.backbones import BackboneSpec, build_backbone
@@ -11,7 +11,10 @@ from visae.images.rows import open_index
 
 def body(snakemake):
     params, wildcards = snakemake.params, snakemake.wildcards
-    results, place = paths.of_job(snakemake)
+    results, _ = paths.of_job(snakemake)
+    # Not a parameter of the rule: what was extracted with another block is as good alone.
+    layers = sorted({results.block_of(path) for path in snakemake.output.shards})
+    places = {layer: paths.place(wildcards.backbone, layer) for layer in layers}
     jobs = []
     for name, (root, shards, order_seed) in params.splits.items():
         files = results.index_and_classes(name)
@@ -19,15 +22,16 @@ def body(snakemake):
         # With the wildcard `shard` this job writes that shard, without it all of them.
         chosen = [int(wildcards.shard)] if wildcards.get("shard") else range(shards)
         for shard in chosen:
-            path = results.shard(name, shard, shards, place)
-            jobs.append(ShardJob(*name.split("/"), index, root, shard, shards, path, files))
+            outputs = {
+                layer: results.shard(name, shard, shards, place) for layer, place in places.items()
+            }
+            jobs.append(ShardJob(*name.split("/"), index, root, shard, shards, outputs, files))
     backbone = build_backbone(BackboneSpec(wildcards.backbone, **params.backbone))
     backbone.to(take_device())
-    layer = int(wildcards.layer)
-    check_backbone(backbone, layer, params.extraction["precision"])
+    for layer in layers:
+        check_backbone(backbone, layer, params.extraction["precision"])
     extract(
         backbone,
-        layer,
         jobs,
         **params.extraction,
         workers=snakemake.threads - 1,

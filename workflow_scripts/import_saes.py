@@ -1,9 +1,9 @@
-"""Import SAEs that were trained elsewhere, one folder per SAE of the sweep's grid."""
+"""Import SAEs that were trained elsewhere, one folder per SAE."""
 
 from pathlib import Path
 
-from visae.activations.cache import ActivationCache
 from visae.activations.format import check_compatible
+from visae.activations.opening import open_cache
 from visae.base.job import run
 from visae.sae.concerns import told
 from visae.sae.exchange.form import Reading
@@ -15,16 +15,16 @@ def body(snakemake):
     params, files, wildcards = snakemake.params, snakemake.input, snakemake.wildcards
     destination, warnings = Path(snakemake.output.saes[0]).parents[1], {}
     with (
-        ActivationCache(files.cache) as cache,
-        ActivationCache(files.held_out) as held_out,
-        ActivationCache(files.statistics) as normalising,
+        open_cache(files.cache) as cache,
+        open_cache(files.held_out) as held_out,
+        open_cache(files.statistics) as normalising,
     ):
         check_compatible(cache.info, wildcards.backbone, int(wildcards.layer))
-        for name in params.saes:
-            warnings[name] = import_sae(
-                Path(files.published) / name,
-                destination / name,
-                Reading.of_sweep(SaeSpec.from_name(name), params.reading),
+        for spec in map(SaeSpec.from_text, params.saes):
+            warnings[spec.name] = import_sae(
+                params.folders[spec.name],
+                destination / spec.name,
+                Reading.of_sweep(spec, params.reading),
                 cache,
                 held_out,
                 TrainingSettings(**params.training),

@@ -1,7 +1,5 @@
 """Read published SAEs before anything is computed for them: what each of them is, as JSON."""
 
-from pathlib import Path
-
 from visae.base.job import run
 from visae.sae.exchange.foreign import inspect
 from visae.sae.exchange.form import Reading
@@ -12,9 +10,9 @@ from visae.sae.specs import SaeSpec
 def body(snakemake):
     params, layer = snakemake.params, int(snakemake.wildcards.layer)
     found = {}
-    for name in params.saes:
-        reading = Reading.of_sweep(SaeSpec.from_name(name), params.reading)
-        found[name] = inspect(Path(snakemake.input.published) / name, reading, layer)
+    for spec in map(SaeSpec.from_text, params.saes):
+        reading = Reading.of_sweep(spec, params.reading)
+        found[spec.name] = inspect(params.folders[spec.name], reading, layer)
     write_inspected(snakemake.output.inspected, params.libraries, found)
 
 

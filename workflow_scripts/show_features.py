@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from visae.activations.cache import ActivationCache
+from visae.activations.opening import open_cache
 from visae.activations.pictures import picture_activations
 from visae.audit.lookup import look_up
 from visae.audit.metrics import METRICS
@@ -32,7 +32,7 @@ def body(snakemake):
         folder = Path(results.sae(name, place=place)).parent
         sae = load_sae(folder)
         with (
-            ActivationCache(results.cache(params.split, place)) as cache,
+            open_cache(results.cache(params.split, place)) as cache,
             SaeReductions(results.reductions(name, params.split, place)) as reductions,
         ):
             check_fits(sae, cache.info, folder)

@@ -3,8 +3,8 @@
 import logging
 from pathlib import Path
 
-from visae.activations.cache import ActivationCache
 from visae.activations.format import check_compatible
+from visae.activations.opening import open_cache
 from visae.base.devices import take_device
 from visae.base.job import run
 from visae.sae.concerns import told
@@ -15,13 +15,13 @@ from visae.sae.training import train_and_save
 def body(snakemake):
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     with (
-        ActivationCache(snakemake.input.cache) as cache,
-        ActivationCache(snakemake.input.held_out) as held_out,
-        ActivationCache(snakemake.input.statistics) as normalising,
+        open_cache(snakemake.input.cache) as cache,
+        open_cache(snakemake.input.held_out) as held_out,
+        open_cache(snakemake.input.statistics) as normalising,
     ):
         check_compatible(cache.info, snakemake.wildcards.backbone, int(snakemake.wildcards.layer))
         warnings = train_and_save(
-            [SaeSpec.from_name(name) for name in snakemake.params.saes],
+            [SaeSpec.from_text(text) for text in snakemake.params.saes],
             cache,
             held_out,
             folder=Path(snakemake.output.saes[0]).parents[1],

@@ -27,6 +27,10 @@ def body(snakemake):
             (sae.place, sae.name): study.paths.features(sae.name, "card.json", sae.place)
             for sae in roles.on_pages(study)
         },
+        matches={
+            pair: study.paths.matches(*pair, "card.json")
+            for pair in [(a.full_name, b.full_name) for a, b in roles.matched(study)]
+        },
         edited={
             (sae.place, sae.name): study.paths.interventions(sae.name, "card.json", sae.place)
             for sae in roles.edited(study)

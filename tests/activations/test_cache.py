@@ -7,6 +7,8 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import h5py
@@ -20,6 +22,7 @@ from visae.activations.format import (
     check_compatible,
     check_same_activations,
     content_fingerprint,
+    open_file,
 )
 from visae.activations.shards import ShardWriter, join_shards, shard_bounds
 from visae.activations.source import Activations
@@ -169,6 +172,22 @@ def test_shards_of_another_cache_beside_a_link_or_in_the_working_directory(tmp_p
     write_cache(tmp_path / "other", -activations, shards=2)
     monkeypatch.chdir(tmp_path / "other")
     np.testing.assert_array_equal(read_all(joined), activations)
+
+
+def test_threads_that_read_at_once_open_a_shard_once(tmp_path, monkeypatch):
+    joined = write_cache(tmp_path, random_activations(32), shards=2)
+    opened = []
+
+    def slowly(path):
+        time.sleep(0.02)
+        opened.append(open_file(path))
+        return opened[-1]
+
+    monkeypatch.setattr("visae.activations.cache.open_file", slowly)
+    with ActivationCache(joined) as cache, ThreadPoolExecutor(8) as pool:
+        list(pool.map(cache.read_chunk, range(len(cache.chunks))))
+    assert len(opened) == 2
+    assert not any(opened)  # closed, all of them
 
 
 def test_no_prefix_of_virtual_data_sets_leads_elsewhere(tmp_path):

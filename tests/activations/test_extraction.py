@@ -12,7 +12,8 @@ from visae.activations.cache import ActivationCache
 from visae.activations.extraction import ShardJob, extract
 from visae.activations.shards import join_shards
 from visae.backbones import BackboneSpec, build_backbone
-from visae.backbones.backbone import forward_noise, patch_order
+from visae.backbones.backbone import forward_noise
+from visae.backbones.order import patch_order
 from visae.base.errors import UserError
 from visae.images.decoding import load_image
 from visae.images.index import (
@@ -62,11 +63,11 @@ def extracted(backbone, dataset, folder, shards=1, layer=1, **settings):
     """Extract all shards and join them; the open cache."""
     root, index = dataset
     jobs = [
-        ShardJob("toy", "train", index, root, n, shards, folder / "train" / f"shard-{n}.h5")
+        ShardJob("toy", "train", index, root, n, shards, {layer: folder / f"train/shard-{n}.h5"})
         for n in range(shards)
     ]
-    extract(backbone, layer, jobs, **({"chunk_images": 4, "batch_size": 5} | settings))
-    join_shards([job.output for job in jobs], folder / "train.h5", statistics=False)
+    extract(backbone, jobs, **({"chunk_images": 4, "batch_size": 5} | settings))
+    join_shards([job.outputs[layer] for job in jobs], folder / "train.h5", statistics=False)
     return ActivationCache(folder / "train.h5")
 
 
@@ -103,6 +104,29 @@ def test_the_same_shard_holds_the_same_bytes(backbone, dataset, tmp_path):
         with extracted(backbone, dataset, tmp_path / run, 2, workers=workers) as cache:
             fingerprints.add(cache.fingerprint)
     assert len(fingerprints) == 1
+
+
+def test_several_blocks_of_one_pass_are_as_if_extracted_alone(backbone, damaged, tmp_path):
+    """Also where images are skipped; the network sees each image once."""
+    root, index = damaged
+    passes = []
+    hook = backbone.blocks[0].register_forward_hook(lambda _, given, __: passes.append(given[0]))
+    paths = {layer: tmp_path / f"layer{layer}" / "shard.h5" for layer in (0, 1)}
+    job = ShardJob("toy", "train", index, root, 0, 1, paths)
+    extract(backbone, [job], chunk_images=4, batch_size=5, on_bad_image="skip")
+    hook.remove()
+    assert sum(map(len, passes)) == IMAGES - 7
+    for layer, path in paths.items():
+        join_shards([path], path.parent / "train.h5", statistics=True)
+        with (
+            ActivationCache(path.parent / "train.h5") as together,
+            extracted(
+                backbone, damaged, tmp_path / f"alone{layer}", layer=layer, on_bad_image="skip"
+            ) as alone,
+        ):
+            assert together.info == alone.info
+            assert together.skipped_ids == alone.skipped_ids
+            assert together.fingerprint == alone.fingerprint
 
 
 def test_permuted_order_is_the_raster_order_shuffled(backbone, dataset, tmp_path):

@@ -249,9 +249,9 @@ def pictures(tmp_path_factory):
 def test_streams_and_caches_are_one(pictures, tmp_path, storage):
     root, index = pictures
     backbone = with_channel(storage, MASSIVE)
-    job = ShardJob("toy", "val", index, root, 0, 1, tmp_path / "val" / "0.h5")
-    extract(backbone, 2, [job], chunk_images=3, batch_size=2)
-    join_shards([job.output], tmp_path / "val.h5", statistics=False)
+    job = ShardJob("toy", "val", index, root, 0, 1, {2: tmp_path / "val" / "0.h5"})
+    extract(backbone, [job], chunk_images=3, batch_size=2)
+    join_shards([job.outputs[2]], tmp_path / "val.h5", statistics=False)
     stream = StreamedActivations(backbone, 2, "toy", "val", index, root, 3, 2)
     with ActivationCache(tmp_path / "val.h5") as cache:
         np.testing.assert_array_equal(read_all(stream), read_all(cache))

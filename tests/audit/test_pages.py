@@ -23,8 +23,8 @@ from feature_fixtures import (
 from PIL import Image
 
 from visae.activations.cache import ActivationCache
+from visae.audit.cards import FEATURES, read_card
 from visae.audit.lookup import look_up
-from visae.audit.pages import read_card
 from visae.audit.pictures import SIDE, as_seen
 from visae.audit.queries import features_of_query, rows_of, strongest
 from visae.base.errors import UserError
@@ -188,7 +188,7 @@ def test_only_chunks_with_chosen_images_are_read(made, tmp_path, monkeypatch):
 
 
 def test_the_card_shows_the_feature_of_the_largest_m1(made):
-    card, picture = read_card(made.folder / "card.json")
+    card, picture = read_card(made.folder / "card.json", FEATURES)
     assert card == {
         "features": 4, "live": 2, "examples": 2, "images": IMAGES, "feature": RED, "queries": 3,
     }  # fmt: skip

@@ -22,8 +22,9 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from visae.backbones import BackboneSpec, build_backbone
-from visae.backbones.backbone import Backbone, forward_noise, patch_order, permute_patches
+from visae.backbones.backbone import Backbone, forward_noise, permute_patches
 from visae.backbones.checks import check_backbone, check_raster_order
+from visae.backbones.order import patch_order
 from visae.backbones.preprocessing import INTERPOLATIONS
 from visae.backbones.weights import save_weights
 from visae.base.errors import UserError
@@ -66,6 +67,54 @@ def test_the_forward_pass_stops_at_the_block():
     backbone = build_backbone(small_spec("timm"))
     backbone.blocks[2].register_forward_hook(lambda *_: pytest.fail("block 2 was computed"))
     backbone.patch_tokens(some_images(), 1)
+
+
+@pytest.mark.parametrize("kind", SMALL)
+def test_one_pass_gives_the_tokens_of_several_blocks(kind):
+    backbone = build_backbone(small_spec(kind))
+    found = backbone.patch_tokens_of(some_images(), [2, 0])
+    assert set(found) == {0, 2}
+    for layer, tokens in found.items():
+        assert torch.equal(tokens, backbone.patch_tokens(some_images(), layer))
+    assert not any(block._forward_hooks for block in backbone.blocks)
+
+
+def test_one_pass_ends_at_the_last_of_its_blocks_and_a_block_must_exist():
+    backbone = build_backbone(small_spec("timm"))
+    backbone.blocks[2].register_forward_hook(lambda *_: pytest.fail("block 2 was computed"))
+    backbone.patch_tokens_of(some_images(), [0, 1])
+    with pytest.raises(UserError, match="no block 7"):
+        backbone.patch_tokens_of(some_images(), [7, 1])
+
+
+def test_a_block_that_adds_in_place_does_not_change_what_an_earlier_one_gave():
+    backbone = build_backbone(small_spec("timm"))
+    expected = backbone.patch_tokens(some_images(), 0)
+
+    def double(_module, given):
+        given[0].mul_(2)
+
+    backbone.blocks[1].register_forward_pre_hook(double)
+    assert torch.equal(backbone.patch_tokens_of(some_images(), [0, 1])[0], expected)
+
+
+@pytest.mark.parametrize("kind", SMALL)
+def test_blocks_do_not_see_the_order_of_patches_that_have_their_positions(kind):
+    """So the control `token_order: permuted` may be a view of the cache in raster order."""
+    backbone = build_backbone(small_spec(kind))
+    raster = backbone.patch_tokens_of(some_images(), [0, 1, 2])
+    prefix = backbone.prefix_tokens
+    order = torch.from_numpy(patch_order(16, "some image", seed=3))
+    places = torch.cat([torch.arange(prefix), order + prefix])
+
+    def shuffle(_module, given, keywords):
+        return (given[0][:, places], *given[1:]), keywords
+
+    backbone.blocks[0].register_forward_pre_hook(shuffle, with_kwargs=True)
+    shuffled = backbone.patch_tokens_of(some_images(), [0, 1, 2])
+    for layer, tokens in shuffled.items():
+        torch.testing.assert_close(tokens, raster[layer][:, order], rtol=1e-4, atol=1e-5)
+        assert (tokens - raster[layer]).abs().max() > 0.01
 
 
 def test_hugging_face_mae_shuffles_and_its_restored_order_is_ours():

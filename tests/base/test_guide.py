@@ -18,7 +18,7 @@ PROGRAMS = {
 import torch
 from visae.sae.families import FAMILIES
 from visae.sae.specs import SaeSpec, TrainingSettings
-spec = SaeSpec.from_name("groupmax_4x_k4")
+spec = SaeSpec.from_text("groupmax_4x_k4")
 torch.manual_seed(0)
 x = torch.randn(64, 8)
 trainer = FAMILIES.module("groupmax", "trainer").TRAINER(spec, 8, TrainingSettings(), "cpu")

@@ -16,8 +16,10 @@ from visae.base.reading import (
     as_whole,
     check_sums,
     guarded,
+    lines_of,
     parse_csv,
     parse_json,
+    parse_json_lines,
     parse_yaml,
     read_json,
     read_text,
@@ -138,3 +140,23 @@ def test_a_changed_byte_of_an_archive_is_noticed(tmp_path):
     path.write_bytes(content.replace(bytes(range(50)), bytes(range(49)) + b"x"))
     with pytest.raises(ValueError, match="values in it does not match its CRC-32"):
         check_sums(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        ("", []),
+        ("\n", [""]),
+        ("a", ["a"]),
+        ("a\r\nb\n", ["a", "b"]),
+        ("a\u2028\x85\f\n", ["a\u2028\x85\f"]),
+    ],
+)
+def test_lines_end_at_line_ends_alone(text, lines):
+    assert lines_of(text) == lines
+    assert lines_of("\n".join([*lines, ""])) == lines
+
+
+def test_lines_of_json_may_hold_other_line_separators():
+    text = json.dumps({"a": "one\u2028two\x85"}, ensure_ascii=False)
+    assert parse_json_lines(f"{text}\n{text}\n", "x") == [{"a": "one\u2028two\x85"}] * 2

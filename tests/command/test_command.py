@@ -8,6 +8,7 @@ import pytest
 import yaml
 from click.testing import CliRunner
 from PIL import Image
+from snakemake.cli import get_argument_parser
 from study_fixtures import ROOT, change, demo_config
 
 from visae.base.errors import UserError
@@ -169,14 +170,27 @@ def test_the_command_that_is_printed_is_snakemakes(tmp_path, monkeypatch):
     words = command_of("my.yaml", ("-n", "--", "plan"), "local")
     assert words[:3] == ["snakemake", "--snakefile", str(ROOT / "Snakefile")]
     assert words[3:] == [
-        *("--profile", str(PROFILES / "local"), "--configfile", "my.yaml", "-n", "--", "plan")
+        *("--configfile", "my.yaml", "--profile", str(PROFILES / "local"), "-n", "--", "plan")
     ]
     monkeypatch.chdir(ROOT)
     assert command_of("my.yaml", (), "slurm") == [
-        *("snakemake", "--profile", "profiles/slurm", "--configfile", "my.yaml")
+        *("snakemake", "--configfile", "my.yaml", "--profile", "profiles/slurm")
     ]
     with pytest.raises(UserError, match=r"no profile 'slum'.*slurm"):
         command_of("my.yaml", (), "slum")
+
+
+def test_targets_after_two_dashes_are_targets(tmp_path, monkeypatch):
+    # click keeps the dashes from the words that it hands on.
+    monkeypatch.chdir(tmp_path)
+    path, commands = write(tmp_path, {"study": "mine"}), []
+    monkeypatch.setattr("visae.command.run.run_study", lambda command, _: commands.append(command))
+    for words in (["--", "plan"], ["-n", "--", "plan", "tables"], ["--", "plan", "-n"]):
+        CliRunner().invoke(main, ["run", str(path), *words])
+        parsed = get_argument_parser().parse_args(commands[-1][1:])
+        assert parsed.targets == [word for word in words if word.isalpha()]
+        assert list(map(str, parsed.configfile)) == [str(path)]
+    assert len(commands) == 3
 
 
 def test_a_run_is_a_line_per_job_with_the_time_left():
@@ -212,15 +226,18 @@ def test_a_run_is_a_line_per_job_with_the_time_left():
 )
 def test_an_sae_is_identified_by_what_its_files_say(folder, family, k):
     width = np.load(CHECKPOINTS / folder / "inputs.npy").shape[-1]
-    assert identify(CHECKPOINTS / folder) == (family, 4 * width, width, k)
+    assert identify(CHECKPOINTS / folder) == (family, 4 * width, width, k, False)
 
 
 def test_what_files_leave_open_is_asked_for(tmp_path):
-    found = identify(CHECKPOINTS / "overcomplete/topk_trained", inputs="raw")
-    assert (found.family, found.k) == (None, None)
+    found = identify(CHECKPOINTS / "overcomplete/topk_trained", section={"input": "raw"})
+    assert (found.family, found.k, found.k_open) == (None, None, True)
     with pytest.raises(UserError, match="--family"):
         with_sae(CHECKPOINTS / "overcomplete/topk_trained", write(tmp_path, demo_config()),
                  "dino_small", inputs="raw")  # fmt: skip
+    with pytest.raises(UserError, match=r"how many features are active.*--k"):
+        with_sae(CHECKPOINTS / "overcomplete/topk_trained", write(tmp_path, demo_config()),
+                 "dino_small", inputs="raw", family="topk")  # fmt: skip
 
 
 def test_an_sae_becomes_a_sweep_of_the_study(tmp_path, monkeypatch):
@@ -236,15 +253,15 @@ def test_an_sae_becomes_a_sweep_of_the_study(tmp_path, monkeypatch):
     sweep = study.sweeps["topk"]
     [spec] = sweep.saes
     assert sweep.layers == {"clip_small": 11}
-    linked = tmp_path / sweep.published["clip_small"] / spec.name
-    assert linked.resolve() == (CHECKPOINTS / "dictionary_learning/topk").resolve()
+    assert (spec.name, spec.configuration) == ("topk", "topk_4x_k8")
+    own = {"clip_small": {"topk": str(CHECKPOINTS / "dictionary_learning/topk")}}
+    assert sweep.folders == own
     # Its file of weights stands for the folder.
     weights = CHECKPOINTS / "dictionary_learning/topk/ae.pt"
     assert with_sae(weights, tmp_path / "my.yaml", "clip_small", inputs="raw")[0] == path
-    assert linked.resolve() == weights.parent.resolve()
-    # The study has it now, and another of its name is refused before anything is written.
-    with pytest.raises(UserError, match=r"SAE topk_4x_k8 on clip_small at block 11 already"):
-        with_sae(CHECKPOINTS / "dictionary_learning/topk", path, "clip_small")
-    assert sorted(tmp_path.glob("*.yaml")) == [tmp_path / "my.yaml", path]
+    # The study has it now; once more, it has another name.
+    twice, _ = with_sae(CHECKPOINTS / "dictionary_learning/topk", path, "clip_small")
+    names = [sae.name for sae in Study(yaml.safe_load(twice.read_text())).saes()]
+    assert {"topk", "topk_2"} <= set(names)
     with pytest.raises(UserError, match="no backbone 'dino'"):
         with_sae(CHECKPOINTS / "dictionary_learning/topk", tmp_path / "my.yaml", "dino")

@@ -25,6 +25,7 @@ from visae.evals.sparse_probing import compute as sparse_probing
 from visae.probing import limits, logistic_regression, multinomial, one_vs_rest, rankings, siblings
 from visae.probing.splits import stratified_split
 from visae.sae import concerns, threshold
+from visae.sae.choices import HALVES, Auxiliary, Resampling, Schedule
 from visae.sae.families.jumprelu import trainer as jumprelu
 from visae.sae.specs import TrainingSettings
 from visae.tables import statistics
@@ -141,7 +142,19 @@ def test_constants_of_training():
         "threshold_images": 1024,
         "threshold_rule": "quantile",
         "recipes": {},
+        "adam_beta1": 0.9,
+        "schedule": Schedule(warm_up=0.0, decay=0.0, shape="linear"),
+        "decoder_bias": "none",
+        "decoder_gradient": "whole",
+        "auxiliary": None,
+        "prefixes": None,
+        "random_prefixes": None,
+        "resampling": None,
+        "own": {},
     }
+    assert vars(Auxiliary(1)) == {"dead_after": 1, "coefficient": 1 / 32, "k": None}
+    assert vars(Resampling(1)) == {"every": 1, "until": 0.5}
+    assert HALVES == (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1)
     assert (jumprelu.BANDWIDTH, jumprelu.KERNEL_REACH) == (1e-3, 40)
     paper, calibrated = jumprelu.RECIPES["paper"], jumprelu.RECIPES["calibrated"]
     assert (paper.threshold, paper.coefficient) == (math.exp(-3), 1e-2)

@@ -458,6 +458,9 @@ def test_numbers_are_named_by_a_list(tmp_path):
     write_tar(tmp_path / "train.tar", sample(0, b"1") + sample(1, b"cat"))
     (tmp_path / "classes.txt").write_text("cat\ndog\n")
     assert labels(tmp_path) == {"train/0000": "dog", "train/0001": "cat"}
+    (tmp_path / "classes.txt").write_text("cat\u2028\r\ndog\x85s\r\n", "utf-8", newline="")
+    write_tar(tmp_path / "train.tar", sample(0, b"1"))
+    assert labels(tmp_path) == {"train/0000": "dog\x85s"}
     write_tar(tmp_path / "train.tar", sample(0, b"2"))
     refuses("webdataset", tmp_path, "train", "label 2", "none of the 2 classes", "classes.txt")
 

@@ -92,6 +92,43 @@ def test_a_list_may_be_of_one_split(root):
     assert set(labels(index(root, list={"val": "of_val.txt"})).values()) == {"a", "b"}
 
 
+def test_metadata_in_the_root_may_be_about_another_split(root):
+    (root / "metadata.csv").write_text(
+        "file_name,label\ntrain/a/1.png,x\ntrain/a/2.jpg,y\ntrain/b/1.png,x\n"
+    )
+    assert set(labels(index(root)).values()) == {"x", "y"}
+    assert labels(index(root, "val")) == {"val/a/9.png": "a", "val/b/8.png": "b"}
+    (root / "train/b/1.png").unlink()
+    with pytest.raises(UserError, match="names 3 image"):
+        index(root, "val")
+
+
+def test_a_field_between_quotes_may_hold_ends_of_lines_and_other_separators(root):
+    text = 'file_name,text,label\na/1.png,"one\n\ntwo",x\na/2.jpg,"\u2028 \x85,",y\nb/1.png,,x\n'
+    (root / "train/metadata.csv").write_text(text, newline="")
+    assert set(labels(index(root)).values()) == {"x", "y"}
+    (root / "train/metadata.csv").write_text(text + 'b/1.png,"three\nfour",z\n')
+    with pytest.raises(UserError, match=r"gives .b/1\.png. the labels x and z"):
+        index(root)
+    (root / "train/metadata.csv").write_text(f'file_name,text,label\na/1.png,"{"t" * 200_000}",x\n')
+    with pytest.raises(UserError, match=r"damaged or not a table .*correct the list"):
+        index(root)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "it is empty"),
+        ('file_name,label\na/1.png,"x\na/2.jpg,y\n', "unexpected end of data"),
+        ("file_name,label,label\na/1.png,x,y\n", "column label stands there twice"),
+    ],
+)
+def test_tables_of_labels_with_a_slip_are_refused(root, text, words):
+    (root / "train/metadata.csv").write_text(text)
+    with pytest.raises(UserError, match=rf"{words}.*correct the list"):
+        index(root)
+
+
 def test_metadata_without_a_column_of_labels_leave_the_folders(root):
     (root / "train/metadata.csv").write_text("file_name,text\na/1.png,a cat\n")
     assert labels(index(root))["train/b/1.png"] == "b"

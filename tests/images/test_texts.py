@@ -52,11 +52,18 @@ def test_other_encodings_are_named_with_the_cure(content, words, tmp_path):
         '"class"\t"parent"\n"cat"\t"a pet"\n"dog"\t"pet"\n',
         ",parent,class\n0,a pet,cat\n1,pet,dog\n",
         "# by hand\nclass , parent\ncat , a pet\n\ndog,pet\n",
+        'class,says,parent\ncat,"one\n\ntwo, 3",a pet\ndog,"\u2028\x85",pet\n',
     ],
 )
 def test_tables_are_read_however_they_are_written(text, tmp_path):
     (tmp_path / "t.csv").write_text(text, encoding="utf-8", newline="")
     assert read_table(tmp_path / "t.csv", ("class", "parent")) == [("cat", "a pet"), ("dog", "pet")]
+
+
+def test_a_short_line_below_a_field_of_two_lines_has_its_own_number(tmp_path):
+    (tmp_path / "t.csv").write_text('says,class,parent\n\n"one\ntwo",cat,pet\n"",dog\n')
+    with pytest.raises(UserError, match=r"line 5: .*has 2 field"):
+        read_table(tmp_path / "t.csv", ("class", "parent"))
 
 
 @pytest.mark.parametrize(

@@ -5,15 +5,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from match_fixtures import match_card
 from study_fixtures import demo_config
 
+from visae.audit.cards import MATCHES, write_card
 from visae.audit.choice import KINDS as EXAMPLE_KINDS
 from visae.audit.examples import write_examples
-from visae.base.paths import RAW
+from visae.base.paths import RAW, backbone_and_layer
 from visae.base.seals import write_tensors
 from visae.encoding.reductions import RawUnit, write_raw_reductions
 from visae.evals.results import described
-from visae.evals.shelf import EVALS
+from visae.evals.shelf import EVALS, null_results
 from visae.products import PRODUCTS
 from visae.sae.folder import FORMAT
 from visae.study import roles
@@ -81,6 +83,10 @@ def without_labels_of_m6(config):
     config["datasets"]["digits"]["labels"] = "none"
 
 
+def no_matches(config):
+    config["matches"] = None
+
+
 def claims_all_the_same(config):
     config["report"] = {"claims": "always"}
 
@@ -92,6 +98,7 @@ REDUCTIONS = {
     "one SAE of one backbone": [one_backbone, one_sae],
     "one sweep": [one_sweep],
     "one data set": [one_data_set],
+    "no matches": [no_matches],
     "M1 alone": [one_metric("localization")],
     "M2 alone": [one_metric("fvu")],
     "M4 alone": [one_metric("sparse_probing")],
@@ -126,7 +133,11 @@ def lacking(study):
 
 def test_the_whole_study_lacks_nothing_but_replicates():
     reasons = {reason for reason in lacking(Study(demo_config())).values() if reason}
-    assert reasons == {"needs replicates of the study, with other seeds of its pretraining"}
+    assert reasons == {
+        "needs replicates of the study, with other seeds of its pretraining",
+        "needs several SAEs of one configuration: a sweep with a variant, or with own SAEs",
+        "needs a sweep with SAEs of your own (`saes` in the config)",
+    }
 
 
 def test_reasons_are_clauses(study):
@@ -220,32 +231,32 @@ def plant(study):
     paths, random = study.paths, np.random.default_rng(3)
     everything = []
     for sweep in study.sweeps.values():
-        saes = [described(s.backbone, s.layer, s.name, s.sweep) for s in study.saes(sweep)]
-        rows = absent_rows(saes, dict.fromkeys(sweep.metrics, "planted"))
+        saes = [described(s.backbone, s.layer, s.spec.text, s.sweep) for s in study.saes(sweep)]
+        rows = absent_rows(saes, null_results(dict.fromkeys(sweep.metrics, "planted")))
         rows = [row | {"value": float(random.random()), "reason": None} for row in rows]
-        rows += absent_rows(saes, sweep.absent)
+        rows += absent_rows(saes, null_results(sweep.absent))
         everything += rows
         write(scores_table(rows), {"csv": paths.scores(sweep.name)})
         write_origin(paths.scores(sweep.name, "origin.json"), {"same": {}, "versions": {}})
     write(scores_table(everything), {"csv": paths.scores()})
     sources = [
-        (place, name, sweep.name if name != RAW else None)
+        described(*backbone_and_layer(place), spec, sweep.name if spec else None)
         for sweep in study.downstream_sweeps
         for place in sweep.places
-        for name in (RAW, *sweep.sae_names())
+        for spec in (None, *(each.text for each in sweep.saes))
     ]
     tasks = [
         {
-            **{k: described(place.split("/")[0], int(place.split("layer")[1]), name, sweep)[k]
+            **{k: source[k]
                for k in ("backbone", "layer", "family", "expansion_factor", "sparsity", "k",
                          "sweep")},
-            **{"sae": name, "task": task, "representation": representation, "reading": "headline",
-               "value": float(random.random()), "reason": None, "definition": "planted",
-               "warnings": None},
+            **{"sae": source["name"], "task": task, "representation": representation,
+               "reading": "headline", "value": float(random.random()), "reason": None,
+               "definition": "planted", "warnings": None},
         }
-        for place, name, sweep in sources
+        for source in sources
         for task in study.tasks()
-        for representation in (["raw"] if name == RAW else ["reconstructed", "codes"])
+        for representation in (["raw"] if source["name"] == RAW else ["reconstructed", "codes"])
     ]  # fmt: skip
     if study.tasks():
         write(downstream_table(tasks), {"csv": paths.table("downstream")})
@@ -259,11 +270,17 @@ def plant(study):
     }
     for sae in study.saes():
         about = {"format": FORMAT, "input_dim": 32, "data": {"backbone": sae.backbone}}
+        sizes = "activation", "expansion_factor", "sparsity"
+        about |= dict(zip(sizes, vars(sae.spec).values(), strict=False)) | {"name": sae.name}
         texts = {
             "training.jsonl": json.dumps(window) + "\n",
             "config.yaml": json.dumps(about),
         }
         write_tensors(paths.sae(sae.name, place=sae.place), FORMAT, {}, beside=texts)
+    for left, right in roles.matched(study):
+        pair = left.full_name, right.full_name
+        card = match_card(*pair, patches=random.random() < 0.5)
+        write_card(paths.matches(*pair, "card.json"), MATCHES, card, np.zeros((1, 1, 3), np.uint8))
     main = roles.main(study)
     for backbone, layer in main.layers.items():
         place = f"{backbone}/layer{layer}"

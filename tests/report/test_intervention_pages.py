@@ -24,7 +24,7 @@ def shown(tmp_path, card):
     study = Study(demo_config())
     [sae] = roles.edited(study)
     paths = {name: tmp_path / name for name in ("card.webp", "card.json")}
-    write_card(paths, card, [np.zeros((8, 8, 3), np.uint8)] * 3, [])
+    write_card(paths["card.json"], card, [np.zeros((8, 8, 3), np.uint8)] * 3, [])
     found = intervention_pages(study, {(sae.place, sae.name): paths["card.json"]})
     page = _environment().get_template("interventions.html.jinja").render(interventions=found)
     return found, " ".join(page.split()), paths
@@ -51,7 +51,7 @@ def test_a_picture_of_another_card_is_refused(tmp_path):
     other = tmp_path / "other"
     other.mkdir()
     others = {name: other / name for name in paths}
-    write_card(others, CARD | {"feature": 8}, [np.ones((8, 8, 3), np.uint8)], [])
+    write_card(others["card.json"], CARD | {"feature": 8}, [np.ones((8, 8, 3), np.uint8)], [])
     for ending in ("", ".seal"):
         source = others["card.webp"].with_name(f"card.webp{ending}")
         paths["card.webp"].with_name(source.name).write_bytes(source.read_bytes())

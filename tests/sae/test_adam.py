@@ -78,7 +78,7 @@ def test_training_does_not_import_the_compiler():
         "from visae.sae.specs import SaeSpec, TrainingSettings\n"
         "x = torch.randn(32, 8, generator=torch.Generator().manual_seed(0))\n"
         "for family, name in ((BatchTopK, 'batchtopk_4x_k2'), (JumpReLU, 'jumprelu_4x_l0_2')):\n"
-        "    family(SaeSpec.from_name(name), 8, TrainingSettings(), 'cpu').step(x)\n"
+        "    family(SaeSpec.from_text(name), 8, TrainingSettings(), 'cpu').step(x)\n"
         "print('torch._dynamo' in sys.modules)\n"
     )
     done = subprocess.run(

@@ -34,6 +34,8 @@ def saved_folder(folder, threshold=0.25, width=5, features=15):
         "name": "batchtopk_3x_k3",
         "activation": "batchtopk",
         "k": 3,
+        "sparsity": 3,
+        "expansion_factor": features // width,
         "input_dim": width,
         "hidden_dim": features,
         "data": {name: getattr(info, name) for name in ACTIVATIONS} | {"grid": list(info.grid)},

@@ -22,6 +22,8 @@ SPECS = {
     "topk": SaeSpec("topk", FACTOR, 4),
     "jumprelu": SaeSpec("jumprelu", FACTOR, 4),
     "relu": SaeSpec("relu", FACTOR, 0.3),
+    "matryoshka": SaeSpec("matryoshka", FACTOR, 4),
+    "gated": SaeSpec("gated", FACTOR, 4),
 }
 
 

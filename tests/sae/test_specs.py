@@ -25,7 +25,7 @@ from visae.sae.specs import SaeSpec, TrainingSettings
 )
 def test_names_read_back(spec, name):
     assert spec.name == name
-    assert SaeSpec.from_name(name) == spec
+    assert SaeSpec.from_text(name) == spec
 
 
 @given(
@@ -36,7 +36,7 @@ def test_names_read_back(spec, name):
 @settings(max_examples=30, deadline=None)
 def test_every_name_reads_back(family, expansion_factor, sparsity):
     spec = SaeSpec(family, expansion_factor, sparsity)
-    assert SaeSpec.from_name(spec.name) == spec
+    assert SaeSpec.from_text(spec.name) == spec
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_every_name_reads_back(family, expansion_factor, sparsity):
 )
 def test_other_names_are_refused(name):
     with pytest.raises(UserError):
-        SaeSpec.from_name(name)
+        SaeSpec.from_text(name)
 
 
 def test_k_is_none_without_a_target():

@@ -29,8 +29,8 @@ from visae.study.study import Study
         ("sweeps.main.backbones", ["vit"], "sweeps.main.backbones names 'vit'"),
         ("sweeps.main.grid", {"k": [1]}, "sweeps.main.grid has the keys k; a grid of family"),
         ("sweeps.main.recipe", "paper", "recipe is 'paper', which trains no BatchTopK SAEs: rem"),
-        ("sweeps.main.family", "gated", "sweeps.main.family is 'gated'.*use one of batchtopk"),
-        ("sweeps.layer_3.layer", 11, "main and layer_3 both train batchtopk_8x_k64 on clip"),
+        ("sweeps.main.family", "vanilla", "sweeps.main.family is 'vanilla'.*use one of batchtopk"),
+        ("sweeps.layer_3.layer", 11, "main and layer_3 both have an SAE batchtopk_8x_k64 on clip"),
         ("metrics.cross_domain.headline", "cars", "headline is 'cars'"),
         ("evaluation.split", "train", "evaluation and training are both imagenet/train"),
         (
@@ -71,6 +71,29 @@ from visae.study.study import Study
         ("features", {"named": {"clip/layer11/batchtopk_16x_k192": [-1]}}, "is -1.*minimum of 0"),
         ("features", {"shown": 501}, "features.shown is 501.*maximum of 500"),
         ("features", {"query_image": []}, "unknown key 'query_image'; did you mean 'query_images'"),
+        (
+            "matches",
+            {"pairs": [["clip/layer11/batchtopk_16x_k192", "mae/layer11/batchtopk_16x_k129"]]},
+            "matches.pairs names the SAE 'mae/.*16x_k129', .*such as mae/layer11/batchtopk_16x_k1",
+        ),
+        (
+            "matches",
+            {"pairs": [["clip/layer11/batchtopk_16x_k192"] * 2]},
+            "matches.pairs pairs clip/layer11/batchtopk_16x_k192 with itself.*name two SAEs",
+        ),
+        (
+            "matches",
+            {
+                "pairs": [
+                    ["clip/layer11/batchtopk_16x_k192", "mae/layer11/batchtopk_16x_k192"],
+                    ["mae/layer11/batchtopk_16x_k192", "clip/layer11/batchtopk_16x_k192"],
+                ]
+            },
+            "matches.pairs has mae/.* and clip/.* twice; take one of them out",
+        ),
+        ("matches", {"pairs": [["clip/layer11/batchtopk_16x_k192"]]}, r"matches\.pairs\.0.*short"),
+        ("matches", {"shuffles": 1}, "matches.shuffles is 1.*minimum of 2"),
+        ("matches", {"quantile": 1.5}, "matches.quantile is 1.5.*maximum of 1"),
         ("seed", "42", "seed is '42', but must be of type integer"),
     ],
 )

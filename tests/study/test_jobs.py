@@ -1,5 +1,7 @@
 """Fine or coarse, the same work is cut into jobs."""
 
+import itertools
+
 from study_fixtures import demo_config, paper_config
 
 from visae.study import jobs, roles
@@ -79,6 +81,50 @@ def test_pages_are_one_job_per_backbone_or_one_in_all():
     assert jobs.paging(Study(coarse | {"features": None})) == []
 
 
+def test_matches_are_one_job_per_two_backbones_or_one_in_all():
+    name = "batchtopk_16x_k192"
+    fine = jobs.matching(Study(paper_config()))
+    main = ["dinov2", "clip", "siglip", "mae", "deit"]
+    two = [f"{a}_and_{b}" for a, b in itertools.combinations(main, 2)]
+    assert [batch for batch, _ in fine] == [*two, "dinov2_and_dinov2"]
+    assert all(len(pairs) == 1 for _, pairs in fine)
+    assert {sae.name for _, [pair] in fine[:-1] for sae in pair} == {name}
+    # The other SAE of the first backbone differs in K alone.
+    ((_, [(sae, other)]),) = fine[-1:]
+    assert (sae.place, sae.name, other.place) == (other.place, name, sae.place)
+    assert other.spec.expansion_factor == 16
+    ((batch, pairs),) = jobs.matching(Study(paper_config() | {"granularity": "coarse"}))
+    assert (batch, len(pairs)) == ("all", 11)
+
+
+def test_matched_saes_are_those_with_pages_or_those_that_are_named():
+    config = paper_config()
+    names = ["clip/layer3/batchtopk_8x_k64", "clip/layer11/batchtopk_16x_k192"]
+    names.append("mae/layer11/batchtopk_16x_k64")
+    config["features"] = {"saes": names}
+    found = [[sae.full_name for sae in pair] for pair in roles.matched(Study(config))]
+    assert found[0] == [names[0], names[2]]  # the first of each backbone
+    assert len(found) == 2
+    without_pages = roles.matched(Study(config | {"features": None}))
+    assert [sae.full_name for sae in without_pages[0]] == [
+        f"{backbone}/layer11/batchtopk_16x_k192" for backbone in ("dinov2", "clip")
+    ]
+    pairs = [names[:2], names[1:]]
+    named = roles.matched(Study(config | {"matches": {"pairs": pairs}}))
+    assert [[sae.full_name for sae in pair] for pair in named] == pairs
+    assert roles.matched(Study(config | {"matches": None})) == []
+
+
+def test_one_sae_of_one_backbone_is_matched_with_nothing():
+    config = demo_config()
+    one = {"family": "batchtopk", "backbones": ["clip_small"]}
+    config["sweeps"] = {"main": one | {"grid": {"expansion_factor": [4], "k": [8]}}}
+    assert roles.matched(Study(config)) == []
+    config["sweeps"]["main"]["grid"]["k"] = [8, 24]
+    ((left, right),) = roles.matched(Study(config))
+    assert {left.name, right.name} == {"batchtopk_4x_k8", "batchtopk_4x_k24"}
+
+
 def test_sweep_with_few_metrics_needs_the_evaluation_split_only():
     study = Study(paper_config())
     assert roles.control(study).metrics == ("localization", "fvu")
@@ -89,7 +135,7 @@ def test_training_jobs_of_a_sweep_cover_it():
     config = paper_config()
     config["sweeps"]["main"]["batches"] = 5
     parts = jobs.training(roles.main(Study(config)))
-    names = [name for _, part in parts for name in part]
+    names = [spec.name for _, part in parts for spec in part]
     assert names == roles.main(Study(paper_config())).sae_names()
     assert len({job for job, _ in parts}) == len(parts) > 1
 

@@ -48,7 +48,7 @@ def test_claims_are_judged_where_all_five_backbones_have_a_part(said, backbones,
 
 def test_a_sweep_that_is_elsewhere_on_all_of_its_backbones_is_the_early_one():
     def sweep(family="batchtopk", **layers):
-        return SimpleNamespace(family=family, layers=layers)
+        return SimpleNamespace(family=family, layers=layers, folders={})
 
     first = sweep(clip=11, mae=11, deit=11)
     partly, other = sweep(clip=3, mae=11), sweep("topk", clip=3, mae=3)
@@ -57,6 +57,10 @@ def test_a_sweep_that_is_elsewhere_on_all_of_its_backbones_is_the_early_one():
     assert roles.early(SimpleNamespace(sweeps=sweeps)) is early
     del sweeps["early"], sweeps["later"]
     assert roles.early(SimpleNamespace(sweeps=sweeps)) is None
+    # SAEs of people's own play no part of the paper.
+    own = sweep(clip=3, mae=3)
+    own.folders = {"clip": {"mine": "folder"}}
+    assert roles.early(SimpleNamespace(sweeps={"main": first, "own": own})) is None
     # A backbone that the main sweep lacks has no other block there.
     unknown = {"main": first, "new": sweep(siglip=3)}
     assert roles.early(SimpleNamespace(sweeps=unknown)) is None

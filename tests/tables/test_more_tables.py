@@ -11,7 +11,6 @@ from study_fixtures import change, demo_config, paper_config
 from visae.audit import choice as audit
 from visae.products import PRODUCTS
 from visae.products.table_5 import ENTRY
-from visae.study import config as configs
 from visae.study.study import Study
 from visae.tables import evaluators, family, foresight, layout, thresholds, token_order
 from visae.tables import settings as settings_tables
@@ -49,9 +48,16 @@ def values(table):
     return {line[first]: line[second] for line in table.rows}
 
 
+def table_1(sweep="main", config=None):
+    study = Study(config or paper_config())
+    own = study.sweeps[sweep]
+    widths = dict.fromkeys(own.layers, 768)
+    trained = not own.imported
+    return settings_tables.table_1(study.config, sweep, trained, widths, own.layers, own.saes)
+
+
 def test_table_1_of_the_papers_config_is_the_papers():
-    config = configs.checked(paper_config())
-    told = values(settings_tables.table_1(config, "main", dict.fromkeys(LABELS, 768)))
+    told = values(table_1())
     assert told["SAE family"] == "BatchTopK"
     assert told["block, counted from 0"] == "11"
     assert told["input dimension D"] == "768"
@@ -65,14 +71,23 @@ def test_table_1_of_the_papers_config_is_the_papers():
 
 
 def test_table_1_of_other_sweeps_says_what_differs():
-    config = configs.checked(paper_config())
-    jumprelu = values(settings_tables.table_1(config, "jumprelu", dict.fromkeys(LABELS, 768)))
+    jumprelu = values(table_1("jumprelu"))
     assert jumprelu["target L0 values"] == "64, 128"
     assert jumprelu["recipe"] == "calibrated"
     assert "learned" in jumprelu["inference threshold"]
-    early = values(settings_tables.table_1(config, "layer_3", dict.fromkeys(LABELS, 768)))
+    early = values(table_1("layer_3"))
     assert early["block, counted from 0"] == "3"
     assert "MAE" not in early["backbones"]
+
+
+def test_table_1_of_saes_from_elsewhere_tells_no_training():
+    config = paper_config()
+    del config["sweeps"]["token_order"], config["sweeps"]["main"]["backbones"]
+    config["sweeps"]["main"]["published"] = {"clip": "released/clip"}
+    told = values(table_1(config=config))
+    assert (told["training"], told["backbones"]) == ("not here", "CLIP ViT-B/16")
+    assert told["dictionary sizes F"] == "6144, 12288, 24576"
+    assert not {"optimizer", "learning rate", "batch size"} & told.keys()
 
 
 def table_2(config):
@@ -318,12 +333,11 @@ def test_audited_features_are_nearest_to_mean_and_high_quantile():
 
 
 def test_latex_of_every_table_is_ascii():
-    config = configs.checked(paper_config())
     rows = family_rows()
     tasks = {"t": {"a": 0.1, "b": 0.2, "c": 0.3}}
     cells = foresight.turned(correlation_table({"fvu": tasks["t"]}, tasks).rows)
     tables = [
-        settings_tables.table_1(config, "main", dict.fromkeys(LABELS, 768)),
+        table_1(),
         evaluators.table_5(ENTRY.settings(Study(paper_config()))["evaluators"]),
         table_2(paper_config()),
         evaluators.monosemanticity_by_evaluator(rows, "main", {"a": "b"}),

@@ -11,6 +11,7 @@ from visae.base.errors import UserError
 from visae.base.paths import TABLE_VIEWS
 from visae.base.seals import write_beside, write_document
 from visae.evals.results import FORMAT, KIND, described, load
+from visae.evals.shelf import null_results
 from visae.tables import agreement, coherence, layout, scores, statistics, summaries, tidy, variance
 
 BACKBONES = ("dinov2", "clip", "mae")
@@ -229,8 +230,24 @@ def test_table_3_sorts_by_the_backbone_share_and_ends_with_what_is_unknown(tmp_p
 
 def test_two_scores_of_one_cell_are_refused(tmp_path):
     rows, _ = planted_rows(tmp_path)
-    with pytest.raises(UserError, match="share the backbone clip and the configuration"):
+    with pytest.raises(UserError, match="Two scores of fvu are of batchtopk_8x_k64 on clip"):
         variance.table_3(rows + [{**row, "layer": 3} for row in rows], "main")
+
+
+def test_saes_of_one_configuration_count_once(tmp_path):
+    rows, _ = planted_rows(tmp_path)
+    once = variance.table_3(rows, "main").rows
+    replicates = [
+        {**row, "sae": f"{row['sae']}_{name}", "value": row["value"] and row["value"] + shift}
+        for row in rows
+        for name, shift in (("seed_1", -0.25), ("seed_2", 0.25))
+    ]
+    for one, two in zip(once, variance.table_3(replicates, "main").rows, strict=True):
+        assert one["cells"] == two["cells"]
+        for key, value in one.items():
+            assert two[key] == (
+                pytest.approx(value, rel=1e-6) if isinstance(value, float) else value
+            )
 
 
 @pytest.mark.parametrize(
@@ -431,11 +448,14 @@ def test_metric_agreement_is_over_the_means_of_saes_with_both():
 def test_metrics_that_are_not_computed_are_null_with_the_reason(tmp_path):
     sae = described("clip", 11, "batchtopk_16x_k128", "main")
     reasons = {"preservation": "needs labels: data set own has none", "absorption": "another"}
-    rows = tidy.absent_rows([sae], reasons)
+    rows = tidy.absent_rows([sae], null_results(reasons))
     assert {row["metric"]: row["reason"] for row in rows} == reasons
     assert {row["value"] for row in rows} == {None}
     assert [row["higher_is_better"] for row in rows] == [True, False]
     assert not any("{" in row["definition"] for row in rows)
+    # All that is written of an eval comes with its reason, which the job's parameters hash.
+    planted = {"fvu": null_results({"fvu": "why"})["fvu"] | {"definition": "planted"}}
+    assert [row["definition"] for row in tidy.absent_rows([sae], planted)] == ["planted"]
     layout.write(tidy.scores_table(rows), {"csv": tmp_path / "scores.csv"})
     assert scores.read_scores(tmp_path / "scores.csv") == rows
     reason = {row["metric"]: row["reason"] for row in variance.table_3(rows, "main").rows}

@@ -13,13 +13,16 @@ import torch
 import yaml
 from cache_fixtures import random_activations, write_cache
 from fuzz import Kind
+from match_fixtures import match_card
 from metric_fixtures import SAE
 from PIL import Image
 from safetensors.torch import save_file
 from study_fixtures import ROOT, paper_config
 
-from visae.activations.cache import ActivationCache
+from visae.activations.opening import open_cache
+from visae.activations.permuted import write_permuted
 from visae.activations.shards import join_shards
+from visae.audit.cards import MATCHES, read_card, write_card
 from visae.audit.examples import read_examples, write_examples
 from visae.backbones.checkpoints import FORMAT as WEIGHTS_FORMAT
 from visae.backbones.checkpoints import read_tensors
@@ -87,6 +90,7 @@ from visae.sae.model import SparseAutoencoder
 from visae.sae.resume import load, save
 from visae.study.config import write_config
 from visae.tables import layout, scores, tidy
+from visae.tables.matches import matches_table
 from visae.tables.pretraining import pretraining_table
 from visae.tables.published import read_published, read_recorded
 
@@ -114,8 +118,13 @@ def _join(path):
     return _read_cache(joined)
 
 
+def _permuted(folder):
+    write_permuted(folder / "permuted.h5", _cache(folder), "control", seed=3)
+    return folder / "permuted.h5"
+
+
 def _read_cache(path):
-    with ActivationCache(path) as cache:
+    with open_cache(path) as cache:
         chunks = [cache.read_chunk(number) for number in range(len(cache.chunks))]
         about = cache.info, cache.labels, cache.image_ids, cache.skipped_ids, cache.fingerprint
         return *about, cache.mean, cache.std, chunks
@@ -149,9 +158,13 @@ def _sae_reductions(folder):
     return path
 
 
+_OPEN = ("_file", "_parts")
+"""What open reductions hold of their file."""
+
+
 def _read_sae_reductions(path):
     with SaeReductions(path) as found:
-        about = {name: value for name, value in vars(found).items() if name not in ("_file",)}
+        about = {name: value for name, value in vars(found).items() if name not in _OPEN}
         return about, found.codes[:], found.reconstructions_max()
 
 
@@ -174,7 +187,7 @@ def _raw_reductions(folder):
 
 def _read_raw_reductions(path):
     with RawReductions(path) as found:
-        about = {name: value for name, value in vars(found).items() if name not in ("_file",)}
+        about = {name: value for name, value in vars(found).items() if name not in _OPEN}
         return about, found.features_max(), found.embeddings()
 
 
@@ -199,6 +212,12 @@ def _examples(folder):
     about = {"backbone": "toy", "sae": "toy", "split": "test"}
     write_examples(folder / "examples.h5", {"high": example, "low": example}, about)
     return folder / "examples.h5"
+
+
+def _matches(folder):
+    path, found = folder / "matches/a+b/card.json", match_card("a/layer1/s", "b/layer1/s")
+    write_card(path, MATCHES, found, np.full((8, 8, 3), 7, np.uint8))
+    return path
 
 
 def _probe(folder):
@@ -251,8 +270,9 @@ def _sae(folder):
         torch.randn(WIDTH, generator=generator),
         torch.tensor(1.5),
     )
-    config = {"name": "batchtopk_3x_k3", "k": 3, "input_dim": WIDTH, "hidden_dim": 15,
-              "activation": "batchtopk", "data": {"backbone": "toy", "layer": 3}}  # fmt: skip
+    config = {"name": "batchtopk_3x_k3", "k": 3, "sparsity": 3, "expansion_factor": 3,
+              "input_dim": WIDTH, "hidden_dim": 15, "activation": "batchtopk",
+              "data": {"backbone": "toy", "layer": 3}}  # fmt: skip
     log = [{"step": 2 * n, "tokens": 20 * n, "loss": 0.5 / n, "l0": 3.0, "dead_fraction": 0.25}
            for n in (1, 2, 3)]  # fmt: skip
     save_sae(folder / "sae", model, config, log)
@@ -604,10 +624,15 @@ def _read_study(path):
 KINDS = (
     Kind("shard", _shard, _join),
     Kind("cache", _cache, _read_cache),
+    Kind("view of a cache", _permuted, _read_cache),
     Kind("reductions", _sae_reductions, _read_sae_reductions),
     Kind("raw reductions", _raw_reductions, _read_raw_reductions),
     Kind("rankings", _rankings, read_rankings),
     Kind("examples", _examples, read_examples),
+    Kind("card of matches", _matches,
+         lambda path: (read_card(path, MATCHES), matches_table([path], {}))),
+    Kind("picture of matches", lambda folder: _matches(folder).with_suffix(".webp"),
+         lambda path: read_card(path.with_suffix(".json"), MATCHES)),
     Kind("probe", _probe, read_probe),
     Kind("outcomes of interventions", _outcomes, read_outcomes),
     Kind("score", _result, read_result),

@@ -20,8 +20,8 @@ from workflow_fixtures import study_folder
 
 from visae.activations.cache import ActivationCache
 from visae.activations.format import open_sealed
+from visae.audit.cards import FEATURES, MATCHES, read_card
 from visae.audit.examples import read_examples
-from visae.audit.pages import read_card
 from visae.backbones.checkpoints import read_tensors
 from visae.backbones.geometry import Geometry, read_geometries, write_geometries
 from visae.base import seals
@@ -94,10 +94,15 @@ KINDS = {
     "arrays": ("metrics/*/*/*/*.npz", read_arrays),
     "downstream result": ("downstream/*/*/*/*.json", load),
     "examples": ("examples/*/*/*.h5", read_examples),
-    "card": ("features/*/*/*/card.json", read_card),
+    "card": ("features/*/*/*/card.json", lambda path: read_card(path, FEATURES)),
     "card's picture": (
         "features/*/*/*/card.webp",
-        lambda path: read_card(path.with_suffix(".json")),
+        lambda path: read_card(path.with_suffix(".json"), FEATURES),
+    ),
+    "card of matches": ("matches/*/card.json", lambda path: read_card(path, MATCHES)),
+    "picture of matches": (
+        "matches/*/card.webp",
+        lambda path: read_card(path.with_suffix(".json"), MATCHES),
     ),
     "outcomes of interventions": ("interventions/*/*/*/outcomes.json", read_outcomes),
     "interventions' card": ("interventions/*/*/*/card.json", read_edited_card),

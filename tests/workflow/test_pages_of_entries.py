@@ -66,9 +66,9 @@ def test_the_data_page_lists_the_demos_data_sets():
 
 
 def test_the_guide_lists_families_loaders_and_paradigms():
-    guide = text("docs/extending.md")
-    for key, shelf in (("family", FAMILIES), ("loader", LOADERS)):
-        [listed] = re.findall(rf"{key}: \w+ +# (.*) or your own", guide)
+    guide, own = text("docs/extending.md"), text("docs/own_backbone.md")
+    for page, key, shelf in ((guide, "family", FAMILIES), (own, "loader", LOADERS)):
+        [listed] = re.findall(rf"{key}: \w+ +# (.*) or your own", page)
         assert sorted(listed.split(", ")) == list(shelf)
     [listed] = re.findall(r"The objectives are (.*), or\n", guide)
     assert sorted(names(listed)) == list(PARADIGMS)

@@ -16,7 +16,7 @@ from study_fixtures import ROOT, demo_config, paper_config
 from workflow_fixtures import copy_repository, snakemake
 
 COMMAND = re.compile(r"`((?:snakemake|make) [^`]+)`|^((?:snakemake|make) [^#\n]+)", re.MULTILINE)
-DOCS = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]
+DOCS = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
 CODE = [*ROOT.glob("workflow_scripts/**/*.py")]
 OTHERS = [*ROOT.glob("rules/**/*"), *ROOT.glob("profiles/*/*.yaml"), ROOT / "Snakefile"]
 

@@ -28,7 +28,7 @@ def meet(step):
         time.sleep(0.001)
 
 torch.set_num_threads(1)
-spec = SaeSpec.from_name("batchtopk_2x_k4")
+spec = SaeSpec.from_text("batchtopk_2x_k4")
 settings = TrainingSettings(batch_size=64, epochs=6, checkpoint_minutes=0)
 with ActivationCache(cache_path) as cache:
     meet("train")

@@ -23,10 +23,12 @@ from visae.plan.artefacts import artefacts
 from visae.plan.images import count_images
 from visae.sae.folder import read_warnings
 from visae.study.study import Study
+from visae.tables import layout
 
 FIGURES = {
     *("figure_1a", "figure_1b", "figure_2a", "figure_2b", "figure_3", "figure_5", "figure_6"),
     *("figure_7", "figure_8", "training_curves", "evaluators_figure", "pretraining_figure"),
+    "matches_figure",
 }
 
 
@@ -127,10 +129,44 @@ def test_report_leads_to_pages_of_features(finished):
     assert size < 2 * 3e6
 
 
+def test_report_leads_to_pages_of_matches(finished):
+    """Two backbones, and two SAEs of one of them."""
+    results = study_folder(finished)
+    page = (results / "report" / "index.html").read_text("utf-8")
+    links = set(re.findall(r'href="(\.\./matches/[^"#]*)', page))
+    assert len(links) == 2
+    for link in links:
+        assert (results / "report" / link).is_file()
+    size = sum(path.stat().st_size for path in (results / "matches").rglob("*.*"))
+    assert size < 2 * 1e6
+    table = layout.read(results / "tables" / "matches_table.json")
+    assert [(row["left_backbone"], row["right_backbone"]) for row in table.rows] == [
+        ("dino_small", "deit_small"), ("dino_small", "dino_small")
+    ]  # fmt: skip
+    for row in table.rows:
+        assert row["patch_items"] == 64 * 64
+        assert 0 < row["above"] <= row["mutual"] <= min(row["left_live"], row["right_live"])
+        assert row["control"] < min(row["left_share"], row["right_share"])
+
+
 def test_change_of_the_pages_look_writes_them_and_the_report(repository):
     look = repository / "workflow_scripts" / "visae" / "audit" / "assets" / "look.css"
     look.write_text(look.read_text("utf-8").replace("#e07b16", "#e07b17"), encoding="utf-8")
-    assert plan(repository) == {"show_features_all": 1, "report": 1, "all": 1}
+    drawn = {"matches_table": 1, "matches_figure": 1}
+    pages = {"show_features_all": 1, "match_features_all": 1}
+    assert plan(repository) == {**pages, **drawn, "report": 1, "all": 1}
+
+
+def test_change_of_one_kind_of_page_leaves_the_others(repository):
+    audit = repository / "workflow_scripts" / "visae" / "audit"
+    script = audit / "assets" / "matches.js"
+    script.write_text(script.read_text("utf-8") + "\n", encoding="utf-8")
+    jobs = plan(repository)
+    assert jobs["match_features_all"] == 1
+    assert "show_features_all" not in jobs
+    template = audit / "templates" / "patches.html.jinja"
+    template.write_text(template.read_text("utf-8") + "\n", encoding="utf-8")
+    assert plan(repository)["show_features_all"] == 1
 
 
 def test_every_downstream_result_is_there_and_valid(finished):
@@ -145,6 +181,8 @@ def test_every_downstream_result_is_there_and_valid(finished):
         for outcome in result["representations"].values():
             assert 0 < outcome["value"] < 1
         assert ("sae" in result["provenance"]["inputs"]) != raw
+        if raw and result["task"] == "segmentation":  # the activations that it is normalised by
+            assert "activations of photographs/train" in result["provenance"]["inputs"]
         assert result["source"]["warnings"] == ([] if raw else warnings_of(finished, path))
     with open(study_folder(finished) / "tables" / "downstream.csv", newline="") as handle:
         rows = [row for row in csv.DictReader(handle) if row["reading"] == "headline"]
@@ -220,7 +258,8 @@ def test_label_of_a_backbone_redraws_figures_only(repository):
     jobs = plan(repository, config=config)
     assert {"figure_1a", "figure_1b", "training_curves"} <= set(jobs)
     tables = {"table_1", "table_2", "table_5", "table_7", "claims", "published_vs_run"}
-    assert not set(jobs) - FIGURES - tables - {"all", "report", "show_features_all"}
+    pages = {"show_features_all", "match_features_all", "matches_table"}
+    assert not set(jobs) - FIGURES - tables - pages - {"all", "report"}
 
 
 def test_further_backbone_adds_its_own_jobs_only(repository):

@@ -1,12 +1,16 @@
 """What Snakemake plans: the paper's study in full, one thing by name, nothing that is not asked."""
 
+import os
 import re
 import shlex
+import shutil
+from pathlib import Path
 
 import pytest
 from study_fixtures import ROOT, as_run_config, paper_config, released_config
 from workflow_fixtures import copy_repository, plan, run_command, snakemake, write_study
 
+from visae.base.paths import Paths, place
 from visae.study.study import Study
 
 
@@ -30,12 +34,19 @@ def test_whole_paper_is_planned(repository):
     jobs = plan(repository, config=paper_config())
     assert jobs["train_main"] == jobs["train_jumprelu"] == 5
     assert jobs["train_layer_3"] == 3
-    # Five backbones at block 11, three at block 3, two permuted: 8 training shards each.
-    assert jobs["extract_imagenet_train"] == 10 * 8
-    assert jobs["extract_imagenet_val"] == 10
+    # Three backbones at blocks 3 and 11 in one pass, two at block 11: 8 training shards each.
+    assert jobs["extract_imagenet_train_blocks_3_11"] == 3 * 8
+    assert jobs["extract_imagenet_train"] == 2 * 8
+    assert jobs["extract_imagenet_val_blocks_3_11"] == 3
+    assert jobs["extract_imagenet_val"] == 2
     # Both splits of a small data set are one job.
-    assert jobs["extract_cub"] == jobs["reduce_raw_cub"] == 8
-    assert jobs["join_imagenet_train"] == 10
+    assert jobs["extract_cub_blocks_3_11"] == 3
+    assert jobs["extract_cub"] == 2
+    assert jobs["reduce_raw_cub"] == jobs["join_imagenet_train"] == 8
+    # Masks are read at block 11 alone.
+    assert jobs["extract_ade20k"] == 5
+    # Two permuted, which nothing else extracts.
+    assert jobs["permute_imagenet_train"] == jobs["permute_imagenet_val"] == 2
     assert jobs["evaluate_token_order_localization"] == 2
     assert "evaluate_token_order_absorption" not in jobs
     assert jobs["encode_main_imagenet_val"] == 5
@@ -64,11 +75,47 @@ def test_one_sae_needs_its_backbone_only(repository):
     jobs = plan(repository, "results/paper/saes/clip/layer11/batchtopk_16x_k128/model.safetensors")
     assert jobs == {
         "index_imagenet": 1,
-        "extract_imagenet_train": 8,
-        "extract_imagenet_val": 1,
+        "extract_imagenet_train_blocks_3_11": 8,
+        "extract_imagenet_val_blocks_3_11": 1,
         "join_imagenet_train": 1,
         "join_imagenet_val": 1,
         "train_main": 1,
+    }
+
+
+def test_a_block_that_is_asked_for_later_is_extracted_alone_and_a_killed_pass_goes_on(repository):
+    study, results = Study(paper_config()), repository / "results/paper"
+    study.paths = Paths(str(results))
+    split = study.training
+    there = [*study.paths.index_and_classes(split.name), study.paths.inventory(split.dataset)]
+    there.append(study.paths.index(study.evaluation.name))
+    shards = [(block, number) for block in (3, 11) for number in range(split.shards)]
+    for backbone, done in {
+        "clip": [(block, number) for block, number in shards if block == 11],
+        "siglip": [(block, number) for block, number in shards if number < 5],
+    }.items():
+        for block, number in done:
+            at = place(backbone, block)
+            there.append(study.paths.shard(split.name, number, split.shards, at))
+    for number, path in enumerate(there):
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        Path(path).touch()
+        os.utime(path, (number, number))
+    wanted = [("clip", 3), ("clip", 11), ("siglip", 11), ("siglip", 3)]
+    caches = [Paths("results/paper").cache(split.name, place(*each)) for each in wanted]
+    # A job of a pass that was planned before on a cluster, which reads the rules again.
+    job = ("--target-jobs", "extract_imagenet_train_blocks_3_11:backbone=clip,shard=00007")
+    allowed = ("--allowed-rules", "extract_imagenet_train_blocks_3_11", "--mode", "remote")
+    try:
+        jobs = plan(repository, *caches)
+        run = snakemake(repository, "--dry-run", *job, *allowed)
+    finally:
+        shutil.rmtree(results)
+    assert "Extracting imagenet_train activations of clip, blocks 3, 11" in run.stdout
+    assert jobs == {
+        "extract_imagenet_train": 8,  # block 3 of CLIP
+        "extract_imagenet_train_blocks_3_11": 3,  # what is left of SigLIP
+        "join_imagenet_train": 4,
     }
 
 
@@ -124,7 +171,7 @@ def test_no_score_reads_an_activation_cache(repository):
     names = dict(re.findall(r'^\s*(\d+)\s*\[.*?label *= *"(\w+)', graph, flags=re.MULTILINE))
     edges = re.findall(r"^\s*(\d+) -> (\d+)", graph, flags=re.MULTILINE)
     readers = {names[reader] for read, reader in edges if names[read].startswith("join_")}
-    assert {name.partition("_")[0] for name in readers} == {"train", "encode", "reduce"}
+    assert {name.partition("_")[0] for name in readers} == {"train", "encode", "reduce", "permute"}
 
 
 def test_figure_5_needs_one_metric_of_the_main_sweep_and_a_look_at_its_images(repository):
@@ -132,6 +179,7 @@ def test_figure_5_needs_one_metric_of_the_main_sweep_and_a_look_at_its_images(re
     audits = {f"audit_{backbone}" for backbone in ("dinov2", "clip", "siglip", "mae", "deit")}
     assert set(jobs) == {
         *("index_imagenet", "extract_imagenet_train", "extract_imagenet_val"),
+        *("extract_imagenet_train_blocks_3_11", "extract_imagenet_val_blocks_3_11"),
         *("join_imagenet_train", "join_imagenet_val", "train_main", "encode_main_imagenet_val"),
         *("evaluate_main_localization", "figure_5"),
         *audits,

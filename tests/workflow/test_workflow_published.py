@@ -21,11 +21,13 @@ from workflow_fixtures import (
 from visae.base.errors import UserError
 from visae.sae.checkpoint import load_sae
 from visae.sae.exchange import hub
+from visae.sae.specs import SaeSpec
 
 TARGETS = ("metrics", "results/tiny/tables/scores.csv", "results/tiny/figures/training_curves.png")
 OURS = ("saes", "export", "metrics", "tables", "figures")
 METRICS = ["localization", "fvu", "preservation"]
 RETRAINED = {("preservation", reading) for reading in ("accuracy_retrained", "retrained", "as_run")}
+OWN = ("first_try", "second_try")
 FIRST, SECOND, JUMP = "batchtopk_2x_k8", "batchtopk_4x_k8", "jumprelu_2x_l0_8"
 
 
@@ -43,6 +45,12 @@ def study(published=None):
     }
     for name, folders in (published or {}).items():
         config["sweeps"][name]["published"] = folders
+    if published:  # two of one's own beside an SAE of the same configuration
+        config["sweeps"]["own"] = {
+            "backbones": ["dino_small"],
+            "metrics": ["fvu"],
+            "saes": {name: f"data/own/{name}" for name in OWN},
+        }
     return config
 
 
@@ -125,6 +133,8 @@ def studies(finished, tmp_path_factory):
         shutil.rmtree(study_folder(folder) / part)
     for encoded in (study_folder(folder) / "reductions").glob("*/*/*_*"):
         shutil.rmtree(encoded)
+    for name, layout in zip(OWN, ("sae_lens", "dictionary_learning"), strict=True):
+        shutil.copytree(released / "dino_small" / FIRST / layout, folder / "data/own" / name)
     rewrite(released / "dino_small" / FIRST, weights="sae.pt", config_name="config.yaml")
     rewrite(
         released / "dino_small" / SECOND, overcomplete_names, "sae.pt", drop=["threshold"]
@@ -174,7 +184,7 @@ def test_nothing_is_trained(imported):
 
 def test_scores_are_those_of_the_originals(studies, imported):
     expected, found = scores(studies[0]), scores(imported[0])
-    assert expected.keys() == found.keys()
+    own = {key: found.pop(key) for key in list(found) if key[1] in OWN}
     assert len({key[:3] for key in found}) == 2 * 3 * len(METRICS)
     for key, value in expected.items():
         if value in ("", None):
@@ -189,6 +199,20 @@ def test_scores_are_those_of_the_originals(studies, imported):
             # Rounding may move a code across a threshold: codes differ, if at all, by a handful.
             tolerance = {"rel": 1e-3, "abs": 1e-4}
         assert float(found[key]) == pytest.approx(float(value), **tolerance), key
+    assert expected.keys() == found.keys()
+    for name in OWN:  # the same SAE as two libraries save it, by names of one's own
+        same = {key: own[key[0], name, *key[2:]] for key in found if key[1:3] == (FIRST, "fvu")
+                and key[0] == "dino_small"}  # fmt: skip
+        assert same
+        for key, value in same.items():
+            assert float(value) == pytest.approx(float(found[key]), rel=1e-4, abs=1e-5), key
+
+
+def test_an_own_sae_has_what_its_files_say(imported):
+    for name, library in zip(OWN, ("sae_lens", "dictionary_learning"), strict=True):
+        saved = load_sae(study_folder(imported[0]) / "saes/dino_small/layer3" / name)
+        assert saved.spec == SaeSpec("batchtopk", 2, saved.spec.sparsity, name)
+        assert saved.config["source"]["library"] == library
 
 
 def test_what_a_folder_leaves_open_is_settled_here(studies, imported):

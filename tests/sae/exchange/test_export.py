@@ -53,6 +53,8 @@ def write_ours(folder, spec, model):
         "name": spec.name,
         "activation": spec.family,
         "k": spec.k,
+        "sparsity": spec.sparsity,
+        "expansion_factor": spec.expansion_factor,
         "input_dim": WIDTH,
         "hidden_dim": FEATURES,
         "data": {"backbone": "toy", "layer": 3},

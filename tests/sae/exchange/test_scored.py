@@ -6,7 +6,8 @@ import torch
 from cache_fixtures import write_cache
 from checkpoint_fixtures import CHECKPOINTS, READ, UNMEASURED, reading
 
-from visae.activations.cache import ActivationCache, read_statistics
+from visae.activations.cache import ActivationCache
+from visae.activations.opening import read_statistics
 from visae.encoding.raw_pass import reduce_raw
 from visae.encoding.reductions import RawReductions, SaeReductions
 from visae.encoding.sae_pass import encode_activations

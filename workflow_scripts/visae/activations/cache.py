@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import bisect
 import itertools
+import os
+import threading
 from pathlib import Path
 
 import h5py
@@ -18,40 +20,53 @@ from visae.activations.format import (
     open_file,
     open_sealed,
 )
-from visae.activations.normalisation import statistics_of
-from visae.activations.source import Activations
+from visae.activations.source import Cache
 from visae.base import hdf5
 from visae.base.arrays import Float
+from visae.base.declared import Array, check_arrays
 from visae.base.errors import UserError
-from visae.base.reading import refusing
+from visae.base.reading import guarded, refusing
 
 
-class ActivationCache(Activations):
+class ActivationCache(Cache):
     """Read a joined cache, chunk by chunk, each checked against its CRC-32.
 
-    Attributes: those of `Activations`, and `skipped_ids` (images that could not be read).
     Raises UserError when the file is damaged, exchanged or made of others, or a shard is missing.
     """
 
     def __init__(self, path: str | Path):
-        self.path = Path(path)
+        self.path: Path = Path(path)
         self.files = (self.path,)
         self._file = open_sealed(self.path)
+        self._shards: dict[Path, h5py.File] = {}
+        self._lock = threading.Lock()
+        try:
+            with guarded(self.path, "activations"):
+                self._read()
+        except BaseException:
+            self._file.close()
+            raise
+
+    def _read(self):
+        """Take over what the file says."""
         attributes = hdf5.attributes(self._file)
         self.info = CacheInfo.from_attributes(attributes)
-        shards = hdf5.strings(self._file, "shard_files")
-        self._shards = [_shard_beside(self.path, name) for name in shards]
-        self._open: dict[Path, h5py.File] = {}
-        self._crc = hdf5.array(self._file, "crc32")
-        self.labels = hdf5.array(self._file, "labels")
-        self.image_ids = hdf5.strings(self._file, "image_ids")
-        self.skipped_ids = hdf5.strings(self._file, "skipped_ids")
         images = attributes["shard_images"].tolist()
         self.chunks = chunk_bounds(images, self.info.chunk_images)
         self._shard_ends = list(itertools.accumulate(images))
-        if "statistics" in self._file:
-            self.mean = hdf5.array(self._file, "statistics/mean")
-            self.std = hdf5.number(self._file, "statistics/std")
+        names = hdf5.strings(self._file, "shard_files")
+        self._shard_paths = [beside(self.path, name, "shard") for name in names]
+        self.image_ids = hdf5.strings(self._file, "image_ids")
+        self.skipped_ids = hdf5.strings(self._file, "skipped_ids")
+        declared = ARRAYS | (STATISTICS if "statistics" in self._file else {})
+        arrays = {name: hdf5.array(self._file, name) for name in declared}
+        sizes = {"C": len(self.chunks), "N": len(self.image_ids), "D": self.info.width}
+        check_arrays(declared, arrays, **sizes)
+        if len(images) != len(names) or self._shard_ends[-1] != len(self.image_ids):
+            raise ValueError("its images are not those of its shards")
+        self.labels, self._crc = arrays["labels"], arrays["crc32"]
+        if "statistics/std" in arrays:
+            self.mean, self.std = arrays["statistics/mean"], float(arrays["statistics/std"])
         self._fingerprint = content_fingerprint(self.info, self._crc, self.labels, self.image_ids)
 
     @property
@@ -59,7 +74,7 @@ class ActivationCache(Activations):
         return self._fingerprint
 
     def close(self) -> None:
-        for file in (self._file, *self._open.values()):
+        for file in (self._file, *self._shards.values()):
             file.close()
 
     def read_chunk(
@@ -77,29 +92,37 @@ class ActivationCache(Activations):
         # From the shard itself: where a virtual data set finds it depends on links, on the working
         # directory and on HDF5_VDS_PREFIX, and nothing that is found there is refused.
         shard = bisect.bisect_right(self._shard_ends, start)
-        path, offset = self._shards[shard], self._shard_ends[shard - 1] if shard else 0
+        path, offset = self._shard_paths[shard], self._shard_ends[shard - 1] if shard else 0
         cure = f"remove {path} and run the workflow again"
         with refusing(f"chunk {number} of {self.path}", "in its shard", cure):
-            if path not in self._open:
-                self._open[path] = open_file(path)
-            activations = hdf5.dataset(self._open[path], "activations")
+            with self._lock:  # of two threads, one opens a shard
+                if path not in self._shards:
+                    self._shards[path] = open_file(path)
+            activations = hdf5.dataset(self._shards[path], "activations")
             activations.read_direct(stored, slice(start - offset, stop - offset))
         check_chunk(stored, self._crc[number], path, number)
         return as_read(stored, self.info, out)
 
 
-def _shard_beside(path, name):
-    """The shard `name` of the cache at `path`: below its folder, or that which it links to."""
+ARRAYS = {"crc32": Array("uint32", "C"), "labels": Array("int64", "N", least=-1)}
+STATISTICS = {
+    "statistics/mean": Array("float64", "D"),
+    "statistics/std": Array("float64", "", least=0),
+}
+"""Arrays of a joined cache. C: its chunks."""
+
+
+def beside(path: Path, name: str, kind: str) -> Path:
+    """The file `name` of the cache at `path`: seen from its folder, or from that which it links to.
+
+    kind: what it is, for the message. Raises UserError when it is missing.
+    """
     for folder in (path.parent, path.resolve().parent):
-        if (folder / name).is_file():
-            return folder / name
+        # As text: a folder on the way may be a link, from which `..` leads elsewhere.
+        file = Path(os.path.normpath(folder / name))
+        if file.is_file():
+            return file
     raise UserError(
-        f"{path} refers to the shard {name}, which is missing: run the workflow again, or restore "
-        "the shard"
+        f"{path} refers to the {kind} {name}, which is missing: run the workflow again, or restore "
+        f"the {kind}"
     )
-
-
-def read_statistics(path: str | Path) -> tuple[Float[np.ndarray, " D"], float]:
-    """(mean float64 [D], std) of the cache at `path`; UserError if it has none."""
-    with ActivationCache(path) as cache:
-        return statistics_of(cache)

@@ -1,4 +1,4 @@
-"""Extraction: images → patch tokens of one block → shards of an activation cache.
+"""Extraction: images → patch tokens of some blocks, in one pass → shards of activation caches.
 
 Worker processes read, resize and crop ahead of the network, in order and a bounded number of
 batches at a time; they hand over bytes (8 bits per channel), which the network's own device
@@ -8,8 +8,9 @@ bytes.
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,11 +32,11 @@ PREFETCHED_BATCHES = 2  # per worker process
 
 @dataclass(frozen=True)
 class ShardJob:
-    """One shard to be written.
+    """One shard of the images, to be written for each block that is wanted.
 
     index: the split's `ImageIndex`; its fingerprint and order are the cache's. root: the data
-    set's folder, below which the image paths lie. shard: number of `shards`, from 0. inputs: the
-    files that the index was read from.
+    set's folder, below which the image paths lie. shard: number of `shards`, from 0. outputs:
+    block → file. inputs: the files that the index was read from.
     """
 
     dataset: str
@@ -44,13 +45,12 @@ class ShardJob:
     root: str | Path
     shard: int
     shards: int
-    output: str | Path
+    outputs: Mapping[int, str | Path]
     inputs: tuple[str | Path, ...] = ()
 
 
 def extract(
     backbone: Backbone,
-    layer: int,
     jobs: Sequence[ShardJob],
     chunk_images: int = 64,
     batch_size: int = 64,
@@ -70,8 +70,7 @@ def extract(
             activations that are not finite, more shards than chunks.
     """
     for job in jobs:
-        info = cache_info(backbone, layer, job.dataset, job.split, job.index, chunk_images)
-        _extract_shard(backbone, info, job, batch_size, workers, on_bad_image, precision)
+        _extract_shard(backbone, job, chunk_images, batch_size, workers, on_bad_image, precision)
 
 
 def cache_info(
@@ -98,16 +97,17 @@ def cache_info(
 
 def token_batches(
     backbone: Backbone,
-    layer: int,
+    layers: Collection[int],
     records: Sequence[ImageRecord],
     root: str | Path,
     batch_size: int,
     workers: int,
     on_bad_image: str,
     precision: str,
-) -> Iterator[tuple[list[ImageRecord], Float[np.ndarray, "n P D"], list[str]]]:
-    """Yield (records, patch tokens [n, P, D], ids of unreadable images) batch by batch.
+) -> Iterator[tuple[list[ImageRecord], dict[int, Float[np.ndarray, "n P D"]], list[str]]]:
+    """Yield (records, {block: patch tokens [n, P, D]}, ids of unreadable images) batch by batch.
 
+    Each image passes through the network once, up to the last of the blocks `layers`.
     Tokens are rounded as the backbone's caches store them, but where one is beyond that storage,
     which `as_stored` then refuses.
     Raises UserError for an unreadable image, unless on_bad_image is `skip`.
@@ -129,30 +129,37 @@ def token_batches(
             raise UserError(next(iter(failures.values())))
         kept = [record for record in batch if record.image_id not in failures]
         if kept:
-            tokens = _tokens(backbone, pixels, kept, layer, precision)
+            tokens = _tokens(backbone, pixels, kept, layers, precision)
         else:
-            height, width = backbone.grid
-            tokens = np.empty((0, height * width, backbone.width), np.float32)
+            none_npd = np.empty((0, math.prod(backbone.grid), backbone.width), np.float32)
+            tokens = dict.fromkeys(layers, none_npd)
         yield kept, tokens, list(failures)
 
 
-def _extract_shard(backbone, info, job, batch_size, workers, on_bad_image, precision):
-    start, stop = shard_bounds(len(job.index.images), job.shards, info.chunk_images)[job.shard]
+def _extract_shard(backbone, job, chunk_images, batch_size, workers, on_bad_image, precision):
+    start, stop = shard_bounds(len(job.index.images), job.shards, chunk_images)[job.shard]
     records = job.index.images[start:stop]
     batches = token_batches(
-        backbone, info.layer, records, job.root, batch_size, workers, on_bad_image, precision
+        backbone, list(job.outputs), records, job.root, batch_size, workers, on_bad_image, precision
     )
     inputs = (*job.inputs, backbone.spec.weights)
-    with ShardWriter(job.output, info, job.shard, job.shards, len(records), inputs) as writer:
+    with contextlib.ExitStack() as stack:
+        writers = {}
+        for layer, path in job.outputs.items():
+            info = cache_info(backbone, layer, job.dataset, job.split, job.index, chunk_images)
+            writer = ShardWriter(path, info, job.shard, job.shards, len(records), inputs)
+            writers[layer] = stack.enter_context(writer)
         for kept, tokens, unreadable in batches:
-            for image_id in unreadable:
-                writer.skip(image_id)
-            if kept:
-                writer.append(tokens, [r.label for r in kept], [r.image_id for r in kept])
+            for layer, writer in writers.items():
+                for image_id in unreadable:
+                    writer.skip(image_id)
+                if kept:
+                    labels, ids = [r.label for r in kept], [r.image_id for r in kept]
+                    writer.append(tokens[layer], labels, ids)
 
 
-def _tokens(backbone, pixels, records, layer, precision):
-    """Patch tokens of decoded images in the backbone's token order: NumPy array [n, P, D]."""
+def _tokens(backbone, pixels, records, layers, precision):
+    """Patch tokens of decoded images in the backbone's token order: {block: array [n, P, D]}."""
     device = next(backbone.parameters()).device
     image_ids = [record.image_id for record in records]
     noise_np = None
@@ -160,9 +167,16 @@ def _tokens(backbone, pixels, records, layer, precision):
         noise_np = forward_noise(math.prod(backbone.grid), image_ids, backbone.spec.seed)
     with autocast(precision, device):
         images = backbone.normalise(pixels.to(device, non_blocking=True))
-        tokens_npd = backbone.patch_tokens(images, layer, noise_np)
+        tokens = backbone.patch_tokens_of(images, layers, noise_np)
     if backbone.spec.token_order == "permuted":
-        tokens_npd = permute_patches(tokens_npd, image_ids, backbone.spec.seed)
+        tokens = {
+            layer: permute_patches(tokens_npd, image_ids, backbone.spec.seed)
+            for layer, tokens_npd in tokens.items()
+        }
+    return {layer: _as_handed_over(tokens_npd, backbone) for layer, tokens_npd in tokens.items()}
+
+
+def _as_handed_over(tokens_npd, backbone):
     # Converted before the transfer, which two bytes a number halve. What the storage cannot hold
     # is handed on as it is, so that the cache's own check can name it.
     stored_npd = tokens_npd.to(getattr(torch, backbone.spec.storage))

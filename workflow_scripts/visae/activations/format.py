@@ -20,6 +20,7 @@ import numpy as np
 from visae.backbones.storage import DEFAULT, STORAGES, too_large
 from visae.base import fingerprints, hdf5
 from visae.base.arrays import Float, Int, Num, Shaped, UInt
+from visae.base.declared import all_finite
 from visae.base.errors import UserError
 from visae.base.seals import open_hdf5, plain_hdf5
 
@@ -174,7 +175,7 @@ def as_stored(
         stored_npd = given_npd.astype(rounded, copy=False)
         if info.storage == "bfloat16":
             stored_npd = _bfloat16_bits(stored_npd)
-    if not _all_finite(stored_npd):
+    if not all_finite(stored_npd):
         raise _not_storable(given_npd, as_read(stored_npd, info), info, image_ids)
     return stored_npd
 
@@ -223,21 +224,6 @@ def _not_storable(given_npd, read_npd, info, image_ids):
     )
 
 
-def _all_finite(stored):
-    """Whether all numbers, as they lie in a file, are finite: faster than `numpy.isfinite`.
-
-    Numbers whose exponent has all bits are ±inf or NaN. Read as signed integers, the largest of
-    them are the positive ones; as unsigned integers, the negative ones.
-    """
-    if stored.dtype == np.float32:
-        infinity, sign, kinds = 0x7F800000, 0x80000000, (np.int32, np.uint32)
-    else:
-        infinity = 0x7F80 if stored.dtype == np.uint16 else 0x7C00
-        sign, kinds = 0x8000, (np.int16, np.uint16)
-    signed, unsigned = (stored.view(kind) for kind in kinds)
-    return signed.max(initial=0) < infinity and unsigned.max(initial=0) < sign + infinity
-
-
 def checksum(chunk_npd: Shaped[np.ndarray, "n P D"]) -> int:
     """CRC-32 of the bytes of a chunk."""
     return zlib.crc32(np.ascontiguousarray(chunk_npd).data)
@@ -251,12 +237,17 @@ def check_chunk(
 ) -> None:
     """UserError unless a chunk, number `number` of its cache, has the checksum `expected`.
 
-    path: of the shard that holds it.
+    path: of the shard that holds it. Also where it holds, as stored, NaN or infinity.
     """
     if checksum(chunk_npd) != expected:
         raise UserError(
             f"chunk {number} of {path} does not match its CRC-32, so its bytes have changed since "
             "they were written: remove it and run the workflow again"
+        )
+    if not all_finite(chunk_npd):
+        raise UserError(
+            f"chunk {number} of {path} holds NaN or infinity, which no activations are stored "
+            "with: remove it and run the workflow again"
         )
 
 

@@ -1,13 +1,33 @@
-"""The activations of the splits that a job reads, one after the other."""
+"""Opening activations, whatever they are: a cache, a view of one, or images without a cache."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from visae.activations import permuted
 from visae.activations.cache import ActivationCache
-from visae.activations.source import Activations
+from visae.activations.normalisation import statistics_of
+from visae.activations.permuted import PermutedCache
+from visae.activations.source import Activations, Cache
+from visae.base.arrays import Float
 from visae.base.paths import Paths, backbone_and_layer
+from visae.base.seals import recorded
+
+
+def open_cache(path: str | Path) -> Cache:
+    """The cache at `path`, or the view of one: UserError when it is damaged or missing."""
+    of_view = recorded(path).get("kind") == permuted.FORMAT
+    return PermutedCache(path) if of_view else ActivationCache(path)
+
+
+def read_statistics(path: str | Path) -> tuple[Float[np.ndarray, " D"], float]:
+    """(mean float64 [D], std) of the cache at `path`; UserError if it has none."""
+    with open_cache(path) as cache:
+        return statistics_of(cache)
 
 
 def open_activations(
@@ -21,7 +41,7 @@ def open_activations(
     """
     if not params.get("backbone"):
         for split in params.splits:
-            with ActivationCache(results.cache(split, place)) as cache:
+            with open_cache(results.cache(split, place)) as cache:
                 yield split, cache
         return
     # Torch and the backbones, which caches do not need.

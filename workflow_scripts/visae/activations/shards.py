@@ -28,6 +28,7 @@ from visae.activations.format import (
 from visae.base import hdf5
 from visae.base.arrays import Num
 from visae.base.compiled import njit
+from visae.base.declared import Array, check_arrays
 from visae.base.errors import UserError
 from visae.base.files import atomic_path
 from visae.base.paths import ROOTS
@@ -35,7 +36,14 @@ from visae.base.pools import Threads
 from visae.base.reading import guarded
 from visae.base.seals import LIBVER, made_of, seal_hdf5
 
-SHARD_ARRAYS = ("crc32", "labels", "image_ids", "skipped_ids", "chunk_mean", "chunk_squares")
+SHARD_ARRAYS = {
+    "crc32": Array("uint32", "C"),
+    "labels": Array("int64", "N", least=-1),
+    "chunk_mean": Array("float64", "C D"),
+    "chunk_squares": Array("float64", "C D", least=0),
+}
+"""Arrays of a shard. C: its chunks."""
+SHARD_IDS = ("image_ids", "skipped_ids")
 
 
 def shard_bounds(images: int, shards: int, chunk_images: int) -> list[tuple[int, int]]:
@@ -227,7 +235,7 @@ def join_shards(shard_paths: Sequence[str | Path], path: str | Path, statistics:
     images = [shard.images for shard in shards]
     misaligned = [s.path for s in shards[:-1] if s.images % info.chunk_images]
     # Skipped images shorten a shard; chunk boundaries are then kept per shard, see `chunk_bounds`.
-    if misaligned and not any(len(s.arrays["skipped_ids"]) for s in shards):
+    if misaligned and not any(s.ids["skipped_ids"] for s in shards):
         raise UserError(
             f"{misaligned[0]} does not hold whole chunks of {info.chunk_images} images: remove it "
             "and extract it again"
@@ -251,8 +259,8 @@ def join_shards(shard_paths: Sequence[str | Path], path: str | Path, statistics:
         file.create_virtual_dataset("activations", layout)
         for name in ("crc32", "labels"):
             file[name] = np.concatenate([shard.arrays[name] for shard in shards])
-        for name in ("image_ids", "skipped_ids"):
-            joined = [text.decode() for shard in shards for text in shard.arrays[name]]
+        for name in SHARD_IDS:
+            joined = [text for shard in shards for text in shard.ids[name]]
             hdf5.write_strings(file, name, joined)
         if statistics:
             counts = np.concatenate([shard.chunk_tokens for shard in shards])
@@ -290,6 +298,8 @@ class _Shard:
     chunk_tokens: list[int]
     arrays: dict[str, np.ndarray]
     """By name, those of `SHARD_ARRAYS`."""
+    ids: dict[str, list[str]]
+    """By name, those of `SHARD_IDS`."""
 
 
 def _checked_shard(path, number, total):
@@ -300,7 +310,8 @@ def _checked_shard(path, number, total):
         stated = int(attributes["shard"]), int(attributes["shards"])
         arrays = {name: hdf5.array(file, name) for name in SHARD_ARRAYS}
         activations = hdf5.dataset(file, "activations")
-        images = len(arrays["labels"])
+        ids = {name: hdf5.strings(file, name) for name in SHARD_IDS}
+        images = len(ids["image_ids"])
         bounds = chunk_bounds([images], info.chunk_images)
         shape, kind = (images, info.patches, info.width), info.stored_dtype
         # Before a value is read: HDF5 makes room for what a header claims.
@@ -309,8 +320,7 @@ def _checked_shard(path, number, total):
                 f"activations are {activations.dtype} of shape {activations.shape}, where {kind} "
                 f"of shape {shape} is expected"
             )
-        if len(arrays["image_ids"]) != images or len(bounds) != len(arrays["crc32"]):
-            raise ValueError("lengths differ")
+        check_arrays(SHARD_ARRAYS, arrays, C=len(bounds), N=images, D=info.width)
         for index, (start, stop) in enumerate(bounds):
             check_chunk(activations[start:stop], arrays["crc32"][index], path, index)
     if stated != (number, total):
@@ -319,7 +329,7 @@ def _checked_shard(path, number, total):
             f"{total} was expected: remove it and run the workflow again"
         )
     tokens = [(stop - start) * info.patches for start, stop in bounds]
-    return _Shard(path, info, images, tokens, arrays)
+    return _Shard(path, info, images, tokens, arrays, ids)
 
 
 def _check_same(info, other, path):

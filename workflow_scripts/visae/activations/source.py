@@ -1,7 +1,7 @@
 """What every reader of activations sees, whether they come from a cache or from images.
 
-`ActivationCache` and `StreamedActivations` are both `Activations`. Reductions are `LabelledImages`,
-too: they are of the same images in the same order.
+`Activations` are a `Cache`, which lies on disk, or `StreamedActivations`. Reductions are
+`LabelledImages`, too: they are of the same images in the same order.
 """
 
 from __future__ import annotations
@@ -82,3 +82,16 @@ class Activations(LabelledImages):
             rest = rest[whole:]
         if rest is not None and len(rest):
             yield rest
+
+
+class Cache(Activations):
+    """Activations on disk: read in any order, also by several threads at once."""
+
+    skipped_ids: list[str]
+    """Of the images that could not be read."""
+
+    def read_chunk(
+        self, number: int | np.integer, out: Float[np.ndarray, "n P D"] | None = None
+    ) -> Float[np.ndarray, "n P D"]:
+        """The activations of chunk `number`: `info.dtype` [n, P, D], in `out` if it is given."""
+        raise NotImplementedError

@@ -1,7 +1,7 @@
 """Activations without a cache: images → backbone → the chunks that a cache would hold.
 
 For large data sets that are read once or twice, where a cache would take terabytes. A stream
-stands in for an open `ActivationCache` in one pass of `visae.encoding` and leaves the same
+stands in for an open `Cache` in one pass of `visae.encoding` and leaves the same
 reductions behind: activations are rounded and cut into chunks as in a cache.
 """
 
@@ -66,7 +66,7 @@ class StreamedActivations(Activations):
         self.chunks = [(edge, min(edge + chunk_images, self.images)) for edge in edges]
         self._crc = []
         self._batches = token_batches(
-            backbone, layer, index.images, root, batch_size, workers, "fail", precision
+            backbone, [layer], index.images, root, batch_size, workers, "fail", precision
         )
         self._ahead = np.empty((0, self.info.patches, self.info.width), self.info.stored_dtype)
 
@@ -78,7 +78,8 @@ class StreamedActivations(Activations):
         parts = [self._ahead]
         while sum(map(len, parts)) < stop - start:
             records, tokens, _ = next(self._batches)
-            parts.append(as_stored(tokens, self.info, [record.image_id for record in records]))
+            ids = [record.image_id for record in records]
+            parts.append(as_stored(tokens[self.info.layer], self.info, ids))
         together = np.concatenate(parts)
         chunk, self._ahead = together[: stop - start], together[stop - start :]
         self._crc.append(checksum(chunk))

@@ -17,7 +17,7 @@ from itertools import chain, pairwise
 import numpy as np
 import torch
 
-from visae.activations.cache import ActivationCache
+from visae.activations.source import Cache
 from visae.base.arrays import Float
 from visae.base.pools import Threads, ahead
 
@@ -29,7 +29,7 @@ READY_BATCHES = 4
 
 
 class TokenStream:
-    """Batches of patch tokens from an `ActivationCache`.
+    """Batches of patch tokens from a `Cache`.
 
     cache: an open cache. batch_size: tokens per batch (the last one may be smaller).
     window_images: images permuted together; at least one chunk is held. ragged_images: images of
@@ -43,7 +43,7 @@ class TokenStream:
 
     def __init__(
         self,
-        cache: ActivationCache,
+        cache: Cache,
         batch_size: int,
         seed: int,
         window_images: int = 1024,

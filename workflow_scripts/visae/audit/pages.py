@@ -5,36 +5,32 @@ fetch, and pictures as files, which the browser loads when they come into view. 
 described in docs/formats.md.
 """
 
-import base64
 import csv
 import io
-import json
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
+from visae.audit.cards import FEATURES, write_card
 from visae.audit.choice import BANDS
 from visae.audit.feature_table import BINS
-from visae.audit.pictures import as_seen, as_webp, veiled
+from visae.audit.page_data import (
+    base64_of,
+    bytes_of,
+    four_digits,
+    read_script,
+    rounded,
+    write_script,
+)
+from visae.audit.pictures import as_seen, as_webp, strip
 from visae.backbones.preprocessing import Preprocessing
 from visae.base.files import write_text
-from visae.base.seals import (
-    check_belongs,
-    made_of,
-    read_beside,
-    read_document,
-    write_beside,
-    write_document,
-)
 from visae.base.templates import environment
 from visae.images.decoding import load_image
 
 HERE = Path(__file__).parent
-CARD_FORMAT, PICTURE_FORMAT = "visae-card-1", "visae-card-picture-1"
 
 UNLABELLED = "the images have no classes"
-_DIGITS = 4
 _CARD = 6  # images on the card
 
 
@@ -94,13 +90,13 @@ def _table(findings, live, class_names):
     table = findings.table
     columns = {
         "feature": live.tolist(),
-        "frequency": _rounded(table.frequency[live]),
+        "frequency": rounded(table.frequency[live]),
         "images": table.images[live].tolist(),
-        "mean": _rounded(table.mean[live]),
-        "largest": _rounded(table.largest[live]),
-        **{name: _rounded(values[live]) for name, values in findings.values.items()},
+        "mean": rounded(table.mean[live]),
+        "largest": rounded(table.largest[live]),
+        **{name: rounded(values[live]) for name, values in findings.values.items()},
         "label": [label if label >= 0 else None for label in table.label[live].tolist()],
-        "purity": _rounded(table.purity[live]),
+        "purity": rounded(table.purity[live]),
     }
     # Bars as digits, of 0 (no image) to 9 (the highest bar of the feature).
     histogram = table.histogram[live]
@@ -135,7 +131,11 @@ def _examples(examples, largest):
         "why": examples.why,
         "bands": {
             band: [
-                [item.image, _round(float(np.abs(item.map).max())), _bytes_of(item.map, largest)]
+                [
+                    item.image,
+                    four_digits(float(np.abs(item.map).max())),
+                    bytes_of(item.map, largest),
+                ]
                 for item in examples.bands[band]
             ]
             for band in BANDS
@@ -146,20 +146,13 @@ def _examples(examples, largest):
     }
 
 
-def _bytes_of(map_hw, largest):
-    """Base64 of a byte per patch: 0 if silent, else 1 to 255 in proportion to the code."""
-    share = np.abs(map_hw) / largest
-    levels = np.where(share > 0, np.clip(np.round(255 * share), 1, 255), 0)
-    return as_base64(levels.astype(np.uint8))
-
-
 def _query(query):
     """A picture's sparse codes: patch p has the entries ends[p] to ends[p + 1]."""
     return {
         "name": query.name,
         "ends": query.codes.indptr.tolist(),
-        "features": as_base64(query.codes.indices.astype("<u4")),
-        "codes": as_base64(query.codes.data.astype("<f4")),
+        "features": base64_of(query.codes.indices.astype("<u4")),
+        "codes": base64_of(query.codes.data.astype("<f4")),
     }
 
 
@@ -172,21 +165,9 @@ def _write_card(paths, about, findings, cache, image_paths, transform, inputs):
         top = findings.examples[best].bands["top"][:_CARD]
         shares = [np.abs(item.map) / findings.table.largest[best] for item in top]
         images = [load_image(image_paths[cache.image_ids[item.image]]) for item in top]
-        pixels = np.concatenate(
-            [veiled(as_seen(i, transform), s) for i, s in zip(images, shares, strict=True)], axis=1
-        )
-    picture, origin = paths["card.webp"], made_of(paths["card.webp"], inputs)
-    write_beside(picture, PICTURE_FORMAT, as_webp(Image.fromarray(pixels)), origin)
+        pixels = strip(images, shares, transform)
     card |= {"feature": best, "queries": len(findings.queries)}
-    write_document(paths["card.json"], CARD_FORMAT, card, origin, picture)
-
-
-def read_card(path):
-    """(what `card.json` says, the WebP beside it); UserError unless both were written together."""
-    card, picture = read_document(path, CARD_FORMAT), Path(path).with_suffix(".webp")
-    content = read_beside(picture, PICTURE_FORMAT)
-    check_belongs(picture, path)
-    return card, content
+    write_card(paths["card.json"], FEATURES, card, pixels, inputs)
 
 
 def _best(findings):
@@ -199,10 +180,12 @@ def _best(findings):
     return max(shown, key=lambda feature: findings.table.largest[feature], default=None)
 
 
-def write_script(path, name, value):
-    """A script that hands `value` to the page as `visae.{name}`."""
-    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    write_text(path, f'(self.visae ??= {{}})["{name}"] = {text};\n')
+def features_with_images(folder):
+    """Numbers of the features that the pages in `folder` show on images; empty without pages."""
+    path = Path(folder) / "examples.js"
+    if not path.exists():
+        return set()
+    return set(map(int, read_script(path)["features"]))
 
 
 def _write_pictures(folder, files, queries, transform):
@@ -215,19 +198,6 @@ def _write_pictures(folder, files, queries, transform):
         (folder / f"{number}.webp").write_bytes(as_webp(as_seen(load_image(path), transform)))
     for place, query in enumerate(queries):
         (folder / f"query-{place}.webp").write_bytes(as_webp(as_seen(query.picture, transform)))
-
-
-def as_base64(array):
-    return base64.b64encode(array.tobytes()).decode("ascii")
-
-
-def _rounded(values):
-    return [_round(value) for value in values.tolist()]
-
-
-def _round(value):
-    """A number with four significant digits; None for NaN."""
-    return None if np.isnan(value) else float(f"{value:.{_DIGITS}g}")
 
 
 def _number(value):

@@ -22,7 +22,7 @@ def feature_examples(features, moran_f, reductions, cache, sae, image_paths):
     """{kind: example} (see `visae.audit.examples`) for {kind: feature}.
 
     moran_f: each feature's mean Moran's I [F]. reductions, cache: the open `SaeReductions` and
-    `ActivationCache` of one split. sae: the `SavedSae` that encoded it. image_paths: image id →
+    `Cache` of one split. sae: the `SavedSae` that encoded it. image_paths: image id →
     file. An example has the `IMAGES` images of the largest pooled codes, ties by index, or as many
     as the feature is active on.
 

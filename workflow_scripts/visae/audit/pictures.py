@@ -4,11 +4,14 @@ They are resized and cropped as the backbone's preprocessing says, so that its H
 cells of an even grid on them.
 """
 
+import functools
 import io
 from dataclasses import replace
 
 import numpy as np
 from PIL import Image
+
+from visae.images.decoding import load_image
 
 SIDE = 160
 """Pixels that the side of a picture has at least."""
@@ -37,6 +40,12 @@ def as_webp(picture):
     return content.getvalue()
 
 
+@functools.lru_cache(4096)
+def webp_of(path, preprocessing):
+    """The bytes of the image file at `path` as the backbone saw it; several pages may show it."""
+    return as_webp(as_seen(load_image(path), preprocessing))
+
+
 def veiled(picture, shares_hw):
     """`picture` with its patches drawn over, uint8 [h, w, 3]; shares [H, W]: codes in 0 … 1.
 
@@ -50,3 +59,12 @@ def veiled(picture, shares_hw):
     faint = _OPACITY["faint"] * (1 - shares_hw)
     opacity = np.where(shares_hw > 0, faint, _OPACITY["silent"])[rows][:, columns, None]
     return np.round((1 - opacity) * pixels + opacity * _VEIL).astype(np.uint8)
+
+
+def strip(images, shares_nhw, preprocessing):
+    """PIL images side by side as the backbone saw them, `veiled` by their shares [n, H, W]."""
+    pictures = [as_seen(image, preprocessing) for image in images]
+    return np.concatenate(
+        [veiled(picture, shares) for picture, shares in zip(pictures, shares_nhw, strict=True)],
+        axis=1,
+    )

@@ -2,13 +2,13 @@
 
 import contextlib
 import functools
-import hashlib
 import math
 
 import numpy as np
 import torch
 from torch import nn
 
+from visae.backbones.order import generator_of, patch_order
 from visae.base import fingerprints
 from visae.base.errors import UserError
 
@@ -107,6 +107,33 @@ class Backbone(nn.Module):
         tokens = self.block_output(images_b3hw, layer, noise_bp)
         return tokens[:, self.prefix_tokens :].float()
 
+    @torch.inference_mode()
+    def patch_tokens_of(self, images_b3hw, layers, noise_bp=None):
+        """`patch_tokens` of several blocks from one pass, which ends at the last of them.
+
+        Returns {block: float32 [B, P, D]}.
+        """
+        for layer in layers:
+            self._check_layer(layer)
+        *early, last = sorted(layers)
+        found = {}
+
+        def keep(layer):
+            def keep_output(_module, _arguments, output):
+                tokens = output[0] if isinstance(output, tuple) else output
+                # A copy, since the next block may add to it in place.
+                found[layer] = tokens[:, self.prefix_tokens :].to(torch.float32, copy=True)
+
+            return keep_output
+
+        hooks = [self.blocks[layer].register_forward_hook(keep(layer)) for layer in early]
+        try:
+            found[last] = self.patch_tokens(images_b3hw, last, noise_bp)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        return found
+
     def blank(self):
         """One image without content as network input: zeros [1, 3, S, S], where the weights are."""
         side = self.transform.crop
@@ -184,11 +211,6 @@ def permute_patches(tokens_bpd, image_ids, seed):
     return torch.gather(tokens_bpd, 1, index_bp1.expand_as(tokens_bpd))
 
 
-def patch_order(patches, image_id, seed):
-    """The raster positions of an image's patches in permuted order: int64 [P]."""
-    return _generator(image_id, seed).permutation(patches)
-
-
 def patches_in_order(token_order, patches, image_id, seed):
     """Raster positions of an image's patches in the order `permuted` or `forward`: int64 [P]."""
     if token_order == "permuted":
@@ -201,10 +223,5 @@ def forward_noise(patches, image_ids, seed):
 
     Uniform in [0, 1), of `seed` and the image's id only, so that the order can be repeated.
     """
-    drawn = [_generator(i, seed).random(patches, dtype=np.float32) for i in image_ids]
+    drawn = [generator_of(i, seed).random(patches, dtype=np.float32) for i in image_ids]
     return torch.from_numpy(np.stack(drawn))
-
-
-def _generator(image_id, seed):
-    entropy = int.from_bytes(hashlib.sha256(image_id.encode()).digest()[:16])
-    return np.random.default_rng([seed, entropy])

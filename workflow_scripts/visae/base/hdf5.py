@@ -1,7 +1,8 @@
 """What HDF5 files hold, with its types: whole data sets, strings, attributes.
 
 A *checked* data set has a CRC-32 of each of its chunks in another one beside it, `{name}_crc32`.
-The file's seal covers the checksums, and whoever reads a part of the values checks its chunks.
+The file's seal covers the checksums, and whoever reads a part of the values checks its chunks, and
+that the values are what the format declares.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from visae.base.declared import Array, check_values
 from visae.base.errors import UserError
 from visae.base.seals import CHECKSUMS, CURE
 
@@ -37,12 +39,18 @@ def text(value: bytes | str) -> str:
     return value.decode() if isinstance(value, bytes) else str(value)
 
 
-def dataset(file: h5py.Group, name: str) -> h5py.Dataset:
-    """The data set `name`, to be read in parts; KeyError if there is none."""
+def dataset(file: h5py.Group, name: str, declared: Array | None = None) -> h5py.Dataset:
+    """The data set `name`, to be read in parts.
+
+    declared: what it holds, to which every part is held; such a data set is a checked one. Raises
+    KeyError if there is none, ValueError for one without the checksums of its chunks.
+    """
     found = file[name]
     if not isinstance(found, h5py.Dataset):
         raise KeyError(f"{name} is no data set")
-    return CheckedDataset(found.id) if f"{name}{CHECKSUMS}" in file else found
+    if declared is None and f"{name}{CHECKSUMS}" not in file:
+        return found
+    return CheckedDataset(found.id, declared)
 
 
 def array(file: h5py.Group, name: str) -> np.ndarray:
@@ -61,7 +69,19 @@ def part(data: h5py.Dataset | np.ndarray, selection: Any) -> np.ndarray:
 
 
 class CheckedDataset(h5py.Dataset):
-    """A checked data set, open for reading: each chunk that a selection touches is checked."""
+    """A checked data set, open for reading: each chunk that a selection touches is checked.
+
+    declared: what it holds. Raises ValueError where there are no checksums of these chunks.
+    """
+
+    def __init__(self, bind: h5py.h5d.DatasetID, declared: Array | None = None):
+        super().__init__(bind)
+        name = f"{self.name}{CHECKSUMS}"
+        if not self.chunks or name not in self.file:
+            raise ValueError(f"{self.name} has no checksums of its chunks")
+        self._sums, self._declared = array(self.file, name), declared
+        if self._sums.shape != _counts(self.shape, self.chunks):
+            raise ValueError(f"{name} is not of as many chunks as {self.name}")
 
     def __getitem__(self, selection: Any, new_dtype: Any = None) -> np.ndarray:
         """The values of a selection; UserError for a chunk that has changed.
@@ -78,7 +98,7 @@ class CheckedDataset(h5py.Dataset):
         whole = [*chosen, *[slice(None)] * (self.ndim - len(chosen))]
         sizes = zip(whole, self.shape, strict=True)
         slices = [one if isinstance(one, slice) else _alone(one, size) for one, size in sizes]
-        found = _checked_part(self, slices)
+        found = _checked_part(self, self._sums, self._declared, slices)
         return found[tuple(slice(None) if isinstance(one, slice) else 0 for one in whole)]
 
 
@@ -107,8 +127,7 @@ class Checked:
     ):
         self.data = file.create_dataset(name, shape, kind, chunks=chunks)
         self._file, self._name = file, f"{name}{CHECKSUMS}"
-        counts = [-(-size // chunk) for size, chunk in zip(shape, chunks, strict=True)]
-        self._sums = np.zeros(counts, np.uint32)
+        self._sums = np.zeros(_counts(shape, chunks), np.uint32)
 
     def write(self, start: Sequence[int], block: np.ndarray) -> None:
         """Write `block`, whose first value has the indices `start`, those of a chunk's first."""
@@ -122,8 +141,12 @@ class Checked:
         self._file[self._name] = self._sums
 
 
-def _checked_part(data, chosen):
-    sums = h5py.Dataset.__getitem__(data.parent[f"{data.name}{CHECKSUMS}"], ())
+def _counts(shape, chunks):
+    """How many chunks there are on each axis."""
+    return tuple(-(-size // chunk) for size, chunk in zip(shape, chunks, strict=True))
+
+
+def _checked_part(data, sums, declared, chosen):
     bounds = [part.indices(size) for part, size in zip(chosen, data.shape, strict=True)]
     # Whole chunks are read in any case.
     whole = [
@@ -135,6 +158,11 @@ def _checked_part(data, chosen):
     for number, place in _chunks_of(data.chunks, start, block.shape):
         if _checksum(block[place]) != sums[number]:
             raise _unreadable(data, f"its chunk {list(number)} has changed since it was written")
+    if declared is not None:
+        try:
+            check_values(data.name.strip("/"), declared, block)
+        except ValueError as error:
+            raise _unreadable(data, error) from error
     inside = [
         slice(begin - first, max(stop, begin) - first)
         for (begin, stop, _), first in zip(bounds, start, strict=True)

@@ -25,7 +25,10 @@ OF_PLACES = (
     *("interventions", "metrics", "downstream"),
 )
 """The folders of results that have a folder for each place."""
-OTHERS = (("index", "*"), ("pretraining", "*"), ("published", "*"), ("tables", "scores"))
+OTHERS = (
+    *(("index", "*"), ("pretraining", "*"), ("published", "*"), ("tables", "scores")),
+    ("matches", "*"),
+)
 """Further folders of results whose files say where they belong, and the folders below them."""
 FLAT = ("tables", "figures")
 """Those without folders below them."""
@@ -38,6 +41,11 @@ FEATURE_FILES = (
     *("card.webp", "card.json"),
 )
 """The files of an SAE's pages; beside them is the folder `images`."""
+MATCH_FILES = (
+    *("index.html", "matches.csv", "table.js", "examples.js"),
+    *("card.webp", "card.json"),
+)
+"""The files of the page of two SAEs; beside them is the folder `images`."""
 INTERVENTION_FILES = ("index.html", "edits.js", "outcomes.json", "card.webp", "card.json")
 """The files of an SAE's interventions; beside them is the folder `images`."""
 TABLE_VIEWS = ("csv", "md", "tex", "json")
@@ -153,6 +161,11 @@ class Paths:
         number = f"{number:05d}" if isinstance(number, int) else number
         return f"{self.results}/activations/{place}/{split}/shard-{number}-of-{count:05d}.h5"
 
+    def block_of(self, shard):
+        """The block whose activations the shard at the path `shard` holds."""
+        _file, _split, _dataset, layer, *_ = reversed(shard.split("/"))
+        return int(layer.removeprefix("layer"))
+
     # ---- SAEs
 
     def sae(self, sae, file=WEIGHTS, place=PLACE):
@@ -216,6 +229,14 @@ class Paths:
     def features(self, sae, file="index.html", place=PLACE):
         """A file of the pages of an SAE's features, or their folder `images`."""
         return f"{self.results}/features/{place}/{sae}/{file}"
+
+    def matches(self, left, right, file="index.html"):
+        """A file of the page of two SAEs' matches, or its folder `images`.
+
+        left, right: the SAEs, as configs name them: `clip/layer11/batchtopk_16x_k192`.
+        """
+        pair = "+".join(sae.replace("/", "-") for sae in (left, right))
+        return f"{self.results}/matches/{pair}/{file}"
 
     def interventions(self, sae, file="outcomes.json", place=PLACE):
         """A file of the interventions on an SAE's features, or their folder `images`."""

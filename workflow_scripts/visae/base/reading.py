@@ -99,10 +99,20 @@ def read_json(path: str | Path, cure: str = CURE) -> Any:
         return parse_json(read_text(path, "JSON", cure))
 
 
+def lines_of(text: str) -> list[str]:
+    r"""The lines of a text: `\n` ends one, or `\r\n`, and no other character does.
+
+    `str.splitlines` cuts at characters that JSON, CSV and people's names may hold (U+2028).
+    """
+    lines = text.split("\n")
+    lines = lines if lines[-1] else lines[:-1]
+    return [line.removesuffix("\r") for line in lines]
+
+
 def parse_json_lines(text: str, path: str | Path, cure: str = CURE) -> list[dict[str, Any]]:
     """The objects in the text of the file at `path`, one on each line."""
     with refusing(path, "lines of JSON", cure):
-        records = [parse_json(line) for line in text.splitlines()]
+        records = [parse_json(line) for line in lines_of(text)]
         if not all(isinstance(record, dict) for record in records):
             raise ValueError("a line holds no object")
         return records

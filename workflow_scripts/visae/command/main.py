@@ -104,3 +104,28 @@ def evaluate_sae(folder, config, backbone, layer, inputs, family, k, dry_run):
     path, target = with_sae(folder, config, backbone, layer, inputs, family, k)
     arguments = [*(["-n"] if dry_run else []), "--", target]
     sys.exit(run_study(command_of(path, arguments, "local"), path))
+
+
+@main.command()
+@click.argument("sae")
+@click.argument("feature", type=click.IntRange(min=0))
+@click.option(
+    "--study",
+    "folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Its results. Default: the one study below results/.",
+)
+@click.option("--profile", default="local", show_default=True, help="As for `visae run`.")
+@click.option("--open", "opens", is_flag=True, help="Open the page in a browser.")
+def look(sae, feature, folder, profile, opens):
+    """Print where the page of a feature lies, which shows the images that it responds to.
+
+    SAE is {backbone}/layer{layer}/{sae}, as the study has it. Where no page shows the FEATURE on
+    images, the page is made, with it and with all that were looked at before.
+    """
+    from visae.command.look import page_of
+
+    address = page_of(sae, feature, folder, profile)
+    click.echo(address)
+    if opens:
+        click.launch(address)

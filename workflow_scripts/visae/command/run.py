@@ -28,7 +28,8 @@ def command_of(config, arguments, profile):
     here = Path.cwd() == ROOT
     shown = folder.relative_to(ROOT) if here and folder.is_relative_to(ROOT) else folder
     place = [] if here else ["--snakefile", str(ROOT / "Snakefile")]
-    words = [*place, "--profile", str(shown), "--configfile", str(config)]
+    # The profile last: `--configfile` would take a target that follows it for one more file.
+    words = [*place, "--configfile", str(config), "--profile", str(shown)]
     return ["snakemake", *words, *arguments]
 
 

@@ -272,7 +272,7 @@ SHARED_ARRAYS = {
     "moran_images": Array("int64", "M W", least=0),
 }
 SAE_ARRAYS = {
-    "codes_max": Array("float16", "W N", apart=True),
+    "codes_max": Array("float16", "W N", least=0, apart=True),
     "reconstructions_max": Array("float32", "N D", apart=True),
     "firing_count": Array("int64", "W", least=0),
     "top_codes": Array("float32", "W T", least=0),
@@ -304,12 +304,17 @@ class _Reductions(LabelledImages):
                 self.image_ids = hdf5.strings(self._file, "image_ids")
                 self.minimum_active = attributes["minimum_active"].tolist()
                 arrays = {
-                    name: (hdf5.dataset if array.apart else hdf5.array)(self._file, name)
+                    name: hdf5.dataset(self._file, name, array)
+                    if array.apart
+                    else hdf5.array(self._file, name)
                     for name, array in declared.items()
                     if name in self._file
                 }
                 sizes = {"N": len(self.image_ids), "M": len(self.minimum_active)}
                 check_arrays(declared, arrays, **sizes)
+                self._parts = {
+                    name: data for name, data in arrays.items() if isinstance(data, h5py.Dataset)
+                }
                 self._read(attributes, arrays)
         except BaseException:
             self._file.close()
@@ -363,11 +368,11 @@ class SaeReductions(_Reductions):
     @property
     def codes(self) -> Float[h5py.Dataset, "F N"]:
         """Max-pooled codes [F, N], float16, as the open HDF5 data set (read what is needed)."""
-        return hdf5.dataset(self._file, "codes_max")
+        return self._parts["codes_max"]
 
     def reconstructions_max(self) -> Float[np.ndarray, "N D"]:
         """Max-pooled reconstructions float32 [N, D], normalised units."""
-        return hdf5.array(self._file, "reconstructions_max")
+        return hdf5.part(self._parts["reconstructions_max"], np.s_[:])
 
 
 class RawReductions(_Reductions):
@@ -389,8 +394,8 @@ class RawReductions(_Reductions):
 
     def features_max(self) -> Float[np.ndarray, "N D"]:
         """Max-pooled activations float32 [N, D], normalised units."""
-        return hdf5.array(self._file, "features_max")
+        return hdf5.part(self._parts["features_max"], np.s_[:])
 
     def embeddings(self) -> Float[np.ndarray, "N D"]:
         """Mean-pooled activations float32 [N, D], activation units."""
-        return hdf5.array(self._file, "embeddings")
+        return hdf5.part(self._parts["embeddings"], np.s_[:])

@@ -19,6 +19,7 @@ import numpy as np
 
 from visae.base.errors import UserError
 from visae.base.paths import RAW
+from visae.base.reading import guarded
 from visae.base.seals import (
     check_belongs,
     made_of,
@@ -71,18 +72,20 @@ class Result:
         return {name: getattr(self, name) for name in names}
 
 
-def described(backbone, layer, name=RAW, sweep=None, warnings=()):
-    """Whose features: those of the SAE `name` of a sweep, or a backbone's own (`RAW`).
+def described(backbone, layer, spec=None, sweep=None, warnings=()):
+    """Whose features: those of an SAE of a sweep, or a backbone's own (`RAW`).
 
-    `sparsity` is the number in the SAE's name, `k` how many features per token are meant to be
-    active (null where the family has no such number). warnings: what speaks against the SAE
+    spec: the SAE's SaeSpec as `text`, or None for a backbone's own. `sparsity` is K, the target L0
+    or a coefficient, `k` how many features per token are meant to be active (null where the family
+    has no such number, or no file says it). warnings: what speaks against the SAE
     (`visae.sae.concerns`).
     """
-    about = {"backbone": backbone, "layer": layer, "name": name, "warnings": list(warnings)}
-    if name == RAW:
+    about = {"backbone": backbone, "layer": layer, "name": RAW, "warnings": list(warnings)}
+    if spec is None:
         return about | dict.fromkeys(("family", "expansion_factor", "sparsity", "k", "sweep"))
-    spec = SaeSpec.from_name(name)
+    spec = SaeSpec.from_text(spec)
     return about | {
+        "name": spec.name,
         "family": spec.family,
         "expansion_factor": spec.expansion_factor,
         "sparsity": spec.sparsity,
@@ -145,10 +148,21 @@ def load(path):
     return document
 
 
-def read_arrays(path):
-    """The arrays (name -> ndarray) that were written with the result at `path`."""
+def read_arrays(path, *names):
+    """The arrays (name -> ndarray) that were written with the result at `path`, `names` among them.
+
+    Raises UserError also where one is not of numbers, or holds infinity; NaN is: not evaluable.
+    """
     arrays = read_npz(arrays_path(path), ARRAYS_FORMAT)
     check_belongs(arrays_path(path), Path(path).with_suffix(".json"))
+    with guarded(arrays_path(path), "arrays of a score"):
+        if missing := set(names) - arrays.keys():
+            raise ValueError(f"{min(missing)} is not in it")
+        for name, values in arrays.items():
+            if values.dtype.kind not in "iuf":
+                raise ValueError(f"{name} is {values.dtype}, no numbers")
+            if np.isinf(values).any():
+                raise ValueError(f"{name} holds infinity")
     return arrays
 
 

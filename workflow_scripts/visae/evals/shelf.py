@@ -27,6 +27,31 @@ def titles(names):
     return {name: EVALS[name].title for name in names}
 
 
+def null_results(absent):
+    """{metric: what stands in the place of its result}: null, with the reason (name → reason).
+
+    All that is said of it in tables, so that a rule can pass it on.
+    """
+    return {
+        name: {
+            "metric": name,
+            "value": None,
+            "reason": reason,
+            "readings": {},
+            "definition": EVALS[name].definition.format_map(_Named()),
+            "higher_is_better": EVALS[name].higher_is_better,
+        }
+        for name, reason in absent.items()
+    }
+
+
+class _Named(dict):
+    """Details that nothing computed, by their names."""
+
+    def __missing__(self, name):
+        return name
+
+
 def titles_by_reason(absent):
     """[(titles, reason), …] of evals that are not computed (name → reason), grouped by reason."""
     found = {}

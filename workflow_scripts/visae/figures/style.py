@@ -118,6 +118,16 @@ def tint(color, share):
     return red, green, blue
 
 
+def grades(values):
+    """The distinct values of something that lines and points are told apart by; None is none."""
+    return sorted({value for value in values if value is not None})
+
+
+def grade(value, known):
+    """How far up `known`, from `grades`, a value stands: 1 at the end, and where it is none."""
+    return (known.index(value) + 1) / len(known) if value in known else 1.0
+
+
 def styled(draw):
     """Decorator: run a drawing function under this module's settings."""
 

@@ -50,7 +50,7 @@ class OpenStudy:
     def saes(self) -> list[str]:
         """The SAEs that are trained, as `{backbone}/layer{layer}/{name}`."""
         return [
-            f"{sae.place}/{sae.name}"
+            sae.full_name
             for sae in self.study.saes()
             if Path(self.paths.sae(sae.name, WEIGHTS, sae.place)).exists()
         ]
@@ -59,12 +59,16 @@ class OpenStudy:
         """The `visae.interface.sae.OpenSae` of a name in `saes`; UserError if there is none."""
         from visae.interface.sae import OpenSae  # torch
 
+        self.check_trained(name)
+        return OpenSae(self, name)
+
+    def check_trained(self, name: str):
+        """Raises UserError unless `name` is one of `saes`."""
         if name not in self.saes:
             raise UserError(
                 f"the study {self.name} has no trained SAE '{name}': choose one of "
                 f"{', '.join(self.saes) or 'none, since no SAE is trained yet'}"
             )
-        return OpenSae(self, name)
 
     # ---------------------------------------------------------------- tables
 

@@ -9,26 +9,19 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from visae.audit import pages as feature_pages
-from visae.audit.pages import as_base64, write_script
+from visae.audit.cards import read_card as read_facts
+from visae.audit.cards import write_card as write_facts
+from visae.audit.page_data import base64_of, write_script
 from visae.audit.pictures import as_seen, as_webp
 from visae.base.files import write_text
-from visae.base.seals import (
-    check_belongs,
-    made_of,
-    read_beside,
-    read_document,
-    write_beside,
-    write_document,
-)
 from visae.base.templates import environment
 from visae.images.decoding import load_image
 from visae.interventions.settings import EDITS, FEATURE, HEAD_LABELS, MEAN, RANDOM, SEGMENTATION
 
 HERE = Path(__file__).parent
-CARD_FORMAT, PICTURE_FORMAT = "visae-interventions-card-1", "visae-interventions-picture-1"
+CARD_FORMAT = "visae-interventions-card-1"
 
 COLOURS = (
     *("#e6550d", "#3182bd", "#31a354", "#d6a300", "#8e44ad", "#17becf"),
@@ -170,7 +163,7 @@ def _share(rows, key):
 def _coded(values, segments):
     """A byte per patch in base64 (255: unlabelled), or numbers."""
     if segments:
-        return as_base64(np.where(values < 0, 255, values).astype(np.uint8))
+        return base64_of(np.where(values < 0, 255, values).astype(np.uint8))
     if values.dtype.kind == "f":
         return [round(float(value), 3) for value in values]
     return int(values[0])
@@ -215,22 +208,16 @@ def overlaid(picture, labels_hw):
     return np.round((1 - _VEIL) * pixels + _VEIL * colours).astype(np.uint8)
 
 
-def write_card(paths, card, pictures, inputs):
+def write_card(path, card, pictures, inputs):
     """What the report shows. card: numbers and words; pictures: uint8 [h, w, 3] of one height."""
     gap = np.full((pictures[0].shape[0], 6, 3), 255, np.uint8)
     joined = [part for picture in pictures for part in (gap, picture)][1:]
-    picture, origin = paths["card.webp"], made_of(paths["card.webp"], inputs)
-    content = as_webp(Image.fromarray(np.concatenate(joined, axis=1)))
-    write_beside(picture, PICTURE_FORMAT, content, origin)
-    write_document(paths["card.json"], CARD_FORMAT, card, origin, picture)
+    write_facts(path, CARD_FORMAT, card, np.concatenate(joined, axis=1), inputs)
 
 
 def read_card(path):
     """(what `card.json` says, the WebP beside it); UserError unless both were written together."""
-    card, picture = read_document(path, CARD_FORMAT), Path(path).with_suffix(".webp")
-    content = read_beside(picture, PICTURE_FORMAT)
-    check_belongs(picture, path)
-    return card, content
+    return read_facts(path, CARD_FORMAT)
 
 
 def card_of(sections, tasks, roots, transform, grid, shown_by_task, watchers):

@@ -12,6 +12,7 @@ from visae.study import jobs
 from visae.study.checks import check_block
 from visae.study.evals import of_moran
 from visae.study.parts import Split
+from visae.study.places import in_raster_order, needed
 
 HALF, SINGLE, DOUBLE = 2, 4, 8
 TEXT_BYTES = 100
@@ -39,18 +40,19 @@ class Artefact:
     split: Split | None = None
 
 
-@dataclass
+@dataclass(frozen=True)
 class Place:
     """One block of one backbone: the splits that are cached, and those that are reduced raw.
 
-    Both are dictionaries for their keys' sake: each split once, in order.
+    view: whether its caches are views of those of another backbone.
     """
 
     backbone: str
     layer: int
     geometry: Geometry
-    cached: dict
-    reduced: dict
+    cached: list
+    reduced: list
+    view: bool
 
     @property
     def name(self):
@@ -59,27 +61,13 @@ class Place:
 
 def places(study, geometries):
     """Every Place that the whole study needs; UserError when a backbone lacks one of the blocks."""
-    found = {}
-
-    def need(backbone, layer, cached, reduced):
-        check_block(backbone, layer, geometries[backbone])
-        place = found.setdefault(
-            (backbone, layer), Place(backbone, layer, geometries[backbone], {}, {})
-        )
-        place.cached |= dict.fromkeys(jobs.extracted_with(study, cached))
-        place.reduced |= dict.fromkeys(jobs.reduced_with(study, reduced))
-
-    for sweep in study.sweeps.values():
-        encoded = study.encoded_splits(sweep)
-        masks = list(study.segmentation or ()) if sweep in study.downstream_sweeps else []
-        for backbone, layer in sweep.layers.items():
-            splits = [study.training, study.held_out, *encoded, *masks]
-            need(backbone, layer, splits, encoded)
-            if reads(sweep.metrics, SAES, "embeddings"):
-                evaluator = study.backbones[backbone]["evaluator"]
-                own = study.backbones[evaluator]["layer"]
-                need(evaluator, own, [study.statistics, study.evaluation], [study.evaluation])
-    return list(found.values())
+    found, views = [], in_raster_order(study)
+    for needs in needed(study):
+        geometry = geometries[needs.backbone]
+        check_block(needs.backbone, needs.layer, geometry)
+        splits = list(needs.cached), list(needs.reduced)
+        found.append(Place(needs.backbone, needs.layer, geometry, *splits, needs.backbone in views))
+    return found
 
 
 def artefacts(study, geometries, counts):
@@ -108,6 +96,10 @@ def _cache_files(study, place, counts):
     for split in place.cached:
         images = counts[split.name].images
         labels = (place.backbone, place.layer, split.name)
+        joined = study.paths.cache(split.name, place.name)
+        if place.view:
+            yield Artefact(joined, "permute", *labels, FILE_BYTES, split)
+            continue
         chunks = -(-images // chunk_images)
         for shard in range(split.shards):
             mine = chunks * (shard + 1) // split.shards - chunks * shard // split.shards
@@ -116,7 +108,6 @@ def _cache_files(study, place, counts):
             size = stored * (patches * width * number + TEXT_BYTES) + mine * 2 * width * DOUBLE
             path = study.paths.shard(split.name, shard, split.shards, place.name)
             yield Artefact(path, "extract", *labels, size + FILE_BYTES, split)
-        joined = study.paths.cache(split.name, place.name)
         yield Artefact(joined, "join", *labels, images * TEXT_BYTES + FILE_BYTES, split)
 
 
@@ -134,7 +125,7 @@ def _raw_files(study, place, counts):
 
 def _sae_files(study, sae, geometry, counts):
     sweep, width = study.sweeps[sae.sweep], geometry.width
-    features = sae.spec.expansion_factor * width
+    features = sae.spec.features(width)
     labels = (sae.backbone, sae.layer, sae.sweep)
     per_feature = SINGLE if FAMILIES[sae.spec.family].threshold.per_feature else 0
     weights = features * (2 * width * SINGLE + SINGLE + per_feature) + width * SINGLE
@@ -175,11 +166,11 @@ def resume_files(study, geometries, outputs):
     """
     files = []
     for sweep in jobs.sweep_groups(study):
-        for job, names in jobs.training(sweep):
-            factor = sum(spec.expansion_factor for spec in sweep.saes if spec.name in names)
+        for job, specs in jobs.training(sweep):
+            factor = sum(spec.expansion_factor for spec in specs)
             for backbone, layer in sweep.layers.items():
                 place = paths.place(backbone, layer)
-                if outputs.isdisjoint(study.paths.sae(name, place=place) for name in names):
+                if outputs.isdisjoint(study.paths.sae(spec.name, place=place) for spec in specs):
                     continue
                 width = geometries[backbone].width
                 size = 2 * ADAM_STATES * factor * width * (2 * width + 1) * SINGLE

@@ -69,16 +69,27 @@ def _cache_bytes(study, backbone, geometry, images):
 
 def _extraction(study, all_places, counts, files):
     precision = study.config["extraction"]["precision"]
-    rows = []
+    rows, deepest = [], {}
+    for place in all_places:
+        for split in place.cached if not place.view else ():
+            key = place.backbone, split
+            deepest[key] = max(deepest.get(key, place.layer), place.layer)
     for place in all_places:
         key, geometry = (place.backbone, place.layer), place.geometry
         for split in place.cached:
+            if place.view:
+                written = _written(files, "permute", *key, split.name)
+                rows.append(Stage("permute", *key, split.name, 0, written, 0, 0, 0, precision))
+                continue
+            # The pass to the last block has the others on its way.
+            last = deepest[place.backbone, split] == place.layer
             images = counts[split.name].images
-            work = images * geometry.flops[place.layer]
+            passed = images if last else 0
+            work = passed * geometry.flops[place.layer]
             read = _cache_bytes(study, place.backbone, geometry, images)
             written = _written(files, "extract", *key, split.name)
             rows.append(
-                Stage("extract", *key, split.name, images, written, 0, work, work, precision)
+                Stage("extract", *key, split.name, passed, written, 0, work, work, precision)
             )
             written = _written(files, "join", *key, split.name)
             rows.append(Stage("join", *key, split.name, 0, written, read, 0, 0, precision))
@@ -92,7 +103,8 @@ def _extraction(study, all_places, counts, files):
             rows.append(
                 Stage("reduce_raw", *key, split.name, passed, written, read, work, work, precision)
             )
-    return sorted(rows, key=lambda row: ("extract", "join", "reduce_raw").index(row.stage))
+    order = ("extract", "join", "permute", "reduce_raw")
+    return sorted(rows, key=lambda row: order.index(row.stage))
 
 
 def _products(specs, width, passes):
@@ -101,11 +113,8 @@ def _products(specs, width, passes):
     On the CPU these touch one row of the dictionary per active code, K of them (all features,
     where the family has no K).
     """
-    gpu = sum((1 + passes) * 2 * width * s.expansion_factor * width for s in specs)
-    cpu = sum(
-        2 * width * (s.expansion_factor * width + passes * (s.k or s.expansion_factor * width))
-        for s in specs
-    )
+    gpu = sum((1 + passes) * 2 * width * s.features(width) for s in specs)
+    cpu = sum(2 * width * (s.features(width) + passes * (s.k or s.features(width))) for s in specs)
     return gpu, int(cpu)
 
 
@@ -116,7 +125,7 @@ def _training(study, geometries, counts, files):
         # Sweeps that are trained together share the reading; here each counts its own.
         for backbone, layer in sweep.layers.items():
             geometry = geometries[backbone]
-            tokens = 0 if sweep.published else images * geometry.patches
+            tokens = 0 if sweep.imported else images * geometry.patches
             gpu, cpu = _products(sweep.saes, geometry.width, passes=4)
             written = _written(files, "train", backbone, layer, sweep.name)
             read = tokens * geometry.width * number_bytes(study, backbone)
@@ -172,7 +181,7 @@ def _probing(study, geometries, counts):
         for backbone, layer in sweep.layers.items():
             width = geometries[backbone].width
             of_saes = [
-                probes.of_sae(study, sweep.metrics, counts, width, spec.expansion_factor * width)
+                probes.of_sae(study, sweep.metrics, counts, width, spec.features(width))
                 for spec in sweep.saes
             ]
             gpu, cpu = map(sum, zip(*of_saes, strict=True))

@@ -71,6 +71,14 @@ def outcomes(study, paths):
     }
 
 
+def cards_of_matches(study, paths):
+    """What is known of each two SAEs whose features are matched."""
+    return [
+        paths.matches(left.full_name, right.full_name, "card.json")
+        for left, right in roles.matched(study)
+    ]
+
+
 def studies(study):
     """The names of the study and of its replicates."""
     return [study.name, *study.config["replicates"]]
@@ -92,6 +100,11 @@ def scores_of_studies(study, paths):
 def on_main(study):
     """The name of the main sweep."""
     return {"sweep": roles.main(study).name}
+
+
+def sweeps_of_own(study):
+    """The names of the sweeps of people's own SAEs."""
+    return {"own": [sweep.name for sweep in study.sweeps.values() if sweep.folders]}
 
 
 def variance_settings(study):
@@ -204,6 +217,31 @@ def edited_saes(study):
     return None
 
 
+def own_saes(study):
+    """SAEs that people have themselves, scored on M2, which says their L0."""
+    own = [sweep for sweep in study.sweeps.values() if sweep.folders]
+    if not own:
+        return "needs a sweep with SAEs of your own (`saes` in the config)"
+    if not any("fvu" in sweep.metrics for sweep in own):
+        return "needs M2 of your own SAEs, which says their L0: add fvu to the sweep's metrics"
+    return None
+
+
+def same_configuration(study):
+    """Several SAEs of one configuration at a place."""
+    known = [(sae.place, sae.spec.configuration) for sae in study.saes() if sae.spec.sparsity]
+    if len(set(known)) == len(known):
+        return "needs several SAEs of one configuration: a sweep with a variant, or with own SAEs"
+    return None
+
+
+def several_recipes(study):
+    """One configuration that is trained in several ways."""
+    if not roles.recipes(study):
+        return "needs two recipes for SAEs of one size and L0 on the same activations"
+    return None
+
+
 def own_pretraining(study):
     """Backbones that the study pretrains itself."""
     return None if study.pretrained() else "needs backbones that the study pretrains itself"
@@ -236,6 +274,15 @@ def several_backbones(study):
     if len(main.backbones) > 1:
         return None
     return f"compares backbones, and the sweep '{main.name}' has one"
+
+
+def matched_saes(study):
+    """Two SAEs whose features are matched."""
+    if roles.matched(study):
+        return None
+    if study.config["matches"] is None or study.config["matches"]["pairs"] == []:
+        return "needs two SAEs whose features are matched, and the config asks for none (matches)"
+    return "needs two SAEs on the same images, and the study has one"
 
 
 def masked_autoencoders(study):

@@ -23,6 +23,9 @@ def _settings(study):
     return {
         **on_main(study),
         "config": config,
+        "trained": not sweep.imported,
+        "layers": sweep.layers,
+        "saes": [spec.text for spec in sweep.saes],
         "said": asdict(FAMILIES[sweep.family]),
     }
 
@@ -37,8 +40,11 @@ ENTRY = Product(
 
 def make(inputs, settings):
     from visae.sae.folder import read_config
+    from visae.sae.specs import SaeSpec
     from visae.tables.settings import table_1
 
     saes = [read_config(path) for path in inputs["saes"]]
     widths = {sae["data"]["backbone"]: sae["input_dim"] for sae in saes}
-    return table_1(settings["config"], settings["sweep"], widths)
+    specs = [SaeSpec.from_text(text) for text in settings["saes"]]
+    known = {name: settings[name] for name in ("config", "sweep", "trained", "layers")}
+    return table_1(widths=widths, saes=specs, **known)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from PIL import Image
 
-from visae.audit.pages import read_card
+from visae.audit.cards import FEATURES, read_card
 from visae.report.figures_section import data_uri
 from visae.study import roles
 
@@ -35,7 +35,7 @@ def feature_pages(study, cards):
     """
     found = []
     for sae in roles.on_pages(study) if cards else []:
-        about, picture = read_card(cards[sae.place, sae.name])
+        about, picture = read_card(cards[sae.place, sae.name], FEATURES)
         with Image.open(io.BytesIO(picture)) as image:
             size = image.size
         found.append(

@@ -12,6 +12,7 @@ from visae.report.curves import HEIGHT, WIDTH
 from visae.report.feature_pages import feature_pages
 from visae.report.figures_section import read_figures
 from visae.report.intervention_pages import intervention_pages
+from visae.report.match_pages import match_pages
 from visae.report.not_made import absent_evals, products_not_made
 from visae.report.provenance_section import read_provenance
 from visae.report.saes import sae_views
@@ -26,13 +27,16 @@ from visae.tables.scores import read_scores
 HERE = Path(__file__).parent
 
 OF_THE_PAPER = (
-    *("figures", "claims", "tables", "saes", "features", "interventions"),
+    *("figures", "claims", "tables", "saes", "features", "matches", "interventions"),
     *("not_made", "contradictions", "provenance"),
 )
-OF_ONES_OWN = ("saes", "features", "interventions", "figures", "tables", "not_made", "provenance")
+OF_ONES_OWN = (
+    *("saes", "features", "matches", "interventions", "figures", "tables"),
+    *("not_made", "provenance"),
+)
 """The sections in their order: of a study that the paper's claims are judged on, of any other.
 
-Those on features and on interventions are there if there are pages of them.
+Those on features, matches and interventions are there if some have pages.
 """
 
 
@@ -61,6 +65,8 @@ class Sources:
     """The folder of the jobs' records; what is there is shown."""
     cards: dict
     """(place, SAE) → `card.json` of its pages, of the SAEs that have some."""
+    matches: dict
+    """(SAE, SAE), by their full names → `card.json` of their page, of those that have one."""
     edited: dict
     """The same of the SAEs whose features are edited."""
 
@@ -76,15 +82,16 @@ def build(study, sources, captions, not_made):
     judged = roles.judged(study)
     views = sae_views(study, scores, sources.saes)
     pictures = _pictures(study, sources, views)
-    pages = {
+    of_pages = {
         "features": feature_pages(study, sources.cards),
+        "matches": match_pages(study, sources.matches),
         "interventions": intervention_pages(study, sources.edited),
     }
     sections = OF_THE_PAPER if judged else OF_ONES_OWN
     return _environment().get_template("page.html.jinja").render(
         study=study,
-        sections=[name for name in sections if pages.get(name, True)],
-        **pages,
+        sections=[name for name in sections if of_pages.get(name, True)],
+        **of_pages,
         summary=summarise(
             study,
             views,

@@ -100,13 +100,13 @@ def sae_views(study, score_rows, files):
                 scores=_scores(rows, ranges, titles(study.asked())),
                 curves=read_curves(own.log),
                 examples=examples,
-                concerns=_concerns(rows, own.log, sae.spec, study.sweeps[sae.sweep].published),
+                concerns=_concerns(rows, own.log, sae.spec, study.sweeps[sae.sweep].imported),
             )
         )
     return views
 
 
-def _concerns(rows, log, spec, published):
+def _concerns(rows, log, spec, imported):
     """What speaks against an SAE, by its scores and its training log (empty if imported)."""
     of_fvu = {row["reading"]: row["value"] for row in rows if row["metric"] == "fvu"}
     return concerns(
@@ -115,7 +115,7 @@ def _concerns(rows, log, spec, published):
         dead_fraction=of_fvu.get("dead_fraction"),
         l0=of_fvu.get("mean_l0"),
         target=spec.k,
-        imported=bool(published),
+        imported=imported,
     )
 
 

@@ -113,9 +113,9 @@ def _parts(study):
 
 def _grid(sweep):
     factors = sorted({spec.expansion_factor for spec in sweep.saes})
-    sparsities = sorted({spec.sparsity for spec in sweep.saes})
+    sparsities = sorted({spec.sparsity for spec in sweep.saes if spec.sparsity is not None})
     joined = [", ".join(f"{value:g}" for value in values) for values in (factors, sparsities)]
-    return f"expansion factors {joined[0]}; sparsity {joined[1]}"
+    return f"expansion factors {joined[0]}; sparsity {joined[1] or 'unknown'}"
 
 
 def _bar(row, published):

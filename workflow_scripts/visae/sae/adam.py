@@ -17,7 +17,7 @@ from visae.base.arrays import Bool
 
 
 class Adam:
-    """Adam (betas 0.9 and 0.999, eps 1e-8) in one fused pass over memory, in place.
+    """Adam (betas 0.9, unless given, and 0.999, eps 1e-8) in one fused pass over memory, in place.
 
     parameters: tensors whose `.grad` is set before each `step`. weight_decay: of the L2 kind, as
     in `torch.optim.Adam`. The learning rate may be changed between steps.
@@ -28,9 +28,10 @@ class Adam:
         parameters: Iterable[torch.Tensor],
         learning_rate: float,
         weight_decay: float = 0.0,
+        beta1: float = 0.9,
     ):
         self.parameters = list(parameters)
-        self.learning_rate, self.weight_decay = learning_rate, weight_decay
+        self.learning_rate, self.weight_decay, self.beta1 = learning_rate, weight_decay, beta1
         self._means = [torch.zeros_like(p, requires_grad=False) for p in self.parameters]
         self._squares = [torch.zeros_like(p, requires_grad=False) for p in self.parameters]
         self._steps = [torch.zeros((), device=p.device) for p in self.parameters]
@@ -52,13 +53,19 @@ class Adam:
             self._steps,
             fused=True,
             amsgrad=False,
-            beta1=0.9,
+            beta1=self.beta1,
             beta2=0.999,
             lr=self.learning_rate,
             weight_decay=self.weight_decay,
             eps=1e-8,
             maximize=False,
         )
+
+    def forget(self, parameter: torch.Tensor, rows: torch.Tensor) -> None:
+        """Begin anew with some rows of a parameter."""
+        number = next(i for i, each in enumerate(self.parameters) if each is parameter)
+        self._means[number][rows] = 0
+        self._squares[number][rows] = 0
 
     def state(self) -> dict[str, list[torch.Tensor]]:
         """All that the next step depends on, apart from the parameters: lists of tensors."""

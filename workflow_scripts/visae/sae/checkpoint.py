@@ -14,7 +14,7 @@ from visae.activations.format import ACTIVATIONS, CacheInfo
 from visae.base import fingerprints
 from visae.base.errors import UserError
 from visae.base.seals import made_of, read_tensors, write_tensors
-from visae.sae.folder import CONFIG, CURE, FORMAT, LOG, WEIGHTS, read_config
+from visae.sae.folder import CONFIG, CURE, FORMAT, LOG, WEIGHTS, read_config, spec_of
 from visae.sae.model import ACTIVATION_RULES, INPUT_NORMALISATIONS, SparseAutoencoder
 from visae.sae.specs import SaeSpec
 
@@ -39,7 +39,7 @@ class SavedSae(NamedTuple):
     @property
     def spec(self) -> SaeSpec:
         """The SaeSpec."""
-        return SaeSpec.from_name(self.config["name"])
+        return spec_of(self.config)
 
 
 def save_sae(

@@ -24,7 +24,7 @@ def describe_sae(spec: SaeSpec, model: SparseAutoencoder, threshold: Threshold) 
         "hidden_dim": model.features,
         "expansion_factor": spec.expansion_factor,
     }
-    if FAMILIES[spec.family].steered:
+    if FAMILIES[spec.family].steered and spec.sparsity is not None:
         described["converged"] = abs(threshold.l0 - spec.sparsity) <= L0_TOLERANCE
     return described
 

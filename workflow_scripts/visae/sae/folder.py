@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from visae.base.errors import UserError
 from visae.base.paths import SAE_FILES
 from visae.base.reading import guarded, parse_json_lines, parse_yaml
 from visae.base.seals import read_text_of
+from visae.sae.specs import SaeSpec
 
 FORMAT = "visae-sae-3"
 WEIGHTS, CONFIG, LOG = SAE_FILES
@@ -22,6 +24,13 @@ def read_config(path: str | Path) -> dict[str, Any]:
     if not isinstance(config, dict) or config.get("format") != FORMAT:
         raise UserError(f"{path} is not of format {FORMAT}: {CURE}")
     return config
+
+
+def spec_of(config: Mapping[str, Any]) -> SaeSpec:
+    """The SaeSpec of what `read_config` read."""
+    sizes = config["activation"], config["expansion_factor"], config["sparsity"]
+    spec = SaeSpec(*sizes, label=config["name"])
+    return spec if spec.configuration != spec.label else SaeSpec(*sizes)
 
 
 def read_warnings(folder: str | Path) -> list[str]:

@@ -7,7 +7,7 @@ fixed order, so that results do not depend on the number of threads.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -76,29 +76,53 @@ def set_sparse_gradients(
     decoder: Float[torch.Tensor, "F D"],
     on_code_gradients: Callable[[np.ndarray], Any],
     averaged: int,
-) -> np.floating:
+) -> tuple[np.floating, Float[torch.Tensor, "B D"]]:
     """Set `.grad` of the three parameters to those of Σ (x̂ − x)² / (B · averaged).
 
-    Returns the mean of (x̂ − x)² over elements.
+    Returns (the mean of (x̂ − x)² over elements, x̂ − x [B, D]).
 
     codes: the active codes; others may be among them with value 0. on_code_gradients: called with
     the derivative by each of the codes, (x̂ − x) · dictionary row, unscaled, float32 array; what
     it leaves there goes on to the encoder. averaged: D for a mean over dimensions, 1 for a sum.
     """
-    for parameter in (encoder, bias, decoder):
-        if parameter.grad is None:
-            parameter.grad = torch.empty_like(parameter)
     x, threads = normalised_bd.numpy(), torch.get_num_threads()
-    scale = np.float32(2 / (len(x) * averaged))
     residual, squares = np.empty_like(x), np.empty(len(x))
     grad_codes = np.empty_like(codes.values)
     rows = decoder.detach().numpy()
     in_pieces(_decode_rows, len(x), threads, x, *codes, rows, residual, squares, grad_codes)
     on_code_gradients(grad_codes)
-    columns = _by_feature(*codes, grad_codes, len(bias))
-    grads = [gradient(parameter).numpy() for parameter in (encoder, bias, decoder)]
-    in_pieces(_sum_features, len(bias), threads, x, residual, *columns, scale, *grads)
-    return squares.sum() / x.size
+    parts = [(len(bias), residual)]
+    set_gradients_by_feature(x, codes, grad_codes, parts, (encoder, bias, decoder), averaged)
+    return squares.sum() / x.size, torch.from_numpy(residual)
+
+
+def set_gradients_by_feature(
+    x_bd: Float[np.ndarray, "B D"],
+    codes: SparseCodes,
+    grad_codes: Float[np.ndarray, " active"],
+    parts: Iterable[tuple[int, Float[np.ndarray, "B D"]]],
+    parameters: Sequence[torch.Tensor],
+    averaged: int,
+) -> None:
+    """Set `.grad` of encoder, bias and decoder, of the derivatives by codes and reconstructions.
+
+    parts: (stop, half the derivative by reconstructions) of the features up to `stop` that no part
+    before has. grad_codes: half the derivative by each code. Both are unscaled.
+    """
+    for parameter in parameters:
+        if parameter.grad is None:
+            parameter.grad = torch.empty_like(parameter)
+    encoder, bias, decoder = (gradient(parameter).numpy() for parameter in parameters)
+    scale = np.float32(2 / (len(x_bd) * averaged))
+    starts, *columns = _by_feature(*codes, grad_codes, len(bias))
+    first = 0
+    for stop, residual in parts:
+        grads = encoder[first:stop], bias[first:stop], decoder[first:stop]
+        own = starts[first : stop + 1]
+        threads = torch.get_num_threads()
+        arguments = x_bd, residual, own, *columns, scale, *grads
+        in_pieces(_sum_features, stop - first, threads, *arguments)
+        first = stop
 
 
 @_jit

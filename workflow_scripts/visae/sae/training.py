@@ -1,7 +1,8 @@
 """Training all SAEs of a sweep from one pass over the activation cache (paper §3, Appendix A).
 
-The SAEs share the batches and nothing else: each has its own weights from the same seed, so
-that it comes out the same, to the bit, whether it is trained alone or with others.
+The SAEs share the batches and nothing else: each has its own weights, from the same seed unless
+its sweep has another, so that it comes out the same, to the bit, whether it is trained alone or
+with others.
 """
 
 from __future__ import annotations
@@ -10,15 +11,14 @@ import json
 import logging
 import time
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from visae.activations.cache import ActivationCache
 from visae.activations.format import check_same_activations
 from visae.activations.normalisation import normalise, statistics_of
+from visae.activations.source import Cache
 from visae.activations.tokens import TokenStream
 from visae.base import fingerprints
 from visae.base.errors import UserError
@@ -28,7 +28,13 @@ from visae.sae.concerns import concerns
 from visae.sae.describe import describe_data, describe_held_out, describe_sae
 from visae.sae.families import FAMILIES
 from visae.sae.model import SparseAutoencoder
-from visae.sae.specs import SaeSpec, TrainingSettings, check_size
+from visae.sae.specs import (
+    SaeSpec,
+    TrainingSettings,
+    check_own,
+    check_own_size,
+    check_size,
+)
 from visae.sae.threshold import measure_thresholds
 from visae.sae.trainer import StepResult, Trainer
 
@@ -93,13 +99,13 @@ class Window:
 
 def train(
     specs: Collection[SaeSpec],
-    cache: ActivationCache,
+    cache: Cache,
     settings: TrainingSettings,
     device: str | torch.device,
     resume_path: str | Path | None = None,
     report: Callable[[str], Any] = logger.info,
 ) -> list[tuple[Trainer, list[dict[str, Any]]]]:
-    """Train SAEs on an open ActivationCache that has statistics.
+    """Train SAEs on an open `Cache` that has statistics.
 
     specs: list of SaeSpec. settings: TrainingSettings. resume_path: where the resumable
     checkpoint is kept, if at all. report: called with one line of text now and then.
@@ -109,11 +115,15 @@ def train(
     has been written.
     """
     device = torch.device(device)
+    width = cache.info.width
     for spec in specs:
-        check_size(spec, cache.info.width)
+        check_size(spec, width)
+        own = settings.own.get(spec.name, {})
+        check_own(spec, own)
+        check_own_size(spec, own, width)
     mean, std = _statistics(cache, device)
     trainers = [
-        FAMILIES.module(spec.family, "trainer").TRAINER(spec, cache.info.width, settings, device)
+        FAMILIES.module(spec.family, "trainer").TRAINER(spec, width, settings.of(spec), device)
         for spec in specs
     ]
     logs = [[] for _ in trainers]
@@ -138,6 +148,7 @@ def train(
         for batch in _batches(stream, step, settings.epochs, device):
             normalised = normalise(batch, mean, std)
             for trainer, window in zip(trainers, windows, strict=True):
+                trainer.begin_step(step, steps)
                 window.add(trainer.step(normalised), len(batch))
             step += 1
             if step % settings.log_interval == 0 or step == steps:
@@ -166,21 +177,21 @@ def train(
 
 def train_and_save(
     specs: Collection[SaeSpec],
-    cache: ActivationCache,
-    held_out: ActivationCache,
+    cache: Cache,
+    held_out: Cache,
     folder: str | Path,
     settings: TrainingSettings,
     device: str | torch.device,
     resume_path: str | Path | None = None,
     report: Callable[[str], Any] = logger.info,
-    normalising: ActivationCache | None = None,
+    normalising: Cache | None = None,
 ) -> dict[str, list[str]]:
     """Train SAEs, measure their inference thresholds and write them to `folder/{name}/`.
 
     Returns what speaks against each, by name (`visae.sae.concerns`), which its files say as well.
 
-    cache: open training ActivationCache. held_out: open ActivationCache of the same backbone,
-    on which thresholds and L0 are measured. normalising: open ActivationCache whose statistics the
+    cache: open training `Cache`. held_out: open `Cache` of the same backbone,
+    on which thresholds and L0 are measured. normalising: open `Cache` whose statistics the
     SAEs are saved with, which normalise all that they encode once trained; by default `cache`. The
     rest as for `train`. The resumable checkpoint is removed when all is written.
     """
@@ -213,7 +224,7 @@ def train_and_save(
         config = {
             **describe_sae(spec, model, threshold),
             "training": {
-                **_of_result(settings, spec.family),
+                **settings.described(spec),
                 "precision": "float16" if trainer.half else "float32",
                 "device": trainer.device.type,
             },
@@ -234,14 +245,14 @@ def train_and_save(
 
 def run_fingerprint(
     specs: Collection[SaeSpec],
-    cache: ActivationCache,
+    cache: Cache,
     settings: TrainingSettings,
     device: str | torch.device,
 ) -> str:
     """Hash of all that decides a run's result: SAEs, settings, data, device type and code."""
     families = {spec.family for spec in specs}
     run = {
-        "specs": {spec.name: _of_result(settings, spec.family) for spec in specs},
+        "specs": {spec.name: settings.described(spec) for spec in specs},
         "cache": cache.fingerprint,
         "device": torch.device(device).type,
         "torch": torch.__version__,
@@ -251,14 +262,6 @@ def run_fingerprint(
         ],
     }
     return fingerprints.of_bytes(json.dumps(run, sort_keys=True).encode())
-
-
-def _of_result(settings, family):
-    """The settings that decide what comes out for an SAE of `family`."""
-    others = ("checkpoint_minutes", "recipes")
-    chosen = {name: value for name, value in asdict(settings).items() if name not in others}
-    recipe = settings.recipe(family)
-    return chosen if recipe is None else chosen | {"recipe": recipe}
 
 
 def _statistics(cache, device):
@@ -277,7 +280,10 @@ def _batches(stream, start, epochs, device):
 
 
 def _model(trainer: Trainer, mean: torch.Tensor, std: torch.Tensor) -> SparseAutoencoder:
+    """The SAE at inference; what a decoder bias moves is the mean that normalises."""
     threshold = trainer.threshold()
     if threshold is None:
         threshold = torch.zeros((), device=trainer.device)
+    if trainer.decoder_bias is not None:
+        mean = mean + std * trainer.decoder_bias.detach()
     return SparseAutoencoder(*trainer.finish(), threshold, mean, std)

@@ -3,14 +3,17 @@
 Every function takes the config with its defaults and raises UserError (one sentence).
 """
 
+from dataclasses import replace
 from itertools import product
 
 from visae.base.errors import UserError
+from visae.base.paths import Paths
 from visae.evals import reads, sections
 from visae.evals.shelf import EVALS, entry_name
 from visae.images.layouts import LAYOUTS, labels_of
 from visae.sae.families import FAMILIES
-from visae.sae.specs import SaeSpec, check_recipe
+from visae.sae.specs import SaeSpec, check_own, check_recipe
+from visae.study import own_saes
 from visae.study.parts import Split, Sweep
 
 
@@ -132,34 +135,94 @@ def _pair(config, dataset, names, where):
 
 def _sweep(config, name, absent):
     entry, where = config["sweeps"][name], f"sweeps.{name}"
+    if "saes" in entry:
+        return _own(config, name, absent)
+    for key in ("family", "grid"):
+        if key not in entry:
+            raise UserError(
+                f"config: {where} lacks the key '{key}'; add it, or name SAEs that you have in saes"
+            )
     published = entry.get("published", {})
     for backbone in entry.get("backbones", []):
         _refuse_unknown(backbone, f"{where}.backbones", config["backbones"], "backbones")
-    for key in ("backbones", "recipe"):
+    for key in ("backbones", "recipe", "training"):
         if published and key in entry:
             raise UserError(
-                f"config: {where} has both published and {key}; published SAEs are not "
-                f"trained and name their backbones themselves, so take {key} out"
+                f"config: {where} has both published and {key}; published SAEs are not trained, "
+                f"and name their backbones themselves, so take {key} out"
             )
     for backbone in published:
         _refuse_unknown(backbone, f"{where}.published", config["backbones"], "backbones")
     if "recipe" in entry:
         check_recipe(entry["family"], entry["recipe"], f"config: {where}.recipe")
     chosen = list(published) or entry.get("backbones", list(config["backbones"]))
+    saes = _grid(entry, where)
+    for spec in saes:
+        check_own(spec, entry.get("training", {}), f"config: {where}.training: ")
+    return _made(config, name, absent, chosen, saes, published=published)
+
+
+def _own(config, name, absent):
+    """The Sweep of SAEs that people have and name themselves."""
+    entry, where = config["sweeps"][name], f"sweeps.{name}"
+    for key in ("published", "grid", "recipe", "training", "variant"):
+        if key in entry:
+            raise UserError(
+                f"config: {where} has both saes and {key}; what is in saes was trained elsewhere, "
+                f"and its files say what it is, so take {key} out"
+            )
+    chosen = entry.get("backbones", list(config["backbones"]))
+    for backbone in chosen:
+        _refuse_unknown(backbone, f"{where}.backbones", config["backbones"], "backbones")
+    paths, reading = Paths(f"results/{config['study']}"), entry.get("reading", {})
+    folders, saes = {backbone: {} for backbone in chosen}, []
+    for sae, said in entry["saes"].items():
+        at, found = f"{where}.saes.{sae}", {}
+        for backbone, layer in _layers(config, entry, chosen).items():
+            folder = own_saes.folder_of(said, backbone, chosen, at)
+            folders[backbone][sae] = folder
+            inspected = paths.inspected(name, f"{backbone}-layer{layer}")
+            found[backbone] = own_saes.spec(sae, said, folder, layer, reading, inspected, at)
+        if len(set(found.values())) > 1:
+            kinds = ", ".join(f"{spec.configuration} on {b}" for b, spec in found.items())
+            raise UserError(f"config: {at} is {kinds}: give them names of their own")
+        saes.extend(set(found.values()))
+    families = sorted({spec.family for spec in saes})
+    if len(families) > 1:
+        raise UserError(
+            f"config: {where}.saes holds SAEs of the families {' and '.join(families)}; make a "
+            "sweep for each family"
+        )
+    if entry.get("family", families[0]) != families[0]:
+        raise UserError(
+            f"config: {where}.family is {entry['family']}, but its SAEs are of family "
+            f"{families[0]}; take it out"
+        )
+    return _made(config, name, absent, chosen, tuple(saes), folders=folders)
+
+
+def _made(config, name, absent, backbones, saes, published=None, folders=None):
+    """The Sweep `name` of SaeSpecs on some backbones; the rest is what its entry says."""
+    entry = config["sweeps"][name]
     asked = entry.get("metrics", sections.asked(config))
     asked = [metric for metric in sections.computed(config) if metric in asked]
-    saes = _grid(entry, where)
     return Sweep(
         name,
-        entry["family"],
-        {b: entry.get("layer", config["backbones"][b]["layer"]) for b in chosen},
+        saes[0].family,
+        _layers(config, entry, backbones),
         saes,
         entry["batches"],
         tuple(metric for metric in asked if metric not in absent),
         {metric: absent[metric] for metric in asked if metric in absent},
-        published,
+        published or {},
+        folders or {},
         {spec.name: name for spec in saes},
     )
+
+
+def _layers(config, entry, backbones):
+    """Block by backbone."""
+    return {b: entry.get("layer", config["backbones"][b]["layer"]) for b in backbones}
 
 
 def _grid(entry, where):
@@ -173,7 +236,10 @@ def _grid(entry, where):
         )
     sizes = product(grid["expansion_factor"], grid[target])
     try:
-        return tuple(SaeSpec(family, factor, sparsity) for factor, sparsity in sizes)
+        saes = [SaeSpec(family, factor, sparsity) for factor, sparsity in sizes]
+        if variant := entry.get("variant"):
+            saes = [replace(spec, label=f"{spec.configuration}_{variant}") for spec in saes]
+        return tuple(saes)
     except UserError as error:
         raise UserError(f"config: {where}.grid: {error}") from None
 

@@ -18,7 +18,7 @@ from visae.evals.entry import SAES
 from visae.evals.sections import settings_of
 from visae.evals.shelf import EVALS, entry_name, reads
 from visae.images.layouts import LAYOUTS, check_options, labels_of, shares_of
-from visae.sae.specs import check_size
+from visae.sae.specs import check_own_size, check_size
 from visae.study import roles
 
 
@@ -56,6 +56,7 @@ def _checks():
         _statistics,
         _protocols,
         _pages,
+        _matches,
         _interventions,
     )
 
@@ -216,8 +217,9 @@ def _unique_saes(study):
         key = (sae.place, sae.name)
         if key in seen:
             raise UserError(
-                f"config: the sweeps {seen[key]} and {sae.sweep} both train {sae.name} on "
-                f"{sae.backbone} at layer {sae.layer}; take it out of one of them"
+                f"config: the sweeps {seen[key]} and {sae.sweep} both have an SAE {sae.name} on "
+                f"{sae.backbone} at layer {sae.layer}; take it out of one of them, or give one of "
+                "them a `variant`, which ends its SAEs' names"
             )
         seen[key] = sae.sweep
 
@@ -249,14 +251,17 @@ def check_block(backbone, layer, measured):
 
 
 def check_sizes(study, geometries):
-    """UserError unless SAEs have as many features as are to be active.
+    """UserError unless SAEs have as many features as are to be active, and as their training needs.
 
     geometries: backbone → Geometry, or None where it is unknown.
     """
     for sae in study.saes():
         if measured := geometries[sae.backbone]:
-            where = f"config: sweeps.{sae.sweep}.grid on {sae.backbone}: "
-            check_size(sae.spec, measured.width, where)
+            sweep = f"config: sweeps.{sae.sweep}"
+            check_size(sae.spec, measured.width, f"{sweep}.grid on {sae.backbone}: ")
+            if not study.sweeps[sae.sweep].imported:
+                where = f"{sweep}.training on {sae.backbone}: "
+                check_own_size(sae.spec, study.own_settings(sae.sweep), measured.width, where)
 
 
 def _control(study):
@@ -339,8 +344,10 @@ def _pages(study):
     section = study.config["features"]
     if section is None:
         return
-    _check_named_saes(study, "features", section)
-    shown = [f"{sae.place}/{sae.name}" for sae in roles.on_pages(study)]
+    for key in ("saes", "named"):
+        for name in section[key] or ():
+            _check_sae(study, name, f"features.{key}")
+    shown = [sae.full_name for sae in roles.on_pages(study)]
     for name in section["named"]:
         if name not in shown:
             raise UserError(
@@ -349,13 +356,33 @@ def _pages(study):
             )
 
 
+def _matches(study):
+    """SAEs whose features are to be matched are there, two by two, each pair once."""
+    seen = set()
+    for pair in (study.config["matches"] or {}).get("pairs") or ():
+        for name in pair:
+            _check_sae(study, name, "matches.pairs")
+        if len({*pair}) == 1:
+            raise UserError(
+                f"config: matches.pairs pairs {pair[0]} with itself, so that each of its features "
+                "would match itself; name two SAEs"
+            )
+        if frozenset(pair) in seen:
+            raise UserError(
+                f"config: matches.pairs has {pair[0]} and {pair[1]} twice; take one of them out"
+            )
+        seen.add(frozenset(pair))
+
+
 def _interventions(study):
     """SAEs whose features are edited are there, at blocks that leave something for their heads."""
     section = study.config["interventions"]
     if section is None:
         return
-    _check_named_saes(study, "interventions", section)
-    edited = [f"{sae.place}/{sae.name}" for sae in roles.edited(study)]
+    for key in ("saes", "named"):
+        for name in section[key] or ():
+            _check_sae(study, name, f"interventions.{key}")
+    edited = [sae.full_name for sae in roles.edited(study)]
     for name in section["named"]:
         if name not in edited:
             raise UserError(
@@ -376,24 +403,22 @@ def _interventions(study):
         measured = geometries[sae.backbone]
         if measured and sae.layer == len(measured.flops) - 1:
             raise UserError(
-                f"config: interventions.heads has class_token, but {sae.place}/{sae.name} reads "
+                f"config: interventions.heads has class_token, but {sae.full_name} reads "
                 f"the last block of {sae.backbone}: nothing is left to run that would carry an "
                 "edit of patches to the class token; take an SAE of an earlier block, or "
                 "pooled_patches"
             )
 
 
-def _check_named_saes(study, where, section):
-    """The SAEs that a section of the config names are the study's."""
-    known = [f"{sae.place}/{sae.name}" for sae in study.saes()]
-    for key in ("saes", "named"):
-        for name in section[key] or ():
-            if name not in known:
-                close = difflib.get_close_matches(name, known, n=1) or known[:1]
-                raise UserError(
-                    f"config: {where}.{key} names the SAE '{name}', which the study has not; "
-                    f"write {{backbone}}/layer{{layer}}/{{sae}}, such as {close[0]}"
-                )
+def _check_sae(study, name, where):
+    """UserError unless the study has the SAE that the key `where` names."""
+    known = [sae.full_name for sae in study.saes()]
+    if name not in known:
+        close = difflib.get_close_matches(name, known, n=1) or known[:1]
+        raise UserError(
+            f"config: {where} names the SAE '{name}', which the study has not; "
+            f"write {{backbone}}/layer{{layer}}/{{sae}}, such as {close[0]}"
+        )
 
 
 def _protocols(study):

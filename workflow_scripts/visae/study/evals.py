@@ -14,8 +14,9 @@ from visae.study import jobs, roles
 class EvalJob:
     """Evals that one job computes, at every place of a source of features.
 
-    source, batch: names of both, for the rule. sources: SAE → its sweep; `RAW_SOURCE` → None for a
-    backbone's own features. layers: block by backbone; None: wherever there are raw features.
+    source, batch: names of both, for the rule. sources: SAE → (its spec's text, its sweep);
+    `RAW_SOURCE` → two None for a backbone's own features. layers: block by backbone; None: wherever
+    there are raw features.
     evals: names. variant: of a metric, or "".
     """
 
@@ -45,16 +46,21 @@ def eval_jobs(study):
     """Every `EvalJob` of a study: metrics, tasks, then the variants of metrics."""
     for group in jobs.sweep_groups(study):
         for batch, metrics in jobs.evaluation(study, group.metrics, "metrics"):
-            yield EvalJob(group.name, batch, group.origins, group.layers, metrics)
+            yield EvalJob(group.name, batch, _sources(group), group.layers, metrics)
     for batch, tasks in jobs.evaluation(study, study.tasks(), "tasks"):
-        yield EvalJob(RAW_SOURCE, batch, {RAW_SOURCE: None}, None, tasks)
+        yield EvalJob(RAW_SOURCE, batch, {RAW_SOURCE: (None, None)}, None, tasks)
         for sweep in study.downstream_sweeps:
-            yield EvalJob(sweep.name, batch, sweep.origins, sweep.layers, tasks)
+            yield EvalJob(sweep.name, batch, _sources(sweep), sweep.layers, tasks)
     main = roles.main(study)
     for metric in study.metrics():
         for variant in EVALS[metric].variants:
             batch = f"{metric}_{variant}"
-            yield EvalJob(main.name, batch, main.origins, main.layers, (metric,), variant)
+            yield EvalJob(main.name, batch, _sources(main), main.layers, (metric,), variant)
+
+
+def _sources(sweep):
+    """What an `EvalJob` says of the SAEs of a Sweep."""
+    return {spec.name: (spec.text, sweep.origins[spec.name]) for spec in sweep.saes}
 
 
 def data_of(study, job):

@@ -23,21 +23,20 @@ def sweep_groups(study):
         return list(study.sweeps.values())
     groups = {}
     for sweep in study.sweeps.values():
-        alone = sweep.name if sweep.published else None
+        alone = sweep.name if sweep.imported else None
         key = (frozenset(sweep.layers.items()), sweep.metrics, sweep.training_jobs, alone)
         groups.setdefault(key, []).append(sweep)
     return [_together(group) for group in groups.values()]
 
 
 def training(sweep):
-    """The SAE names of a sweep that are trained in one pass over the cache."""
-    if sweep.published:
+    """The SaeSpecs of a sweep whose SAEs are trained in one pass over the cache."""
+    if sweep.imported:
         return []
-    names = sweep.sae_names()
-    size = -(-len(names) // sweep.training_jobs)
-    parts = [names[start : start + size] for start in range(0, len(names), size)]
+    size = -(-len(sweep.saes) // sweep.training_jobs)
+    parts = [sweep.saes[start : start + size] for start in range(0, len(sweep.saes), size)]
     if len(parts) == 1:
-        return [(sweep.name, names)]
+        return [(sweep.name, sweep.saes)]
     return [(f"{sweep.name}_{i + 1}_of_{len(parts)}", part) for i, part in enumerate(parts)]
 
 
@@ -118,6 +117,15 @@ def paging(study):
     for sae in roles.on_pages(study):
         by_backbone.setdefault("all" if _coarse(study) else sae.backbone, []).append(sae)
     return list(by_backbone.items())
+
+
+def matching(study):
+    """The pairs of SAEs whose features one job matches: those of two backbones, or all."""
+    by_backbones = {}
+    for left, right in roles.matched(study):
+        name = "all" if _coarse(study) else f"{left.backbone}_and_{right.backbone}"
+        by_backbones.setdefault(name, []).append((left, right))
+    return list(by_backbones.items())
 
 
 def editing(study):

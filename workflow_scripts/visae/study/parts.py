@@ -32,7 +32,8 @@ class Sweep:
 
     layers: block by backbone. training_jobs: how many jobs train its SAEs, per backbone. metrics:
     what its SAEs are scored on. absent: what they were to be scored on besides → why they are not.
-    published: folder by backbone of SAEs that are imported; empty where they are trained. origins:
+    published: by backbone, the folder or repository that holds a folder for each of its SAEs.
+    folders: by backbone, SAE name → its own folder. Both are empty where SAEs are trained. origins:
     SAE name → sweep of the config, which differs from `name` in a group of sweeps
     (`jobs.sweep_groups`).
     """
@@ -45,7 +46,13 @@ class Sweep:
     metrics: tuple[str, ...]
     absent: dict
     published: dict
+    folders: dict
     origins: dict
+
+    @property
+    def imported(self):
+        """Whether its SAEs were trained elsewhere."""
+        return bool(self.published or self.folders)
 
     @property
     def backbones(self):
@@ -79,3 +86,8 @@ class Sae:
     def place(self):
         """Its backbone and block, as `visae.base.paths` names them."""
         return place(self.backbone, self.layer)
+
+    @property
+    def full_name(self):
+        """How the config names it: `clip/layer11/batchtopk_16x_k192`."""
+        return f"{self.place}/{self.name}"

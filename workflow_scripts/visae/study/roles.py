@@ -1,5 +1,7 @@
 """Who in a study plays which part of the paper."""
 
+import itertools
+import json
 import math
 from dataclasses import dataclass
 
@@ -33,6 +35,11 @@ def main(study):
     return next(iter(study.sweeps.values()))
 
 
+def others(study):
+    """The sweeps besides the main one that may play a part: SAEs of people's own play none."""
+    return [sweep for sweep in list(study.sweeps.values())[1:] if not sweep.folders]
+
+
 def existing(sweep: Sweep | None) -> Sweep:
     """A sweep that the study is known to have, since what is asked for needs it."""
     if sweep is None:
@@ -42,8 +49,8 @@ def existing(sweep: Sweep | None) -> Sweep:
 
 def early(study):
     """The sweep that repeats the main one at another layer (Appendix D), or None."""
-    first, *others = study.sweeps.values()
-    for sweep in others:
+    first = main(study)
+    for sweep in others(study):
         layers = sweep.layers.items()
         elsewhere = all(first.layers.get(b, layer) != layer for b, layer in layers)
         if sweep.family == first.family and elsewhere:
@@ -61,7 +68,48 @@ def compared_layers(study):
 def second_family(study):
     """The first sweep of another family than the main one (Appendix Q), or None."""
     family = main(study).family
-    return next((s for s in study.sweeps.values() if s.family != family), None)
+    return next((sweep for sweep in others(study) if sweep.family != family), None)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A way of training: its name, that of its first sweep, and the sweeps, which differ in seeds.
+
+    own: what a config sets for it, without the seed.
+    """
+
+    name: str
+    family: str
+    own: dict
+    sweeps: tuple[str, ...]
+
+
+def recipes(study):
+    """The `Recipe`s that train a configuration on activations on which another one trains it, too.
+
+    A configuration is an expansion factor and a number of active features per token.
+    """
+    found = {}
+    for sweep in study.sweeps.values():
+        if not sweep.imported:
+            own = {k: v for k, v in study.own_settings(sweep.name).items() if k != "seed"}
+            found.setdefault((sweep.family, json.dumps(own, sort_keys=True)), []).append(sweep)
+    cells = {key: set().union(*map(_cells, sweeps)) for key, sweeps in found.items()}
+    return [
+        Recipe(sweeps[0].name, sweeps[0].family, json.loads(key[1]), tuple(s.name for s in sweeps))
+        for key, sweeps in found.items()
+        if any(cells[key] & cells[other] for other in found if other != key)
+    ]
+
+
+def _cells(sweep):
+    """(place, expansion factor, K) of each SAE of a sweep with a number of active features."""
+    return {
+        (place, spec.expansion_factor, spec.k)
+        for place in sweep.places
+        for spec in sweep.saes
+        if spec.k is not None
+    }
 
 
 def audited(study):
@@ -73,7 +121,7 @@ def audited(study):
 
 
 def _from_audited(spec):
-    sizes = spec.expansion_factor, spec.sparsity
+    sizes = spec.expansion_factor, spec.sparsity or math.inf  # unknown: the farthest
     ratios = zip(sizes, PAPER_AUDITED, strict=True)
     return [round(abs(math.log(size / paper)), 9) for size, paper in ratios]
 
@@ -83,25 +131,61 @@ def on_pages(study):
     section = study.config["features"]
     if section is None:
         return []
-    by_name = {f"{sae.place}/{sae.name}": sae for sae in study.saes()}
+    by_name = {sae.full_name: sae for sae in study.saes()}
     if section["saes"] is None:
-        name = audited(study).name
-        return [sae for sae in study.saes(main(study)) if sae.name == name]
+        return _audited_of_each(study)
     return [by_name[name] for name in section["saes"]]
+
+
+def matched(study):
+    """[(`Sae`, `Sae`), …]: those whose features are matched.
+
+    They are those that the config names. Else they are, of each two backbones, the first SAE that
+    has pages; and of the first backbone that has another SAE, these two.
+    """
+    section = study.config["matches"]
+    if section is None:
+        return []
+    if section["pairs"] is not None:
+        by_name = {sae.full_name: sae for sae in study.saes()}
+        return [(by_name[left], by_name[right]) for left, right in section["pairs"]]
+    of_backbones = {}
+    for sae in on_pages(study) or _audited_of_each(study):
+        of_backbones.setdefault(sae.backbone, sae)
+    siblings = ((sae, _sibling(study, sae)) for sae in of_backbones.values())
+    found = [*itertools.combinations(of_backbones.values(), 2)]
+    return found + [pair for pair in siblings if pair[1]][:1]
+
+
+def _sibling(study, sae):
+    """Another SAE on the same activations, if possible one that differs in its sparsity alone."""
+    others = [o for o in study.saes() if o.place == sae.place and o != sae]
+    same = (sae.spec.family, sae.spec.expansion_factor)
+    return min(
+        others,
+        key=lambda o: (o.spec.family != same[0], o.spec.expansion_factor != same[1]),
+        default=None,
+    )
+
+
+def _audited_of_each(study):
+    """The audited `Sae` of each backbone of the main sweep."""
+    name = audited(study).name
+    return [sae for sae in study.saes(main(study)) if sae.name == name]
 
 
 def edited(study):
     """The `Sae`s whose features are edited: those that the config names, else one per backbone.
 
     None without a data set with labels or masks. After the last block only the norm is left. By
-    default these are SAEs of blocks before the last
-    one that the study reads of their backbone, of the size nearest to Figure 5's.
+    default these are SAEs of blocks before the last one that the study reads of their backbone, of
+    the size nearest to Figure 5's.
     """
     section = study.config["interventions"]
     if section is None or not edited_tasks(study):
         return []
     if section["saes"] is not None:
-        by_name = {f"{sae.place}/{sae.name}": sae for sae in study.saes()}
+        by_name = {sae.full_name: sae for sae in study.saes()}
         return [by_name[name] for name in section["saes"]]
     last = {name: entry["layer"] for name, entry in study.backbones.items()}
     for sae in study.saes():
@@ -184,7 +268,7 @@ class Roles:
     def of(cls, study):
         """Roles in a study."""
         first, at_early = main(study), early(study)
-        steered = [s for s in study.sweeps.values() if s.family == "jumprelu" and s != first]
+        steered = [sweep for sweep in others(study) if sweep.family == "jumprelu"]
         return cls(
             main=first.name,
             jumprelu=steered[0].name if steered else None,

@@ -73,16 +73,24 @@ class Study:
         if training["ragged_images"] is not None:
             idle.add("window_images")
         entries = {name: value for name, value in training.items() if name not in idle}
-        if sweep.published:
+        if sweep.imported:
             used = ["threshold_images", "threshold_rule"]
             if training["threshold_rule"] == "batch_minimum":
                 used.append("batch_size")
             return {name: entries[name] for name in used}
         if not any(FAMILIES[spec.family].threshold.measured for spec in sweep.saes):
             del entries["threshold_rule"]
-        origins = [self.config["sweeps"][name] for name in dict.fromkeys(sweep.origins.values())]
-        recipes = {entry["family"]: entry["recipe"] for entry in origins if "recipe" in entry}
-        return entries | {"seed": self.seed, "recipes": recipes}
+        own = {name: self.own_settings(origin) for name, origin in sweep.origins.items()}
+        own = {name: settings for name, settings in own.items() if settings}
+        return entries | {"seed": self.seed, "own": own}
+
+    def own_settings(self, sweep):
+        """What a sweep of the config, by name, sets for its SAEs' training alone."""
+        entry = self.config["sweeps"][sweep]
+        settings = dict(entry.get("training", {}))
+        if "recipe" in entry:
+            settings["recipes"] = {entry["family"]: entry["recipe"]}
+        return settings
 
     # ---------------------------------------------------------------- splits
 

@@ -81,7 +81,7 @@ def measured_arm(arm, score_path, raw_path, settings):
 
     arm: {`arm`, `backbone`, `token_order`}. score_path: M1 of an SAE of the arm.
     """
-    score, arrays = read_result(score_path), read_arrays(score_path)
+    score, arrays = read_result(score_path), read_arrays(score_path, "moran", "images")
     raw = raw_coherence(raw_path, settings)
     with RawReductions(raw_path) as reductions:
         grid = reductions.grid

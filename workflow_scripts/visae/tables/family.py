@@ -13,6 +13,7 @@ from visae.sae.families import FAMILIES, L0_TOLERANCE
 from visae.tables import statistics as tests
 from visae.tables.layout import Column, Table
 from visae.tables.scores import HEADLINE, headlines
+from visae.tables.variance import configuration
 
 
 def not_converged(rows, sweeps):
@@ -26,16 +27,10 @@ def not_converged(rows, sweeps):
             "mean_l0": row["value"],
         }
         for row in rows
-        if (row["metric"], row["reading"]) == ("fvu", "mean_l0")
-        and row["sweep"] in sweeps
-        and FAMILIES[row["family"]].steered
+        if _aimed(row, sweeps)
         and not (row["value"] is not None and abs(row["value"] - row["sparsity"]) <= L0_TOLERANCE)
     ]
-    steered = sum(
-        FAMILIES[row["family"]].steered and row["sweep"] in sweeps
-        for row in rows
-        if (row["metric"], row["reading"]) == ("fvu", "mean_l0")
-    )
+    steered = sum(_aimed(row, sweeps) for row in rows)
     return Table(
         f"SAEs that did not converge to their target L0, sweeps {' and '.join(sweeps)}",
         (
@@ -155,16 +150,31 @@ def family_differences(rows, first, second):
 
 
 def _values(rows, metric, sweep, sweeps, reading=HEADLINE):
-    """{(backbone, (expansion factor, K)): value} of the converged SAEs of a sweep."""
+    """{(backbone, (expansion factor, K)): value} of the converged SAEs of a sweep.
+
+    SAEs of one configuration count once, by their mean.
+    """
     missed = {(line["sweep"], line["backbone"], line["sae"]) for line in
               not_converged(rows, sweeps).rows}  # fmt: skip
-    return {
-        (row["backbone"], (row["expansion_factor"], row["sparsity"])): row["value"]
-        for row in rows
-        if (row["metric"], row["sweep"], row["reading"]) == (metric, sweep, reading)
-        and row["value"] is not None
-        and (sweep, row["backbone"], row["sae"]) not in missed
-    }
+    values = {}
+    for row in rows:
+        if (
+            (row["metric"], row["sweep"], row["reading"]) == (metric, sweep, reading)
+            and row["value"] is not None
+            and (sweep, row["backbone"], row["sae"]) not in missed
+        ):
+            values.setdefault((row["backbone"], configuration(row)), []).append(row["value"])
+    return {key: _mean(of_key) for key, of_key in values.items()}
+
+
+def _aimed(row, sweeps):
+    """Whether a row says the L0 of an SAE that was steered towards one, as far as is known."""
+    return (
+        (row["metric"], row["reading"]) == ("fvu", "mean_l0")
+        and row["sweep"] in sweeps
+        and FAMILIES[row["family"]].steered
+        and row["sparsity"] is not None
+    )
 
 
 def _means(values, backbones, configurations):

@@ -1,32 +1,52 @@
 """Tables 1 and 2: the settings of the study that ran, from its checked config."""
 
 from visae.evals.entry import listed
+from visae.sae.choices import in_words
 from visae.sae.families import FAMILIES
+from visae.sae.specs import SOME_HAVE
 from visae.tables.layout import Column, Table
 
 
-def table_1(config, sweep, widths):
+def table_1(config, sweep, trained, widths, layers, saes):
     """SAE training settings of one sweep.
 
-    `config` is checked (`study.config.checked`), `sweep` a name in it, and `widths` maps each of
-    the sweep's backbones to its activation width D.
+    config: checked (`study.config.checked`). sweep: a name in it. trained: whether its SAEs were
+    trained here. widths, layers: D and the block by backbone. saes: SaeSpecs.
     """
-    entry, training = config["sweeps"][sweep], config["training"]
-    backbones = entry.get("backbones", list(config["backbones"]))
-    layers = [entry.get("layer", config["backbones"][name]["layer"]) for name in backbones]
-    expansions = entry["grid"]["expansion_factor"]
-    inputs = sorted({widths[name] for name in backbones})
-    family = FAMILIES[entry["family"]]
-    held_out = f"{training['dataset']}/{training['threshold_split']}"
+    inputs = sorted(set(widths.values()))
+    family = FAMILIES[saes[0].family]
+    sparsities = dict.fromkeys(sae.sparsity for sae in saes if sae.sparsity is not None)
     values = {
         "SAE family": family.label,
-        "backbones": ", ".join(config["backbones"][name]["label"] for name in backbones),
-        "block, counted from 0": listed(sorted(set(layers))),
+        "backbones": ", ".join(config["backbones"][name]["label"] for name in layers),
+        "block, counted from 0": listed(sorted(set(layers.values()))),
         "input dimension D": listed(inputs),
-        "expansion factors": listed(expansions),
-        "dictionary sizes F": listed(sorted({f * d for f in expansions for d in inputs})),
-        family.sparsity.label: listed(entry["grid"][family.sparsity.key]),
+        "expansion factors": listed(dict.fromkeys(sae.expansion_factor for sae in saes)),
+        "dictionary sizes F": listed(sorted({sae.features(d) for sae in saes for d in inputs})),
+        family.sparsity.label: listed(sparsities) or "in no file",
+        **(_training(config, sweep, family) if trained else {"training": "not here"}),
+    }
+    return Table(
+        f"Table 1: how the SAEs of sweep {sweep} are trained",
+        (Column("setting", "Setting"), Column("value", "Value")),
+        [{"setting": setting, "value": value} for setting, value in values.items()],
+        ("From the config of this run, defaults included.",),
+    )
+
+
+def _training(config, sweep, family):
+    """The settings of the training itself."""
+    entry = config["sweeps"][sweep]
+    own = entry.get("training", {})
+    training = config["training"] | own
+    held_out = f"{training['dataset']}/{training['threshold_split']}"
+    return {
         **({"recipe": entry["recipe"]} if "recipe" in entry else {}),
+        **{
+            name.replace("_", " "): in_words({name: own[name]}, named=False)
+            for name in _MORE
+            if name in own
+        },
         "training activations": (
             f"patch tokens of {training['dataset']}/{training['split']}, shuffled within "
             + _windows(training)
@@ -36,25 +56,27 @@ def table_1(config, sweep, widths):
             "the training activations"
         ),
         "optimizer": "Adam",
-        "learning rate": f"{training['learning_rate']:g}, constant",
+        "learning rate": f"{training['learning_rate']:g}, {_schedule(own)}",
         "loss": f"squared errors, {training['loss']} over dimensions and mean over tokens",
         "largest gradient norm": (
             "none" if training["gradient_clip"] is None else f"{training['gradient_clip']:g}"
         ),
         "batch size": f"{training['batch_size']} patch tokens",
         "epochs": str(training["epochs"]),
-        "seed": str(config["seed"]),
+        "seed": str(own.get("seed", config["seed"])),
         "precision": f"{training['precision']} on CUDA, float32 on CPU",
         "inference threshold": _threshold(family, training).format(
             images=training["threshold_images"], split=held_out
         ),
     }
-    return Table(
-        f"Table 1: how the SAEs of sweep {sweep} are trained",
-        (Column("setting", "Setting"), Column("value", "Value")),
-        [{"setting": setting, "value": value} for setting, value in values.items()],
-        ("From the config of this run, defaults included.",),
-    )
+
+
+_MORE = ("adam_beta1", "decoder_bias", "decoder_gradient", *SOME_HAVE)
+"""Settings of which the paper's recipe has nothing to say."""
+
+
+def _schedule(own):
+    return in_words({"schedule": own.get("schedule", {})}, named=False)
 
 
 def _windows(training):

@@ -2,7 +2,7 @@
 
 `tables/scores.csv` has the metrics, `tables/downstream.csv` the downstream tasks. Every table and
 figure starts from these rows and from nothing else, so that what is printed can be traced to one
-line of one file. `sparsity` is the number in an SAE's name, `k` how many features per token are
+line of one file. `sparsity` is K, a target L0 or a coefficient, `k` how many features per token are
 meant to be active, where the family has such a number.
 """
 
@@ -12,7 +12,7 @@ from visae.base.paths import RAW
 from visae.base.reading import as_number, as_text, as_whole, in_row, parse_csv
 from visae.base.seals import read_text_beside
 from visae.evals.results import REPRESENTATIONS, name_of, read_result, results_of
-from visae.evals.shelf import EVALS, metrics
+from visae.evals.shelf import metrics
 from visae.tables.layout import FORMAT, Column, Table, read_sparsity
 
 HEADLINE = "headline"
@@ -55,7 +55,8 @@ def scores_table(rows):
     number = {metric: i for i, metric in enumerate(metrics())}
 
     def order(row):
-        sae = [row[key] for key in ("family", "expansion_factor", "sparsity", "sae")]
+        unknown = row["sparsity"] is None
+        sae = [row["family"], row["expansion_factor"], unknown, row["sparsity"] or 0, row["sae"]]
         return row["backbone"], row["layer"], *sae, number[row["metric"]], *_of_reading(row)
 
     return Table("Scores", _OF_METRICS, sorted(rows, key=order))
@@ -86,34 +87,15 @@ def rows_of(paths):
 def absent_rows(sources, absent):
     """The rows of metrics that are not computed: null, with the reason.
 
-    sources: SAEs as `visae.evals.results.described` has them. absent: metric → the reason.
+    sources: SAEs as `visae.evals.results.described` has them. absent: from
+    `visae.evals.shelf.null_results`.
     """
     return [
         row
         for source in sources
-        for name, reason in absent.items()
-        for row in _rows(_absent(source, name, reason))
+        for result in absent.values()
+        for row in _rows(result | {"sae": source})
     ]
-
-
-def _absent(source, name, reason):
-    entry = EVALS[name]
-    return {
-        "metric": name,
-        "sae": source,
-        "value": None,
-        "reason": reason,
-        "readings": {},
-        "definition": entry.definition.format_map(_Named()),
-        "higher_is_better": entry.higher_is_better,
-    }
-
-
-class _Named(dict):
-    """Details that nothing computed, by their names."""
-
-    def __missing__(self, name):
-        return name
 
 
 def _rows(document):
@@ -166,8 +148,7 @@ _text_or_gap = _or_gap(as_text)
 _KINDS = {
     **dict.fromkeys(("backbone", "sae", "metric", "task", "reading", "definition"), as_text),
     "layer": as_whole,
-    "expansion_factor": _or_gap(as_whole),
-    **dict.fromkeys(("sparsity", "k"), _or_gap(read_sparsity)),
+    **dict.fromkeys(("expansion_factor", "sparsity", "k"), _or_gap(read_sparsity)),
     "value": _or_gap(as_number),
     "higher_is_better": _or_gap(_truth),
 }

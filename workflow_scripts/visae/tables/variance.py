@@ -67,21 +67,29 @@ def table_3(rows, sweep, without=(), seed=42):
 
 
 def variance_cells(scores):
-    """Scores of one metric as [backbones, configurations] (NaN: none), with both axes' names."""
+    """Scores of one metric as [backbones, configurations] (NaN: none), with both axes' names.
+
+    SAEs of one configuration on one backbone count once, by the mean of their values: they are
+    replicates, and would make a factor look surer than it is. Raises UserError for two scores of
+    one SAE.
+    """
     backbones = sorted({score["backbone"] for score in scores})
-    configurations = sorted({_configuration(score) for score in scores})
-    values_bc = np.full((len(backbones), len(configurations)), np.nan)
-    filled = set()
+    # An expansion factor with an unknown sparsity comes after those with a known one.
+    configurations = sorted({configuration(score) for score in scores}, key=_known_first)
+    values = {}
     for score in scores:
-        cell = backbones.index(score["backbone"]), configurations.index(_configuration(score))
-        if cell in filled:
+        cell = backbones.index(score["backbone"]), configurations.index(configuration(score))
+        of_cell = values.setdefault(cell, {})
+        if score["sae"] in of_cell:
             raise UserError(
-                f"Two scores of {score['metric']} share the backbone {score['backbone']} and the "
-                f"configuration {_configuration(score)} ({score['sae']}, layer {score['layer']}); "
-                f"give each its own sweep."
+                f"Two scores of {score['metric']} are of {score['sae']} on {score['backbone']} "
+                f"(layer {score['layer']}); give each its own sweep."
             )
-        filled.add(cell)
-        values_bc[cell] = np.nan if score["value"] is None else score["value"]
+        of_cell[score["sae"]] = score["value"]
+    values_bc = np.full((len(backbones), len(configurations)), np.nan)
+    for cell, of_cell in values.items():
+        known = [value for value in of_cell.values() if value is not None]
+        values_bc[cell] = np.mean(known) if known else np.nan
     return values_bc, backbones, configurations
 
 
@@ -116,5 +124,11 @@ def _chance(levels, cells):
     return float((levels - 1) / (cells - 1)) if cells > levels else None
 
 
-def _configuration(score):
+def configuration(score):
+    """What SAEs of one family may share: the expansion factor and the sparsity."""
     return score["expansion_factor"], score["sparsity"]
+
+
+def _known_first(of_sae):
+    factor, sparsity = of_sae
+    return factor, sparsity is None, sparsity or 0

@@ -1,9 +1,7 @@
 // The table of all live features, the one that is chosen, and those with images.
-const STEP = 100; // rows that are drawn at once
-
 const shownFeatures = visae.examples.features;
 const COLUMNS_SHOWN = [
-  { key: "feature", name: "Feature" },
+  { key: "feature", name: "Feature", up: true },
   { key: "frequency", name: "Frequency", draw: (value) => percent(value) },
   { key: "images", name: "Images" },
   { key: "mean", name: "Mean", draw: number },
@@ -17,19 +15,7 @@ const COLUMNS_SHOWN = [
 ];
 const BLANK = "–";
 
-const element = (id) => document.getElementById(id);
-const body = element("table").tBodies[0];
-let order = table.feature.map((_, row) => row);
-let matching = order;
-let drawn = 0;
-
 const text = table.feature.map((feature, row) => `${feature} ${classOf(row)}`.toLowerCase());
-
-function drawMore() {
-  for (const row of matching.slice(drawn, drawn + STEP)) body.append(line(row));
-  drawn = Math.min(matching.length, drawn + STEP);
-  element("more").hidden = drawn >= matching.length;
-}
 
 function line(row) {
   const feature = table.feature[row];
@@ -47,46 +33,15 @@ function line(row) {
   return found;
 }
 
-function draw() {
-  const wanted = element("search").value.trim().toLowerCase();
+const value = (column, row) => column.text ? classOf(row) || null : table[column.key][row];
+
+// The rows that are searched for; the feature of exactly that number is the first.
+function wanted(order) {
+  const said = element("search").value.trim().toLowerCase();
   const only = element("only").checked;
-  const exact = /^\d+$/.test(wanted) && rowOf.has(Number(wanted)) ? rowOf.get(Number(wanted)) : null;
-  matching = order.filter((row) => text[row].includes(wanted) && (!only || shownFeatures[table.feature[row]]));
-  if (exact !== null && matching.includes(exact)) matching = [exact, ...matching.filter((row) => row !== exact)];
-  body.replaceChildren();
-  drawn = 0;
-  drawMore();
-  mark();
-  element("count").textContent = matching.length < order.length ? `${matching.length} of ${order.length}` : `${order.length}`;
-}
-
-// Gaps come last in both directions.
-function sortBy(column, header) {
-  const down = header.getAttribute("aria-sort") === "ascending" || (!header.hasAttribute("aria-sort") && column.key !== "feature" && !column.text);
-  for (const other of header.parentElement.children) other.removeAttribute("aria-sort");
-  header.setAttribute("aria-sort", down ? "descending" : "ascending");
-  const value = column.text ? (row) => classOf(row) || null : (row) => table[column.key][row];
-  const sign = down ? -1 : 1;
-  order.sort((a, b) => {
-    const [one, two] = [value(a), value(b)];
-    if (one === null || two === null) return (one === null) - (two === null) || a - b;
-    return sign * (column.text ? one.localeCompare(two, "en", { numeric: true }) : one - two) || a - b;
-  });
-  draw();
-}
-
-function drawHead() {
-  const row = element("table").tHead.insertRow();
-  for (const column of COLUMNS_SHOWN) {
-    const header = make("th", { scope: "col", className: column.text ? "words" : "" });
-    if (column.fixed) header.textContent = column.name;
-    else {
-      const button = make("button", { type: "button", textContent: column.name });
-      button.addEventListener("click", () => sortBy(column, header));
-      header.append(button);
-    }
-    row.append(header);
-  }
+  const exact = /^\d+$/.test(said) ? rowOf.get(Number(said)) : undefined;
+  const found = order.filter((row) => text[row].includes(said) && (!only || shownFeatures[table.feature[row]]));
+  return found.includes(exact) ? [exact, ...found.filter((row) => row !== exact)] : found;
 }
 
 function facts(row) {
@@ -143,7 +98,7 @@ function show(feature) {
 
 function mark() {
   const chosen = location.hash.slice(1);
-  for (const row of body.rows) row.classList.toggle("chosen", row.dataset.feature === chosen);
+  for (const row of element("table").tBodies[0].rows) row.classList.toggle("chosen", row.dataset.feature === chosen);
 }
 
 function card(feature) {
@@ -191,6 +146,8 @@ function drawDensity() {
     make("p", { className: "small ends" }, make("span", { textContent: percent(10 ** (least / 4)) }), make("span", { textContent: "share of patches (log)" }), make("span", { textContent: "100 %" })));
 }
 
+const all = sortedTable(element("table"), COLUMNS_SHOWN, table.feature.length, { value, line, wanted, drawn: mark });
+const body = element("table").tBodies[0];
 body.addEventListener("click", (event) => {
   const row = event.target.closest("tr");
   if (row) location.hash = row.dataset.feature;
@@ -198,20 +155,18 @@ body.addEventListener("click", (event) => {
 body.addEventListener("keydown", (event) => {
   if (event.key === "Enter") location.hash = event.target.closest("tr").dataset.feature;
 });
-element("search").addEventListener("input", draw);
+element("search").addEventListener("input", all.draw);
 element("search").addEventListener("keydown", (event) => {
-  if (event.key === "Enter" && matching.length) location.hash = table.feature[matching[0]];
+  if (event.key === "Enter" && all.found.length) location.hash = table.feature[all.found[0]];
 });
-element("only").addEventListener("change", draw);
-element("more").addEventListener("click", drawMore);
+element("only").addEventListener("change", all.draw);
 addEventListener("hashchange", () => {
   show(Number(location.hash.slice(1)));
   const box = element("feature").getBoundingClientRect();
   if (box.top > innerHeight - 120 || box.bottom < 120) element("feature").scrollIntoView();
 });
 
-drawHead();
-draw();
+all.draw();
 drawDensity();
 drawGroups();
 drawGallery();

@@ -1,30 +1,46 @@
-// What the pages of an SAE's features have in common: pictures with codes drawn over them, bars.
+// What all pages have in common: pictures with codes drawn over them, bars, numbers.
+"use strict";
+
+const CELL = 16; // pixels of a patch on the canvas that lies over a picture
 const VEIL = "16, 18, 24";
 const OPACITY = { silent: 0.7, faint: 0.45 }; // the same as in pictures.py
 const EDGE = "#ff9a2e";
 
-const table = visae.table.columns;
-const rowOf = new Map(table.feature.map((feature, row) => [feature, row]));
+const table = visae.table?.columns; // not all pages have one
+const element = (id) => document.getElementById(id);
 
-const classOf = (row) => visae.table.classes[table.label[row]] ?? "";
+function make(tag, properties = {}, ...children) {
+  const node = Object.assign(document.createElement(tag), properties);
+  node.append(...children.filter((child) => child !== null && child !== undefined));
+  return node;
+}
 
-// shares: of each patch 0 (silent) to 1 (the feature's largest code).
-function paint(canvas, shares) {
-  canvas.width = COLUMNS * CELL;
-  canvas.height = ROWS * CELL;
+function bytes(text) {
+  const found = atob(text);
+  return Uint8Array.from(found, (letter) => letter.charCodeAt(0));
+}
+
+const number = (value, digits = 3) => (value === null || value === undefined) ? "–"
+  : String(Number(Number(value).toPrecision(digits))).replace("-", "−");
+const percent = (value) => (value === null || value === undefined) ? "–" : `${number(100 * value, 2)} %`;
+
+// shares: of each patch 0 (silent) to 1 (the feature's largest code). grid: rows and columns.
+function paint(canvas, shares, [rows, columns] = ABOUT.grid) {
+  canvas.width = columns * CELL;
+  canvas.height = rows * CELL;
   const brush = canvas.getContext("2d");
   const fires = (row, column) =>
-    row >= 0 && column >= 0 && row < ROWS && column < COLUMNS && shares[row * COLUMNS + column] > 0;
-  for (let row = 0; row < ROWS; row++) {
-    for (let column = 0; column < COLUMNS; column++) {
-      const share = shares[row * COLUMNS + column];
+    row >= 0 && column >= 0 && row < rows && column < columns && shares[row * columns + column] > 0;
+  for (let row = 0; row < rows; row++) {
+    for (let column = 0; column < columns; column++) {
+      const share = shares[row * columns + column];
       brush.fillStyle = `rgba(${VEIL}, ${share > 0 ? OPACITY.faint * (1 - share) : OPACITY.silent})`;
       brush.fillRect(column * CELL, row * CELL, CELL, CELL);
     }
   }
   brush.fillStyle = EDGE;
-  for (let row = 0; row < ROWS; row++) {
-    for (let column = 0; column < COLUMNS; column++) {
+  for (let row = 0; row < rows; row++) {
+    for (let column = 0; column < columns; column++) {
       if (!fires(row, column)) continue;
       const [x, y] = [column * CELL, row * CELL];
       if (!fires(row - 1, column)) brush.fillRect(x, y, CELL, 1.5);
@@ -38,19 +54,18 @@ function paint(canvas, shares) {
 // Codes are painted when their picture comes near the window, and given back when it leaves.
 const painter = new IntersectionObserver((entries) => {
   for (const { target, isIntersecting } of entries) {
-    if (isIntersecting) paint(target, Array.from(bytes(target.codes), (level) => level / 255));
+    if (isIntersecting) paint(target, Array.from(bytes(target.codes), (level) => level / 255), target.grid);
     else target.width = target.height = 1;
   }
 }, { rootMargin: "400px" });
 
-// One image on which a feature fires: [number, its largest code there, codes].
-function picture([image, code, codes]) {
-  const [id, name] = visae.examples.images[image];
-  const canvas = make("canvas", { codes, width: 1, height: 1 });
+// An image on which a feature fires: its id and class, the largest code there. codes: a byte per patch of the grid.
+function figure(source, [id, name], code, codes, grid) {
+  const canvas = make("canvas", { codes, grid, width: 1, height: 1 });
   painter.observe(canvas);
   const said = `${name || id}, code ${number(code)}`;
   return make("figure", { className: "picture", title: `${id}\n${said}` },
-    make("img", { src: `images/${image}.webp`, loading: "lazy", decoding: "async", alt: said, width: 224, height: 224 }),
+    make("img", { src: source, loading: "lazy", decoding: "async", alt: said, width: 224, height: 224 }),
     canvas,
     make("figcaption", {}, make("b", { textContent: number(code) }), ` ${name || id}`));
 }
@@ -65,8 +80,6 @@ function bars(levels, title) {
   return box;
 }
 
-const link = (feature) => make("a", { href: `index.html#${feature}`, textContent: feature });
-
-document.getElementById("codes").addEventListener("change", (event) => {
+element("codes").addEventListener("change", (event) => {
   document.body.classList.toggle("bare", !event.target.checked);
 });

@@ -1,7 +1,6 @@
 // Clicked patches → the sum of their codes → the strongest features.
 const MOST = 12; // features that are listed
 
-const element = (id) => document.getElementById(id);
 const queries = visae.queries.map(({ name, ends, features, codes }) => ({
   name, ends,
   features: new Uint32Array(bytes(features).buffer),

@@ -25,9 +25,9 @@ import scipy.sparse
 import torch
 from PIL import Image
 
-from visae.activations.cache import ActivationCache
 from visae.activations.format import check_same_activations
 from visae.activations.normalisation import normalise, statistics_of
+from visae.activations.opening import open_cache
 from visae.activations.source import Activations
 from visae.backbones.preprocessing import Preprocessing
 from visae.base.arrays import Float, Int, UInt
@@ -64,8 +64,10 @@ def compute(inputs, settings, job):
         check_fits(saved, caches[0].info, folder)
         inputs.seen["sae"] = saved.fingerprint
         return segment_sae(*parts, saved.model, head, job.seed, job.device)
-    with ActivationCache(inputs.cache(inputs.data.statistics)) as normalising:
+    with open_cache(inputs.cache(inputs.data.statistics)) as normalising:
         check_same_activations(normalising.info, caches[0].info)
+        info = normalising.info
+        inputs.seen[f"activations of {info.dataset}/{info.split}"] = normalising.fingerprint
         mean, std = statistics_of(normalising)
         return {"raw": segment_raw(*parts, mean, std, head, job.seed, job.device)}
 
@@ -84,7 +86,7 @@ def _patches(inputs, root, threads):
     with contextlib.ExitStack() as stack:
         labelled = []
         for split in inputs.data.segmentation:
-            cache = stack.enter_context(ActivationCache(inputs.cache(split)))
+            cache = stack.enter_context(open_cache(inputs.cache(split)))
             index = read_index(*inputs.index(split))
             labelled.append(LabelledPatches(cache, patch_labels(cache, index, root, threads)))
         train, test = labelled

@@ -89,10 +89,11 @@ def read_table(path, columns, unique=True, delimiters=",;\t"):
         )
     places = [header.index(column) for column in columns]
     rows = []
-    reader = csv.reader((line for _, line in rest), delimiter=delimiter)
+    # With their ends: a field between quotes may hold some.
+    reader = csv.reader((f"{line}\n" for _, line in rest), delimiter=delimiter, strict=True)
     with guarded(path, "a table", "correct the file or get it again"):
-        cells = list(reader)
-    for (number, _), row in zip(rest, cells, strict=False):
+        cells = [(rest[reader.line_num - 1][0], row) for row in reader]
+    for number, row in cells:
         if len(row) <= max(places):
             raise UserError(
                 f"{path}, line {number}: '{delimiter.join(row)}' has {len(row)} field(s), where "

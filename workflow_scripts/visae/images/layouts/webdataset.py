@@ -9,7 +9,7 @@ import tarfile
 
 from visae.base.errors import UserError
 from visae.base.progress import counted
-from visae.base.reading import parse_json
+from visae.base.reading import lines_of, parse_json
 from visae.images.containers import Inside, member_path
 from visae.images.containers.tar import content
 from visae.images.index import UNLABELLED, ImageRecord
@@ -41,7 +41,7 @@ _LISTED = "classes.txt"
 
 def read(root, split, shards=None, image=None, label=None):
     """Image and class records of `split`; image ids are a tar and the name of a sample in it."""
-    names = read_text(root / _LISTED).splitlines() if (root / _LISTED).is_file() else None
+    names = lines_of(read_text(root / _LISTED)) if (root / _LISTED).is_file() else None
     found = [
         (sample, path, _name(_label(tar, sample, members, label), names, tar, sample))
         for tar, sample, path, members in _listed(root, split, shards, image)

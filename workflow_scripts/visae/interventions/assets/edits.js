@@ -1,8 +1,8 @@
 // Precomputed answers over strengths: pictures, and the shares of units that changed.
-const VEIL = 0.55; // opacity of a class over a picture, the same as in pages.py
+const [ROWS, COLUMNS] = ABOUT.grid;
+const CLASS_VEIL = 0.55; // opacity of a class over a picture, the same as in pages.py
 const NONE = 255; // a patch of no class
 
-const element = (id) => document.getElementById(id);
 const colour = (label) => ABOUT.colours[label % ABOUT.colours.length];
 const share = (value) => (value === null || value === undefined) ? "–" : `${Math.round(100 * value)} %`;
 let section = visae.edits[0];
@@ -23,7 +23,7 @@ function paintClasses(canvas, labels, before) {
   for (let patch = 0; patch < labels.length; patch++) {
     if (labels[patch] === NONE) continue;
     const [x, y] = [CELL * (patch % COLUMNS), CELL * Math.floor(patch / COLUMNS)];
-    brush.globalAlpha = VEIL;
+    brush.globalAlpha = CLASS_VEIL;
     brush.fillStyle = colour(labels[patch]);
     brush.fillRect(x, y, CELL, CELL);
     if (before && before[patch] !== labels[patch]) {
@@ -36,7 +36,7 @@ function paintClasses(canvas, labels, before) {
   brush.globalAlpha = 1;
 }
 
-function figure(picture, caption, canvas) {
+function pictured(picture, caption, canvas) {
   return make("figure", { className: "picture", title: picture.name },
     make("img", { src: `images/${picture.image}.webp`, loading: "lazy", decoding: "async", alt: picture.name, width: 224, height: 224 }),
     canvas, make("figcaption", { textContent: caption }));
@@ -48,7 +48,7 @@ function segmented(picture) {
   const plain = bytes(picture.answers.feature[section.strengths.indexOf(0)]);
   paintClasses(before, plain, null);
   const draw = (step) => paintClasses(after, bytes((picture.answers[edit] ?? picture.answers.feature)[step]), plain);
-  return [[figure(picture, "before", before), figure(picture, "after", after)], draw];
+  return [[pictured(picture, "before", before), pictured(picture, "after", after)], draw];
 }
 
 function classified(picture, own) {
@@ -68,7 +68,7 @@ function classified(picture, own) {
         make("span", { className: "track", title: `before: ${share(plain[label])}` }, bar, mark));
     }));
   };
-  return [[figure(picture, section.classes[picture.truth]), box], draw];
+  return [[pictured(picture, section.classes[picture.truth]), box], draw];
 }
 
 function shares(feature, step) {
@@ -155,7 +155,6 @@ element("edit").addEventListener("change", () => {
   for (const { draw, step } of drawn) draw(step());
 });
 element("all").addEventListener("input", drawAll);
-element("codes").addEventListener("change", (event) => document.body.classList.toggle("bare", !event.target.checked));
 element("all").value = 0;
 if (visae.edits.length) {
   element("all").max = section.strengths.length - 1;

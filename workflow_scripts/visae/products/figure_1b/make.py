@@ -15,7 +15,7 @@ def make(inputs, settings):
     for path in inputs["scores"]:
         score = read_result(path)
         backbone = score["sae"]["backbone"]
-        values[backbone].append(read_arrays(path)["moran"])
+        values[backbone].append(read_arrays(path, "moran")["moran"])
         nulls[backbone] = score["readings"]["null"]
     styles = style.backbone_styles(settings["labels"], settings["backbones"])
     return draw(values, nulls, styles)

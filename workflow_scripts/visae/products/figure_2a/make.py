@@ -34,7 +34,7 @@ def draw(rows, agreement, styles):
     of `agreement.metric_agreement` for the two metrics: ρ over the backbones' means, None of one
     backbone. FVU is lower-is-better, so agreement of the metrics is a negative ρ.
     """
-    targets = sorted({row["sparsity"] for row in rows})
+    targets = style.grades(row["sparsity"] for row in rows)
     known = [row for row in rows if row["fvu"] is not None and row["preservation"] is not None]
     figure = style.new_figure(style.COLUMN_WIDTH, 2.6)
     axes = figure.subplots()
@@ -43,7 +43,7 @@ def draw(rows, agreement, styles):
         own = [row for row in known if row["backbone"] == backbone]
         if not own:
             continue
-        shade = [0.35 + 0.5 * (targets.index(row["sparsity"]) + 1) / len(targets) for row in own]
+        shade = [0.35 + 0.5 * style.grade(row["sparsity"], targets) for row in own]
         axes.scatter(
             [row["fvu"] for row in own], [row["preservation"] for row in own],
             color=[style.tint(look.color, share) for share in shade], marker=look.marker, s=11,

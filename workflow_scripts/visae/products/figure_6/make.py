@@ -21,7 +21,7 @@ def draw(rows, styles):
     line and is counted above its panel. What M4 is stands below, as the scores define it.
     """
     expansions = sorted({row["expansion_factor"] for row in rows})
-    targets = sorted({row["sparsity"] for row in rows})
+    targets = style.grades(row["sparsity"] for row in rows)
     width = min(style.PAGE_WIDTH, 1.5 + 1.75 * len(expansions))
     figure = style.new_figure(width, 2.4)
     grid = figure.subplots(1, len(expansions), sharey=True, squeeze=False)[0]

@@ -6,8 +6,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, LogLocator, NullLocator
 
 from visae.figures import style
-from visae.sae.folder import read_log
-from visae.sae.specs import SaeSpec
+from visae.sae.folder import CONFIG, read_config, read_log, spec_of
 
 _QUANTITIES = (
     ("loss", "loss (MSE)"),
@@ -26,7 +25,7 @@ def make(inputs, settings):
 
 def _training_run(path):
     """What `draw` needs of one `saes/{backbone}/layer{layer}/{sae}/training.jsonl`."""
-    spec = SaeSpec.from_name(path.parent.name)
+    spec = spec_of(read_config(path.with_name(CONFIG)))
     return {
         "backbone": path.parents[2].name,
         "expansion_factor": spec.expansion_factor,
@@ -46,7 +45,7 @@ def draw(runs, styles):
     """
     columns = [backbone for backbone in styles if any(r["backbone"] == backbone for r in runs)]
     expansions = sorted({run["expansion_factor"] for run in runs})
-    targets = sorted({run["sparsity"] for run in runs})
+    targets = style.grades(run["sparsity"] for run in runs)
     last = max((record["tokens"] for run in runs for record in run["records"]), default=1)
     divisor, unit = next((d, u) for d, u in _UNITS if last >= d)
 
@@ -101,7 +100,9 @@ def _shown(record, quantity):
 
 def _strength(k, targets):
     """Saturation of a line: 0.4 for the smallest K to 1 for the largest."""
-    return 1.0 if len(targets) == 1 else 0.4 + 0.6 * targets.index(k) / (len(targets) - 1)
+    if len(targets) < 2 or k not in targets:
+        return 1.0
+    return 0.4 + 0.6 * targets.index(k) / (len(targets) - 1)
 
 
 def _key(figure, expansions, targets):

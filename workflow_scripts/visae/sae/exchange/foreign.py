@@ -28,6 +28,10 @@ BLOCK_INPUTS = ("resid_pre", "hook_resid_pre")
 """The same for its input: the output of the block before."""
 
 
+STAND_IN = {"gated": ("relu", "jumprelu"), "matryoshka": ("batchtopk",)}
+"""Family → others in whose sweep its SAEs may stand, since they compute codes by the same rule."""
+
+
 class ReadSae(NamedTuple):
     """An SAE as read from a folder of someone else's."""
 
@@ -54,7 +58,7 @@ def read_foreign(folder, reading, statistics=None, layer=None):
         held = sorted(path.name for path in folder.parent.glob("*/"))
         raise UserError(
             f"{folder} is missing ({folder.parent} holds {', '.join(held[:8]) or 'no folders'}): "
-            f"put the files of {reading.spec.name} there, or take it out of the sweep's grid"
+            f"put the files of {reading.spec.name} there, or take it out of the sweep"
         )
     library, opened, sae = _read(folder, reading)
     notes = [*sae.notes, *_site_notes(sae.site, layer, reading, folder)]
@@ -62,10 +66,10 @@ def read_foreign(folder, reading, statistics=None, layer=None):
     threshold, budget = _settle_threshold(sae, reading, folder)
     settled = _settle_input(sae, reading, statistics, folder)
     model = fold(sae, folder)
-    if model.features != reading.spec.expansion_factor * model.width:
+    if model.features != reading.spec.features(model.width):
         raise UserError(
             f"the encoder in {folder} is [{model.features}, {model.width}], but the SAE is to have "
-            f"{reading.spec.expansion_factor * model.width} for its features (by its expansion "
+            f"{reading.spec.features(model.width)} for its features (by its expansion "
             "factor): weights and sweep are of different SAEs"
         )
     source = {
@@ -74,6 +78,7 @@ def read_foreign(folder, reading, statistics=None, layer=None):
         "fingerprint": fingerprints.of_file(opened.weights),
         "library": library,
         "family": sae.family,
+        "k": sae.k,
         "input": settled,
         "threshold": threshold,
         "site": {name: value for name, value in vars(sae.site).items() if value is not None},
@@ -105,18 +110,20 @@ class Identified(NamedTuple):
     features: int
     width: int
     k: int | None
+    k_open: bool
+    """Whether the SAE's codes depend on a K that no file states."""
 
 
-def identify(folder, layer=None, inputs=None):
+def identify(folder, layer=None, section=None):
     """Which SAE is in `folder`, before a sweep says what it is to hold: an Identified.
 
-    layer: the block that the study reads. inputs: as `Reading.input`. Raises the errors of
+    layer: the block that the study reads. section: the sweep's `reading`. Raises the errors of
     `read_foreign`, but for those that compare with a grid.
     """
     folder = Path(folder)
     found = []
     for spec in _ANY:
-        reading = Reading(spec, input=inputs)
+        reading = Reading.of_sweep(spec, section or {})
         _, _, sae = _read(folder, reading)
         _site_notes(sae.site, layer, reading, folder)
         _settle_input(sae, reading, _STAND_IN, folder)
@@ -127,6 +134,7 @@ def identify(folder, layer=None, inputs=None):
         one.encoder.shape[0],
         one.encoder.shape[1],
         one.k if one.k == other.k else None,
+        one.k != other.k,
     )
 
 
@@ -167,8 +175,10 @@ def _read(folder, reading):
 def _check_spec(sae, spec, folder):
     """UserError when the files state another family or another K than the grid's."""
     # Families that only other libraries train may stand under any name.
+    stands = spec.family in STAND_IN.get(sae.family, ())
+    known = sae.family in FAMILIES and not stands
     pairs = {
-        "family": (sae.family if sae.family in FAMILIES else None, spec.family),
+        "family": (sae.family if known else None, spec.family),
         "k": (sae.k, None if FAMILIES[spec.family].threshold.per_feature else spec.k),
     }
     for what, (stated, expected) in pairs.items():

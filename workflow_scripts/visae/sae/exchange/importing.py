@@ -22,10 +22,10 @@ def import_sae(source, destination, reading, cache, held_out, settings, normalis
     Returns what speaks against it (`visae.sae.concerns`), which its files say as well.
 
     reading: the sweep's `Reading`; a folder that states another SAE than its spec is refused.
-    cache: open training ActivationCache of the SAE's backbone and layer. held_out: open
-    ActivationCache on which L0 is measured, and the threshold where the folder states none.
+    cache: open training `Cache` of the SAE's backbone and layer. held_out: open
+    `Cache` on which L0 is measured, and the threshold where the folder states none.
     settings: TrainingSettings, of which `threshold_images` and the threshold's rule are used.
-    normalising: open ActivationCache whose statistics are used where the SAE's input is what this
+    normalising: open `Cache` whose statistics are used where the SAE's input is what this
     study normalises; by default `cache`. Errors are those of `read_foreign`.
     """
     normalising = normalising or cache

@@ -59,7 +59,8 @@ class Family:
     label: its name in tables. description: which codes are active, and how that is trained, in one
     sentence. source: where it was published, and where this study's paper says so. recipes: names
     of its ways of training that a sweep's `recipe` can ask for, the usual one first. steered:
-    whether training steers L0 to its target, which it may miss (Appendix Q).
+    whether training steers L0 to its target, which it may miss (Appendix Q). settings: which of
+    `visae.sae.specs.SOME_HAVE` a sweep can set for it.
     """
 
     label: str = field(metadata=ASIDE)
@@ -69,3 +70,4 @@ class Family:
     threshold: Threshold
     recipes: tuple[str, ...] = ()
     steered: bool = False
+    settings: tuple[str, ...] = ()

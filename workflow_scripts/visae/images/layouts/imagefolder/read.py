@@ -38,11 +38,13 @@ def read(root, split, list=None, file=None, label=None):
     """Image and class records of `split`; the classes are sorted, numbers as numbers."""
     records, _ = read_images(root, split)
     path, own = _list(root, split, list)
-    if path is not None:
-        names = _by_list(root, split, path, own, records, listed_labels(path, file, label))
-    else:
+    labels = None if path is None else listed_labels(path, file, label)
+    # No list, or none with labels (captions, for example), or one about another split.
+    if path is None or labels is None or (list is None and _of_others(root, split, path, labels)):
         folders = [_below(split, record).rpartition("/")[0] for record in records]
         names = [folder.partition("/")[0] for folder in folders]
+    else:
+        names = _by_list(root, split, path, own, records, labels)
     numbers = all(name.lstrip("-").isdigit() for name in names if name)
     classes = sorted({name for name in names if name}, key=by_number if numbers else None)
     label_of = {name: number for number, name in enumerate(classes)} | {"": UNLABELLED}
@@ -72,10 +74,17 @@ def _list(root, split, chosen):
     return path, own
 
 
+def _of_others(root, split, path, labels):
+    """Whether all images of a list in the root are there, and none of them is of this split."""
+    if not split or path.parent != root:
+        return False
+    files = [as_path(file) for file in labels]
+    inside = any(file.startswith(f"{split}/") for file in files)
+    return bool(files) and not inside and all((root / file).is_file() for file in files)
+
+
 def _by_list(root, split, path, own, records, labels):
     """The class of each record by {file: label}, "" where the list has none."""
-    if labels is None:  # no column of labels: captions, for example
-        return [_below(split, r).rpartition("/")[0].partition("/")[0] for r in records]
     beside = path.parent.relative_to(root).as_posix()
     number_of = {}
     for number, record in enumerate(records):

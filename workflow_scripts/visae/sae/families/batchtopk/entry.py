@@ -8,4 +8,5 @@ ENTRY = Family(
     source="Bussmann et al. 2024; section 3",
     sparsity=K,
     threshold=MEASURED,
+    settings=("auxiliary",),
 )

@@ -27,7 +27,7 @@ class BatchTopK(Trainer):
     def _budget(self, batch):
         """How many codes a batch keeps: with ragged shards, a smaller one as many as a whole."""
         ragged = self.settings.ragged_images is not None
-        return int(self.spec.sparsity) * (self.settings.batch_size if ragged else len(batch))
+        return int(self.spec.target) * (self.settings.batch_size if ragged else len(batch))
 
     def _brackets(self):
         """Lower bounds of the codes to compare, the last of which loses none."""

@@ -21,8 +21,9 @@ from torch import nn
 
 from visae.base.arrays import Bool, Float
 from visae.sae.adam import clip_gradients
+from visae.sae.products import product
 from visae.sae.sparse import SparseCodes, collect_codes
-from visae.sae.trainer import StepResult, Trainer, product
+from visae.sae.steering import Control, SteeredTrainer
 
 BANDWIDTH = 1e-3
 
@@ -33,21 +34,16 @@ LOG_THRESHOLD = "log_threshold"
 
 
 @dataclass(frozen=True)
-class Recipe:
+class Recipe(Control):
     """How thresholds begin, and how the sparsity coefficient λ is steered.
 
     threshold: θ of every feature at first, or None: each feature's own quantile of the first
     batch's pre-activations, at which L0 is the target. coefficient: λ at first, or None: the
-    mean θ², where a code at its threshold pays for itself. integral, proportional: log λ is
-    `integral` times the sum of all log(L0 / target) plus `proportional` times the last one.
-    bound: largest change of log λ.
+    mean θ², where a code at its threshold pays for itself.
     """
 
     threshold: float | None
     coefficient: float | None
-    integral: float
-    proportional: float
-    bound: float
 
 
 RECIPES: dict[str | None, Recipe] = {
@@ -76,34 +72,17 @@ def kernel(distance: Float[torch.Tensor, "*n"], bandwidth: float) -> Float[torch
     return torch.exp(-reduced) * torch.sin(reduced + math.pi / 4) / (2 * width)
 
 
-class JumpReLU(Trainer):
+class JumpReLU(SteeredTrainer):
     """Keeps codes that are positive and at least their feature's threshold."""
 
+    recipe: Recipe
+
     def __init__(self, spec, width, settings, device):
-        features = spec.expansion_factor * width
+        features = spec.features(width)
         self.log_threshold = nn.Parameter(torch.zeros(features, device=device))
         super().__init__(spec, width, settings, device)
         self.bandwidth = BANDWIDTH
         self.recipe = RECIPES[settings.recipe("jumprelu")]
-        zero = torch.zeros((), device=self.device)
-        self.log_coefficient = zero  # log λ
-        self._start: torch.Tensor | None = None  # log λ of the first step; None before it
-        self._integral = zero
-
-    @torch.no_grad()
-    def step(self, normalised_bd: Float[torch.Tensor, "B D"]) -> StepResult:
-        """One step, after which λ answers to the batch's L0; the first step sets θ and λ."""
-        if self._start is None:
-            self.log_coefficient = self._start = self._calibrate(normalised_bd)
-        result = super().step(normalised_bd)
-        recipe = self.recipe
-        error = torch.log((result.active / len(normalised_bd)).clamp(min=1e-3) / self.spec.sparsity)
-        self._integral = (self._integral + recipe.integral * error).clamp(
-            -recipe.bound, recipe.bound
-        )
-        change = (self._integral + recipe.proportional * error).clamp(-recipe.bound, recipe.bound)
-        self.log_coefficient = self._start + change
-        return result
 
     def _calibrate(self, normalised_bd):
         """Set θ, and return log λ, of the first step."""
@@ -113,8 +92,7 @@ class JumpReLU(Trainer):
         else:
             weight, bias = self.encoder()
             pre_bf = product(normalised_bd, weight.T, self.half).add_(bias)
-            active = max(1, round(len(pre_bf) * self.spec.sparsity / self.features))
-            quantile = pre_bf.topk(active, dim=0).values[-1]
+            quantile = self.quantile(pre_bf)
             self.log_threshold.copy_(quantile.clamp(min=KERNEL_REACH * self.bandwidth).log())
         if recipe.coefficient is not None:
             return torch.tensor(math.log(recipe.coefficient), device=self.device)
@@ -127,6 +105,9 @@ class JumpReLU(Trainer):
 
     def trained(self):
         return [*super().trained(), self.log_threshold]
+
+    def clipped(self):
+        return super().trained()
 
     def threshold(self) -> Float[torch.Tensor, " F"]:
         return self.log_threshold.detach().exp()
@@ -168,20 +149,12 @@ class JumpReLU(Trainer):
         self.log_threshold.grad = (-threshold * total / (tokens * self.averaged)).float()
 
     def state(self):
-        control = [self._start, self._integral, self.log_coefficient]
-        return super().state() | {
-            LOG_THRESHOLD: self.log_threshold.detach(),
-            "control": control,
-        }
+        return super().state() | {LOG_THRESHOLD: self.log_threshold.detach()}
 
     def load_state(self, state):
         super().load_state(state)
         with torch.no_grad():
             self.log_threshold.copy_(state[LOG_THRESHOLD])
-        start, integral, log_coefficient = state["control"]
-        self._start = None if start is None else start.to(self.device)
-        self._integral = integral.to(self.device)
-        self.log_coefficient = log_coefficient.to(self.device)
 
 
 TRAINER = JumpReLU

@@ -21,7 +21,7 @@ class ReLU(Trainer):
         return ~(pre_bf <= 0)
 
     def on_dense_code_gradients(self, pre_bf, grad_codes_bf):
-        grad_codes_bf.add_(self.spec.sparsity / 2)
+        grad_codes_bf.add_(self.spec.target / 2)
 
     def threshold(self) -> Float[torch.Tensor, ""]:
         return torch.zeros((), device=self.device)

@@ -9,4 +9,5 @@ ENTRY = Family(
     source="Gao et al. 2024; not in the paper",
     sparsity=K,
     threshold=MEASURED,
+    settings=("auxiliary",),
 )

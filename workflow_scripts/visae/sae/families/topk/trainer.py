@@ -6,8 +6,9 @@ import numpy as np
 import torch
 
 from visae.base.arrays import Bool, Float
+from visae.sae.products import product
 from visae.sae.sparse import SparseCodes
-from visae.sae.trainer import Trainer, product
+from visae.sae.trainer import Trainer
 
 
 class TopK(Trainer):
@@ -15,7 +16,7 @@ class TopK(Trainer):
 
     def keep(self, pre_bf: Float[torch.Tensor, "B F"]) -> Bool[torch.Tensor, "B F"]:
         largest_bf = torch.zeros_like(pre_bf, dtype=torch.bool)
-        largest_bf.scatter_(1, pre_bf.topk(int(self.spec.sparsity), sorted=False).indices, True)
+        largest_bf.scatter_(1, pre_bf.topk(int(self.spec.target), sorted=False).indices, True)
         return largest_bf & ~(pre_bf <= 0)
 
     def active_codes(self, normalised_bd: Float[torch.Tensor, "B D"]) -> SparseCodes:

@@ -1,0 +1,114 @@
+"""Which activations a study needs, which of them come from one pass, and which are views."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from study_fixtures import as_run_config, demo_config, paper_config
+
+from visae.base.paths import Paths, place
+from visae.study import places
+from visae.study.study import Study
+
+FIVE = ["dinov2", "clip", "siglip", "mae", "deit"]
+
+
+def found(study):
+    """Place → names of the splits that are cached there."""
+    return {p.name: [split.name for split in p.cached] for p in places.needed(study)}
+
+
+def passes(study, splits):
+    return places.passes(places.needed(study), places.in_raster_order(study), splits)
+
+
+def test_the_papers_blocks_of_a_split_come_from_one_pass():
+    study = Study(paper_config())
+    early = {(3, 11): ["dinov2", "clip", "siglip"]}
+    masks = study.segmentation
+    for splits in ([study.training], [study.evaluation], list(study.cross_domain["cub"])):
+        assert passes(study, splits) == early
+    assert passes(study, masks) == {}  # read at block 11 alone
+
+
+def test_backbones_of_different_blocks_are_different_passes():
+    config = paper_config()
+    config["sweeps"]["middle"] = config["sweeps"]["layer_3"] | {"layer": 6, "backbones": ["clip"]}
+    config["backbones"]["deit"]["layer"] = 9
+    study = Study(config)
+    of_training = passes(study, [study.training])
+    assert of_training == {(3, 11): ["dinov2", "siglip"], (3, 6, 11): ["clip"]}
+
+
+def test_all_splits_are_extracted_of_every_block_in_coarse_granularity():
+    study = Study(demo_config())
+    everything = [split.name for split in study.splits()]
+    assert {tuple(splits) for splits in found(study).values()} == {tuple(everything)}
+    assert passes(study, study.splits()) == {(1, 3): ["clip_small"]}
+
+
+def test_controls_are_views_of_the_same_backbone_in_raster_order():
+    study = Study(paper_config())
+    views = {"mae_permuted": "mae", "dinov2_permuted": "dinov2"}
+    assert places.in_raster_order(study) == views
+    assert places.in_raster_order(Study(demo_config())) == {"mae_permuted": "mae_small"}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"image_size": 256}, {"preprocessing": {}}, {"storage": "bfloat16"}, {"weights": "random"}],
+)
+def test_a_control_of_other_activations_is_no_view(changes):
+    study = Study(paper_config(), check=False)
+    study.backbones["mae_permuted"] |= changes
+    assert "mae_permuted" not in places.in_raster_order(study)
+
+
+def test_the_seed_is_of_the_order_but_of_random_weights_too():
+    study = Study(paper_config(), check=False)
+    study.backbones["mae_permuted"]["seed"] = 7
+    assert places.in_raster_order(study)["mae_permuted"] == "mae"
+    for name in ("mae", "mae_permuted"):
+        study.backbones[name]["weights"] = "random"
+    assert "mae_permuted" not in places.in_raster_order(study)
+
+
+def test_an_order_of_the_models_own_is_no_view_and_none_is_of_it():
+    study = Study(as_run_config())
+    assert [e["token_order"] for e in study.backbones.values()].count("forward") == 1
+    assert places.in_raster_order(study) == {}
+    study = Study(paper_config(), check=False)
+    study.backbones["mae"]["token_order"] = "forward"
+    assert "mae_permuted" not in places.in_raster_order(study)
+
+
+def test_a_control_needs_its_block_in_raster_order():
+    """Also one that nothing else reads; the pass then has it on its way."""
+    config = paper_config()
+    config["sweeps"]["token_order"]["layer"] = 5
+    study = Study(config, check=False)
+    assert found(study)["mae_permuted/layer5"] == ["imagenet/train", "imagenet/val"]
+    assert found(study)["mae/layer5"] == ["imagenet/train", "imagenet/val"]
+    assert passes(study, [study.training])[5, 11] == ["mae"]
+    assert passes(study, study.cross_domain["cub"]) == {(3, 11): ["dinov2", "clip", "siglip"]}
+
+
+@pytest.mark.parametrize(
+    ("there", "level"),
+    [
+        ({3: [], 11: []}, True),
+        ({3: [0, 1], 11: [0, 1]}, True),  # a killed run
+        ({3: [], 11: [0]}, False),  # block 3 was asked for later
+        ({3: [1], 11: [0]}, False),
+    ],
+)
+def test_blocks_are_level_where_the_same_shards_are_there(tmp_path, there, level):
+    study = Study(paper_config())
+    study.paths = Paths(str(tmp_path))
+    split = replace(study.training, shards=2)
+    for layer, numbers in there.items():
+        for number in numbers:
+            path = Path(study.paths.shard(split.name, number, 2, place("clip", layer)))
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+    assert places.level(study, "clip", (3, 11), [split]) is level

@@ -1,0 +1,113 @@
+"""Which activations a study needs: the blocks of its backbones, and the splits that each reads.
+
+All blocks of a backbone that read a split come from one pass over its images. The control arm
+`token_order: permuted` is no pass: its caches are views of those of the backbone in raster order,
+if the study has that.
+"""
+
+import os
+from dataclasses import dataclass, field
+
+from visae.base import paths
+from visae.evals.entry import SAES
+from visae.evals.shelf import reads
+from visae.study import jobs
+
+
+@dataclass
+class Needed:
+    """The splits that are cached of one block of one backbone, and those that are reduced raw.
+
+    Both are dictionaries for their keys' sake: each split once, in order.
+    """
+
+    backbone: str
+    layer: int
+    cached: dict = field(default_factory=dict)
+    reduced: dict = field(default_factory=dict)
+
+    @property
+    def name(self):
+        return paths.place(self.backbone, self.layer)
+
+
+def needed(study):
+    """A list of `Needed`: what the whole study takes."""
+    found = {}
+
+    def need(backbone, layer, cached, reduced=()):
+        place = found.setdefault((backbone, layer), Needed(backbone, layer))
+        place.cached |= dict.fromkeys(jobs.extracted_with(study, cached))
+        place.reduced |= dict.fromkeys(jobs.reduced_with(study, reduced))
+
+    for sweep in study.sweeps.values():
+        encoded = study.encoded_splits(sweep)
+        masks = list(study.segmentation or ()) if sweep in study.downstream_sweeps else []
+        for backbone, layer in sweep.layers.items():
+            need(backbone, layer, [study.training, study.held_out, *encoded, *masks], encoded)
+            if reads(sweep.metrics, SAES, "embeddings"):
+                evaluator = study.backbones[backbone]["evaluator"]
+                own = study.backbones[evaluator]["layer"]
+                need(evaluator, own, [study.statistics, study.evaluation], [study.evaluation])
+    raster = in_raster_order(study)
+    for place in list(found.values()):
+        if place.backbone in raster:
+            need(raster[place.backbone], place.layer, list(place.cached))
+    return list(found.values())
+
+
+def in_raster_order(study):
+    """{permuted backbone: the backbone of the study that is the same in raster order}."""
+    identity = {name: _identity(study, name) for name in study.backbones}
+    orders = {name: entry["token_order"] for name, entry in study.backbones.items()}
+    found = {}
+    for name in study.backbones:
+        same = [o for o in orders if orders[o] == "raster" and identity[o] == identity[name]]
+        if orders[name] == "permuted" and same:
+            found[name] = same[0]
+    return found
+
+
+def _identity(study, backbone):
+    """What decides a backbone's activations but for the order of patches."""
+    settings = study.backbone_settings(backbone)
+    del settings["token_order"]
+    if settings["weights"] != "random":
+        del settings["seed"]  # draws nothing but the order
+    return settings
+
+
+def passes(needs, views, splits):
+    """{blocks: backbones} of the passes over `splits` that give several blocks at once.
+
+    needs: of `needed`. views: of `in_raster_order`. Blocks are in increasing order. Backbones of
+    which one block is wanted are left out.
+    """
+    blocks = {}
+    for place in needs:
+        if place.backbone not in views and any(split in place.cached for split in splits):
+            blocks.setdefault(place.backbone, set()).add(place.layer)
+    found = {}
+    for backbone, layers in blocks.items():
+        if len(layers) > 1:
+            found.setdefault(tuple(sorted(layers)), []).append(backbone)
+    return found
+
+
+def level(study, backbone, layers, splits):
+    """Whether the same shards of `splits` are there of all blocks `layers`.
+
+    If not, a block was asked for later than another, and has to be extracted alone.
+    """
+
+    def there(layer):
+        place = paths.place(backbone, layer)
+        shards = (
+            study.paths.shard(split.name, number, split.shards, place)
+            for split in splits
+            for number in range(split.shards)
+        )
+        return [os.path.exists(shard) for shard in shards]
+
+    first, *others = map(there, layers)
+    return all(other == first for other in others)
