@@ -1,6 +1,8 @@
 # Images → patch activations: HDF5 shards, joined as one cache per split. One pass over the images
 # of a shard writes it for all blocks that the study reads of a backbone.
 
+import re
+
 from visae.study import places
 
 NEEDED, VIEWS = places.needed(STUDY), places.in_raster_order(STUDY)
@@ -30,25 +32,32 @@ def shard_paths(splits, block="{layer}", apart=False):
     ]
 
 
-def extractions(splits):
+ANY_BACKBONE = "[a-z][a-z0-9_]*"
+
+
+def extractions(batch, splits):
     """[(end of a rule's name, blocks, backbones), …]: of one block, and of several at once."""
-    alone, other = "[a-z][a-z0-9_]*", []
-    for blocks, backbones in places.passes(NEEDED, VIEWS, splits).items():
-        # A job knows its rule; only who plans has to choose one.
-        if workflow.is_main_process:
-            backbones = [b for b in backbones if places.level(STUDY, b, blocks, splits)]
-            other += [place(b, f"({alternatives(blocks)})/") for b in backbones]
-        if backbones:
-            yield f"_blocks_{'_'.join(map(str, blocks))}", blocks, alternatives(backbones)
+    if not workflow.is_main_process:
+        # What is there has changed since the job was planned. Its command names the rule.
+        for asked in sys.argv:
+            if several := re.fullmatch(f"extract_{batch}(_blocks((_[0-9]+)+))", asked):
+                yield several[1], several[2].split("_")[1:], ANY_BACKBONE
+        yield "", ["{layer}"], ANY_BACKBONE
+        return
+    others = []
+    for blocks, backbones in places.passes(STUDY, NEEDED, VIEWS, splits).items():
+        yield f"_blocks_{'_'.join(map(str, blocks))}", blocks, alternatives(backbones)
+        others += [place(name, f"({alternatives(blocks)})/") for name in backbones]
     # The end of the path says whether a block has a pass with others.
-    yield "", ["{layer}"], f"(?!{alternatives(other)}){alone}" if other else alone
+    but_them = f"(?!{alternatives(others)})" if others else ""
+    yield "", ["{layer}"], but_them + ANY_BACKBONE
 
 
 for batch, splits in jobs.extraction(STUDY):
     apart = jobs.shards_apart(STUDY, splits)
     shard = f"-shard-{{shard}}-of-{splits[0].shards:05d}" if apart else ""
 
-    for several, blocks, backbones in extractions(splits):
+    for several, blocks, backbones in extractions(batch, splits):
         work = f"{{backbone}}-layer{'-'.join(map(str, blocks))}-{batch}{shard}"
 
         rule:

@@ -65,11 +65,9 @@ for batch, saes in jobs.editing(STUDY):
             code=[
                 code("edit_features"),
                 *(entry_code(LOADERS, STUDY.backbones[name]["loader"]) for name in names),
-                *(
-                    fingerprints.of_file(path)
-                    for look in (PAGE_LOOK, EDITS_LOOK)
-                    for path in sorted([*look.glob("templates/*.jinja"), *look.glob("assets/*.*")])
-                ),
+                *page_look("base", "look"),
+                *map(fingerprints.of_file, sorted(EDITS_LOOK.glob("templates/*.jinja"))),
+                *map(fingerprints.of_file, sorted(EDITS_LOOK.glob("assets/*.*"))),
             ],
         message:
             f"Editing features ({batch})"

@@ -1,6 +1,5 @@
 """Which activations a study needs, which of them come from one pass, and which are views."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,7 +18,7 @@ def found(study):
 
 
 def passes(study, splits):
-    return places.passes(places.needed(study), places.in_raster_order(study), splits)
+    return places.passes(study, places.needed(study), places.in_raster_order(study), splits)
 
 
 def test_the_papers_blocks_of_a_split_come_from_one_pass():
@@ -94,21 +93,30 @@ def test_a_control_needs_its_block_in_raster_order():
 
 
 @pytest.mark.parametrize(
-    ("there", "level"),
+    ("there", "together"),
     [
-        ({3: [], 11: []}, True),
-        ({3: [0, 1], 11: [0, 1]}, True),  # a killed run
-        ({3: [], 11: [0]}, False),  # block 3 was asked for later
-        ({3: [1], 11: [0]}, False),
+        ({}, (3, 6, 11)),
+        ({3: [0, 1], 6: [0, 1], 11: [0, 1]}, (3, 6, 11)),
+        ({3: [1], 6: [1], 11: [1]}, (3, 6, 11)),  # a killed run
+        ({11: [0]}, (3, 6)),  # both were asked for later
+        ({11: [0, 1], 3: [1], 6: [1]}, (3, 6)),  # and their run was killed
+        ({6: [0, 1], 11: [0, 1]}, (6, 11)),  # block 3 was
+        ({3: [1], 11: [0]}, None),
     ],
 )
-def test_blocks_are_level_where_the_same_shards_are_there(tmp_path, there, level):
-    study = Study(paper_config())
+def test_blocks_of_a_pass_are_those_of_which_the_same_shards_are_there(tmp_path, there, together):
+    config = paper_config()
+    config["datasets"]["imagenet"]["splits"]["train"]["shards"] = 2
+    config["sweeps"] = {
+        name: config["sweeps"]["layer_3"] | {"layer": block, "backbones": ["clip"]}
+        for name, block in {"late": 11, "early": 3, "middle": 6}.items()
+    }
+    study = Study(config, check=False)
     study.paths = Paths(str(tmp_path))
-    split = replace(study.training, shards=2)
     for layer, numbers in there.items():
         for number in numbers:
-            path = Path(study.paths.shard(split.name, number, 2, place("clip", layer)))
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.touch()
-    assert places.level(study, "clip", (3, 11), [split]) is level
+            path = study.paths.shard(study.training.name, number, 2, place("clip", layer))
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+            Path(path).touch()
+    expected = {together: ["clip"]} if together else {}
+    assert passes(study, [study.training]) == expected

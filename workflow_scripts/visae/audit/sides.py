@@ -11,7 +11,7 @@ import numpy as np
 import scipy.sparse
 import torch
 
-from visae.activations.cache import ActivationCache
+from visae.activations.opening import open_cache
 from visae.audit.feature_table import FeatureTable, read_table
 from visae.audit.patch_maps import check_same, in_raster_order, patch_maps, read_images
 from visae.backbones.preprocessing import Preprocessing
@@ -36,7 +36,7 @@ class Side:
 
     def __init__(self, name: str, sae: SavedSae, cache: Any, reductions: Any, seed: int):
         with ExitStack() as opened:
-            self.cache = opened.enter_context(ActivationCache(cache))
+            self.cache = opened.enter_context(open_cache(cache))
             self.reductions = opened.enter_context(SaeReductions(reductions))
             check_same(self.reductions, self.cache, sae)
             self._open = opened.pop_all()
