@@ -24,12 +24,14 @@ class Backbone(nn.Module):
     Loaders pass the library's `model`, `run`, a function of normalised images [B, 3, H, W] that
     calls it, and the `preprocessing` of the weights. Blocks, patches and prefix tokens are measured
     (`visae.backbones.structure`). stated_prefix: the number of prefix tokens that the library
-    states; None where it states none.
+    states; None where it states none. Of what follows the blocks they pass the `final_norm` (None:
+    there is none), and whether the first token is a `class_token`.
 
     Attributes: `spec`, `model`, `blocks` (in order), `depth` (their number), `grid` (H, W) of
     patches, `patch` (pixels of a patch's side), `apart` (see `Structure`), `prefix_tokens` (class,
     register and distillation tokens before the patches), `width` (D), `weights_reading` (how names
-    in a local file were read, empty where they were the model's own).
+    in a local file were read, empty where they were the model's own), `final_norm` (a module) and
+    `class_token`.
 
     Raises UserError as `structure.measure`, and when the prefix is not the stated one.
     """
@@ -37,10 +39,14 @@ class Backbone(nn.Module):
     _mean: torch.Tensor
     _std: torch.Tensor
 
-    def __init__(self, spec, model, run, preprocessing, stated_prefix=None):
+    def __init__(
+        self, spec, model, run, preprocessing, stated_prefix=None, final_norm=None,
+        class_token=False,
+    ):  # fmt: skip
         super().__init__()
         self.spec, self.model = spec, model.eval().float().requires_grad_(False)
         self.run, self.transform = run, preprocessing
+        self.final_norm, self.class_token = final_norm or nn.Identity(), class_token
         for name in ("mean", "std"):
             values = torch.tensor(getattr(preprocessing, name)).reshape(3, 1, 1)
             self.register_buffer(f"_{name}", values, persistent=False)

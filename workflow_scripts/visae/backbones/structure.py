@@ -214,7 +214,8 @@ def _patches(spec, stem, tokens, width, size):
             continue
         grid = call.left[2:] if call.left[1] == width else call.left[1:3]
         if math.prod(grid) <= tokens:
-            return grid, *_patch_of_convolutions(stem, grid, size)
+            patch, apart = _patch_of_convolutions(stem, grid, size)
+            return grid, patch, apart
     for call in stem:
         if not isinstance(call.module, nn.Linear) or len(call.entered) != 3:
             continue

@@ -16,6 +16,7 @@ from visae.backbones.backbone import Backbone
 from visae.backbones.catalogue import elsewhere
 from visae.backbones.preprocessing import Preprocessing
 from visae.backbones.sizes import scaled
+from visae.backbones.timm_models import after_blocks
 from visae.backbones.weights import (
     construction,
     download,
@@ -68,11 +69,19 @@ def load(spec):
         run=visual if trunk is None else trunk.forward_features,
         preprocessing=_preprocessing(spec, settings, size),
         stated_prefix=getattr(trunk, "num_prefix_tokens", None),
+        **_after_blocks(visual, trunk),
     )
     if spec.weights not in ("pretrained", "random"):
         native = functools.cache(lambda: without_text(None))
         load_weights(backbone, functools.partial(_image_tower, model=model, native=native))
     return backbone
+
+
+def _after_blocks(visual, trunk):
+    """What `Backbone` needs to know of a tower beyond its blocks; `trunk`: timm's, or None."""
+    if trunk is not None:
+        return after_blocks(trunk)
+    return {"final_norm": getattr(visual, "ln_post", None), "class_token": True}
 
 
 def _preprocessing(spec, settings, image_size):

@@ -9,7 +9,7 @@ import timm
 
 from visae.backbones.backbone import Backbone
 from visae.backbones.catalogue import elsewhere
-from visae.backbones.timm_settings import timm_preprocessing
+from visae.backbones.timm_models import after_blocks, timm_preprocessing
 from visae.backbones.weights import (
     construction,
     download,
@@ -39,6 +39,7 @@ def load(spec):
         run=model.forward_features,
         preprocessing=timm_preprocessing(spec, model, spec.image_size),
         stated_prefix=getattr(model, "num_prefix_tokens", None),
+        **after_blocks(model),
     )
     if spec.weights not in ("pretrained", "random"):
         load_weights(backbone, lambda tensors: translated(tensors, model))

@@ -28,7 +28,7 @@ from visae.backbones.catalogue import elsewhere, names
 from visae.backbones.loaders.transformers.entry import ENTRY
 from visae.backbones.preprocessing import Preprocessing
 from visae.backbones.sizes import pair, scaled
-from visae.backbones.timm_settings import timm_preprocessing
+from visae.backbones.timm_models import after_blocks, timm_preprocessing
 from visae.backbones.weights import (
     check_fit,
     construction,
@@ -100,6 +100,7 @@ def load(spec):
         model,
         run=_runner(model, pair(size)),
         preprocessing=replace(settings, resize=scaled(resized, int), crop=size),
+        **_after_blocks(model),
     )
     if spec.weights not in ("pretrained", "random"):
         load_weights(backbone, lambda tensors: _translated(tensors, model_class, config, arguments))
@@ -316,6 +317,20 @@ def _other_preprocessing(spec, what):
         f"The settings in the preprocessor_config.json of backbone '{spec.name}' {what}, which is "
         "not supported: change that file to one size, resized and scaled to [0, 1]."
     )
+
+
+def _after_blocks(model):
+    """What `Backbone` needs to know of a model beyond its blocks."""
+    if hasattr(model, "timm_model"):
+        return after_blocks(model.timm_model)
+    norms = ("layernorm", "post_layernorm", "norm", "rms_norm")
+    embeddings = getattr(model, "embeddings", None)
+    tokens = [getattr(embeddings, name, None) for name in ("cls_token", "class_embedding")]
+    found = [norm for name in norms if (norm := getattr(model, name, None)) is not None]
+    return {
+        "final_norm": found[0] if found else None,
+        "class_token": any(token is not None for token in tokens),
+    }
 
 
 def _runner(model, size):

@@ -1,12 +1,26 @@
-"""How timm's evaluation transform prepares images for one of its models."""
+"""What a vision transformer of timm says of itself; open_clip builds some towers of them."""
 
 import math
 
 from timm.data.config import resolve_model_data_config
+from torch import nn
 
 from visae.backbones.preprocessing import Preprocessing
 from visae.backbones.sizes import scaled
 from visae.base.errors import UserError
+
+
+def after_blocks(model):
+    """What `Backbone` needs to know of a timm model beyond its blocks.
+
+    Models that pool their patches have their norm after the pooling.
+    """
+    norms = [getattr(model, name, None) for name in ("norm", "fc_norm")]
+    real = [norm for norm in norms if norm is not None and not isinstance(norm, nn.Identity)]
+    return {
+        "final_norm": real[0] if real else None,
+        "class_token": getattr(model, "cls_token", None) is not None,
+    }
 
 
 def timm_preprocessing(spec, model, image_size):
