@@ -19,10 +19,17 @@ import torch
 
 from visae.base.arrays import Float
 from visae.encoding.dense_moran import dense_moran, sum_evaluable
-from visae.encoding.kernels import ActiveCodes, decode, reduce_block, sliced
+from visae.encoding.kernels import (
+    ActiveCodes,
+    decode,
+    reduce_block,
+    reduce_found,
+    sliced,
+)
 from visae.encoding.moran import Neighbours
 from visae.encoding.reductions import SaeUnit, half_codes
 from visae.sae.model import SparseAutoencoder
+from visae.sae.screen import Features, Screen, Tokens, is_screened
 
 
 class Targets(NamedTuple):
@@ -71,6 +78,9 @@ class SparseEncoder:
         self._threshold = sae.threshold.expand(sae.features).contiguous().numpy()
         if sae.activation != "threshold":  # the kernel is given codes, and adds and cuts nothing
             self._bias = self._threshold = np.zeros(sae.features, np.float32)
+        self._screened = None
+        if sae.activation == "threshold" and is_screened(self._weight):
+            self._screened = Features(self._weight, self._bias, self._threshold)
         self._decoder = sliced(sae.decoder_weight.numpy())
         self._neighbours = Neighbours.of_grid(grid)
         self._minimum_active = np.array(minimum_active, np.int64)
@@ -97,36 +107,25 @@ class SparseEncoder:
             moran_sum=np.zeros((2, len(self._minimum_active), features)),
             moran_images=np.zeros((len(self._minimum_active), features), np.int64),
         )
-        tokens_dt = x_npd.flatten(0, 1).T
-        product = torch.empty(min(self.feature_block, features), images * patches)
-        padded = self._neighbours.padded_map()
-        selected_ft = self._selected(tokens_dt) if self._sae.activation != "threshold" else None
-        for start in range(0, features, self.feature_block):
-            weight = self._weight[start : start + self.feature_block]
-            block = product[: len(weight)]
-            if selected_ft is None:
-                torch.mm(weight, tokens_dt, out=block)
-            else:
-                torch.abs(selected_ft[start : start + self.feature_block], out=block)
-            reduce_block(
-                block.numpy().reshape(len(weight), images, patches),
-                start,
-                self._bias,
-                self._threshold,
-                codes.patch,
-                codes.value,
-                codes.end,
-                codes_max,
-                unit.firing_count,
-                self._minimum_active,
-                unit.moran_sum,
-                unit.moran_images,
-                padded,
-                self._neighbours,
-                self._variance_floor,
-            )
-        if self._sae.signed and selected_ft is not None:
-            _restore_signs(codes, selected_ft.unflatten(1, (images, patches)).numpy())
+        reduced = (
+            codes.patch,
+            codes.value,
+            codes.end,
+            codes_max,
+            unit.firing_count,
+            self._minimum_active,
+            unit.moran_sum,
+            unit.moran_images,
+            self._neighbours.padded_map(),
+            self._neighbours,
+            self._variance_floor,
+        )
+        if self._screened is not None:
+            self._reduce_screened(x_npd, reduced)
+        elif self._sae.activation == "threshold":
+            self._reduce_products(x_npd, reduced)
+        else:
+            self._reduce_selected(x_npd, codes, reduced)
         if targets is None:
             unit.squared_error, unit.residual_sum = decode(
                 x_npd.numpy(),
@@ -144,10 +143,41 @@ class SparseEncoder:
         unit.codes_half = half_codes(codes_max)
         return unit
 
-    def _selected(self, tokens_dt):
-        """Codes [F, tokens] of an SAE whose features compete with each other."""
-        pre_tf = torch.addmm(self._sae.encoder_bias, tokens_dt.T, self._weight.T)
-        return self._sae.activate(pre_tf).T.contiguous()
+    def _blocks(self):
+        return (
+            slice(f, f + self.feature_block)
+            for f in range(0, len(self._weight), self.feature_block)
+        )
+
+    def _reduce_products(self, x_npd, reduced):
+        """The float32 product, block by block while it is in the cache."""
+        images, patches, _ = x_npd.shape
+        tokens_dt = x_npd.flatten(0, 1).T
+        product = torch.empty(min(self.feature_block, len(self._weight)), images * patches)
+        for block in self._blocks():
+            weight = self._weight[block]
+            part = product[: len(weight)]
+            torch.mm(weight, tokens_dt, out=part)
+            product_bnp = part.numpy().reshape(-1, images, patches)
+            reduce_block(product_bnp, block.start, self._bias, self._threshold, *reduced)
+
+    def _reduce_screened(self, x_npd, reduced):
+        """Of a large encoder only the codes that are kept."""
+        screen = Screen(Tokens(x_npd.flatten(0, 1)), self.feature_block)
+        for block in self._blocks():
+            found = screen.find(self._screened, block)
+            reduce_found(*found, x_npd.shape[1], block.start, *reduced)
+
+    def _reduce_selected(self, x_npd, codes, reduced):
+        """Codes of an SAE whose features compete with each other, which have been selected."""
+        shape = x_npd.shape[:2]
+        pre_tf = torch.addmm(self._sae.encoder_bias, x_npd.flatten(0, 1), self._weight.T)
+        selected_fnp = self._sae.activate(pre_tf).T.contiguous().unflatten(1, shape)
+        for block in self._blocks():
+            magnitudes = selected_fnp[block].abs().numpy()
+            reduce_block(magnitudes, block.start, self._bias, self._threshold, *reduced)
+        if self._sae.signed:
+            _restore_signs(codes, selected_fnp.numpy())
 
     def _decoded(self, codes, patches):
         """Normalised reconstructions [n, P, D] of `ActiveCodes`."""

@@ -93,6 +93,47 @@ def add_evaluable(queen, rook, active, minimum_active, moran_sum_2m, moran_image
             moran_images_m[m] += 1
 
 
+@njit(nogil=True)
+def least_active(minimum_active, patches):
+    """From how many active patches on a map is looked at."""
+    return max(minimum_active.min(), 1) if len(minimum_active) else patches + 1
+
+
+@njit(nogil=True, forceinline=True)
+def reduce_map(
+    i,
+    f,
+    start,
+    stop,
+    least,
+    code_patch,
+    code_value,
+    code_end,
+    codes_max,
+    firing_count,
+    minimum_active,
+    moran_sum,
+    moran_images,
+    padded,
+    neighbours,
+    variance_floor,
+):
+    """Take the codes start … stop, of image i and feature f, into the arrays of `SaeUnit`."""
+    largest = np.float32(0)
+    for k in range(start, stop):
+        largest = max(largest, code_value[i, k])
+    code_end[i, f + 1] = stop
+    codes_max[i, f] = largest
+    active = stop - start
+    firing_count[f] += active
+    if active < least:
+        return
+    queen, rook = map_moran(
+        code_patch[i, start:stop], code_value[i, start:stop], padded, neighbours, variance_floor
+    )
+    add_evaluable(queen, rook, active, minimum_active, moran_sum[:, :, f], moran_images[:, f])
+
+
 @njit(nogil=True, cache=True)
 def reduce_block(
     product_bnp,
@@ -117,35 +158,88 @@ def reduce_block(
     the codes (see `ActiveCodes`) and fills the block's part of the arrays of `SaeUnit`.
     """
     features, images, patches = product_bnp.shape
-    least_active = max(minimum_active.min(), 1) if len(minimum_active) else patches + 1
+    least = least_active(minimum_active, patches)
     for b in range(features):
         f = first + b
         for i in range(images):
-            start = end = code_end[i, f]
-            largest = np.float32(0)
+            start = stop = code_end[i, f]
             for p in range(patches):
                 code = product_bnp[b, i, p] + bias[f]
                 if code >= threshold[f] and code > 0:
-                    code_patch[i, end] = p
-                    code_value[i, end] = code
-                    end += 1
-                    if code > largest:
-                        largest = code
-            code_end[i, f + 1] = end
-            codes_max[i, f] = largest
-            active = end - start
-            firing_count[f] += active
-            if active < least_active:
-                continue
-            queen, rook = map_moran(
-                code_patch[i, start:end],
-                code_value[i, start:end],
+                    code_patch[i, stop] = p
+                    code_value[i, stop] = code
+                    stop += 1
+            reduce_map(
+                i,
+                f,
+                start,
+                stop,
+                least,
+                code_patch,
+                code_value,
+                code_end,
+                codes_max,
+                firing_count,
+                minimum_active,
+                moran_sum,
+                moran_images,
                 padded,
                 neighbours,
                 variance_floor,
             )
-            add_evaluable(
-                queen, rook, active, minimum_active, moran_sum[:, :, f], moran_images[:, f]
+
+
+@njit(nogil=True, cache=True)
+def reduce_found(
+    counts,
+    tokens,
+    codes,
+    patches,
+    first,
+    code_patch,
+    code_value,
+    code_end,
+    codes_max,
+    firing_count,
+    minimum_active,
+    moran_sum,
+    moran_images,
+    padded,
+    neighbours,
+    variance_floor,
+):
+    """The same of codes that are known: counts, tokens and codes are those of `screen.Found`."""
+    images = len(codes_max)
+    least = least_active(minimum_active, patches)
+    for b in range(len(counts)):
+        f = first + b
+        place = b * images * patches
+        last = place + counts[b]
+        for i in range(images):
+            start = stop = code_end[i, f]
+            while place < last and tokens[place] < (i + 1) * patches:
+                if codes[place] > 0:  # which NaN is not
+                    code_patch[i, stop] = tokens[place] - i * patches
+                    code_value[i, stop] = codes[place]
+                    stop += 1
+                place += 1
+            reduce_map(
+                i,
+                f,
+                start,
+                stop,
+                least,
+                code_patch,
+                code_value,
+                code_end,
+                codes_max,
+                firing_count,
+                minimum_active,
+                moran_sum,
+                moran_images,
+                padded,
+                neighbours,
+                variance_floor,
             )
 
 
@@ -176,16 +270,25 @@ def decode(x_npd, decoder_sfw, code_patch, code_value, code_end, reconstructions
     """
     images, patches, width = x_npd.shape
     slices, features, _ = decoder_sfw.shape
-    reconstruction = np.empty((patches, DECODE_WIDTH), np.float32)
+    reconstructions = np.zeros((images, slices, patches, DECODE_WIDTH), np.float32)
+    most = 0
+    for i in range(images):
+        most = max(most, code_end[i, features])
+    code_feature = np.empty((images, most), np.int32)
+    for i in range(images):
+        for f in range(features):
+            code_feature[i, code_end[i, f] : code_end[i, f + 1]] = f
+    for s in range(slices):  # outside, so that a slice of the decoder is read once for all images
+        for i in range(images):
+            reconstruction = reconstructions[i, s]
+            for k in range(code_end[i, features]):
+                patch, value, f = code_patch[i, k], code_value[i, k], code_feature[i, k]
+                for w in range(DECODE_WIDTH):
+                    reconstruction[patch, w] += value * decoder_sfw[s, f, w]
     error = residual = 0.0
     for i in range(images):
         for s in range(slices):
-            reconstruction[:] = 0
-            for f in range(features):
-                for k in range(code_end[i, f], code_end[i, f + 1]):
-                    patch, value = code_patch[i, k], code_value[i, k]
-                    for w in range(DECODE_WIDTH):
-                        reconstruction[patch, w] += value * decoder_sfw[s, f, w]
+            reconstruction = reconstructions[i, s]
             start = s * DECODE_WIDTH
             for w in range(min(DECODE_WIDTH, width - start)):
                 reconstructions_max[i, start + w] = reconstruction[0, w]

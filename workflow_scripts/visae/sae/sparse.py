@@ -17,6 +17,7 @@ from visae.base.arrays import Float, Int
 from visae.base.compiled import njit
 from visae.base.pools import in_pieces
 from visae.sae.adam import gradient
+from visae.sae.screen import Features, Screen, Tokens, is_screened
 
 ROWS_PER_BLOCK = 512
 
@@ -48,11 +49,16 @@ def collect_codes(
 ) -> SparseCodes:
     """The positive pre-activations that are at least `lower` (or NaN): SparseCodes.
 
-    lower: float, or float32 array [F]. The pre-activations exist for some rows at a time only.
+    lower: float, or float32 array [F]. The pre-activations exist for some rows at a time only, and
+    of a large encoder only those are computed that can be codes (`visae.sae.screen`).
     """
-    features, threads = len(encoder_weight), torch.get_num_threads()
-    block = torch.empty(min(ROWS_PER_BLOCK, len(normalised_bd)), features)
+    features = len(encoder_weight)
     lower = np.array(np.broadcast_to(lower, features), np.float32)
+    if is_screened(encoder_weight):
+        encoder = Features(encoder_weight, encoder_bias.numpy(), lower)
+        return screened_codes(Tokens(normalised_bd), encoder)
+    threads = torch.get_num_threads()
+    block = torch.empty(min(ROWS_PER_BLOCK, len(normalised_bd)), features)
     parts = []
     for rows_bd in normalised_bd.split(ROWS_PER_BLOCK):
         pre_bf = block[: len(rows_bd)]
@@ -64,6 +70,24 @@ def collect_codes(
         found = np.empty(ends[-1], np.int32), np.empty(ends[-1], np.float32)
         in_pieces(_fill_rows, len(pre), threads, pre, lower, ends - counts, *found)
         parts.append((counts, *found))
+    return _joined(parts)
+
+
+def screened_codes(tokens: Tokens, encoder: Features) -> SparseCodes:
+    """The codes that reach the limits of both sides (or are NaN): SparseCodes."""
+    parts, screen = [], Screen(encoder, ROWS_PER_BLOCK)
+    for first in range(0, len(tokens.rows), ROWS_PER_BLOCK):
+        found = screen.find(tokens, slice(first, first + ROWS_PER_BLOCK))
+        counts, total = found.counts.copy(), found.counts.sum()
+        packed = np.empty(total, np.int32), np.empty(total, np.float32)
+        arguments = found.counts, len(encoder.rows), np.cumsum(counts) - counts
+        threads = torch.get_num_threads()
+        in_pieces(_pack_rows, len(counts), threads, *arguments, *found[1:], *packed)
+        parts.append((counts, *packed))
+    return _joined(parts)
+
+
+def _joined(parts):
     counts, numbers, values = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
     return SparseCodes(np.concatenate([[0], np.cumsum(counts)]), numbers, values)
 
@@ -151,6 +175,14 @@ def _fill_rows(start, stop, pre_bf, lower_f, starts_b, features, values):
         for entry in range(count):
             features[starts_b[row] + entry] = row_features[entry]
             values[starts_b[row] + entry] = row_values[entry]
+
+
+@_jit
+def _pack_rows(start, stop, counts, stride, starts, columns, codes, features, values):
+    for row in range(start, stop):
+        for entry in range(counts[row]):
+            features[starts[row] + entry] = columns[row * stride + entry]
+            values[starts[row] + entry] = codes[row * stride + entry]
 
 
 @_jit
