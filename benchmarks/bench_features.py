@@ -5,7 +5,7 @@
 Exemplars (top, middle, low) with their maps, the table of all features and which are alike, as
 `snakemake features` looks them up, beside one encoding pass of the same cache. The straightforward
 way is a pass over the cache for each feature; it is timed for a few and scaled up. That both find
-the same codes is checked. Memory is the peak of a process of its own, with all images and with a
+the same codes is checked. Memory is the peak of a process of its own, with all images, half and a
 quarter of them. The images are those of `synthetic.PlantedImages`.
 """
 
@@ -103,10 +103,15 @@ def main():
         print(peak_megabytes())
         return
     with tempfile.TemporaryDirectory() as folder:
-        whole, quarter = Path(folder) / "whole.h5", Path(folder) / "quarter.h5"
-        for path, images in ((whole, arguments.images), (quarter, arguments.images // 4)):
+        caches = {
+            images: Path(folder) / f"{images}.h5"
+            for images in (arguments.images // 4, arguments.images // 2, arguments.images)
+        }
+        *parts, whole = caches.values()
+        for images, path in caches.items():
             write_cache(path, planted.batch(images), arguments.side, arguments.width)
-        encode(quarter, sae, arguments.threads)
+        for path in parts:
+            encode(path, sae, arguments.threads)
         _, encoding = clock(encode, whole, sae, arguments.threads)
         findings, lookup = clock(find, whole, sae, arguments.features)
         sample = [f for f, e in findings.examples.items() if len(e.bands["top"]) == 8][:SAMPLE]
@@ -134,10 +139,8 @@ def main():
         ):
             ratio = timing.seconds / encoding.seconds
             print(f"| {name} | {timing.seconds:.1f} | {timing.cpu_seconds:.1f} | {ratio:.2f} |")
-        print(
-            f"\nPeak memory: {peak(whole, arguments):.0f} MB with {arguments.images} images, "
-            f"{peak(quarter, arguments):.0f} MB with a quarter of them."
-        )
+        peaks = [f"{peak(path, arguments):.0f} MB of {n} images" for n, path in caches.items()]
+        print(f"\nPeak memory: {', '.join(peaks)}.")
 
 
 if __name__ == "__main__":

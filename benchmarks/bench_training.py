@@ -1,10 +1,12 @@
-"""Time of one BatchTopK training step on the CPU, side by side; prints a Markdown table.
+"""Time of one training step on the CPU, side by side; prints a Markdown table.
 
 Compared on equal batches and from equal weights: this workflow's sparse step and its dense
 gradients, autograd with a full top-k, overcomplete's model and loop body (where it is installed),
-and the encoder's product alone, which no exact step avoids. Rounds are interleaved and the best
-is printed, since other work on the machine only adds time. The gradients of the sparse step are
-compared with autograd's on the last batch.
+and the encoder's product alone, which no exact step avoids. Then the step with an auxiliary loss,
+where a share of the features is dead, and Matryoshka's with five prefixes; beside them those of
+dictionary-learning, where it is installed. Rounds are interleaved and the best is printed, since
+other work on the machine only adds time. The gradients of the sparse step are compared with
+autograd's on the last batch.
 
     PYTHONPATH=workflow_scripts python benchmarks/bench_training.py --threads 2
 """
@@ -14,7 +16,9 @@ import time
 
 import torch
 
+from visae.sae.choices import Auxiliary
 from visae.sae.families.batchtopk.trainer import BatchTopK
+from visae.sae.families.matryoshka.trainer import Matryoshka
 from visae.sae.specs import SaeSpec, TrainingSettings
 from visae.sae.trainer import normalise_rows
 
@@ -28,6 +32,8 @@ def parsed_arguments():
     parser.add_argument("--warm-up", type=int, default=3, help="steps before the clock starts")
     parser.add_argument("--rounds", type=int, default=5, help="timed steps of each kind")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--dead", type=float, nargs="*", default=[0.0, 0.05, 0.1], help="shares")
+    parser.add_argument("--only", default="", help="parts of the names of steps, with commas")
     return parser.parse_args()
 
 
@@ -75,6 +81,61 @@ def overcomplete_step(spec, width, tokens):
     return step
 
 
+LONG = 10**9
+
+
+def auxiliary_step(spec, width, share):
+    """The step with an auxiliary loss, where a `share` of the features has long been idle."""
+    settings = TrainingSettings(auxiliary=Auxiliary(LONG))
+    sae = BatchTopK(spec, width, settings, "cpu")
+    dead = round(share * sae.features)
+    sae.weights["encoder_bias"].data[:dead] -= 1.0
+
+    def step(x_bd):
+        sae.dead_features.idle[:dead] = LONG
+        return sae.step(x_bd)
+
+    return step
+
+
+def peer_steps(spec, width, shares):
+    """{name: step} of dictionary-learning's trainers, with its auxiliary loss."""
+    from dictionary_learning.trainers.batch_top_k import BatchTopKTrainer
+    from dictionary_learning.trainers.matryoshka_batch_top_k import MatryoshkaBatchTopKTrainer
+
+    features = spec.expansion_factor * width
+    common = {
+        "steps": LONG,
+        "activation_dim": width,
+        "dict_size": features,
+        "k": spec.sparsity,
+        "layer": 0,
+        "lm_name": "none",
+        "device": "cpu",
+    }
+    halves = [1 / 16, 1 / 16, 1 / 8, 1 / 4, 1 / 2]
+    steps = {
+        "matryoshka": MatryoshkaBatchTopKTrainer(**common, group_fractions=halves),
+        **{f"{share:.0%} dead": BatchTopKTrainer(**common) for share in shares},
+    }
+
+    def of(trainer, share):
+        dead = round(share * features)
+
+        def step(x_bd):
+            trainer.num_tokens_since_fired[:dead] = LONG
+            trainer.update(1, x_bd)
+
+        if dead:
+            trainer.ae.encoder.bias.data[:dead] -= 1.0
+        return step
+
+    return {
+        f"dictionary-learning 0.1.0, {name}": of(trainer, share)
+        for (name, trainer), share in zip(steps.items(), (0, *shares), strict=True)
+    }
+
+
 def gradient_error(sae, x_bd):
     """Largest difference of the sparse gradients from autograd's, relative to the largest one."""
     normalise_rows(sae.weights["decoder_weight"])
@@ -108,21 +169,33 @@ def main():
         kinds["overcomplete 0.3.0"] = overcomplete_step(spec, width, tokens)
     except ImportError:
         print("overcomplete is not installed: left out\n")
-    best = dict.fromkeys(kinds, float("inf"))
+    for share in arguments.dead:
+        kinds[f"auxiliary loss, {share:.0%} dead"] = auxiliary_step(spec, width, share)
+    prefixed = SaeSpec("matryoshka", spec.expansion_factor, spec.sparsity)
+    kinds["matryoshka, five prefixes"] = Matryoshka(prefixed, width, TrainingSettings(), "cpu").step
+    try:
+        kinds |= peer_steps(spec, width, arguments.dead)
+    except ImportError:
+        print("dictionary-learning is not installed: left out\n")
+    chosen = arguments.only.split(",")
+    kinds = {kind: step for kind, step in kinds.items() if any(part in kind for part in chosen)}
+    best = {kind: [float("inf")] * 2 for kind in kinds}
     for number, x_bd in enumerate(batches):
         for kind, step in kinds.items():
-            started = time.perf_counter()
+            started = time.perf_counter(), time.process_time()
             step(x_bd)
             if number >= arguments.warm_up:
-                best[kind] = min(best[kind], time.perf_counter() - started)
+                ended = time.perf_counter(), time.process_time()
+                spent = [end - start for start, end in zip(started, ended, strict=True)]
+                best[kind] = [min(pair) for pair in zip(best[kind], spent, strict=True)]
     print(
         f"B {tokens}, D {width}, F {features}, K {spec.sparsity}, {arguments.threads} threads, "
         f"float32, best of {arguments.rounds}:\n"
     )
-    print("| step | seconds | times the sparse step |\n|---|---:|---:|")
-    fastest = best["sparse step (used on the CPU)"]
-    for kind, seconds in best.items():
-        print(f"| {kind} | {seconds:.3f} | {seconds / fastest:.2f} |")
+    print("| step | seconds | CPU seconds | of the sparse step's |\n|---|---:|---:|---:|")
+    sparse = best.get("sparse step (used on the CPU)", [float("nan")] * 2)
+    for kind, (seconds, cpu) in best.items():
+        print(f"| {kind} | {seconds:.3f} | {cpu:.3f} | {cpu / sparse[1]:.2f} |")
     error = gradient_error(saes[0], batches[-1])
     print(f"\nLargest relative difference of the sparse gradients from autograd's: {error:.1e}")
 

@@ -1,9 +1,11 @@
 # Images → patch activations: HDF5 shards, joined as one cache per split. One pass over the images
 # of a shard writes it for all blocks that the study reads of a backbone.
 
+import re
+
 from visae.study import places
 
-VIEWS = places.in_raster_order(STUDY)
+NEEDED, VIEWS = places.needed(STUDY), places.in_raster_order(STUDY)
 
 
 def of_raster(splits):
@@ -21,13 +23,6 @@ def seed_of_order(wildcards):
     return STUDY.backbones[wildcards.backbone]["seed"]
 
 
-def blocks_apart(blocks, backbones, splits):
-    """Those of `backbones` that have shards of one of `blocks` already, which stand."""
-    # A job knows its rule; only who plans has to choose one.
-    asked = backbones if workflow.is_main_process else []
-    return [name for name in asked if not places.level(STUDY, name, blocks, splits)]
-
-
 def shard_paths(splits, block="{layer}", apart=False):
     """All shards of the caches of `splits`; apart: of one split, with the wildcard shard."""
     return [
@@ -37,20 +32,32 @@ def shard_paths(splits, block="{layer}", apart=False):
     ]
 
 
-def extractions(splits):
-    """[(end of a rule's name, blocks, backbones), …]: of one block, then of several at once."""
-    yield "", ["{layer}"], r"[a-z][a-z0-9_]*"
-    for blocks, backbones in places.passes(STUDY, splits).items():
-        apart = blocks_apart(blocks, backbones, splits)
-        if together := [name for name in backbones if name not in apart]:
-            yield f"_blocks_{'_'.join(map(str, blocks))}", blocks, alternatives(together)
+ANY_BACKBONE = "[a-z][a-z0-9_]*"
+
+
+def extractions(batch, splits):
+    """[(end of a rule's name, blocks, backbones), …]: of one block, and of several at once."""
+    if not workflow.is_main_process:
+        # What is there has changed since the job was planned. Its command names the rule.
+        for asked in sys.argv:
+            if several := re.fullmatch(f"extract_{batch}(_blocks((_[0-9]+)+))", asked):
+                yield several[1], several[2].split("_")[1:], ANY_BACKBONE
+        yield "", ["{layer}"], ANY_BACKBONE
+        return
+    others = []
+    for blocks, backbones in places.passes(STUDY, NEEDED, VIEWS, splits).items():
+        yield f"_blocks_{'_'.join(map(str, blocks))}", blocks, alternatives(backbones)
+        others += [place(name, f"({alternatives(blocks)})/") for name in backbones]
+    # The end of the path says whether a block has a pass with others.
+    but_them = f"(?!{alternatives(others)})" if others else ""
+    yield "", ["{layer}"], but_them + ANY_BACKBONE
 
 
 for batch, splits in jobs.extraction(STUDY):
     apart = jobs.shards_apart(STUDY, splits)
     shard = f"-shard-{{shard}}-of-{splits[0].shards:05d}" if apart else ""
 
-    for several, blocks, backbones in extractions(splits):
+    for several, blocks, backbones in extractions(batch, splits):
         work = f"{{backbone}}-layer{'-'.join(map(str, blocks))}-{batch}{shard}"
 
         rule:
@@ -99,9 +106,6 @@ for batch, splits in jobs.extraction(STUDY):
                 )
             script:
                 "../workflow_scripts/extract_activations.py"
-
-        if several:
-            workflow.ruleorder(f"extract_{batch}{several}", f"extract_{batch}")
 
     rule:
         name:

@@ -2,6 +2,9 @@
 # the disk is refused when it starts.
 
 
+from visae.base import progress
+
+
 localrules:
     index,
     plan,
@@ -41,6 +44,8 @@ rule plan:
 onstart:
     from visae.plan.disk import check_run
 
+    # Files are listed and backbones measured where no index and no earlier plan says more.
+    progress.show(lambda text: print(f"  planning: {text}", file=sys.stderr))
     # Jobs start as soon as they may. Snakemake's limit of jobs per time sets a timer for each of
     # them, and waits for the last timer at the end of every command.
     workflow.scheduler.job_rate_limiter = None

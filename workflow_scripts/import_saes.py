@@ -5,6 +5,7 @@ from pathlib import Path
 from visae.activations.format import check_compatible
 from visae.activations.opening import open_cache
 from visae.base.job import run
+from visae.base.progress import counted
 from visae.sae.concerns import told
 from visae.sae.exchange.form import Reading
 from visae.sae.exchange.importing import import_sae
@@ -20,7 +21,7 @@ def body(snakemake):
         open_cache(files.statistics) as normalising,
     ):
         check_compatible(cache.info, wildcards.backbone, int(wildcards.layer))
-        for spec in map(SaeSpec.from_text, params.saes):
+        for spec in map(SaeSpec.from_text, counted(params.saes, "SAEs imported", len(params.saes))):
             warnings[spec.name] = import_sae(
                 params.folders[spec.name],
                 destination / spec.name,

@@ -1,5 +1,6 @@
 """Pages that are written from what owns their content: schema, shelves, commands, docstrings."""
 
+import json
 import re
 from pathlib import Path
 
@@ -25,7 +26,27 @@ def pages():
         "reference/command.md": _command(),
         "reference/api.md": _api(),
         "reference/products.md": _products(),
+        **{name: _notebook(DOCS / name) for name in notebook_names()},
     }
+
+
+# -------------------------------------------------------------------- notebooks
+
+
+def notebook_names():
+    """The pages of the notebooks."""
+    return [f"notebooks/{path.stem}.md" for path in sorted(DOCS.glob("notebooks/*.ipynb"))]
+
+
+def _notebook(page):
+    """What a notebook says and runs; its outputs are those of whoever runs it."""
+    path = page.with_suffix(".ipynb")
+    parts = []
+    for cell in json.loads(path.read_text("utf-8"))["cells"]:
+        text = "".join(cell["source"])
+        parts.append(text if cell["cell_type"] == "markdown" else f"```python\n{text}\n```")
+    parts.insert(1, f"[The notebook]({path.name}) runs on the demo's results.")
+    return "\n\n".join(parts) + "\n"
 
 
 # -------------------------------------------------------------------- metrics

@@ -38,6 +38,8 @@ def on_config(config):
         if isinstance(item, dict) and "metrics" in item:
             pages = [f"metrics/{name}.md" for name in generated.metric_names()]
             sections["Concepts"][place] = {"Metrics": ["metrics/index.md", *pages]}
+    place = sections["Guides"].index({"notebooks": []})
+    sections["Guides"][place] = {"Notebooks": generated.notebook_names()}
     named = set(re.findall(r"[\w/]+\.md", str(config.nav)))
     sections["Guides"] += sorted({p.name for p in (ROOT / "docs").glob("*.md")} - named)
     return config

@@ -1,5 +1,7 @@
 """Activations without a cache leave behind what they leave behind through one, bit by bit."""
 
+from dataclasses import replace
+
 import h5py
 import numpy as np
 import pytest
@@ -8,6 +10,8 @@ from PIL import Image
 
 from visae.activations.cache import ActivationCache
 from visae.activations.extraction import ShardJob, extract
+from visae.activations.opening import open_cache
+from visae.activations.permuted import write_permuted
 from visae.activations.shards import join_shards
 from visae.activations.streaming import StreamedActivations
 from visae.backbones import BackboneSpec, build_backbone
@@ -137,6 +141,26 @@ def test_an_unreadable_image_stops_a_stream(backbone, dataset, tmp_path):
     stream.read_chunk(0)
     with pytest.raises(UserError, match=r"05\.jpg"):
         stream.read_chunk(1)
+
+
+def test_a_stream_of_the_control_is_as_a_view_of_the_cache_in_raster_order(
+    backbone, dataset, tmp_path
+):
+    """Each image is permuted once, and in the same order."""
+    root, index = dataset
+    shard, cache, view = (tmp_path / name for name in ("val/0.h5", "val.h5", "view.h5"))
+    job = ShardJob("toy", "val", index, root, 0, 1, {LAYER: shard})
+    extract(backbone, [job], chunk_images=4, batch_size=2)
+    join_shards([shard], cache, statistics=False)
+    write_permuted(view, cache, "tiny", backbone.spec.seed)
+    control = build_backbone(replace(backbone.spec, token_order="permuted"))
+    stream = streamed(control, dataset)
+    with open_cache(view) as permuted, open_cache(cache) as raster:
+        assert permuted.info == stream.info
+        for number in range(len(stream.chunks)):
+            of_stream = stream.read_chunk(number)
+            np.testing.assert_array_equal(permuted.read_chunk(number), of_stream)
+            assert (raster.read_chunk(number) != of_stream).any()
 
 
 def test_activations_that_are_not_finite_are_refused(backbone, dataset):

@@ -1,4 +1,4 @@
-"""The pages in Chromium, opened as files: patches are clicked, features sorted and searched."""
+"""The pages in Chromium, opened as files: clicked patches, sorted and searched tables."""
 
 from dataclasses import replace
 
@@ -7,6 +7,7 @@ import pytest
 import torch
 from browser_fixtures import chromium
 from feature_fixtures import GREEN, RED, Made, colour_sae
+from match_fixtures import Pair
 
 VEIL = """
 const canvas = document.querySelector(arguments[0]);
@@ -23,6 +24,11 @@ PHONE = {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True}
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     return Made(tmp_path_factory.mktemp("pages"), "14 × 14, cropped", named=[GREEN])
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory):
+    return Pair(tmp_path_factory.mktemp("matches"), frames=("whole", "squashed")).write()
 
 
 @pytest.fixture(scope="module")
@@ -109,11 +115,77 @@ def test_the_table_is_sorted_searched_and_chosen_from(browser, made):
     assert "is dead" in browser.find_element("css selector", "#feature .note").text
 
 
-@pytest.mark.parametrize("page", ["index.html", "patches.html"])
-def test_pages_fit_a_phone(page, browser, made):
+def _rows(browser):
+    found = browser.find_elements("css selector", "#matched > li")
+    return [int(item.get_attribute("data-row")) for item in found]
+
+
+def test_matches_are_sorted_and_searched(browser, pair):
+    _open(browser, pair, "index.html")
+    columns, shown = pair.data("table")["columns"], pair.findings.shown
+    assert _rows(browser) == sorted(shown)  # rows fall by correlation over images
+    browser.find_element("css selector", "#order option:nth-child(2)").click()  # over patches
+    assert _rows(browser) == sorted(shown, key=lambda row: (-columns["patches"][row], row))
+    browser.find_element("css selector", "#order option:last-child").click()  # the rarest
+    rarest = {r: max(-columns["leftFrequency"][r], -columns["rightFrequency"][r]) for r in shown}
+    assert _rows(browser) == sorted(shown, key=lambda row: (-rarest[row], row))
+    assert len(_texts(browser, "#table tbody tr")) == len(columns["left"])
+    _click(browser, "#table thead th:nth-child(2) button")  # the right feature, the least first
+    assert _texts(browser, "#table tbody td:nth-child(2)") == sorted(map(str, columns["right"]))
+    row = next(iter(shown))
+    search = browser.find_element("css selector", "#search")
+    search.send_keys(str(columns["left"][row]))
+    found = [
+        r for r in range(len(columns["left"]))
+        if str(columns["left"][row]) in f"{columns['left'][r]} {columns['right'][r]}"
+    ]  # fmt: skip
+    assert set(_rows(browser)) == set(found) & set(shown)
+    assert _texts(browser, "#count") == [f"{len(found)} of {len(columns['left'])}"]
+    search.send_keys("zzz")
+    assert "No match with images" in browser.find_element("css selector", "#matched .note").text
+
+
+def test_both_features_are_drawn_on_the_same_images_or_each_on_its_own(browser, pair):
+    _open(browser, pair, "index.html")
+    row, shown = next(iter(pair.data("examples")["rows"].items()))
+    concept = pair.data("table")["columns"]["left"][int(row)]
+
+    def images(side):
+        found = browser.find_elements("css selector", f"#match-{row} .side:nth-child({side}) img")
+        names = [image.get_attribute("src").rpartition("/")[2] for image in found]
+        return [int(name.removesuffix(".webp").removesuffix("-right")) for name in names], names
+
+    (left, _), (right, names) = images(1), images(2)
+    assert left == right == [shown["images"][place] for place in shown["together"]]
+    assert all(name.endswith("-right.webp") for name in names)
+    for side in (1, 2):
+        canvas = f"#match-{row} .side:nth-child({side}) .picture:nth-child(2) canvas"
+        browser.execute_script(
+            "const c = document.querySelector(arguments[0]);"
+            "paint(c, Array.from(bytes(c.codes), (level) => level / 255), c.grid)",
+            canvas,
+        )
+        veil = browser.execute_script("const ROWS = 14, COLUMNS = 14;" + VEIL, canvas)
+        planted = pair.kinds[left[1]].ravel() == concept
+        np.testing.assert_array_equal(np.array(veil) < 150, planted)
+    _click(browser, "#same")
+    for side, name in ((1, "left"), (2, "right")):
+        assert images(side)[0] == [shown["images"][place] for place in shown[name]["top"]]
+    loaded = browser.execute_script(
+        "return [...document.querySelectorAll('#matched img')].filter((i) => i.complete)"
+        ".every((i) => i.naturalWidth >= 160)"
+    )
+    assert loaded
+
+
+@pytest.mark.parametrize("page", ["index.html", "patches.html", "matches"])
+def test_pages_fit_a_phone(page, browser, made, pair):
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", PHONE)
     try:
-        _open(browser, made, page)
+        if page == "matches":
+            _open(browser, pair, "index.html")
+        else:
+            _open(browser, made, page)
         assert browser.execute_script("return document.documentElement.scrollWidth") == 390
         widths = browser.execute_script(
             "return [...document.querySelectorAll('.picture img')].map((i) => i.offsetWidth)"

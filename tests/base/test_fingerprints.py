@@ -151,22 +151,34 @@ def test_an_entry_is_what_it_imports_and_nothing_else(extended, scripts):
     assert hashed() != before
 
 
+def closure(script):
+    """The files that a script's hash is made of."""
+    seen, waiting = set(), [script]
+    while waiting:
+        seen.add(path := waiting.pop())
+        waiting += fingerprints._module(path)[1] - seen
+    return seen
+
+
 def test_no_hash_of_a_script_knows_an_entry_of_a_shelf():
     """Imported by name in the job, an entry is in no closure: of no script, and of no shelf."""
     folders = ("sae/families", "backbones/loaders", "images/layouts", "pretraining/paradigms")
     for script in fingerprints.SCRIPTS.glob("*.py"):
-        seen, waiting = set(), [script]
-        while waiting:
-            path = waiting.pop()
-            if path not in seen:
-                seen.add(path)
-                waiting += fingerprints._module(path)[1]
         entries = [
-            path for path in seen if "\nENTRY = " in path.read_text() or path.name == "entry.py"
+            path
+            for path in closure(script)
+            if "\nENTRY = " in path.read_text() or path.name == "entry.py"
         ]
         library = fingerprints.SCRIPTS / "visae"
         inside = [p for p in entries if str(p.relative_to(library)).startswith(folders)]
         assert not inside, script
+
+
+def test_no_job_depends_on_what_stands_above_jobs():
+    # `import visae` runs visae/__init__.py, which every script's hash has.
+    for script in sorted(fingerprints.SCRIPTS.glob("*.py")):
+        above = [p for p in closure(script) if p.parent.name in ("interface", "command")]
+        assert not above, script.name
 
 
 def test_every_script_of_the_workflow_has_a_hash():

@@ -56,12 +56,15 @@ def test_success_is_one_line_and_a_whole_log(finished):
 
 
 def test_how_far_it_is_stands_on_the_terminal_and_in_the_log(finished):
-    counting = "from visae.base import progress; progress.INTERVAL = 0; "
+    counting = "from visae.base import progress; progress.FIRST = progress._interval = 0; "
     process, log = finished(counting + "list(progress.counted('ab', 'letters', 2))")
     lines = process.stderr.splitlines()
     assert lines[0] == "  draw clip 3: 1 of 2 letters (0 s, 0 s left)"
     assert lines[2].startswith("✓ draw clip 3")
-    assert "2 of 2 letters (0 s, 0 s left)\n" in log
+    assert lines[1] == "  draw clip 3: 2 of 2 letters (0 s, 0 s left)"
+    # The log has a line a minute, whoever asks for more.
+    assert "1 of 2 letters (0 s, 0 s left)\n" in log
+    assert "2 of 2 letters" not in log
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Progress: one line now and then, with what is left; none of a short job, none outside of jobs."""
+"""Progress: a line now and then, with what is left; none of short work, none unasked."""
 
 import pytest
 
@@ -10,33 +10,54 @@ def said(monkeypatch):
     """Lines that are shown; a second passes whenever the clock is read."""
     seconds = iter(range(10_000))
     monkeypatch.setattr(progress.time, "monotonic", lambda: next(seconds))
+    monkeypatch.delenv(progress.OFTEN, raising=False)
     lines = []
     progress.show(lines.append)
     yield lines
     progress.show(None)
 
 
-def test_one_line_for_each_interval(said):
-    assert list(progress.counted(range(50), "things seen", 50)) == list(range(50))
+def test_a_line_after_five_seconds_and_one_a_minute(said):
+    assert list(progress.counted(range(150), "things seen", 150)) == list(range(150))
     assert said == [
-        "20 of 50 things seen (20 s, 30 s left)",
-        "40 of 50 things seen (40 s, 10 s left)",
+        "5 of 150 things seen (5 s, 2 min 25 s left)",
+        "65 of 150 things seen (1 min 5 s, 1 min 25 s left)",
+        "125 of 150 things seen (2 min 5 s, 25 s left)",
     ]
 
 
+def test_who_draws_a_bar_is_told_more_often(said, monkeypatch):
+    monkeypatch.setenv(progress.OFTEN, "5")
+    progress.show(said.append)
+    list(progress.counted(range(21), "things"))
+    assert [line.split()[0] for line in said] == ["5", "10", "15", "20"]
+
+
 def test_without_a_total_nothing_is_foretold(said):
-    list(progress.counted(iter("x" * 25), "letters"))
-    assert said == ["20 letters (20 s)"]
+    list(progress.counted(iter("x" * 10), "letters"))
+    assert said == ["5 letters (5 s)"]
 
 
 def test_items_may_stand_for_several(said):
     list(progress.counted(["ab"] * 1000, "letters", 2000, size=len))
-    assert said[0] == "40 of 2,000 letters (20 s, 16 min left)"
-    assert said[-1] == "2,000 of 2,000 letters (16 min, 0 s left)"
+    assert said[0] == "10 of 2,000 letters (5 s, 16 min left)"
+    assert said[-1] == "1,930 of 2,000 letters (16 min, 35 s left)"
+
+
+def test_resumed_work_foretells_by_what_is_new(said):
+    list(progress.counted(range(10), "steps", 110, done=100))
+    assert said == ["105 of 110 steps (5 s, 5 s left)"]
+
+
+def test_what_is_no_loop_is_counted_too(said):
+    count = progress.Count("steps", 20)
+    for _ in range(6):
+        count(2)
+    assert said == ["10 of 20 steps (5 s, 5 s left)"]
 
 
 def test_short_work_says_nothing(said):
-    list(progress.counted(range(19), "things"))
+    list(progress.counted(range(4), "things"))
     assert said == []
 
 
@@ -50,3 +71,4 @@ def test_durations(seconds, text):
 def test_outside_of_jobs_nothing_is_counted(monkeypatch):
     monkeypatch.setattr(progress.time, "monotonic", None)
     assert list(progress.counted("abc", "letters")) == ["a", "b", "c"]
+    progress.Count("letters")(3)

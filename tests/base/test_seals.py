@@ -1,6 +1,7 @@
 """Seals: no damaged, foreign or exchanged file is read; what is read is what was written."""
 
 import json
+import os
 import shutil
 
 import h5py
@@ -270,3 +271,26 @@ def test_a_value_that_was_edited_through_the_library_is_refused_where_it_is_read
         for selection in (np.s_[16:32], np.s_[:, 5:], np.s_[20, 7], np.s_[31], np.s_[:]):
             with pytest.raises(UserError, match=r"large of .*x\.h5 .*chunk \[1, 1\] has changed"):
                 data[selection]
+
+
+def test_a_file_that_stands_unchanged_is_read_through_once(tmp_path, monkeypatch):
+    path, digests = tmp_path / "toy.h5", []
+    of_hdf5 = seals._of_hdf5
+    monkeypatch.setattr(seals, "_of_hdf5", lambda *said: digests.append(said) or of_hdf5(*said))
+    write_h5(path)
+    digests.clear()
+    for _ in range(2):
+        read_h5(path)
+    assert len(digests) == 2  # too new for its time of change to tell
+    monkeypatch.setattr(seals, "_SETTLED", 0)
+    for _ in range(3):
+        read_h5(path)
+    assert len(digests) == 3
+    # Another content of the same size, with the old time of change.
+    before = path.stat()
+    with h5py.File(path, "r+") as file:
+        hdf5.dataset(file, "small")[3] = 17.0
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert path.stat().st_size == before.st_size
+    with pytest.raises(UserError, match="has changed since it was written"):
+        read_h5(path)

@@ -16,7 +16,7 @@ from visae.base.repository import PROFILES
 from visae.command import follow, new
 from visae.command.check import problems
 from visae.command.evaluate import with_sae
-from visae.command.main import main
+from visae.command.main import _lines, main
 from visae.command.run import command_of
 from visae.sae.exchange.foreign import identify
 from visae.study.study import Study
@@ -209,6 +209,38 @@ def test_a_run_is_a_line_per_job_with_the_time_left():
     # Two jobs of four took as long as the other two will.
     assert left.startswith("[2/4] about 0")
     assert log.getvalue() == "".join(lines)
+
+
+def test_how_far_jobs_are_comes_once_a_minute():
+    far = ["  train_main mae: 5 of 90 training steps (5 s, 1 min 25 s left)\n"] * 5
+    other = "  encode: 3 images encoded (5 s)\n"
+    out, log, seconds = io.StringIO(), io.StringIO(), iter([0, 0, *range(0, 500, 17)])
+    lines = [*far, other, "✓ train_main mae (40 s)\n", "1 of 4 steps (25%) done\n"]
+    follow.follow(lines, out, log, clock=lambda: next(seconds))
+    for text in (out.getvalue(), log.getvalue()):
+        assert (text.count("training steps"), text.count("images encoded")) == (2, 1)
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_on_a_terminal_how_far_a_job_is_stands_beside_the_bar():
+    out = Terminal()
+    line = "  train_main mae: 5 of 90 training steps (5 s, 1 min 25 s left)\n"
+    follow.follow(["total 4\n", line], out)
+    assert "5 of 90 training steps" in out.getvalue()
+    assert line not in out.getvalue()
+
+
+def test_a_verb_draws_how_far_it_is_in_one_place_of_a_terminal():
+    for terminal, shown in ((False, "  one\n  two\n"), (True, "  one\n\x1b[1A\x1b[2K  two\n")):
+        stream = io.StringIO()
+        line = _lines(stream, terminal)
+        line("one")
+        line("two")
+        assert stream.getvalue() == shown
 
 
 # --------------------------------------------------------------------------- visae evaluate-sae

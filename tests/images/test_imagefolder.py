@@ -115,6 +115,20 @@ def test_a_field_between_quotes_may_hold_ends_of_lines_and_other_separators(root
         index(root)
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "it is empty"),
+        ('file_name,label\na/1.png,"x\na/2.jpg,y\n', "unexpected end of data"),
+        ("file_name,label,label\na/1.png,x,y\n", "column label stands there twice"),
+    ],
+)
+def test_tables_of_labels_with_a_slip_are_refused(root, text, words):
+    (root / "train/metadata.csv").write_text(text)
+    with pytest.raises(UserError, match=rf"{words}.*correct the list"):
+        index(root)
+
+
 def test_metadata_without_a_column_of_labels_leave_the_folders(root):
     (root / "train/metadata.csv").write_text("file_name,text\na/1.png,a cat\n")
     assert labels(index(root))["train/b/1.png"] == "b"

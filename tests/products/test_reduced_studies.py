@@ -135,6 +135,7 @@ def test_the_whole_study_lacks_nothing_but_replicates():
     assert reasons == {
         "needs replicates of the study, with other seeds of its pretraining",
         "needs several SAEs of one configuration: a sweep with a variant, or with own SAEs",
+        "needs a sweep with SAEs of your own (`saes` in the config)",
     }
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import yaml
 from browser_fixtures import chromium
+from match_fixtures import match_card
 from PIL import Image
 from report_fixtures import (
     CAPTIONS,
@@ -27,12 +28,14 @@ from report_fixtures import (
 )
 from study_fixtures import ROOT
 
+from visae.audit.cards import MATCHES, write_card
 from visae.audit.choice import audit_features
 from visae.evals.shelf import EVALS
 from visae.report.curves import HEIGHT, WIDTH, read_curves
 from visae.report.features import example_features
 from visae.report.provenance_section import commit
 from visae.report.thumbnails import SIDE
+from visae.study import roles
 from visae.tables.scores import read_scores
 
 
@@ -446,3 +449,30 @@ def test_a_study_on_m2_alone_with_one_configuration_has_a_page(tmp_path):
     assert "Share of each metric" not in text
     assert "Best of each metric" in text
     assert "The sweep main is not scored on M1" in text
+
+
+def test_matches_have_a_picture_and_a_line_with_a_link(tmp_path, written):
+    study, sources = written
+    pixels, cards = np.full((40, 60, 3), 90, np.uint8), {}
+    for (left, right), share in zip(roles.matched(study), (0.25, 0.75), strict=True):
+        pair = left.full_name, right.full_name
+        path = tmp_path / study.paths.matches(*pair, "card.json")
+        write_card(path, MATCHES, match_card(*pair, share=share), pixels)
+        cards[pair] = path
+    page = Parsed(build_page(study, replace(sources, matches=cards)))
+    links = [a["href"] for a in page.all("a") if a["href"].startswith("../matches/")]
+    pages = [f"../matches/{path.parent.name}/index.html" for path in cards.values()]
+    # Two backbones come before two SAEs of one, whose features have more in common.
+    assert links == [*pages, *pages]
+    assert "DINO (small) and DeiT (small) : 2 matches" in page.text.replace(":", " :")
+    assert "12 % and 25 % of live features (2 % with images shuffled), median r = 0.75" in page.text
+    pictures = [i for i in page.all("img") if "feature 3 of DINO" in i["alt"]]
+    assert len(pictures) == 2
+    for picture in pictures:
+        assert (picture["width"], picture["height"]) == ("60", "40")
+        assert picture["src"].startswith("data:image/webp;base64,")
+    assert "matches" in [a["href"].removeprefix("#") for a in page.all("a")]
+
+
+def test_a_report_without_matches_has_no_section_on_them(parsed):
+    assert "#matches" not in [a["href"] for a in parsed.all("a")]

@@ -167,6 +167,56 @@ def test_nothing_left_to_explain_gives_no_gradient():
         assert torch.equal(weight.grad, expected)
 
 
+# ---------------------------------------------------------------- features drawn anew
+
+
+def mute(sae, features):
+    sae.weights["encoder_bias"].data[features] = -50.0
+
+
+def test_dead_features_take_the_direction_of_tokens_that_are_reconstructed_badly():
+    sae = trained("relu", 3, resampling={"every": 2 * TOKENS, "until": 1.0})
+    dead = torch.tensor([3, 17, 40])
+    mute(sae, dead)
+    sae.step(batch(4))  # the second of a period, and too early for what fired in the first
+    assert sae.weights["encoder_bias"][dead].max() < -40
+    sae.step(batch(5))
+    before = {name: weight.detach().clone() for name, weight in sae.weights.items()}
+    x_bd = batch(6)
+    x_bd[7] *= 50.0  # by far the worst token
+    result = sae.step(x_bd)
+    worst = int(result.residual.square().sum(1).argmax())
+    encoder, bias, decoder = (weight.detach() for weight in sae.weights.values())
+    assert worst == 7
+    direction = torch.nn.functional.normalize(x_bd[worst], dim=0)
+    alive = torch.ones(FEATURES, dtype=torch.bool)
+    alive[dead] = False
+    torch.testing.assert_close(decoder[dead], direction.expand(3, -1))
+    length = encoder[alive].norm(dim=1).mean()
+    torch.testing.assert_close(encoder[dead], (0.2 * length * direction).expand(3, -1))
+    assert (bias[dead] == 0).all()
+    for name, weight in sae.weights.items():
+        number = next(i for i, p in enumerate(sae.optimizer.parameters) if p is weight)
+        for moments in (sae.optimizer._means[number], sae.optimizer._squares[number]):
+            assert (moments[dead] == 0).all()
+            assert (moments[alive] != 0).any()
+        # The rest went its way by no more than Adam's step.
+        assert (weight.detach() - before[name])[alive].abs().max() < 0.1
+    assert not sae.resampler.fired.any()
+
+
+def test_nothing_is_drawn_after_its_share_of_the_run():
+    def bias_of_a_mute_feature(step):
+        sae = trainer("relu", resampling={"every": TOKENS, "until": 0.5})
+        mute(sae, torch.tensor([3]))
+        sae.begin_step(step, 10)
+        sae.step(batch(0))
+        return float(sae.weights["encoder_bias"][3].detach())
+
+    assert bias_of_a_mute_feature(4) == 0
+    assert bias_of_a_mute_feature(5) < -40
+
+
 # ---------------------------------------------------------------- what a decoder bias becomes
 
 
@@ -206,15 +256,15 @@ def test_a_saved_sae_reconstructs_as_it_does_in_training(tmp_path, family, bias)
     )
 
 
-def test_a_gate_is_a_threshold_of_either_sign():
+def test_a_gate_is_a_threshold():
     sae = trainer("gated")
     generator = torch.Generator().manual_seed(1)
     for parameter in (sae.log_scale, sae.gate_bias, sae.weights["encoder_bias"]):
         parameter.data.normal_(0, 0.5, generator=generator)
     weight, bias, _ = sae.finish()
     threshold = sae.threshold()
-    assert (threshold < 0).any()
-    assert (threshold > 0).any()
+    assert 0.1 < (threshold > 1e-6).float().mean() < 0.9
+    assert threshold.min() > 0  # also of a gate that opens before the magnitude is positive
     x_bd = batch(0)
     h = x_bd.double() @ sae.weights["encoder_weight"].detach().double().T
     gate, scale = h + sae.gate_bias.detach(), sae.log_scale.detach().double().exp()
@@ -224,9 +274,8 @@ def test_a_gate_is_a_threshold_of_either_sign():
     sure = gate.abs() > 1e-5
     torch.testing.assert_close(found[sure].double(), expected[sure], rtol=1e-5, atol=1e-5)
     # A gate that is at 0 exactly is closed.
-    assert not (
-        threshold <= sae.weights["encoder_bias"] - sae.log_scale.exp() * sae.gate_bias
-    ).any()
+    closed = sae.weights["encoder_bias"] - sae.log_scale.exp() * sae.gate_bias
+    assert (threshold > closed).all()
 
 
 # ---------------------------------------------------------------- prefixes
@@ -320,7 +369,7 @@ OWN = {
     "matryoshka": {"random_prefixes": 3, "auxiliary": AUXILIARY, "loss": "sum"},
     "gated": {"decoder_bias": "added", "decoder_gradient": "tangent", "seed": 7},
     "jumprelu": {"decoder_bias": "tied", "schedule": {"warm_up": 0.5, "shape": "cosine"}},
-    "relu": {"decoder_bias": "added"},
+    "relu": {"decoder_bias": "added", "resampling": {"every": 2 * TOKENS}},
 }
 
 
@@ -378,6 +427,10 @@ def test_variants_of_one_cell_share_a_pass_and_are_as_if_alone(tmp_path):
         ("batchtopk", {"auxiliary": {"k": 3}}, "auxiliary lacks the key 'dead_after'"),
         ("batchtopk", {"auxiliary": {"dead_after": 0}}, "auxiliary.dead_after is 0"),
         ("batchtopk", {"auxiliary": {"dead_after": 1, "k": 0}}, "auxiliary.k is 0"),
+        ("relu", {"resampling": {"until": 0.5}}, "resampling lacks the key 'every'"),
+        ("relu", {"resampling": {"every": 0}}, "resampling.every is 0"),
+        ("relu", {"resampling": {"every": 9, "until": 2}}, "resampling.until is 2 of the run"),
+        ("topk", {"resampling": {"every": 9}}, "resampling is for SAEs of relu, and topk_5x_k4"),
         ("jumprelu", {"auxiliary": {"dead_after": 9}}, "auxiliary is for SAEs of batchtopk, "),
         ("topk", {"prefixes": [0.5, 1]}, "prefixes is for SAEs of matryoshka, and topk_5x_k4 is"),
         ("matryoshka", {"prefixes": [0.5, 0.25, 1]}, "prefixes are 0.5, 0.25, 1: write ascending"),

@@ -1,6 +1,5 @@
 """Which activations a study needs, which of them come from one pass, and which are views."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,13 +17,17 @@ def found(study):
     return {p.name: [split.name for split in p.cached] for p in places.needed(study)}
 
 
+def passes(study, splits):
+    return places.passes(study, places.needed(study), places.in_raster_order(study), splits)
+
+
 def test_the_papers_blocks_of_a_split_come_from_one_pass():
     study = Study(paper_config())
     early = {(3, 11): ["dinov2", "clip", "siglip"]}
     masks = study.segmentation
     for splits in ([study.training], [study.evaluation], list(study.cross_domain["cub"])):
-        assert places.passes(study, splits) == early
-    assert places.passes(study, masks) == {}  # read at block 11 alone
+        assert passes(study, splits) == early
+    assert passes(study, masks) == {}  # read at block 11 alone
 
 
 def test_backbones_of_different_blocks_are_different_passes():
@@ -32,15 +35,15 @@ def test_backbones_of_different_blocks_are_different_passes():
     config["sweeps"]["middle"] = config["sweeps"]["layer_3"] | {"layer": 6, "backbones": ["clip"]}
     config["backbones"]["deit"]["layer"] = 9
     study = Study(config)
-    passes = places.passes(study, [study.training])
-    assert passes == {(3, 11): ["dinov2", "siglip"], (3, 6, 11): ["clip"]}
+    of_training = passes(study, [study.training])
+    assert of_training == {(3, 11): ["dinov2", "siglip"], (3, 6, 11): ["clip"]}
 
 
 def test_all_splits_are_extracted_of_every_block_in_coarse_granularity():
     study = Study(demo_config())
     everything = [split.name for split in study.splits()]
     assert {tuple(splits) for splits in found(study).values()} == {tuple(everything)}
-    assert places.passes(study, study.splits()) == {(1, 3): ["clip_small"]}
+    assert passes(study, study.splits()) == {(1, 3): ["clip_small"]}
 
 
 def test_controls_are_views_of_the_same_backbone_in_raster_order():
@@ -85,28 +88,35 @@ def test_a_control_needs_its_block_in_raster_order():
     study = Study(config, check=False)
     assert found(study)["mae_permuted/layer5"] == ["imagenet/train", "imagenet/val"]
     assert found(study)["mae/layer5"] == ["imagenet/train", "imagenet/val"]
-    assert places.passes(study, [study.training])[5, 11] == ["mae"]
-    assert places.passes(study, study.cross_domain["cub"]) == {
-        (3, 11): ["dinov2", "clip", "siglip"]
-    }
+    assert passes(study, [study.training])[5, 11] == ["mae"]
+    assert passes(study, study.cross_domain["cub"]) == {(3, 11): ["dinov2", "clip", "siglip"]}
 
 
 @pytest.mark.parametrize(
-    ("there", "level"),
+    ("there", "together"),
     [
-        ({3: [], 11: []}, True),
-        ({3: [0, 1], 11: [0, 1]}, True),  # a killed run
-        ({3: [], 11: [0]}, False),  # block 3 was asked for later
-        ({3: [1], 11: [0]}, False),
+        ({}, (3, 6, 11)),
+        ({3: [0, 1], 6: [0, 1], 11: [0, 1]}, (3, 6, 11)),
+        ({3: [1], 6: [1], 11: [1]}, (3, 6, 11)),  # a killed run
+        ({11: [0]}, (3, 6)),  # both were asked for later
+        ({11: [0, 1], 3: [1], 6: [1]}, (3, 6)),  # and their run was killed
+        ({6: [0, 1], 11: [0, 1]}, (6, 11)),  # block 3 was
+        ({3: [1], 11: [0]}, None),
     ],
 )
-def test_blocks_are_level_where_the_same_shards_are_there(tmp_path, there, level):
-    study = Study(paper_config())
+def test_blocks_of_a_pass_are_those_of_which_the_same_shards_are_there(tmp_path, there, together):
+    config = paper_config()
+    config["datasets"]["imagenet"]["splits"]["train"]["shards"] = 2
+    config["sweeps"] = {
+        name: config["sweeps"]["layer_3"] | {"layer": block, "backbones": ["clip"]}
+        for name, block in {"late": 11, "early": 3, "middle": 6}.items()
+    }
+    study = Study(config, check=False)
     study.paths = Paths(str(tmp_path))
-    split = replace(study.training, shards=2)
     for layer, numbers in there.items():
         for number in numbers:
-            path = Path(study.paths.shard(split.name, number, 2, place("clip", layer)))
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.touch()
-    assert places.level(study, "clip", (3, 11), [split]) is level
+            path = study.paths.shard(study.training.name, number, 2, place("clip", layer))
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+            Path(path).touch()
+    expected = {together: ["clip"]} if together else {}
+    assert passes(study, [study.training]) == expected

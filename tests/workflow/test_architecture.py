@@ -57,6 +57,15 @@ def test_the_walk_names_what_is_there():
             assert re.search(rf"^\s*(def|class) {defined}\b", code, re.MULTILINE), defined
 
 
+def test_caches_are_opened_in_one_place():
+    """What lies at a cache's path may be a view of another."""
+    opening = {LIBRARY / "activations" / f"{name}.py" for name in ("cache", "permuted", "opening")}
+    paths = {*LIBRARY.rglob("*.py"), *LIBRARY.parent.glob("*.py")} - opening
+    naming = [path for path in paths if "ActivationCache" in path.read_text("utf-8")]
+    assert len(paths) > 200
+    assert not naming, "open it by visae.activations.opening.open_cache"
+
+
 def test_paths_of_results_are_said_in_one_place():
     for path in sorted(ROOT.glob("rules/*.smk")):
         assert "<results>/" not in path.read_text("utf-8"), path

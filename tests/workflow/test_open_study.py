@@ -132,6 +132,24 @@ def test_features_of_patches_are_those_of_their_summed_codes(study, pictures, ca
     assert "'middle' is no patch: write row,column" in capsys.readouterr().err
 
 
+def test_pages_of_matches_say_what_python_does(study):
+    folders = sorted((study.folder / "matches").iterdir())
+    assert len(folders) == 2
+    for folder in folders:
+        card = json.loads((folder / "card.json").read_text("utf-8"))
+        found = study.sae(card["left"]).matches(study.sae(card["right"]), seed=42)
+        written = pandas.read_csv(folder / "matches.csv")
+        written = written[written.images_match]
+        above = found[found.above]
+        assert sorted(zip(above.feature, above.match, strict=True)) == sorted(
+            zip(written.left, written.right, strict=True)
+        )
+        assert len(found) == card["kinds"]["images"]["mutual"]
+        assert found.correlation.is_monotonic_decreasing
+    with pytest.raises(UserError, match=f"{SAE} is compared with itself"):
+        study.sae(SAE).matches(study.sae(SAE))
+
+
 def test_pages_say_of_features_what_python_does(study):
     """The workflow's pages beside the same numbers, found from Python."""
     pages = sorted((study.folder / "features").rglob("features.csv"))

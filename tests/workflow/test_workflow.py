@@ -144,7 +144,7 @@ def test_report_leads_to_pages_of_matches(finished):
         ("dino_small", "deit_small"), ("dino_small", "dino_small")
     ]  # fmt: skip
     for row in table.rows:
-        assert row["patch_items"] == 64 * 64
+        assert row["patch_items"] == 48 * 64
         assert 0 < row["above"] <= row["mutual"] <= min(row["left_live"], row["right_live"])
         assert row["control"] < min(row["left_share"], row["right_share"])
 

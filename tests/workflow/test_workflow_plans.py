@@ -103,10 +103,15 @@ def test_a_block_that_is_asked_for_later_is_extracted_alone_and_a_killed_pass_go
         os.utime(path, (number, number))
     wanted = [("clip", 3), ("clip", 11), ("siglip", 11), ("siglip", 3)]
     caches = [Paths("results/paper").cache(split.name, place(*each)) for each in wanted]
+    # A job of a pass that was planned before on a cluster, which reads the rules again.
+    job = ("--target-jobs", "extract_imagenet_train_blocks_3_11:backbone=clip,shard=00007")
+    allowed = ("--allowed-rules", "extract_imagenet_train_blocks_3_11", "--mode", "remote")
     try:
         jobs = plan(repository, *caches)
+        run = snakemake(repository, "--dry-run", *job, *allowed)
     finally:
         shutil.rmtree(results)
+    assert "Extracting imagenet_train activations of clip, blocks 3, 11" in run.stdout
     assert jobs == {
         "extract_imagenet_train": 8,  # block 3 of CLIP
         "extract_imagenet_train_blocks_3_11": 3,  # what is left of SigLIP

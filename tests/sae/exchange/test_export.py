@@ -21,6 +21,8 @@ SPECS = [
     SaeSpec("topk", 3, 4),
     SaeSpec("jumprelu", 3, 4),
     SaeSpec("relu", 3, 0.001),
+    SaeSpec("matryoshka", 3, 4),
+    SaeSpec("gated", 3, 4),
 ]
 
 
@@ -66,6 +68,7 @@ def random_model(spec, seed=0):
     generator = torch.Generator().manual_seed(seed)
     thresholds = {
         "jumprelu": torch.rand(FEATURES, generator=generator),
+        "gated": (torch.rand(FEATURES, generator=generator) - 0.5).clamp(min=1e-45),
         "relu": torch.zeros(()),
     }
     return SparseAutoencoder(

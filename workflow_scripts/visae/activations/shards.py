@@ -33,6 +33,7 @@ from visae.base.errors import UserError
 from visae.base.files import atomic_path
 from visae.base.paths import ROOTS
 from visae.base.pools import Threads
+from visae.base.progress import counted
 from visae.base.reading import guarded
 from visae.base.seals import LIBVER, made_of, seal_hdf5
 
@@ -321,7 +322,8 @@ def _checked_shard(path, number, total):
                 f"of shape {shape} is expected"
             )
         check_arrays(SHARD_ARRAYS, arrays, C=len(bounds), N=images, D=info.width)
-        for index, (start, stop) in enumerate(bounds):
+        chunks = counted(bounds, f"chunks of shard {number} checked", len(bounds))
+        for index, (start, stop) in enumerate(chunks):
             check_chunk(activations[start:stop], arrays["crc32"][index], path, index)
     if stated != (number, total):
         raise UserError(

@@ -130,7 +130,7 @@ def _table(sides, findings, class_names):
 
 def _csv(sides, findings, class_names):
     """A row per match above the control."""
-    columns = dict(zip(SIDES, findings.pairs.T.tolist(), strict=True))
+    columns: dict[str, list] = dict(zip(SIDES, findings.pairs.T.tolist(), strict=True))
     for kind in KINDS:
         known = findings.strength.get(kind)
         empty = [""] * len(findings.pairs)

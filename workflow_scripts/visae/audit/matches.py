@@ -74,23 +74,20 @@ def find_matches(
     """
     sides, names = (left, right), (left.name, right.name)
     common = common_images(left.cache.image_ids, right.cache.image_ids, names)
-    codes = {"images": [side.pooled(n) for side, n in zip(sides, common, strict=True)]}
+    codes = {"images": (left.pooled(common[0]), right.pooled(common[1]))}
     apart = _apart(left, right, settings)
     if apart is None:
         chosen = _spread(settings["patch_images"], len(common[0]))
-        codes["patches"] = [side.patches(n[chosen]) for side, n in zip(sides, common, strict=True)]
+        codes["patches"] = left.patches(common[0][chosen]), right.patches(common[1][chosen])
     patches = {"images": 1, "patches": left.cache.info.patches}
+    shuffles, quantile = settings["shuffles"], settings["quantile"]
     matches = {
-        kind: match(
-            *of_kind,
-            **{"shuffles": settings["shuffles"], "quantile": settings["quantile"], "seed": seed},
-            **{"patches": patches[kind], "threads": threads},
-        )
-        for kind, of_kind in codes.items()
+        kind: match(*of_both, shuffles, quantile, seed, patches[kind], threads)
+        for kind, of_both in codes.items()
     }
     found = [of_kind.pairs[of_kind.above] for of_kind in matches.values()]
     pairs = np.unique(np.concatenate(found), axis=0)
-    strength = {kind: correlations(*of_kind, pairs) for kind, of_kind in codes.items()}
+    strength = {kind: correlations(*of_both, pairs) for kind, of_both in codes.items()}
     order = np.argsort(-strength["images"], kind="stable")
     pairs = pairs[order]
     strength = {kind: values[order] for kind, values in strength.items()}

@@ -85,7 +85,8 @@ class Matches:
         return float(np.median(self.strength[self.above])) if self.above.any() else None
 
     def _shares(self, number):
-        return tuple(number / live if live else 0.0 for live in self.live)
+        left, right = (number / live if live else 0.0 for live in self.live)
+        return left, right
 
 
 def match(
@@ -119,13 +120,14 @@ def match(
         _best(left.in_order(_apart(images, patches, (seed, number))), right, threads)
         for number in range(shuffles)
     ]
+    left_live, right_live = (int((of_side >= 0).sum()) for of_side in strata)
     in_control = [
         _above(control, strata, controls[:number] + controls[number + 1 :], quantile).sum()
         for number, control in enumerate(controls)
     ]
     return Matches(
         items=left_nf.shape[0],
-        live=tuple(int((of_side >= 0).sum()) for of_side in strata),
+        live=(left_live, right_live),
         pairs=found.pairs,
         strength=found.strength,
         threshold=_thresholds(found.pairs, strata, controls, quantile),
@@ -191,12 +193,12 @@ class _Standardised:
         mean, std = _moments(codes)
         self.features = np.flatnonzero(std > 0)
         self._mean, self._std = mean[self.features], std[self.features]
-        self._codes = scipy.sparse.csr_matrix(codes[:, self.features])
+        self._codes: Any = scipy.sparse.csr_matrix(codes[:, self.features])
 
     def in_order(self, items):
         """The same of other codes: those of `items`, numbers, in this order."""
         other = copy.copy(self)
-        other._codes = self._codes[items]
+        other._codes = scipy.sparse.csr_matrix(self._codes[items])
         return other
 
     def blocks(self, other, threads) -> Iterator[tuple[np.ndarray, np.ndarray]]:

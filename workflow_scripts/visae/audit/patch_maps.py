@@ -12,6 +12,7 @@ import torch
 from visae.backbones.backbone import patches_in_order
 from visae.backbones.preprocessing import Preprocessing
 from visae.base.errors import UserError
+from visae.base.progress import counted
 from visae.images.decoding import load_image
 
 IMAGES = 4
@@ -103,7 +104,8 @@ def read_images(cache, numbers):
     numbers = np.unique(np.fromiter(numbers, np.int64))
     starts = np.array([start for start, _ in cache.chunks])
     chunks = np.searchsorted(starts, numbers, side="right") - 1
-    for chunk in np.unique(chunks):
+    needed = np.unique(chunks)
+    for chunk in counted(needed, "chunks with chosen images read", len(needed)):
         activations_npd = cache.read_chunk(chunk)
         for number in numbers[chunks == chunk]:
             yield int(number), activations_npd[number - starts[chunk]]

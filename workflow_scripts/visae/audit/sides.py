@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import scipy.sparse
 import torch
 
-from visae.activations.cache import ActivationCache
+from visae.activations.opening import open_cache
 from visae.audit.feature_table import FeatureTable, read_table
 from visae.audit.patch_maps import check_same, in_raster_order, patch_maps, read_images
 from visae.backbones.preprocessing import Preprocessing
@@ -35,15 +36,16 @@ class Side:
 
     def __init__(self, name: str, sae: SavedSae, cache: Any, reductions: Any, seed: int):
         with ExitStack() as opened:
-            self.cache = opened.enter_context(ActivationCache(cache))
+            self.cache = opened.enter_context(open_cache(cache))
             self.reductions = opened.enter_context(SaeReductions(reductions))
             check_same(self.reductions, self.cache, sae)
             self._open = opened.pop_all()
         self.name, self.sae, self._seed = name, sae, seed
         self.grid = self.cache.info.grid
         # Mean and standard deviation of pixels change nothing of what is seen.
-        seen = self.cache.info.preprocessing | {"mean": (0,) * 3, "std": (1,) * 3}
-        self.transform = Preprocessing(**seen)
+        self.transform = replace(
+            Preprocessing(**self.cache.info.preprocessing), mean=(0.0,) * 3, std=(1.0,) * 3
+        )
         self._pooled: Any = None
         self._table: FeatureTable | None = None
         self._patches: dict[bytes, Any] = {}

@@ -8,6 +8,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from visae.backbones import BackboneSpec, build_backbone
 from visae.backbones.geometry import Geometry
+from visae.base.progress import counted
 
 
 def measure_geometries(entries):
@@ -16,7 +17,8 @@ def measure_geometries(entries):
     FLOPs are those of the products (a multiplication and an addition are two), as torch counts them
     in the forward pass of one image. Raises UserError as `build_backbone`.
     """
-    return {name: measure_geometry(_spec(name, entry)) for name, entry in entries.items()}
+    listed = counted(entries.items(), "backbones measured", len(entries))
+    return {name: measure_geometry(_spec(name, entry)) for name, entry in listed}
 
 
 def measure_geometry(spec):

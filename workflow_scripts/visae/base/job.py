@@ -53,11 +53,15 @@ def run(body, snakemake):
 
 
 def _progress_line(title, terminal):
-    """Shows how far the job is, on the terminal and in the log."""
+    """Shows how far the job is: on the terminal as often as is asked, in the log once a minute."""
+    logged = -progress.INTERVAL
 
     def line(text):
+        nonlocal logged
         terminal.write(f"  {title}: {text}\n")
-        print(text, flush=True)
+        if time.monotonic() - logged >= progress.INTERVAL:
+            logged = time.monotonic()
+            print(text, flush=True)
 
     return line
 

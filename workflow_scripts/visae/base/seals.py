@@ -21,6 +21,7 @@ import functools
 import hashlib
 import json
 import os
+import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -206,7 +207,7 @@ def open_hdf5(path: str | Path, kind: str, apart: Collection[str] = ()) -> h5py.
     file = plain_hdf5(path)
     try:
         with guarded(path, "HDF5"):
-            check(path, kind, _sealed(file), lambda: _of_hdf5(file, apart, os.path.getsize(path)))
+            check(path, kind, _sealed(file), lambda: _once(file, path, apart))
     except BaseException:
         file.close()
         raise
@@ -235,6 +236,27 @@ def _sealed(file):
     if SEAL not in file.attrs or file.attrs.get_id(SEAL).dtype.kind != "S":
         return {}
     return parse_json(bytes(file.attrs[SEAL]).decode())
+
+
+_SETTLED = 2e9
+"""Nanoseconds after which a changed file has another time of change on every file system."""
+_digests: dict[tuple, str] = {}
+
+
+def _once(file, path, apart):
+    """The digest of an HDF5 file that is read; computed once while it stands there unchanged.
+
+    The evals of a job open the same reductions one after the other.
+    """
+    facts = path.stat()
+    changed = facts.st_mtime_ns, facts.st_ctime_ns
+    key = path, tuple(apart), facts.st_dev, facts.st_ino, facts.st_size, *changed
+    if key not in _digests:
+        digest = _of_hdf5(file, apart, facts.st_size)
+        if time.time_ns() - max(changed) < _SETTLED:
+            return digest
+        _digests[key] = digest
+    return _digests[key]
 
 
 def _of_hdf5(file, apart, size=None):

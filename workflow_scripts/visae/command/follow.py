@@ -18,6 +18,8 @@ ROUTINE = re.compile(
     r"|SNAKEMAKE$|=+$|  [A-Z][\w ()]+: |Using profile|Provided resources|Conda environments"
     r"|    (input|output|jobid|reason|resources|log|benchmark|wildcards|threads|params):|\s*$"
 )
+FAR = re.compile(r"  ([a-z]\w*[^:]*): (\d.* \([^()]*\))$")
+"""How far a job is (`visae.base.progress`): its title, and that."""
 STEPS = re.compile(r"(\d+) of (\d+) steps")
 TOTAL = re.compile(r"total +(\d+)$")
 SECONDS_APART = 60
@@ -25,20 +27,32 @@ SECONDS_APART = 60
 
 
 def follow(lines, out=None, log=None, clock=time.monotonic):
-    """Write what matters of a run's `lines` to `out`, and every line to `log`.
+    """Write what matters of a run's `lines` to `out`, and the lines to `log`.
+
+    How far a job is stands beside the bar, or comes once a minute where there is none.
 
     lines: Snakemake's output as it comes. out: a text stream (standard output); on a terminal it
     ends with a bar. log: a text stream, or None. clock: seconds, for tests.
     """
     out = out or sys.stdout
     finished, started, said = deque(), clock(), clock()
+    told = {}  # title of a job → when it was said last how far it is
     bar = tqdm(file=out, unit="job", disable=None, dynamic_ncols=True, leave=False)
     for line in lines:
-        if log:
+        far = FAR.match(line)
+        often = far and clock() - told.get(far[1], -SECONDS_APART) < SECONDS_APART
+        if far and not often:
+            told[far[1]] = clock()
+        if log and not often:
             log.write(line)
             log.flush()
-        if line.startswith("✓ "):
+        if far:
+            bar.set_postfix_str(f"{far[1]}: {far[2]}")
+            if bar.disable and not often:
+                _write(bar, out, line)
+        elif line.startswith("✓ "):
             finished.append(line)
+            bar.set_postfix_str("")
         elif steps := STEPS.match(line):
             done, total = map(int, steps.groups())
             if finished:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from visae.base import progress
 from visae.base.errors import UserError
 
 CONFIG = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -29,6 +30,21 @@ def main():
 
     Every verb prints the Snakemake command that it stands for.
     """
+    terminal = sys.stderr.isatty()
+    progress.show(_lines(sys.stderr, terminal), progress.FIRST if terminal else None)
+
+
+def _lines(stream, terminal):
+    """A function that writes how far a verb is; on a terminal in place of what it wrote before."""
+    above = ""
+
+    def line(text):
+        nonlocal above
+        stream.write(f"{above}  {text}\n")
+        stream.flush()
+        above = "\x1b[1A\x1b[2K" if terminal else ""
+
+    return line
 
 
 @main.command()

@@ -1,5 +1,6 @@
 """Snakemake as a child process, with its output followed line by line."""
 
+import os
 import shlex
 import signal
 import subprocess
@@ -7,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+from visae.base import progress
 from visae.base.errors import UserError
 from visae.base.repository import PROFILES, ROOT, prepare_jobs
 from visae.command.follow import follow
@@ -42,10 +44,16 @@ def run_study(command, config):
     prepare_jobs()
     print(f"$ {shlex.join(command)}", flush=True)
     log = _log_file(config)
+    often = {progress.OFTEN: str(progress.FIRST)} if sys.stdout.isatty() else {}
     module = [sys.executable, "-m", "snakemake", *command[1:]]
     with open(log, "w", encoding="utf-8") as whole:
         child = subprocess.Popen(
-            module, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, encoding="utf-8"
+            module,
+            env=os.environ | often,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            encoding="utf-8",
         )
         before = signal.signal(signal.SIGINT, signal.SIG_IGN)
         try:

@@ -16,6 +16,7 @@ from visae.activations.normalisation import check_statistics, normalise
 from visae.activations.source import Activations
 from visae.base.arrays import Float
 from visae.base.pools import Threads
+from visae.base.progress import counted
 from visae.encoding.kernels import moran_of_channels
 from visae.encoding.moran import Neighbours
 from visae.encoding.reductions import RawUnit, write_raw_reductions
@@ -76,7 +77,9 @@ def reduce_raw(
     writer_of = write_raw_reductions(
         output, activations, minimum_active, variance_floor, attributes or {}, inputs
     )
-    units = ((unit,) for unit in activations.image_units(UNIT_IMAGES))
+    images = activations.image_units(UNIT_IMAGES)
+    images = counted(images, "images reduced", activations.images, size=len)
+    units = ((unit,) for unit in images)
     with writer_of as writer, Threads(threads) as pool:
         for unit in pool.map(reduce, units):
             writer.add(unit)

@@ -25,6 +25,7 @@ from visae.activations.source import Activations
 from visae.base.arrays import Float
 from visae.base.errors import UserError
 from visae.base.pools import Threads
+from visae.base.progress import counted
 from visae.encoding.encoders import DenseEncoder, SparseEncoder, Targets
 from visae.encoding.reductions import SIGNED, WARNINGS, write_sae_reductions
 from visae.sae.model import SparseAutoencoder
@@ -104,7 +105,12 @@ def encode_activations(
         workers = threads if encoder_type is SparseEncoder else 1
         stack.callback(torch.set_num_threads, torch.get_num_threads())
         pool = stack.enter_context(Threads(workers, torch.set_num_threads, 1))
-        images = activations.image_units(encoder_type.unit_images)
+        images = counted(
+            activations.image_units(encoder_type.unit_images),
+            "images encoded",
+            activations.images,
+            size=len,
+        )
         for units in pool.map(encode, ((unit,) for unit in images)):
             for writer, unit in zip(writers, units, strict=True):
                 writer.add(unit)

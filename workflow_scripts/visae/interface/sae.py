@@ -15,8 +15,10 @@ from PIL import Image
 
 from visae.activations.opening import open_cache
 from visae.activations.pictures import picture_activations
+from visae.audit.matching import match
 from visae.audit.patch_maps import patch_maps
 from visae.audit.queries import rows_of, strongest
+from visae.audit.sides import common_images
 from visae.base.errors import UserError
 from visae.base.paths import WEIGHTS
 from visae.encoding.reductions import SaeReductions
@@ -242,6 +244,41 @@ class OpenSae:
         return pandas.DataFrame(
             {"feature": chosen, "nearest": index.numpy(), "cosine": value.numpy()}
         )
+
+    def matches(
+        self,
+        other: OpenSae,
+        split: str | None = None,
+        shuffles: int = 3,
+        quantile: float = 0.95,
+        seed: int = 0,
+    ) -> pandas.DataFrame:
+        """The features of another SAE, of this study or of another, that match (docs/matches.md).
+
+        Each is the other's best by the correlation of pooled codes over the images of a split, by
+        their ids, that both studies have. Columns: `feature`, `match`, `correlation`, `threshold`
+        (what shuffled images reach), `above`; the strongest first.
+
+        Raises UserError where the SAEs have fewer than two images in common, or are the same.
+        """
+        if (self.study.folder, self.name) == (other.study.folder, other.name):
+            raise UserError(f"{self.name} is compared with itself: name another SAE")
+        with self._reductions(split) as own, other._reductions(split) as of_other:
+            names = self.name, other.name
+            left, right = common_images(own.image_ids, of_other.image_ids, names)
+        codes = self.pooled_codes(split)[left], other.pooled_codes(split)[right]
+        found = match(*codes, shuffles, quantile, seed)
+        table = pandas.DataFrame(
+            {
+                "feature": found.pairs[:, 0],
+                "match": found.pairs[:, 1],
+                "correlation": found.strength,
+                "threshold": found.threshold,
+                "above": found.above,
+            }
+        )
+        order = table.sort_values("correlation", ascending=False, kind="stable")
+        return order.reset_index(drop=True)
 
     # ---------------------------------------------------------------- files
 

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from visae.base.errors import UserError
+from visae.base.progress import counted
 
 WARM_UP = 0.1  # share of the steps
 WEIGHT_DECAY = 0.05
@@ -86,7 +87,8 @@ def fit(learner, split, settings, seed, phase):
         betas=BETAS,
     )
     log, window = [], []
-    for step, batch in enumerate(batches, start=1):
+    steps = counted(batches, f"steps of {phase}", len(batches))
+    for step, batch in enumerate(steps, start=1):
         rate = settings.learning_rate * schedule(step, settings.steps)
         for group in optimizer.param_groups:
             group["lr"] = rate

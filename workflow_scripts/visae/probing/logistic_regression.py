@@ -16,6 +16,7 @@ import scipy.optimize
 from threadpoolctl import ThreadpoolController
 
 from visae.base.arrays import Bool, Float, Int
+from visae.base.progress import Count
 
 TOLERANCE = 5e-4
 """Relative error of the weights, as curvature estimates it, at which L-BFGS stops. Nothing in it
@@ -206,7 +207,10 @@ def _lbfgs(basis, loss_of, coef_cr, intercept_c, max_iter):
             and norm(gradient[:, -1]) <= TOLERANCE * norm(curvature_c)
         )
 
+    count = _steps(max_iter)
+
     def stop_at_optimum(intermediate_result):
+        count()
         before, at["before"] = at.get("before", np.inf), at["loss"]
         if is_optimum() or 0 <= before - at["loss"] <= _RESOLUTION * at["loss"]:
             raise StopIteration
@@ -227,6 +231,11 @@ def _lbfgs(basis, loss_of, coef_cr, intercept_c, max_iter):
     found = result.x.reshape(rows, width + 1) * scales
     # 99: the callback stopped it.
     return found[:, :-1], found[:, -1], result.status in (0, 99)
+
+
+def _steps(max_iter):
+    """Says how far a solver is."""
+    return Count(f"steps of a probe, which has at most {max_iter:,}")
 
 
 def _balanced(logits_nc, targets, intercept):
@@ -336,7 +345,10 @@ def _by_torch(x_nd, targets, max_iter, start, device):
         line_search_fn="strong_wolfe",
     )
 
+    count = _steps(max_iter)
+
     def closure():
+        count()
         optimizer.zero_grad()
         coef = weights * scale
         logits = (x @ coef.float().T).double() + intercept

@@ -19,6 +19,7 @@ import numpy as np
 from visae.base.arrays import Bool, Float
 from visae.base.compiled import njit
 from visae.base.pools import Workers
+from visae.base.progress import Count
 from visae.probing.logistic_regression import solve
 
 NEWTON_FEATURES = 32
@@ -59,16 +60,19 @@ def nested_probes(
     max_iter: int = 500,
     device: str = "cpu",
     workers: Workers | None = None,
+    total: int | None = None,
 ) -> Iterator[Readout]:
     """Yield the `Readout` of each task by probes of K budgets.
 
     tasks: iterable of BinaryTask, consumed as the workers get free, so that memory holds a few
     batches. budgets: ascending feature counts, none above k. workers: `visae.base.pools.Workers`,
-    for the CPU.
+    for the CPU. total: how many tasks there are, to say how far it is.
     """
     workers = workers if workers is not None and device == "cpu" else Workers()
     batches = _batches(tasks, "cpu" if device == "cpu" else "cuda")
+    count = Count("probes of one class fitted", total)
     for results in workers.map(fit_batch, ((b, list(budgets), max_iter, device) for b in batches)):
+        count(len(results))
         yield from results
 
 

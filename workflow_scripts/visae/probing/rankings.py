@@ -21,6 +21,7 @@ from visae.base.compiled import njit
 from visae.base.declared import Array, check_arrays
 from visae.base.errors import UserError
 from visae.base.files import atomic_path
+from visae.base.progress import counted
 from visae.base.reading import guarded
 from visae.base.seals import LIBVER, made_of, open_hdf5, seal_hdf5
 from visae.probing.fstatistic import (
@@ -103,7 +104,10 @@ def rank_features(
         _Best(len(each), min(SIBLING_FEATURES, features)) for each in (tasks, every_task)
     )
     columns = max(labels.size, 4 * every_class.size)
-    for start, block in feature_blocks(codes_fn, columns=columns):
+    blocks = feature_blocks(codes_fn, columns=columns)
+    for start, block in counted(
+        blocks, "features ranked", features, size=lambda pair: len(pair[1])
+    ):
         parts = class_sums(block, column_of_image, 2 * every_class.size)
         sums, squares = (part[:, trained] for part in parts)
         total_squares = squares.sum(axis=1)

@@ -79,7 +79,7 @@ def class_areas(
     auc, precision = np.empty(shape), np.empty(shape)
     pairs = np.empty(classes.size, np.int64)
     not_converged = 0
-    results = nested_probes(tasks, budgets, READOUT_MAX_ITER, device, workers)
+    results = nested_probes(tasks, budgets, READOUT_MAX_ITER, device, workers, classes.size)
     for i, readout in enumerate(results):
         positive = test_labels == classes[i]
         pairs[i] = np.count_nonzero(positive) * np.count_nonzero(~positive)

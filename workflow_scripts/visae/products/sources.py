@@ -95,6 +95,11 @@ def on_main(study):
     return {"sweep": roles.main(study).name}
 
 
+def sweeps_of_own(study):
+    """The names of the sweeps of people's own SAEs."""
+    return {"own": [sweep.name for sweep in study.sweeps.values() if sweep.folders]}
+
+
 def variance_settings(study):
     """What a decomposition of the main sweep's variance depends on."""
     return {**on_main(study), "seed": study.seed}
@@ -188,6 +193,16 @@ def second_family(study):
     """Another family of SAEs than the main sweep's."""
     if roles.second_family(study) is None:
         return "needs a sweep of another family of SAEs"
+    return None
+
+
+def own_saes(study):
+    """SAEs that people have themselves, scored on M2, which says their L0."""
+    own = [sweep for sweep in study.sweeps.values() if sweep.folders]
+    if not own:
+        return "needs a sweep with SAEs of your own (`saes` in the config)"
+    if not any("fvu" in sweep.metrics for sweep in own):
+        return "needs M2 of your own SAEs, which says their L0: add fvu to the sweep's metrics"
     return None
 
 

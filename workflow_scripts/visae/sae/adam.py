@@ -61,6 +61,12 @@ class Adam:
             maximize=False,
         )
 
+    def forget(self, parameter: torch.Tensor, rows: torch.Tensor) -> None:
+        """Begin anew with some rows of a parameter."""
+        number = next(i for i, each in enumerate(self.parameters) if each is parameter)
+        self._means[number][rows] = 0
+        self._squares[number][rows] = 0
+
     def state(self) -> dict[str, list[torch.Tensor]]:
         """All that the next step depends on, apart from the parameters: lists of tensors."""
         return {"means": self._means, "squares": self._squares, "steps": self._steps}

@@ -295,7 +295,7 @@ def check_own(spec: SaeSpec, own: Mapping[str, Any], where: str = "") -> None:
 
 def check_own_size(spec: SaeSpec, own: Mapping[str, Any], width: int, where: str = "") -> None:
     """UserError unless the same fit an SAE on activations of `width`. `where` as above."""
-    features = spec.expansion_factor * width
+    features = spec.features(width)
     settings = TrainingSettings(**as_settings(own))
     auxiliary = settings.auxiliary
     if auxiliary is not None and auxiliary.k is not None and spec.k is not None:

@@ -15,6 +15,7 @@ import torch
 
 from visae.activations.source import Activations
 from visae.base.arrays import Float, Int
+from visae.base.progress import counted
 from visae.sae.model import SparseAutoencoder
 
 TOKENS_PER_BATCH = 2048
@@ -163,7 +164,9 @@ def measure_thresholds(
 
 def _count(models, counters, cache, images):
     """Show every counter the codes of its model; those that are None see nothing."""
-    for batch in held_out_tokens(cache, images):
+    tokens = len(held_out_images(cache, images)) * cache.info.patches
+    batches = held_out_tokens(cache, images)
+    for batch in counted(batches, "held-out patches encoded", tokens, size=len):
         batch = batch.to(models[0].encoder_weight.device)
         for model, counter in zip(models, counters, strict=True):
             if counter is not None:

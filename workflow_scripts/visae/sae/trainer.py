@@ -30,6 +30,7 @@ from visae.base.arrays import Bool, Float, Int
 from visae.sae.adam import Adam, clip_gradients, gradient
 from visae.sae.auxiliary import DeadFeatures
 from visae.sae.products import product
+from visae.sae.resampling import Resampler
 from visae.sae.sparse import SparseCodes, set_sparse_gradients
 from visae.sae.specs import SaeSpec, TrainingSettings
 
@@ -98,6 +99,12 @@ class Trainer:
         self.dead_features = None
         if settings.auxiliary is not None:
             self.dead_features = DeadFeatures(settings.auxiliary, self.features, self.device)
+        self.resampler = None
+        if settings.resampling is not None:
+            self.resampler = Resampler(
+                settings.resampling, self.features, settings.seed, self.device
+            )
+        self._done = 0.0
 
     def trained(self) -> list[nn.Parameter]:
         """The parameters that Adam moves."""
@@ -113,6 +120,7 @@ class Trainer:
         settings = self.settings
         rate = settings.learning_rate * settings.schedule.factor(step, steps)
         self.optimizer.learning_rate = rate
+        self._done = (step + 1) / steps
 
     @torch.no_grad()
     def step(self, normalised_bd: Float[torch.Tensor, "B D"]) -> StepResult:
@@ -132,6 +140,8 @@ class Trainer:
             clipped = self.clip_gradients(self.settings.gradient_clip)
             result = result._replace(clipped=clipped)
         self.optimizer.step()
+        if self.resampler is not None:
+            self.resampler.after_step(self, x_bd, result.residual, result.fired, self._done)
         return result
 
     def clip_gradients(self, largest_norm: float) -> Bool[torch.Tensor, ""]:
@@ -252,6 +262,8 @@ class Trainer:
             state["decoder_bias"] = self.decoder_bias.detach()
         if self.dead_features is not None:
             state["idle"] = self.dead_features.idle
+        if self.resampler is not None:
+            state["resampler"] = self.resampler.state()
         return state
 
     def load_state(self, state: Mapping[str, Any]) -> None:
@@ -263,6 +275,8 @@ class Trainer:
                 self.decoder_bias.copy_(state["decoder_bias"])
         if self.dead_features is not None:
             self.dead_features.idle.copy_(state["idle"])
+        if self.resampler is not None:
+            self.resampler.load_state(state["resampler"])
         self.optimizer.load_state(state["optimizer"])
 
 

@@ -22,6 +22,7 @@ from visae.activations.source import Cache
 from visae.activations.tokens import TokenStream
 from visae.base import fingerprints
 from visae.base.errors import UserError
+from visae.base.progress import counted
 from visae.sae import resume
 from visae.sae.checkpoint import save_sae
 from visae.sae.concerns import concerns
@@ -145,7 +146,8 @@ def train(
     started = saved = time.monotonic()
     first = step
     with resume.sigterm_flag() as stop:
-        for batch in _batches(stream, step, settings.epochs, device):
+        batches = _batches(stream, step, settings.epochs, device)
+        for batch in counted(batches, "training steps", steps, done=step):
             normalised = normalise(batch, mean, std)
             for trainer, window in zip(trainers, windows, strict=True):
                 trainer.begin_step(step, steps)

@@ -77,36 +77,35 @@ def _identity(study, backbone):
     return settings
 
 
-def passes(study, splits):
+def passes(study, needs, views, splits):
     """{blocks: backbones} of the passes over `splits` that give several blocks at once.
 
-    Blocks are in increasing order. Backbones of which one block is wanted are left out.
+    needs: of `needed`. views: of `in_raster_order`. Blocks are in increasing order. Those that
+    were asked for later than others, whose shards stand, have a pass of their own.
     """
-    views, blocks = in_raster_order(study), {}
-    for place in needed(study):
+    blocks = {}
+    for place in needs:
         if place.backbone not in views and any(split in place.cached for split in splits):
             blocks.setdefault(place.backbone, set()).add(place.layer)
     found = {}
     for backbone, layers in blocks.items():
-        if len(layers) > 1:
-            found.setdefault(tuple(sorted(layers)), []).append(backbone)
+        for together in _level(study, backbone, layers, splits):
+            if len(together) > 1:
+                found.setdefault(together, []).append(backbone)
     return found
 
 
-def level(study, backbone, layers, splits):
-    """Whether the same shards of `splits` are there of all blocks `layers`.
-
-    If not, a block was asked for later than another, and has to be extracted alone.
-    """
-
-    def there(layer):
+def _level(study, backbone, layers, splits):
+    """`layers` in groups of which the same shards of `splits` are there; a single one is alone."""
+    if len(layers) == 1:
+        return [tuple(layers)]
+    groups = {}
+    for layer in sorted(layers):
         place = paths.place(backbone, layer)
-        shards = (
-            study.paths.shard(split.name, number, split.shards, place)
+        there = tuple(
+            os.path.exists(study.paths.shard(split.name, number, split.shards, place))
             for split in splits
             for number in range(split.shards)
         )
-        return [os.path.exists(shard) for shard in shards]
-
-    first, *others = map(there, layers)
-    return all(other == first for other in others)
+        groups.setdefault(there, []).append(layer)
+    return map(tuple, groups.values())

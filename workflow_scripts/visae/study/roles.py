@@ -95,11 +95,12 @@ def recipes(study):
             own = {k: v for k, v in study.own_settings(sweep.name).items() if k != "seed"}
             found.setdefault((sweep.family, json.dumps(own, sort_keys=True)), []).append(sweep)
     cells = {key: set().union(*map(_cells, sweeps)) for key, sweeps in found.items()}
-    return [
-        Recipe(sweeps[0].name, sweeps[0].family, json.loads(key[1]), tuple(s.name for s in sweeps))
-        for key, sweeps in found.items()
-        if any(cells[key] & cells[other] for other in found if other != key)
-    ]
+    made = []
+    for (family, own), sweeps in found.items():
+        others = set().union(*(cells[key] for key in found if key != (family, own)))
+        if names := tuple(sweep.name for sweep in sweeps if _cells(sweep) & others):
+            made.append(Recipe(names[0], family, json.loads(own), names))
+    return made
 
 
 def _cells(sweep):

@@ -7,6 +7,10 @@ const classOf = (side, row) => visae.table.classes[table[`${side}Label`][row]] ?
 const sideOf = (side) => ABOUT.sides[SIDES.indexOf(side)];
 const sameName = ABOUT.sides[0].label === ABOUT.sides[1].label;
 const nameOf = (side) => sameName ? sideOf(side).sae : sideOf(side).label;
+const fixed = (value, digits) => {
+  const text = value.toFixed(digits);
+  return Number(text) === 0 ? text.replace("-", "") : text.replace("-", "−");
+};
 const words = table.left.map((_, row) =>
   SIDES.map((side) => `${table[side][row]} ${classOf(side, row)}`).join(" ").toLowerCase());
 
@@ -39,7 +43,7 @@ function strength(kind, row) {
   bar.style.width = `${100 * Math.max(0, value)}%`;
   return make("span", { className: table[`${kind}Above`][row] ? "strength" : "strength weak",
     title: table[`${kind}Above`][row] ? `a match over ${kind}` : `each has another best over ${kind}, or chance reaches as much` },
-    `r = ${value.toFixed(2).replace("-", "−")} over ${kind} `, make("span", { className: "sum" }, bar));
+    `r = ${fixed(value, 2)} over ${kind} `, make("span", { className: "sum" }, bar));
 }
 
 function match(row, same) {
@@ -79,8 +83,8 @@ const COLUMNS_SHOWN = [
   ...SIDES.map((side) => ({ key: side, name: nameOf(side), up: true, side })),
   ...compared.map((kind) => ({ key: kind, name: `r, ${kind}`, kind })),
   ...(compared.length > 1 ? [{ key: "by", name: "Match over", text: true }] : []),
-  ...SIDES.map((side) => ({ key: `${side}Frequency`, name: side === "left" ? "Fires" : "and", draw: percent })),
-  ...(ABOUT.labelled ? SIDES.map((side) => ({ key: `${side}Label`, name: side === "left" ? "Class" : "and", text: true, side })) : []),
+  ...SIDES.map((side) => ({ key: `${side}Frequency`, name: `Fires, ${side}`, draw: percent })),
+  ...(ABOUT.labelled ? SIDES.map((side) => ({ key: `${side}Label`, name: `Class, ${side}`, text: true, side })) : []),
 ];
 
 const foundBy = (row) => compared.every((kind) => table[`${kind}Above`][row]) ? "both"
@@ -98,7 +102,7 @@ function line(row) {
     const cell = make(column.key === "left" ? "th" : "td", { className: column.text ? "words" : "" });
     const own = value(column, row);
     if (column.side && !column.text) cell.append(linked(column.side, row));
-    else cell.textContent = column.kind ? own.toFixed(3).replace("-", "−") : column.draw ? column.draw(own) : own ?? "–";
+    else cell.textContent = column.kind ? fixed(own, 3) : column.draw ? column.draw(own) : own ?? "–";
     if (column.text) cell.title = own ?? "";
     found.append(cell);
   }

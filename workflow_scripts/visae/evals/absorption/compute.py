@@ -81,7 +81,7 @@ def absorption(
     f1 = np.empty((len(eligible), len(budgets)))
     not_converged = 0
     with Workers(processes if device == "cpu" else 1) as workers:
-        results = nested_probes(tasks, budgets, MAX_ITER, device, workers)
+        results = nested_probes(tasks, budgets, MAX_ITER, device, workers, len(eligible))
         for i, (scores, thresholds, converged) in enumerate(results):
             label, group = rankings.sibling_tasks[eligible[i]]
             positive = labels[members[group] & test_mask] == label
@@ -161,7 +161,7 @@ def _in_sample(codes_fn, rankings, labels, members, budgets, device, workers):
         )
         for row in chosen
     )
-    results = nested_probes(tasks, budgets, MAX_ITER, device, workers)
+    results = nested_probes(tasks, budgets, MAX_ITER, device, workers, len(chosen))
     for i, (scores, thresholds, _) in enumerate(results):
         label, group = rankings.sibling_tasks_all_images[chosen[i]]
         positive = labels[members[group]] == label

@@ -90,7 +90,7 @@ def read_table(path, columns, unique=True, delimiters=",;\t"):
     places = [header.index(column) for column in columns]
     rows = []
     # With their ends: a field between quotes may hold some.
-    reader = csv.reader((f"{line}\n" for _, line in rest), delimiter=delimiter)
+    reader = csv.reader((f"{line}\n" for _, line in rest), delimiter=delimiter, strict=True)
     with guarded(path, "a table", "correct the file or get it again"):
         cells = [(rest[reader.line_num - 1][0], row) for row in reader]
     for number, row in cells:

@@ -50,7 +50,7 @@ def read(root, split, shards=None, image=None, label=None):
         classes = [name.strip() for name in names]
     else:
         classes = _sorted({name for *_, name in found if name is not None})
-    number = {name: position for position, name in enumerate(classes)}
+    number: dict[str | None, int] = {name: position for position, name in enumerate(classes)}
     number[None] = UNLABELLED
     return [
         ImageRecord(sample, path, number[name], name or "") for sample, path, name in found

@@ -11,6 +11,7 @@ from typing import cast
 
 from visae.base.errors import UserError
 from visae.base.reading import guarded, parse_json
+from visae.images.index import first_duplicate
 from visae.images.layouts.texts import read_text, whole
 
 FILES = ("file_name", "filename", "file", "image", "image_path", "path", "filepath", "image_id",
@@ -81,9 +82,13 @@ def _table(path):
     delimiter = "\t" if path.suffix.lower() == ".tsv" else max(",;\t", key=first.count)
     # As one text: a field between quotes may hold ends of lines.
     content = io.StringIO(text, newline="")
-    reader = csv.DictReader(content, delimiter=delimiter, skipinitialspace=True)
+    reader = csv.DictReader(content, delimiter=delimiter, skipinitialspace=True, strict=True)
     with guarded(path, "a table", "correct the list"):
         columns = [(name or "").strip() for name in reader.fieldnames or []]
+        if not columns:
+            raise ValueError("it is empty")
+        if (twice := first_duplicate(name for name in columns if name)) is not None:
+            raise ValueError(f"its column {twice} stands there twice")
         reader.fieldnames = columns
         return [(f"line {reader.line_num}", row) for row in reader], columns
 

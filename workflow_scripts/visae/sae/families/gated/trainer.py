@@ -95,10 +95,10 @@ class Gated(SteeredTrainer):
         return weight * scale[:, None], bias, decoder
 
     def threshold(self) -> Float[torch.Tensor, " F"]:
-        """The next number above b_m − exp(r) · b_g, where a gate is not yet open."""
+        """The next number above b_m − exp(r) · b_g, where a gate is not yet open, or above 0."""
         scale = self.log_scale.detach().exp()
         closed = self.weights[ENCODER_BIAS].detach() - scale * self.gate_bias.detach()
-        return closed.nextafter(torch.full_like(closed, math.inf))
+        return closed.clamp_(min=0).nextafter(torch.full_like(closed, math.inf))
 
     def state(self):
         own = {LOG_SCALE: self.log_scale.detach(), GATE_BIAS: self.gate_bias.detach()}

@@ -8,4 +8,5 @@ ENTRY = Family(
     source="Bricken et al. 2023; not in the paper",
     sparsity=L1,
     threshold=NONE,
+    settings=("resampling",),
 )
