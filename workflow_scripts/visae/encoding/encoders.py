@@ -1,9 +1,9 @@
 """One SAE applied to one unit of images: all that the metrics need, in one go.
 
 Two encoders give the same numbers up to rounding. On the CPU the encoder product is the one
-dense step: each block of features is thresholded while it is in the cache, and firing
-counts, maxima, Moran's I and the reconstruction visit only the active codes. On CUDA dense
-products are faster than sparse ones.
+dense step, of large encoders in bytes (`visae.sae.screen`): each block of features is thresholded
+while it is in the cache, and firing counts, maxima, Moran's I and the reconstruction visit only the
+active codes. On CUDA dense products are faster than sparse ones.
 
 Codes that may be negative are reduced by their magnitude; the reconstruction has their sign.
 """
