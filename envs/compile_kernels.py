@@ -62,7 +62,10 @@ def write_cache(folder):
 
 def compile_kernels(folder):
     """Train, encode, rank, probe and compare in `folder`."""
-    specs = [SaeSpec.from_text(name) for name in ("batchtopk_2x_k4", "jumprelu_2x_l0_4")]
+    specs = [
+        SaeSpec.from_text(name)
+        for name in ("batchtopk_2x_k4", "jumprelu_2x_l0_4", "matryoshka_2x_k4")
+    ]
     settings = TrainingSettings(batch_size=64)
     with ActivationCache(write_cache(folder)) as cache:
         train_and_save(specs, cache, cache, folder, settings, torch.device("cpu"))

@@ -14,7 +14,8 @@ from snakemake.settings.enums import Quietness
 from visae.backbones.loaders import LOADERS
 from visae.base import fingerprints, repository, terminal
 from visae.base.errors import UserError
-from visae.base.paths import FEATURE_FILES, MATCH_FILES, RAW, SAE_FILES, Paths, place
+from visae.base.paths import FEATURE_FILES, INTERVENTION_FILES, MATCH_FILES, RAW, SAE_FILES
+from visae.base.paths import Paths, place
 from visae.images import inventory
 from visae.evals.shelf import EVALS, entry_name, null_results, titles
 from visae.images.layouts import LAYOUTS, labels_of, shares_of

@@ -36,6 +36,7 @@ rule report:
         arrays=score_paths(FEATURE_METRICS, roles.main(STUDY), suffix="npz"),
         cards=page_paths(roles.on_pages(STUDY), "card.json", "card.webp"),
         matches=match_paths(MATCHED, "card.json", "card.webp"),
+        edited=intervention_paths(EDITED, "card.json", "card.webp"),
         index=PATHS.index(STUDY.evaluation.name),
         classes=PATHS.classes(STUDY.evaluation.dataset),
         images=image_folder(STUDY.evaluation.dataset),

@@ -88,6 +88,7 @@ def write_study(folder, **changes):
         benchmarks=folder / "benchmarks",
         cards={},
         matches={},
+        edited={},
     )
     return study, sources
 

@@ -66,12 +66,17 @@ def tiny_config(**changes):
     }
     kept = ("photographs", "digits", "mosaics")
     config["datasets"] = {name: config["datasets"][name] for name in kept}
+    config["interventions"] = {
+        "saes": [f"{name}/layer3/batchtopk_2x_k8" for name in config["backbones"]],
+        **{"datasets": ["digits", "mosaics"], "classes": 3, "train_images": 40, "images": 8},
+        **{"strengths": [1], "seeds": 1, "shown": 1},
+    }
     return config | changes
 
 
 def small_config():
     """Smaller still, where the metrics do not matter: one data set, random weights, M1 and M2."""
-    config = tiny_config(downstream=None)
+    config = tiny_config(downstream=None, interventions=None)
     config["datasets"] = {"photographs": config["datasets"]["photographs"]}
     for entry in config["backbones"].values():
         del entry["pretraining"]

@@ -31,6 +31,10 @@ def body(snakemake):
             pair: study.paths.matches(*pair, "card.json")
             for pair in [(a.full_name, b.full_name) for a, b in roles.matched(study)]
         },
+        edited={
+            (sae.place, sae.name): study.paths.interventions(sae.name, "card.json", sae.place)
+            for sae in roles.edited(study)
+        },
     )
     page = build(study, sources, params.captions, params.not_made)
     write_text(snakemake.output.page, page)

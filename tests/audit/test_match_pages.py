@@ -152,6 +152,17 @@ def test_files_do_not_depend_on_the_run(made, tmp_path):
         assert (made.folder / file).read_bytes() == (again.folder / file).read_bytes(), file
 
 
+def test_codes_on_patches_come_in_the_order_in_which_images_are_asked_for(made):
+    side = made.sides[1]
+    ordered = side.patches(np.array([3, 20, 31])).toarray().reshape(3, 196, -1)
+    other = side.patches(np.array([31, 3, 20])).toarray().reshape(3, 196, -1)
+    np.testing.assert_array_equal(other, ordered[[2, 0, 1]])
+    for image, codes in zip((3, 20, 31), ordered, strict=True):
+        fires = {concept: codes[:, feature] > 0 for feature, concept in enumerate(made.order)}
+        for concept, of_patches in fires.items():
+            np.testing.assert_array_equal(of_patches, made.kinds[image].ravel() == concept)
+
+
 def test_images_are_paired_by_their_ids():
     left, right = common_images(["a", "b", "c", "d"], ["d", "x", "b"], ("one", "other"))
     assert (left.tolist(), right.tolist()) == ([1, 3], [2, 0])

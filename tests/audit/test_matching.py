@@ -109,6 +109,22 @@ def test_shuffled_images_match_at_the_rate_of_the_control():
     assert np.mean(shares) == pytest.approx(np.mean(controls), abs=0.008)
 
 
+def test_the_control_is_held_against_other_shuffles():
+    """Against the largest of all shuffles, its own among them, it could never reach more."""
+    left, right = codes(features=200, seed=1), codes(features=200, seed=2)
+    assert match(sparse(left), sparse(right), 3, 1.0, 0).in_control.sum() > 0
+
+
+def test_features_that_fire_everywhere_keep_the_digits_in_which_they_differ():
+    random = np.random.default_rng(0)
+    left, right = (1000 + random.normal(size=(80, 6)).astype(np.float32) for _ in "ab")
+    right[:, 2] += 2 * (left[:, 4] - 1000)
+    found = best(sparse(left), sparse(right))
+    dense = dense_correlations(left, right)
+    np.testing.assert_allclose(found.left, dense.max(axis=1), atol=1e-4)
+    assert [4, 2] in found.pairs.tolist()
+
+
 def test_chance_of_rare_features_is_not_held_against_frequent_ones():
     """Hundreds fire on one image each, and match by chance; ten frequent ones match half-way."""
     random = np.random.default_rng(3)

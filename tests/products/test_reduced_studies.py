@@ -56,13 +56,14 @@ def one_data_set(config):
     config["datasets"] = {"photographs": config["datasets"]["photographs"]}
     config["metrics"].pop("cross_domain")
     config["downstream"] = None
+    config["interventions"] = {}
 
 
 def one_metric(metric):
     def reduce(config):
         for sweep in config["sweeps"].values():
             sweep["metrics"] = [metric]
-        config["downstream"] = None
+        config["downstream"], config["interventions"] = None, {}
         for entry in config["backbones"].values():
             if metric != "monosemanticity":
                 entry["evaluator"] = None

@@ -24,7 +24,8 @@ def test_an_arm_is_the_main_sweep_with_one_thing_changed():
     before, after = Study(config).config, Study(switched(config, "off")).config
     assert list(after["sweeps"]) == ["main"]
     assert (after["arms"], after["replicates"], after["downstream"]) == ({}, [], None)
-    aside = {"arms", "replicates", "downstream", "sweeps", "training"}
+    assert after["interventions"] is None
+    aside = {"arms", "replicates", "downstream", "interventions", "sweeps", "training"}
     assert {k: v for k, v in before.items() if k not in aside} == {
         k: v for k, v in after.items() if k not in aside
     }

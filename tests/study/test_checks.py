@@ -131,7 +131,7 @@ def test_pretraining_starts_from_random_weights():
 def test_an_evaluator_is_needed_where_m5_is_asked_for_and_nowhere_else():
     config = demo_config()
     config["sweeps"] = {"main": config["sweeps"]["main"] | {"backbones": ["mae_small"]}}
-    config["downstream"] = None
+    config["downstream"] = config["interventions"] = None
     del config["backbones"]["mae_small"]["evaluator"]
     with pytest.raises(UserError, match=r"mae_small has no evaluator.*metrics of sweeps\.main"):
         Study(config)

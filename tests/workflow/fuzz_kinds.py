@@ -71,6 +71,7 @@ from visae.images.index import (
 )
 from visae.images.layouts import index_images
 from visae.interface.study import OpenStudy
+from visae.interventions.outcomes import read_outcomes, write_outcomes
 from visae.pretraining import records
 from visae.probing.multinomial import LinearProbe, read_probe, write_probe
 from visae.probing.rankings import Rankings, read_rankings, write_rankings
@@ -223,6 +224,19 @@ def _probe(folder):
     coef = RANDOM.normal(size=(3, WIDTH)).astype(np.float32)
     write_probe(folder / "probe.npz", LinearProbe(coef, np.ones(3), np.arange(3), "toy", True))
     return folder / "probe.npz"
+
+
+def _outcomes(folder):
+    about = {"backbone": "toy", "layer": 3, "sae": "toy", "blocks_left": 2, "patches": 4}
+    row = {
+        "class": "äll", "feature": 3, "correlation": 0.5, "chosen": "rule", "edit": "feature",
+        "seed": 0, "strength": -1.5, "target": 4, "target_changed": 3, "other": 9,
+        "other_changed": 1, "probability_before": 0.75, "probability_after": 0.25,
+    }  # fmt: skip
+    task = {"dataset": "digits", "kind": "segmentation", "head": "patches", "classes": 2,
+            "accuracy": 0.5, "units": 13, "untold": ["none"], "rows": [row, row]}  # fmt: skip
+    write_outcomes(folder / "outcomes.json", about, [task])
+    return folder / "outcomes.json"
 
 
 def _result(folder):
@@ -620,6 +634,7 @@ KINDS = (
     Kind("picture of matches", lambda folder: _matches(folder).with_suffix(".webp"),
          lambda path: read_card(path.with_suffix(".json"), MATCHES)),
     Kind("probe", _probe, read_probe),
+    Kind("outcomes of interventions", _outcomes, read_outcomes),
     Kind("score", _result, read_result),
     Kind("arrays", _arrays, lambda path: read_arrays(path.with_suffix(".json"))),
     Kind("SAE weights", lambda folder: _sae(folder) / "model.safetensors", _read_sae),

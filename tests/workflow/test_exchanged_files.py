@@ -33,6 +33,8 @@ from visae.evals.results import load, read_arrays
 from visae.figures import FORMAT as FIGURE
 from visae.images import inventory
 from visae.images.index import IMAGES_FORMAT, read_classes
+from visae.interventions.outcomes import read_outcomes
+from visae.interventions.pages import read_card as read_edited_card
 from visae.pretraining.records import read_log, read_sanity
 from visae.probing.multinomial import read_probe
 from visae.probing.rankings import read_rankings
@@ -101,6 +103,12 @@ KINDS = {
     "picture of matches": (
         "matches/*/card.webp",
         lambda path: read_card(path.with_suffix(".json"), MATCHES),
+    ),
+    "outcomes of interventions": ("interventions/*/*/*/outcomes.json", read_outcomes),
+    "interventions' card": ("interventions/*/*/*/card.json", read_edited_card),
+    "interventions' picture": (
+        "interventions/*/*/*/card.webp",
+        lambda path: read_edited_card(path.with_suffix(".json")),
     ),
     "tidy table": ("tables/**/*[a-z].csv", read_rows),
     "origin": ("tables/scores/*.origin.json", lambda path: read_origin_of(bare(path))),

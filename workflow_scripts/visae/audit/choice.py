@@ -57,19 +57,21 @@ def by_rule(number, frequency_f, values):
     return chosen
 
 
-def check_named(features, live_f, sae):
-    """UserError unless all of `features` are live features of the SAE that `sae` names."""
+def check_named(features, live_f, sae, key, where):
+    """UserError unless all of `features` are live features of the SAE that `sae` names.
+
+    key: of the config, which names them. where: what a dead feature fires on none of.
+    """
     for feature in features:
         if not 0 <= feature < len(live_f):
             raise UserError(
-                f"config: features.named asks for feature {feature} of {sae}, which has "
+                f"config: {key} asks for feature {feature} of {sae}, which has "
                 f"{len(live_f)} features, numbered 0 to {len(live_f) - 1}; name one of these"
             )
         if not live_f[feature]:
             raise UserError(
-                f"config: features.named asks for feature {feature} of {sae}, which is dead: it "
-                "fires on no image of the evaluation split; name a live one (features.csv lists "
-                "them)"
+                f"config: {key} asks for feature {feature} of {sae}, which is dead: it fires on no "
+                f"{where}; name a live one"
             )
 
 

@@ -22,11 +22,14 @@ class Backbone(nn.Module):
 
     Loaders pass the library's `model`, its transformer `blocks` (in order) and `run`, a function of
     normalised images [B, 3, S, S] that calls the model. They also pass `patch_size` in pixels, the
-    number of `prefix_tokens` that the library states, and the `preprocessing` of the weights.
+    number of `prefix_tokens` that the library states, and the `preprocessing` of the weights. Of
+    what follows the blocks they pass the `final_norm` (None: there is none), and whether the first
+    token is a `class_token`.
 
     Attributes: `spec`, `model`, `depth` (number of blocks), `grid` (H, W) of patches,
     `prefix_tokens` (class, register and distillation tokens before the patches), `width` (D),
-    `weights_reading` (how names in a local file were read, empty where they were the model's own).
+    `weights_reading` (how names in a local file were read, empty where they were the model's own),
+    `final_norm` (a module) and `class_token`.
 
     Raises UserError when the image size is not a multiple of the patch size, or when a block's
     output does not hold one token per patch after the stated prefix.
@@ -35,10 +38,14 @@ class Backbone(nn.Module):
     _mean: torch.Tensor
     _std: torch.Tensor
 
-    def __init__(self, spec, model, blocks, run, patch_size, prefix_tokens, preprocessing):
+    def __init__(
+        self, spec, model, blocks, run, patch_size, prefix_tokens, preprocessing,
+        final_norm=None, class_token=False,
+    ):  # fmt: skip
         super().__init__()
         self.spec, self.model = spec, model.eval().float().requires_grad_(False)
         self.blocks, self.run = list(blocks), run
+        self.final_norm, self.class_token = final_norm or nn.Identity(), class_token
         self.transform = preprocessing
         self.depth = len(self.blocks)
         if preprocessing.crop % patch_size:

@@ -22,7 +22,7 @@ EXPORT_FILES = (
 )
 OF_PLACES = (
     *("activations", "saes", "reductions", "rankings", "probes", "examples", "features"),
-    *("metrics", "downstream"),
+    *("interventions", "metrics", "downstream"),
 )
 """The folders of results that have a folder for each place."""
 OTHERS = (
@@ -46,6 +46,8 @@ MATCH_FILES = (
     *("card.webp", "card.json"),
 )
 """The files of the page of two SAEs; beside them is the folder `images`."""
+INTERVENTION_FILES = ("index.html", "edits.js", "outcomes.json", "card.webp", "card.json")
+"""The files of an SAE's interventions; beside them is the folder `images`."""
 TABLE_VIEWS = ("csv", "md", "tex", "json")
 FIGURE_VIEWS = ("pdf", "png")
 
@@ -235,6 +237,10 @@ class Paths:
         """
         pair = "+".join(sae.replace("/", "-") for sae in (left, right))
         return f"{self.results}/matches/{pair}/{file}"
+
+    def interventions(self, sae, file="outcomes.json", place=PLACE):
+        """A file of the interventions on an SAE's features, or their folder `images`."""
+        return f"{self.results}/interventions/{place}/{sae}/{file}"
 
     def table(self, name, view="csv"):
         """A view of a table."""

@@ -6,14 +6,15 @@ import jinja2
 from markupsafe import Markup
 
 
-def environment(folder: Path, assets: Path | None = None, html: bool = False):
+def environment(folder: Path, assets: Path | None = None, html: bool = False, shared=()):
     """The environment of the templates in `folder`: what a template lacks is an error.
 
     assets: a folder whose files are `assets[name]` in templates, as they are. html: whether values
-    are escaped for a page.
+    are escaped for a page. shared: further pairs of such folders, whose templates are extended.
     """
+    folders = [folder, *(templates for templates, _ in shared)]
     made = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(folder),
+        loader=jinja2.FileSystemLoader(folders),
         autoescape=html,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
@@ -22,6 +23,8 @@ def environment(folder: Path, assets: Path | None = None, html: bool = False):
     )
     if assets:
         made.globals["assets"] = {
-            path.name: Markup(path.read_text(encoding="utf-8")) for path in assets.iterdir()
+            path.name: Markup(path.read_text(encoding="utf-8"))
+            for own in (*(of_shared for _, of_shared in shared), assets)
+            for path in own.iterdir()
         }
     return made

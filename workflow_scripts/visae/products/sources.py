@@ -64,6 +64,13 @@ def main_metric(study, paths, metric, suffix="json", variant=""):
     return [paths.metric(sae.name, metric, suffix, sae.place, variant) for sae in scored]
 
 
+def outcomes(study, paths):
+    """What was measured of every SAE whose features are edited."""
+    return {
+        "outcomes": [paths.interventions(sae.name, place=sae.place) for sae in roles.edited(study)]
+    }
+
+
 def cards_of_matches(study, paths):
     """What is known of each two SAEs whose features are matched."""
     return [
@@ -193,6 +200,20 @@ def second_family(study):
     """Another family of SAEs than the main sweep's."""
     if roles.second_family(study) is None:
         return "needs a sweep of another family of SAEs"
+    return None
+
+
+def edited_saes(study):
+    """SAEs whose features can be edited, with something left to run after them."""
+    if study.config["interventions"] is None:
+        return "needs the section interventions, which the config sets to null"
+    if not roles.edited_tasks(study):
+        return "needs a data set with labels or masks"
+    if not roles.edited(study):
+        return (
+            "needs an SAE at an earlier block than the last one that is read of its backbone: give "
+            "a sweep a layer, or name SAEs in interventions.saes"
+        )
     return None
 
 

@@ -11,6 +11,7 @@ from visae.report.claims_section import read_contradictions, read_verdicts
 from visae.report.curves import HEIGHT, WIDTH
 from visae.report.feature_pages import feature_pages
 from visae.report.figures_section import read_figures
+from visae.report.intervention_pages import intervention_pages
 from visae.report.match_pages import match_pages
 from visae.report.not_made import absent_evals, products_not_made
 from visae.report.provenance_section import read_provenance
@@ -26,13 +27,16 @@ from visae.tables.scores import read_scores
 HERE = Path(__file__).parent
 
 OF_THE_PAPER = (
-    *("figures", "claims", "tables", "saes", "features", "matches"),
+    *("figures", "claims", "tables", "saes", "features", "matches", "interventions"),
     *("not_made", "contradictions", "provenance"),
 )
-OF_ONES_OWN = ("saes", "features", "matches", "figures", "tables", "not_made", "provenance")
+OF_ONES_OWN = (
+    *("saes", "features", "matches", "interventions", "figures", "tables"),
+    *("not_made", "provenance"),
+)
 """The sections in their order: of a study that the paper's claims are judged on, of any other.
 
-Those on features and on matches are there if some have pages.
+Those on features, matches and interventions are there if some have pages.
 """
 
 
@@ -63,6 +67,8 @@ class Sources:
     """(place, SAE) → `card.json` of its pages, of the SAEs that have some."""
     matches: dict
     """(SAE, SAE), by their full names → `card.json` of their page, of those that have one."""
+    edited: dict
+    """The same of the SAEs whose features are edited."""
 
 
 def build(study, sources, captions, not_made):
@@ -79,6 +85,7 @@ def build(study, sources, captions, not_made):
     of_pages = {
         "features": feature_pages(study, sources.cards),
         "matches": match_pages(study, sources.matches),
+        "interventions": intervention_pages(study, sources.edited),
     }
     sections = OF_THE_PAPER if judged else OF_ONES_OWN
     return _environment().get_template("page.html.jinja").render(
@@ -126,11 +133,17 @@ def _pictures(study, sources, views):
     return [record for record in index.images if record.image_id in shown]
 
 
+def _percent(share):
+    return "–" if share is None else f"{100 * share:.0f} %"
+
+
 def _environment():
     made = environment(HERE / "templates", HERE / "assets", html=True)
     made.globals |= {"panel": {"width": WIDTH, "height": HEIGHT}, "side": SIDE}
     made.filters |= {
         "number": number,
+        "percent": _percent,
+        "plain": lambda value: f"{value:g}".replace("-", "−"),
         "title_of": title_of,
         "titles_by_reason": titles_by_reason,
     }

@@ -19,8 +19,8 @@ from visae.study.config import switched
 from visae.study.study import Study
 
 LEFT_OUT = (
-    *("arms", "benchmarks", "downstream", "examples", "features", "figures", "logs", "report"),
-    "tables",
+    *("arms", "benchmarks", "downstream", "examples", "features", "figures", "interventions"),
+    *("logs", "report", "tables"),
 )
 """Folders of results that no score is computed from."""
 

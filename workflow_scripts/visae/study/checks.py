@@ -57,6 +57,7 @@ def _checks():
         _protocols,
         _pages,
         _matches,
+        _interventions,
     )
 
 
@@ -225,13 +226,18 @@ def _unique_saes(study):
 
 def _sizes(study):
     """Backbones whose geometry is known here have the blocks, and SAEs the features, asked for."""
-    kept = geometry.read_geometries(study.paths.plan("geometry.json"))
-    known = geometry.known(study.backbones, geometry.read_geometries(geometry.SHIPPED) | kept)
+    known = _geometries(study)
     check_sizes(study, known)
     for sweep in study.sweeps.values():
         for backbone, layer in sweep.layers.items():
             if known[backbone]:
                 check_block(backbone, layer, known[backbone])
+
+
+def _geometries(study):
+    """Backbone → Geometry, or None where it is unknown."""
+    kept = geometry.read_geometries(study.paths.plan("geometry.json"))
+    return geometry.known(study.backbones, geometry.read_geometries(geometry.SHIPPED) | kept)
 
 
 def check_block(backbone, layer, measured):
@@ -366,6 +372,42 @@ def _matches(study):
                 f"config: matches.pairs has {pair[0]} and {pair[1]} twice; take one of them out"
             )
         seen.add(frozenset(pair))
+
+
+def _interventions(study):
+    """SAEs whose features are edited are there, at blocks that leave something for their heads."""
+    section = study.config["interventions"]
+    if section is None:
+        return
+    for key in ("saes", "named"):
+        for name in section[key] or ():
+            _check_sae(study, name, f"interventions.{key}")
+    edited = [sae.full_name for sae in roles.edited(study)]
+    for name in section["named"]:
+        if name not in edited:
+            raise UserError(
+                f"config: interventions.named has features of {name}, which is not one of the SAEs "
+                f"that are edited ({', '.join(edited) or 'none'}); add it to interventions.saes"
+            )
+    known = roles.edited_tasks(study, whole=True)
+    for dataset in section["datasets"] or ():
+        if dataset not in known:
+            raise UserError(
+                f"config: interventions.datasets names '{dataset}', which is none of the data sets "
+                f"with probes or masks ({', '.join(known) or 'there are none'})"
+            )
+    if "class_token" not in (section["heads"] or ()):
+        return
+    geometries = _geometries(study)
+    for sae in roles.edited(study):
+        measured = geometries[sae.backbone]
+        if measured and sae.layer == len(measured.flops) - 1:
+            raise UserError(
+                f"config: interventions.heads has class_token, but {sae.full_name} reads "
+                f"the last block of {sae.backbone}: nothing is left to run that would carry an "
+                "edit of patches to the class token; take an SAE of an earlier block, or "
+                "pooled_patches"
+            )
 
 
 def _check_sae(study, name, where):

@@ -192,6 +192,7 @@ def switched(config, arm):
         raise UserError(f"config: '{arm}' is not in arms; known: {known}")
     main = next(iter(config["sweeps"]))
     alone = {"sweeps": {main: config["sweeps"][main]}, "downstream": None}
+    alone["interventions"] = None
     return _merged(config | alone | {"arms": {}, "replicates": []}, arms[arm])
 
 

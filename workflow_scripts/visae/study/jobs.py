@@ -128,6 +128,14 @@ def matching(study):
     return list(by_backbones.items())
 
 
+def editing(study):
+    """The SAEs whose features one job edits, in one part each: those of a backbone, or all."""
+    by_backbone = {}
+    for sae in sorted(roles.edited(study), key=lambda sae: sae.backbone):
+        by_backbone.setdefault("all" if _coarse(study) else sae.backbone, []).append(sae)
+    return list(by_backbone.items())
+
+
 def _coarse(study):
     return study.config["granularity"] == "coarse"
 

@@ -118,13 +118,13 @@ def audited(study):
 
     Nearest by ratio, in expansion factor first; of two as near, the earlier in the grid.
     """
+    return min(main(study).saes, key=_from_audited)
 
-    def distance(spec):
-        sizes = spec.expansion_factor, spec.sparsity or math.inf  # unknown: the farthest
-        ratios = zip(sizes, PAPER_AUDITED, strict=True)
-        return [round(abs(math.log(size / paper)), 9) for size, paper in ratios]
 
-    return min(main(study).saes, key=distance)
+def _from_audited(spec):
+    sizes = spec.expansion_factor, spec.sparsity or math.inf  # unknown: the farthest
+    ratios = zip(sizes, PAPER_AUDITED, strict=True)
+    return [round(abs(math.log(size / paper)), 9) for size, paper in ratios]
 
 
 def on_pages(study):
@@ -173,6 +173,52 @@ def _audited_of_each(study):
     """The audited `Sae` of each backbone of the main sweep."""
     name = audited(study).name
     return [sae for sae in study.saes(main(study)) if sae.name == name]
+
+
+def edited(study):
+    """The `Sae`s whose features are edited: those that the config names, else one per backbone.
+
+    None without a data set with labels or masks. After the last block only the norm is left. By
+    default these are SAEs of blocks before the last one that the study reads of their backbone, of
+    the size nearest to Figure 5's.
+    """
+    section = study.config["interventions"]
+    if section is None or not edited_tasks(study):
+        return []
+    if section["saes"] is not None:
+        by_name = {sae.full_name: sae for sae in study.saes()}
+        return [by_name[name] for name in section["saes"]]
+    last = {name: entry["layer"] for name, entry in study.backbones.items()}
+    for sae in study.saes():
+        last[sae.backbone] = max(last[sae.backbone], sae.layer)
+    found = {}
+    for sae in study.saes():
+        if sae.layer < last[sae.backbone]:
+            found.setdefault(sae.backbone, []).append(sae)
+    return [min(saes, key=lambda sae: _from_audited(sae.spec)) for saes in found.values()]
+
+
+def edited_tasks(study, whole=False):
+    """Data set → (training and test `Split`, kind of task), of those that edits are held to.
+
+    classification: those on which probes are fitted. segmentation: the one with masks. whole: all
+    that could be asked for.
+    """
+    asked = None if whole else study.config["interventions"]["datasets"]
+    tasks = {
+        name: (*study.probe_splits(name), "classification")
+        for name in (study.evaluation.dataset, *study.cross_domain)
+        if all(split.labelled for split in study.probe_splits(name))
+    }
+    if study.segmentation:
+        train, test = study.segmentation
+        tasks[train.dataset] = (train, test, "segmentation")
+    return {name: task for name, task in tasks.items() if asked is None or name in asked}
+
+
+def segmentation_head(study):
+    """How heads on single patches are fitted, as far as the config says; {} by default."""
+    return (study.config["downstream"] or {})["segmentation"]["head"] if study.segmentation else {}
 
 
 def control(study):

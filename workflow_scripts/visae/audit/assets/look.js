@@ -6,7 +6,7 @@ const VEIL = "16, 18, 24";
 const OPACITY = { silent: 0.7, faint: 0.45 }; // the same as in pictures.py
 const EDGE = "#ff9a2e";
 
-const table = visae.table.columns;
+const table = visae.table?.columns; // not all pages have one
 const element = (id) => document.getElementById(id);
 
 function make(tag, properties = {}, ...children) {

@@ -14,6 +14,7 @@ import torch
 
 from visae.backbones.backbone import Backbone
 from visae.backbones.preprocessing import Preprocessing
+from visae.backbones.timm_models import after_blocks
 from visae.backbones.weights import (
     construction,
     download,
@@ -69,6 +70,7 @@ def _blocks(spec, visual):
             "run": trunk.forward_features,
             "patch_size": trunk.patch_embed.patch_size[0],
             "prefix_tokens": trunk.num_prefix_tokens,
+            **after_blocks(trunk),
         }
     if isinstance(visual, open_clip.transformer.VisionTransformer):
         return {
@@ -76,6 +78,8 @@ def _blocks(spec, visual):
             "run": visual,
             "patch_size": visual.patch_size[0],
             "prefix_tokens": 1,  # the class embedding
+            "final_norm": visual.ln_post,
+            "class_token": True,
         }
     raise UserError(
         f"The image tower of '{spec.model}' (backbone '{spec.name}') is no vision transformer with "

@@ -9,6 +9,7 @@ import timm
 
 from visae.backbones.backbone import Backbone
 from visae.backbones.preprocessing import Preprocessing
+from visae.backbones.timm_models import after_blocks
 from visae.backbones.weights import (
     construction,
     download,
@@ -48,6 +49,7 @@ def load(spec):
             patch_size=model.patch_embed.patch_size[0],
             prefix_tokens=model.num_prefix_tokens,
             preprocessing=_preprocessing(spec, model),
+            **after_blocks(model),
         )
     if spec.weights not in ("pretrained", "random"):
         # The model family's own translation of published files: names, resampled positions.

@@ -93,6 +93,7 @@ def load(spec):
                 resize=round(side * preprocessing.resize / preprocessing.crop),
                 crop=side,
             ),
+            **_after_blocks(model),
         )
     if spec.weights not in ("pretrained", "random"):
         load_weights(backbone, lambda tensors: _translated(tensors, model_class, config, arguments))
@@ -266,6 +267,16 @@ def _prefix_tokens(embeddings):
     return sum(hasattr(embeddings, name) for name in single) + (
         0 if registers is None else registers.shape[1]
     )
+
+
+def _after_blocks(model):
+    """What `Backbone` needs to know of a model beyond its blocks."""
+    norms = [getattr(model, name, None) for name in ("layernorm", "post_layernorm", "norm")]
+    tokens = [getattr(model.embeddings, name, None) for name in ("cls_token", "class_embedding")]
+    return {
+        "final_norm": next((norm for norm in norms if norm is not None), None),
+        "class_token": any(token is not None for token in tokens),
+    }
 
 
 def _runner(model, side):
