@@ -49,4 +49,3 @@ def test_small_mode_without_the_workflows_libraries(tmp_path):
     assert {part for part, _ in rows} == {
         "agreement", "training", "encoding", "extraction", "probes"
     }  # fmt: skip
-

@@ -1,8 +1,9 @@
 """Exact training steps in time proportional to the active codes, for the CPU.
 
 Of the five dense products of a step only the encoder's is needed in full, and of a large encoder
-only in bytes (`visae.sae.screen`): the others touch one dictionary row per active code. Codes are kept as compressed sparse rows; every kernel sums in a
-fixed order, so that results do not depend on the number of threads.
+only in bytes (`visae.sae.screen`): the others touch one dictionary row per active code. Codes are
+kept as compressed sparse rows; every kernel sums in a fixed order, so that results do not depend on
+the number of threads.
 """
 
 from __future__ import annotations
