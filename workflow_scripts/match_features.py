@@ -10,6 +10,7 @@ from visae.audit.sides import Side
 from visae.base import paths
 from visae.base.job import run
 from visae.base.paths import MATCH_FILES
+from visae.base.progress import counted
 from visae.images.index import read_index
 from visae.sae.checkpoint import check_fits, load_sae
 from visae.sae.folder import WEIGHTS
@@ -33,7 +34,7 @@ def body(snakemake):
             sides[name] = opened.enter_context(Side(name, sae, *read, about["seed"]))
             check_fits(sae, sides[name].cache.info, folder)
             inputs[name] = [*read, folder / WEIGHTS]
-        for pair in params.pairs:
+        for pair in counted(params.pairs, "pairs of SAEs matched", len(params.pairs)):
             both = [sides[name] for name in pair]
             findings = find_matches(*both, params.settings, params.seed, snakemake.threads)
             outputs = {file: results.matches(*pair, file) for file in (*MATCH_FILES, "images")}

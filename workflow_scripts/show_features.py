@@ -12,6 +12,7 @@ from visae.audit.values import values_of_features
 from visae.base import paths
 from visae.base.job import run
 from visae.base.paths import FEATURE_FILES, backbone_and_layer
+from visae.base.progress import counted
 from visae.encoding.reductions import SaeReductions
 from visae.images.decoding import load_image
 from visae.images.index import read_index
@@ -27,7 +28,7 @@ def body(snakemake):
     index, root = read_index(files.index, files.classes), Path(params.root)
     image_paths = {record.image_id: root / record.path for record in index.images}
     activations = _activations(pictures, params.backbones)
-    for place, name, metrics in params.saes:
+    for place, name, metrics in counted(params.saes, "SAEs shown", len(params.saes)):
         backbone, layer = backbone_and_layer(place)
         folder = Path(results.sae(name, place=place)).parent
         sae = load_sae(folder)

@@ -14,6 +14,7 @@ from visae.base.errors import UserError
 from visae.sae.checkpoint import load_sae
 from visae.sae.choices import Auxiliary, Schedule, prefix_stops
 from visae.sae.families import FAMILIES
+from visae.sae.screen import is_screened
 from visae.sae.specs import SaeSpec, TrainingSettings, check_own, check_own_size
 from visae.sae.trainer import DECODER_WEIGHT, normalise_rows
 from visae.sae.training import train, train_and_save
@@ -296,6 +297,23 @@ def test_drawn_prefixes_are_small_more_often_and_go_on_from_a_checkpoint():
     other.load_state(state)
     assert [other.stops() for _ in range(5)] == following
     assert len({tuple(stops) for stops in following}) > 1
+
+
+def test_prefixes_of_a_screened_encoder():
+    """The codes of a token come in the order of features, whichever product finds them."""
+    spec, width = SaeSpec("matryoshka", 16, 8), 256
+    sparse, dense = (
+        FAMILIES.module("matryoshka", "trainer").TRAINER(spec, width, TrainingSettings(), "cpu")
+        for _ in range(2)
+    )
+    assert is_screened(sparse.encoder()[0])
+    x_bd = torch.randn(40, width, generator=torch.Generator().manual_seed(0))
+    for sae, method in ((sparse, "set_sparse_gradients"), (dense, "set_dense_gradients")):
+        normalise_rows(sae.weights[DECODER_WEIGHT])
+        for _ in range(2):  # the second begins with the threshold of the first
+            getattr(sae, method)(x_bd)
+    for mine, other in zip(sparse.weights.values(), dense.weights.values(), strict=True):
+        assert (mine.grad - other.grad).abs().max() < 1e-5 * other.grad.abs().max()
 
 
 def test_one_prefix_is_batchtopk():

@@ -35,7 +35,7 @@ def undisturbed(cut_finely, tmp_path_factory):
     """A study of one backbone, one job for each data set and metric, that has run to its scores."""
     folder = tmp_path_factory.mktemp("undisturbed") / "study"
     shutil.copytree(cut_finely, folder, symlinks=True)
-    config = tiny_config(granularity="fine")
+    config = tiny_config(granularity="fine", interventions=None)
     config["sweeps"]["main"] |= {"backbones": ["dino_small"], "metrics": ["localization", "fvu"]}
     del config["metrics"]["cross_domain"], config["downstream"]
     snakemake(folder, "--", TABLE, config=config)

@@ -28,8 +28,9 @@ from visae.tables import layout
 FIGURES = {
     *("figure_1a", "figure_1b", "figure_2a", "figure_2b", "figure_3", "figure_5", "figure_6"),
     *("figure_7", "figure_8", "training_curves", "evaluators_figure", "pretraining_figure"),
-    "matches_figure",
+    *("matches_figure", "interventions_figure"),
 }
+EDITED = {"interventions_table", "interventions_by_feature", "interventions_figure"}
 
 
 @pytest.fixture
@@ -153,7 +154,8 @@ def test_change_of_the_pages_look_writes_them_and_the_report(repository):
     look = repository / "workflow_scripts" / "visae" / "audit" / "assets" / "look.css"
     look.write_text(look.read_text("utf-8").replace("#e07b16", "#e07b17"), encoding="utf-8")
     drawn = {"matches_table": 1, "matches_figure": 1}
-    pages = {"show_features_all": 1, "match_features_all": 1}
+    drawn |= dict.fromkeys(EDITED, 1)
+    pages = {"show_features_all": 1, "match_features_all": 1, "edit_features_all": 1}
     assert plan(repository) == {**pages, **drawn, "report": 1, "all": 1}
 
 
@@ -258,7 +260,8 @@ def test_label_of_a_backbone_redraws_figures_only(repository):
     jobs = plan(repository, config=config)
     assert {"figure_1a", "figure_1b", "training_curves"} <= set(jobs)
     tables = {"table_1", "table_2", "table_5", "table_7", "claims", "published_vs_run"}
-    pages = {"show_features_all", "match_features_all", "matches_table"}
+    pages = {"show_features_all", "match_features_all", "matches_table", "edit_features_all"}
+    pages |= EDITED
     assert not set(jobs) - FIGURES - tables - pages - {"all", "report"}
 
 
@@ -323,6 +326,7 @@ def test_mask_of_another_size_is_named_when_images_are_listed(repository):
 def test_m5_is_scored_where_the_evaluator_is_outside_the_main_sweep(repository):
     config = tiny_config()
     config["sweeps"]["main"]["backbones"] = ["dino_small"]
+    config["interventions"] = None
     folder = "results/tiny/metrics/dino_small/layer3/batchtopk_2x_k8/in_every_space"
     (repository / folder / "monosemanticity.json").unlink()
     snakemake(repository, f"{folder}/monosemanticity.json", config=config)
@@ -345,7 +349,7 @@ def test_corrupt_image_is_named(repository):
 
 def test_layer_that_the_model_lacks_is_told(repository):
     config = tiny_config()
-    config["sweeps"]["main"]["layer"] = 7
+    config["sweeps"]["main"]["layer"], config["interventions"] = 7, None
     run = snakemake(
         repository, "results/tiny/activations/dino_small/layer7/photographs/val.h5",
         config=config, check=False,

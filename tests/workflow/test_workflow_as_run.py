@@ -31,7 +31,8 @@ WIDTH = 96
 
 def study(data):
     """The settings of as_run.yaml on two backbones and the pictures of another study."""
-    config, as_run = tiny_config(downstream=None, report={"claims": "never"}), as_run_config()
+    config = tiny_config(downstream=None, interventions=None, report={"claims": "never"})
+    as_run = as_run_config()
     for name, images in {"photographs": (216, 270), "digits": (60, 60)}.items():
         entry = config["datasets"][name] | {"root": str(data / name), "generated": False}
         both = zip(entry["splits"], images, strict=True)

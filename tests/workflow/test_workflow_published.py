@@ -33,7 +33,7 @@ FIRST, SECOND, JUMP = "batchtopk_2x_k8", "batchtopk_4x_k8", "jumprelu_2x_l0_8"
 
 def study(published=None):
     """The tiny study with a JumpReLU SAE; `published`: sweep → folder per backbone."""
-    config = tiny_config()
+    config = tiny_config(interventions=None)
     config["downstream"]["classification"] = False  # M6 is not scored
     grids = {
         "main": ("batchtopk", {"expansion_factor": [2, 4], "k": [8]}),

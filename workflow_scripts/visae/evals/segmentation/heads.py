@@ -14,6 +14,7 @@ import scipy.sparse
 import torch
 
 from visae.base.errors import UserError
+from visae.base.progress import Count
 from visae.images.index import UNLABELLED
 from visae.sae.adam import Adam
 
@@ -76,6 +77,7 @@ def fit_heads(blocks, views, classes, settings, seed=42, device="cpu"):
     parameters = [p for head in heads.values() for p in head.parameters()]
     optimizer = Adam(parameters, settings.learning_rate, settings.weight_decay)
     rows_total = rows_left
+    count = Count("patches shown to heads", rows_total)
     random = np.random.default_rng(seed)
     for _ in range(settings.epochs):
         order = random.permutation(len(blocks.labels))
@@ -86,6 +88,7 @@ def fit_heads(blocks, views, classes, settings, seed=42, device="cpu"):
                 optimizer.learning_rate = settings.learning_rate * rows_left / rows_total
                 _step(heads, views, rows[chosen], targets[chosen], optimizer, device)
                 rows_left -= len(chosen)
+                count(len(chosen))
     return heads
 
 
