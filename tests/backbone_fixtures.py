@@ -16,6 +16,7 @@ HF_SMALL = {
     "patch_size": 8,
 }
 HF_MLP = HF_SMALL | {"intermediate_size": 64}  # DINOv2's is given as a ratio
+GEMMA_SMALL = TIMM_SMALL | {"head_dim": 16, "intermediate_size": 64}
 SMALL = {
     "timm": ("timm", "deit_tiny_patch16_224.fb_in1k", TIMM_SMALL, 1),
     "timm_distilled": ("timm", "deit_tiny_distilled_patch16_224.fb_in1k", TIMM_SMALL, 2),
@@ -33,6 +34,32 @@ SMALL = {
     "dinov2_with_registers": ("transformers", "dinov2_with_registers", HF_SMALL, 5),
     "clip_vision_model": ("transformers", "clip_vision_model", HF_MLP, 1),
     "siglip_vision_model": ("transformers", "siglip_vision_model", HF_MLP, 0),
+    "dinov3_vit": ("transformers", "dinov3_vit", HF_MLP | {"num_register_tokens": 4}, 5),
+    "siglip2_vision_model": (
+        "transformers",
+        "siglip2_vision_model",
+        HF_MLP | {"num_patches": 16},
+        0,
+    ),
+    "aimv2_vision_model": ("transformers", "aimv2_vision_model", HF_MLP, 0),
+    "ijepa": ("transformers", "ijepa", HF_MLP, 0),
+    "vit_msn": ("transformers", "vit_msn", HF_MLP, 1),
+    "data2vec-vision": ("transformers", "data2vec-vision", HF_MLP, 1),
+    "beit": ("transformers", "beit", HF_MLP, 1),
+    "metaclip_2": ("transformers", "metaclip_2", HF_MLP, 1),
+    "timm_wrapper": (
+        "transformers",
+        "timm_wrapper",
+        {
+            "architecture": "vit_pe_core_base_patch16_224",
+            "model_args": TIMM_SMALL | {"img_size": 32},
+        },
+        1,
+    ),
+    "naflex": ("timm", "naflexvit_base_patch16_gap", TIMM_SMALL, 4),
+    "gemma": ("timm", "gemma4_vit_167m", GEMMA_SMALL, 0),
+    "gemma_encoder": ("timm", "gemma4_vit_167m_enc", GEMMA_SMALL | {"global_pool": ""}, 0),
+    "sam": ("timm", "samvit_base_patch16", TIMM_SMALL, 0),
 }
 ONE_PER_LOADER = ("timm", "open_clip", "vit_mae", "clip_vision_model")
 

@@ -14,6 +14,7 @@ from visae.audit.pages import write_pages
 from visae.backbones.backbone import forward_noise
 from visae.backbones.order import patch_order
 from visae.backbones.preprocessing import Preprocessing
+from visae.backbones.sizes import pair
 from visae.base.paths import FEATURE_FILES
 from visae.encoding.reductions import SaeReductions
 from visae.encoding.sae_pass import encode_activations
@@ -32,6 +33,14 @@ PREPARED = {
         Preprocessing("squash", 80, 64, "bilinear", (0,) * 3, (1,) * 3),
     ),
     "8 × 8, as it is": ((8, 8), Preprocessing("shortest", 64, 64, "nearest", (0,) * 3, (1,) * 3)),
+    "8 × 16, cropped": (
+        (8, 16),
+        Preprocessing("shortest", (40, 72), (32, 64), "bicubic", (0,) * 3, (1,) * 3),
+    ),
+    "12 × 6, squashed": (
+        (12, 6),
+        Preprocessing("squash", (56, 32), (48, 24), "bilinear", (0,) * 3, (1,) * 3),
+    ),
 }
 
 
@@ -54,22 +63,23 @@ def painted(grid, transform, random):
 
     It is painted twice as large as it is resized to, with a border that the crop cuts off.
     """
-    patch = transform.crop // grid[0]
+    patch = transform.shape[0] // grid[0]
     kinds = random.choice([0, 1, 2], size=grid, p=[0.2, 0.2, 0.6])
     colours = np.array([[230, 10, 10], [10, 230, 10], [90, 90, 90]], np.uint8)
     # Some reds are stronger than others.
     seen = colours[kinds].repeat(patch, axis=0).repeat(patch, axis=1)
-    border = (transform.resize - transform.crop) // 2
+    resized = pair(transform.resize)
+    border, beside = ((n - cut) // 2 for n, cut in zip(resized, transform.shape, strict=True))
     wide = 6 if transform.resize_mode == "shortest" else 0  # more is cut off at the sides
-    sides = ((border, border), (border + wide, border + wide), (0, 0))
+    sides = ((border, border), (beside + wide, beside + wide), (0, 0))
     whole = np.pad(seen, sides, constant_values=200)
     return Image.fromarray(whole).resize((2 * whole.shape[1], 2 * whole.shape[0]), 0), kinds
 
 
 def tokens_of(pixels, grid):
     """A backbone: the mean colour of each patch, [P, 3] in raster order."""
-    channels, side, _ = pixels.shape
-    patch = side // grid[0]
+    channels, height, _ = pixels.shape
+    patch = height // grid[0]
     cells = pixels.reshape(channels, grid[0], patch, grid[1], patch) / 255
     return cells.mean(axis=(2, 4)).reshape(channels, -1).T
 

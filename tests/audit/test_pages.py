@@ -47,7 +47,8 @@ def test_codes_are_drawn_on_the_planted_patches(prepared, order, tmp_path):
                 drawn = bytes_of(codes).reshape(made.grid) > 0
                 np.testing.assert_array_equal(drawn, made.kinds[number] == feature)
                 picture = np.asarray(Image.open(made.folder / f"images/{number}.webp")).astype(int)
-                assert picture.shape[0] == picture.shape[1] >= SIDE
+                assert min(picture.shape[:2]) >= SIDE
+                assert picture.shape[0] * made.grid[1] == picture.shape[1] * made.grid[0]
                 half = picture.shape[0] // made.grid[0] // 2
                 centres = picture[half :: 2 * half, half :: 2 * half]
                 others = np.delete(centres, feature, axis=2).max(axis=2)

@@ -25,7 +25,8 @@ from visae.backbones import BackboneSpec, build_backbone
 from visae.backbones.backbone import Backbone, forward_noise, permute_patches
 from visae.backbones.checks import check_backbone, check_raster_order
 from visae.backbones.order import patch_order
-from visae.backbones.preprocessing import INTERPOLATIONS
+from visae.backbones.preprocessing import INTERPOLATIONS, Preprocessing
+from visae.backbones.structure import tokens as tokens_of
 from visae.backbones.weights import save_weights
 from visae.base.errors import UserError
 
@@ -43,7 +44,9 @@ def test_tokens_of_every_kind_of_model(kind):
     # Tokens after block 0 are what enters block 1, and so on.
     prefix = backbone.prefix_tokens
     entered = []
-    hook = backbone.blocks[1].register_forward_pre_hook(lambda _, args: entered.append(args[0]))
+    hook = backbone.blocks[1].register_forward_pre_hook(
+        lambda _, args: entered.append(tokens_of(args))
+    )
     backbone.patch_tokens(some_images(), 2)
     hook.remove()
     assert torch.equal(entered[0][:, prefix:], tokens[0])
@@ -98,7 +101,11 @@ def test_a_block_that_adds_in_place_does_not_change_what_an_earlier_one_gave():
     assert torch.equal(backbone.patch_tokens_of(some_images(), [0, 1])[0], expected)
 
 
-@pytest.mark.parametrize("kind", SMALL)
+# Blocks with rotary positions or windows: to them, an order of patches is an order of places.
+PLACES_IN_BLOCKS = {"dinov3_vit", "timm_wrapper", "gemma", "gemma_encoder", "sam"}
+
+
+@pytest.mark.parametrize("kind", [kind for kind in SMALL if kind not in PLACES_IN_BLOCKS])
 def test_blocks_do_not_see_the_order_of_patches_that_have_their_positions(kind):
     """So the control `token_order: permuted` may be a view of the cache in raster order."""
     backbone = build_backbone(small_spec(kind))
@@ -195,7 +202,7 @@ def test_a_missing_block_is_named_with_the_number_of_blocks(layer):
 def test_unexpected_tokens_are_refused():
     good = build_backbone(small_spec("timm"))
     with pytest.raises(UserError, match="17 tokens, not the 16 patches and 0 prefix tokens"):
-        Backbone(good.spec, good.model, good.blocks, good.run, 8, 0, good.transform)
+        Backbone(good.spec, good.model, good.run, good.transform, stated_prefix=0)
 
 
 def test_random_weights_follow_the_seed_and_leave_the_global_state_alone():
@@ -374,9 +381,18 @@ def test_damaged_missing_and_empty_weights_are_named(tmp_path):
         (BackboneSpec("x", "open_clip", "ViT-B-61:openai"), "did you mean ViT-B-16:openai"),
         (BackboneSpec("x", "open_clip", "ViT-B-16:openai", "random"), "with the quick GELU"),
         (BackboneSpec("x", "open_clip", "RN50-quickgelu:openai", "random"), "is no vision"),
+        (BackboneSpec("x", "open_clip", "RN50:openai", "random"), "choose 'RN50-quickgelu:openai'"),
         (BackboneSpec("x", "transformers", "vitmae"), "did you mean vit_mae"),
+        (BackboneSpec("x", "timm", "ViT-B-16"), "set `loader: open_clip` and `model: ViT-B-16:"),
+        (BackboneSpec("x", "timm", "ViT-B-16:openai"), "open_clip has it: set `loader: open_clip`"),
+        (BackboneSpec("x", "timm", "facebook/dinov2-base"), "set `loader: transformers`"),
+        (BackboneSpec("x", "open_clip", "dinov2"), "transformers has it"),
+        (BackboneSpec("x", "transformers", "vit_base_patch16_224.mae"), "set `loader: timm`"),
         (BackboneSpec("x", "transformers", "dinov2"), "which is a model type"),
         (small_spec("timm", image_size=36), "a multiple of 8"),
+        (small_spec("timm", image_size=[32, 36]), "32 × 36 pixels .* a multiple of 8"),
+        (small_spec("vit", image_size=(32, 44)), "32 × 44 pixels .* a multiple of 8"),
+        (BackboneSpec("x", "timm", "vit_base_mci_224", "random", 230), "a multiple of 16"),
         (small_spec("timm", options={"deep": 3}), "cannot be built with .*deep"),
         (small_spec("open_clip", options={"vision_cfg": {"deep": 3}}), "cannot be built"),
         (small_spec("vit_mae", options={"deep": 3}), "option 'deep' .* does not exist"),
@@ -396,12 +412,11 @@ NO_GRID = {
     "class attention": "cait_xxs24_224",
     "cross-covariance": "xcit_nano_12_p16_224",
     "tokens in tokens": "tnt_s_patch16_224",
+    "several lists": "coat_mini",
     "two scales": "crossvit_9_240",
-    "any size": "naflexvit_base_patch16_gap",
     "no class token in the first blocks": "convit_tiny",
-    "mixer": "mixer_s32_224",
     "outlook": "volo_d1_224",
-    "another tower": "gemma4_vit_167m_enc",
+    "lists in a list": "twins_svt_small",
 }
 
 
@@ -411,6 +426,114 @@ def test_an_architecture_without_a_plain_grid_is_refused_in_a_sentence(kind, ima
     spec = BackboneSpec("x", "timm", NO_GRID[kind], "random", image_size)
     with torch.device("meta"), pytest.raises(UserError, match=r"backbone 'x'.*(choose|only plain)"):
         build_backbone(spec)
+
+
+@pytest.mark.parametrize(
+    "loader, model, grid, prefix, depth",
+    [
+        ("timm", "vit_base_mci_224", (14, 14), 1, 12),
+        ("timm", "vit_base_r50_s16_224", (14, 14), 1, 12),
+        ("timm", "vit_tiny_r_s16_p8_224", (7, 7), 1, 12),
+        ("timm", "mixer_s32_224", (7, 7), 0, 8),
+        ("timm", "samvit_base_patch16_224", (14, 14), 0, 12),
+        ("timm", "naflexvit_base_patch16_par_gap", (14, 14), 4, 12),
+        ("open_clip", "MobileCLIP-B:datacompdr", (14, 14), 1, 12),
+        ("open_clip", "MobileCLIP2-B:dfndr2b", (14, 14), 1, 12),
+        ("open_clip", "ViTamin-S:datacomp1b", (14, 14), 0, 14),
+        ("open_clip", "roberta-ViT-B-32:laion2b_s12b_b32k", (7, 7), 1, 12),
+        ("transformers", "pixio", (14, 14), 8, 32),
+    ],
+)
+def test_grid_and_prefix_are_measured_where_attributes_are_wrong(
+    loader, model, grid, prefix, depth
+):
+    with torch.device("meta"):
+        backbone = build_backbone(BackboneSpec("x", loader, model, "random"))
+    assert (backbone.grid, backbone.prefix_tokens, backbone.depth) == (grid, prefix, depth)
+
+
+WIDE = {kind: SMALL[kind] for kind in SMALL if kind not in ("aimv2_vision_model", "timm_wrapper")}
+
+
+@pytest.mark.parametrize("kind", WIDE)
+def test_images_that_are_no_squares_have_a_grid_of_height_and_width(kind):
+    backbone = build_backbone(small_spec(kind, image_size=[32, 64]))
+    assert backbone.grid == (4, 8)
+    check_backbone(backbone, 0)
+    image = photograph(100, 61)
+    pixels = backbone.preprocess(image)
+    assert pixels.shape == (3, 32, 64)
+    assert backbone.patch_tokens(pixels[None], 2).shape == (1, 32, 32)
+
+
+def test_a_model_of_one_size_of_images_is_refused_at_another():
+    with pytest.raises(UserError, match=r"cannot read images of 32 × 64 pixels alone .*own size"):
+        build_backbone(small_spec("aimv2_vision_model", image_size=[32, 64]))
+
+
+def test_a_hybrid_stem_puts_patches_where_they_are():
+    spec = BackboneSpec("x", "timm", "vit_base_mci_224", "random", 64, options={"depth": 1})
+    backbone = build_backbone(spec)
+    assert (backbone.grid, backbone.patch, backbone.prefix_tokens) == ((4, 4), 16, 1)
+    check_raster_order(backbone)
+    for wrong in (0, 2):  # a prefix that is one token off
+        backbone.prefix_tokens = wrong
+        with pytest.raises(UserError, match="prefix tokens come elsewhere"):
+            check_raster_order(backbone)
+    backbone.prefix_tokens, run = 1, backbone.run
+    backbone.run = lambda images: run(images.transpose(2, 3))
+    with pytest.raises(UserError, match="not in raster order"):
+        check_raster_order(backbone)
+
+
+def test_patches_without_padding_are_those_of_the_padded_batch():
+    from transformers import Siglip2ImageProcessor
+
+    backbone = build_backbone(small_spec("siglip2_vision_model", image_size=[24, 40]))
+    image = photograph(40, 24)
+    processor = Siglip2ImageProcessor(patch_size=8, max_num_patches=20, do_resize=False)
+    padded = processor(image, return_tensors="pt", max_num_patches=20)
+    rows, columns = padded["spatial_shapes"][0].tolist()
+    assert (rows * columns, len(padded["pixel_values"][0])) == (15, 20)
+    kept = []
+    hook = backbone.blocks[2].register_forward_hook(lambda _, __, output: kept.append(output))
+    with torch.inference_mode():
+        backbone.model(**padded)
+    hook.remove()
+    ours = backbone.patch_tokens(backbone.preprocess(image)[None], 2)
+    torch.testing.assert_close(ours[0], kept[0][0, :15], rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "loader, model",
+    [
+        ("timm", "vit_small_patch14_dinov2.lvd142m"),
+        ("timm", "vit_small_patch16_dinov3.lvd1689m"),
+        ("timm", "deit3_small_patch16_224.fb_in1k"),
+    ],
+)
+def test_blocks_with_random_weights_act(loader, model):
+    options = {"embed_dim": 32, "depth": 3, "num_heads": 2, "patch_size": 8}
+    spec = BackboneSpec("x", loader, model, "random", 32, options=options)
+    backbone = build_backbone(spec)
+    entered = backbone.embedded_tokens(some_images())
+    change = (backbone.block_output(some_images(), 2) - entered).norm() / entered.norm()
+    assert change > 0.01
+    check_backbone(backbone, 2)
+    idle = build_backbone(replace(spec, options=options | {"init_values": 1e-5}))
+    with pytest.raises(UserError, match=r"does nothing in its blocks up to 2: .*set `init_values`"):
+        check_backbone(idle, 2)
+
+
+def test_tokens_that_no_attribute_tells_from_patches_are_refused():
+    # YOLOS has detection tokens, and has them after the patches.
+    small = HF_MLP | {"num_detection_tokens": 2, "use_mid_position_embeddings": False}
+    spec = BackboneSpec("x", "transformers", "yolos", "random", None)
+    spec = replace(spec, options=small | {"image_size": [32, 32]})
+    backbone = build_backbone(spec)
+    assert backbone.prefix_tokens == 3
+    with pytest.raises(UserError, match="prefix tokens come elsewhere"):
+        check_raster_order(backbone)
 
 
 @pytest.mark.parametrize(
@@ -497,6 +620,23 @@ def test_preprocessing_is_the_libraries_own(size):
         )
         theirs = torch.as_tensor(processor(image, return_tensors="np")["pixel_values"][0])
         torch.testing.assert_close(backbone.preprocess(image), theirs, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("mode", ["center", "squash"])
+@pytest.mark.parametrize("size", [(100, 61), (61, 100), (64, 32), (33, 140)])
+@pytest.mark.parametrize("target", [(32, 64), (64, 32), (48, 40)])
+def test_images_that_are_no_squares_are_prepared_as_timm_does(target, size, mode):
+    from timm.data.transforms_factory import transforms_imagenet_eval
+
+    theirs = transforms_imagenet_eval(
+        target, 0.9, mode, interpolation="bicubic", mean=(0,) * 3, std=(1,) * 3
+    )
+    resize = tuple(int(side / 0.9) for side in target)
+    ours = Preprocessing(
+        "squash" if mode == "squash" else "shortest", resize, target, "bicubic", (0,) * 3, (1,) * 3
+    )
+    image = photograph(*size)
+    assert torch.equal(torch.from_numpy(ours.pixels(image)) / 255, theirs(image))
 
 
 def test_the_preprocessing_of_the_papers_backbones_needs_no_weights():

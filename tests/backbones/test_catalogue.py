@@ -1,22 +1,28 @@
 """The lists of models that planning asks, against the libraries that they were made from."""
 
+import csv
 import importlib.metadata
-from pathlib import Path
+import random
+import sys
 
 import pytest
-import torch
 
-from visae.backbones import BackboneSpec, build_backbone, catalogue, loaders
-from visae.backbones.catalogue import check_model
-from visae.backbones.loaders.transformers.load import MODEL_TYPES
+from visae.backbones import BackboneSpec, catalogue
+from visae.backbones.catalogue import Catalogue, Listed, as_listed, check_model, elsewhere
+from visae.backbones.geometry import known, listed_geometry
+from visae.backbones.loaders import LOADERS
 from visae.base.errors import UserError
+from visae.base.repository import RESOURCES
+
+sys.path.insert(0, str(RESOURCES))
+import list_models
 
 
 def rows(loader):
-    """(first line, {architecture: [depth, *tags]}) of a list."""
-    path = Path(loaders.__file__).parent / loader / "models.txt"
-    head, *lines = [line.split(" ") for line in path.read_text("utf-8").splitlines()]
-    return head, {line[0]: line[1:] for line in lines}
+    """(the first line's words, {architecture: (what was measured, tags)}) of a list."""
+    found = Catalogue(loader)
+    head = [found.package, found.version, found.between, found.kind]
+    return head, {row.architecture: (row.said, row.tags) for row in found.rows()}
 
 
 def entry(loader, model, **changes):
@@ -30,37 +36,92 @@ def test_the_lists_are_those_of_the_installed_versions():
     head, listed = rows("timm")
     assert head[:2] == ["timm", importlib.metadata.version("timm")], "run resources/list_models.py"
     assert set(listed) == set(timm.list_models())
-    tagged = {f"{name}.{tag}" for name, (_, *tags) in listed.items() for tag in tags}
+    tagged = {f"{name}.{tag}" for name, (_, tags) in listed.items() for tag in tags}
     assert tagged == {name for name in timm.list_pretrained() if "." in name}
     head, listed = rows("open_clip")
     assert head[:2] == ["open_clip_torch", importlib.metadata.version("open_clip_torch")]
-    tagged = {(name, tag) for name, (_, *tags) in listed.items() for tag in tags}
+    tagged = {(name, tag) for name, (_, tags) in listed.items() for tag in tags}
     assert tagged == set(open_clip.list_pretrained())
     head, listed = rows("transformers")
     assert head == ["transformers", importlib.metadata.version("transformers"), "/", "types"]
-    assert listed == {name: [listed[name][0]] for name in MODEL_TYPES}
+    assert set(listed) == set(list_models.TRANSFORMERS_TYPES)
+
+
+def test_the_table_in_docs_is_that_of_the_lists():
+    with list_models.TABLE.open(encoding="utf-8") as file:
+        table = list(csv.DictReader(file))
+    found = {(row["loader"], row["model"]): row for row in table}
+    usable = {
+        (loader, name): Listed.read(said)
+        for loader in LOADERS
+        for name, (said, _) in rows(loader)[1].items()
+        if Listed.read(said)
+    }
+    assert found.keys() == usable.keys()
+    for key, listed in usable.items():
+        numbers = (listed.blocks, listed.width, *listed.grid, listed.prefix, listed.registers)
+        columns = ("blocks", "width", "rows", "columns", "prefix_tokens", "registers")
+        assert tuple(int(found[key][column]) for column in columns) == numbers
+        head = rows(key[0])[0]
+        assert found[key]["version"] == f"{head[0]} {head[1]}"
+
+
+def sampled(count=40):
+    """Models of all lists, a third of them such as are refused."""
+    drawn, chosen = random.Random(20), []
+    everything = [
+        (loader, name, said, tags)
+        for loader in sorted(LOADERS)
+        for name, (said, tags) in rows(loader)[1].items()
+        if said != "?" and (loader != "open_clip" or tags)
+    ]
+    for usable, share in ((True, 2 * count // 3), (False, count - 2 * count // 3)):
+        of_kind = [each for each in everything if (Listed.read(each[2]) is not None) == usable]
+        chosen += drawn.sample(of_kind, share)
+    return chosen
+
+
+@pytest.mark.parametrize("loader, name, said, tags", sampled())
+def test_a_sample_of_the_lists_is_what_the_libraries_build(loader, name, said, tags):
+    names = [f"{name}:{tag}" for tag in sorted(tags)] if loader == "open_clip" else [name]
+    assert list_models.measured(loader, names) == said
 
 
 @pytest.mark.parametrize(
     "loader, model",
-    [
-        ("timm", "vit_large_patch14_dinov2.lvd142m"),
-        ("timm", "eva02_tiny_patch14_224.mim_in22k"),
-        ("timm", "xcit_nano_12_p16_224.fb_in1k"),
-        ("open_clip", "ViT-B-16-SigLIP:webli"),
-        ("open_clip", "ViT-L-14:laion2b_s32b_b82k"),
-        ("transformers", "vit_mae"),
-    ],
+    [("timm", "vit_tiny_patch16_224"), ("open_clip", "ViT-B-32:laion2b_e16")],
 )
-def test_depths_are_those_of_the_models(loader, model):
-    depth = rows(loader)[1][model.split("." if loader == "timm" else ":")[0]][0]
-    spec = BackboneSpec("x", loader, model, "random")
-    with torch.device("meta"):
-        if depth == "-":
-            with pytest.raises(UserError):
-                build_backbone(spec)
-        else:
-            assert build_backbone(spec).depth == int(depth)
+def test_the_plan_needs_no_library_for_models_at_their_own_size(loader, model):
+    from visae.backbones.shapes import measure_geometry
+
+    chosen = entry(loader, model, image_size=224, weights="random")
+    measured = measure_geometry(BackboneSpec("x", loader, model, "random"))
+    assert listed_geometry(chosen) == measured
+    assert known({"x": chosen}, {}) == {"x": measured}
+    assert listed_geometry(chosen | {"image_size": None}) == measured
+    assert listed_geometry(chosen | {"image_size": [224, 224]}) == measured
+    assert as_listed(chosen | {"image_size": 192}) is None
+    assert as_listed(chosen | {"options": {"depth": 2}}) is None
+
+
+def test_a_model_of_another_loader_is_suggested_there():
+    assert (
+        elsewhere("vit_base_patch16_224.mae", "transformers") == "timm has it: set `loader: timm`"
+    )
+    assert "`model: ViT-B-16:" in elsewhere("ViT-B-16", "timm")
+    assert elsewhere("google/siglip2-base-patch16-naflex", "timm").endswith(
+        "`loader: transformers`"
+    )
+    assert elsewhere("vit_of_nobody", "timm") is None
+    with pytest.raises(UserError, match="open_clip has it: set `loader: open_clip`"):
+        check_model("b", entry("timm", "ViT-B-16-SigLIP:webli"), 3)
+
+
+@pytest.mark.parametrize("size", [225, [224, 225]])
+def test_an_image_size_that_leaves_a_rest_is_refused_before_anything_is_built(size):
+    with pytest.raises(UserError, match=r"leaves a rest .* patches of 16 .* a multiple of 16"):
+        check_model("b", entry("timm", "vit_base_patch16_224", image_size=size), 3)
+    check_model("b", entry("timm", "vit_base_patch16_224", image_size=[224, 448]), 3)
 
 
 @pytest.mark.parametrize(

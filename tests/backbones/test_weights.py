@@ -337,7 +337,11 @@ def test_image_processors_of_older_versions(name, key, saved, tmp_path):
     "settings, message",
     [
         ({"image_processor_type": "MyProcessor"}, "is of type 'MyProcessor', which transformers"),
-        ({"size": {"height": 32, "width": 48}}, "resize to .*48"),
+        ({"size": {"shortest_edge": 32, "longest_edge": 48}}, "resize to .*48"),
+        (
+            {"image_processor_type": "Siglip2ImageProcessor", "max_num_patches": None},
+            "half of those for images of any size: max_num_patches is missing",
+        ),
         ({"do_resize": False}, "do not resize"),
         ({"do_rescale": False}, "do not scale"),
     ],
@@ -355,7 +359,7 @@ def test_other_preprocessing_is_refused(settings, message, saved, tmp_path):
     [
         ({"hidden_size": 32}, "no model type that transformers"),
         ({"model_type": "vit_of_my_own"}, "no model type that transformers"),
-        ({"model_type": "swin"}, "has the model type 'swin', which is not known here"),
+        ({"model_type": "swin"}, "is no vision transformer with one token per patch"),
     ],
 )
 def test_folders_of_other_models_are_refused(config, message, tmp_path):
@@ -370,3 +374,55 @@ def test_images_that_are_not_normalised(saved, tmp_path):
     (tmp_path / "preprocessor_config.json").write_text(json.dumps(settings))
     found = read("vit_mae", tmp_path, options={}).preprocessing
     assert (found["mean"], found["std"]) == ([0, 0, 0], [1, 1, 1])
+
+
+def test_layer_scales_of_deit_3_are_read_under_their_published_names(tmp_path):
+    options = {"patch_size": 8, "embed_dim": 32, "depth": 3, "num_heads": 2}
+    model = {"model": "deit3_small_patch16_224.fb_in1k", "options": options}
+    backbone = build_backbone(small_spec("timm", seed=5, **model))
+    tensors = state(backbone)
+    for number, name in enumerate(n for n in tensors if ".gamma" in n):
+        tensors[name] = torch.full_like(tensors[name], number + 2)
+    published = {
+        n.replace("ls1.gamma", "gamma_1").replace("ls2.gamma", "gamma_2"): t
+        for n, t in tensors.items()
+    }
+    assert len(published) == len(tensors)
+    assert "blocks.2.gamma_2" in published
+    torch.save({"model": published}, tmp_path / "deit_3_small.pth")
+    loaded = read("timm", tmp_path / "deit_3_small.pth", **model)
+    assert all(torch.equal(t, tensors[n]) for n, t in loaded.model.state_dict().items())
+
+
+def test_towers_from_timm_are_resampled_from_files_as_from_tags(tmp_path):
+    import open_clip
+
+    model = {"model": "ViT-B-16-SigLIP:webli", "options": {}}
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        whole = open_clip.create_model("ViT-B-16-SigLIP")
+    save_file(
+        {n: t.contiguous() for n, t in whole.state_dict().items() if n.startswith("visual.")},
+        tmp_path / "siglip.safetensors",
+    )
+    # What open_clip does to a tag's weights once they are loaded.
+    whole.visual.set_input_size((112, 224))
+    found = read("open_clip", tmp_path, image_size=[112, 224], **model)
+    assert found.grid == (7, 14)
+    expected = whole.visual.state_dict()
+    assert all(torch.equal(t, expected[n]) for n, t in found.model.state_dict().items())
+
+
+def test_a_text_tower_that_cannot_be_built_is_no_traceback(monkeypatch):
+    import open_clip
+
+    create = open_clip.create_model
+
+    def without_tokenizer(*names, pretrained=None, **arguments):
+        if pretrained:
+            raise ValueError("tokenizer\nof two lines")
+        return create(*names, **arguments)
+
+    monkeypatch.setattr(open_clip, "create_model", without_tokenizer)
+    with pytest.raises(UserError, match=r"with its text tower \(ValueError: tokenizer\): set `wei"):
+        build_backbone(small_spec("open_clip", weights="pretrained"))

@@ -70,9 +70,10 @@ def test_the_most_frequent_value_equals_a_loop(seed):
 
 @pytest.mark.parametrize("mode", ["shortest", "squash"])
 @pytest.mark.parametrize("shape", [(60, 90), (91, 60), (48, 48)])
-def test_a_mask_is_seen_as_its_image_is(mode, shape):
+@pytest.mark.parametrize("sizes", [(40, 32), ((40, 80), (32, 64))])
+def test_a_mask_is_seen_as_its_image_is(mode, shape, sizes):
     """Two halves as image and as mask: their border lies in the same place."""
-    preprocessing = Preprocessing(mode, 40, 32, "bicubic", (0.5,) * 3, (0.5,) * 3)
+    preprocessing = Preprocessing(mode, *sizes, "bicubic", (0.5,) * 3, (0.5,) * 3)
     mask = np.zeros(shape, np.uint8)
     mask[: shape[0] // 2, : 2 * shape[1] // 3] = 150
     image = Image.fromarray(np.where(mask > 0, 255, 0).astype(np.uint8)).convert("RGB")

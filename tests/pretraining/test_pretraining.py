@@ -125,7 +125,7 @@ def test_the_weights_are_loaded_by_the_same_loader(runs, objective, tmp_path):
     trained = runs[objective][1]
     save_weights(trained, tmp_path / "weights.safetensors")
     loaded = small_backbone(objective, weights=str(tmp_path / "weights.safetensors"), seed=9)
-    images = trained.normalise(planted_split(4).pixels_n3ss)
+    images = trained.normalise(planted_split(4).pixels_n3hw)
     for layer in range(trained.depth):
         expected = trained.patch_tokens(images, layer)
         assert torch.equal(loaded.patch_tokens(images, layer), expected)
@@ -153,7 +153,7 @@ def test_gradients_reach_every_block(objective):
         backbone, CLASSES, PretrainingSettings(objective, 1, 8)
     )
     make_trainable(backbone)
-    loss, _ = learner.loss(split.pixels_n3ss, split.labels_n, torch.Generator().manual_seed(0))
+    loss, _ = learner.loss(split.pixels_n3hw, split.labels_n, torch.Generator().manual_seed(0))
     loss.backward()
     for block in backbone.blocks:
         assert all(p.grad.abs().sum() > 0 for n, p in block.named_parameters() if "weight" in n)
@@ -260,7 +260,7 @@ def test_hard_distillation_weighs_both_labels_alike(generator):
 def test_the_masked_model_sees_its_patches_in_raster_order():
     backbone = small_backbone("mae")
     check_raster_order(backbone)
-    images = backbone.normalise(planted_split(2).pixels_n3ss)
+    images = backbone.normalise(planted_split(2).pixels_n3hw)
     entered = []
     hook = backbone.blocks[0].register_forward_pre_hook(lambda _, args: entered.append(args[0]))
     last_tokens(backbone, images)
@@ -364,7 +364,7 @@ def test_the_teacher_follows_the_student_ever_more_slowly():
 
 def test_views_are_crops_of_their_own_image(generator):
     grey = torch.arange(0, 240, 30, dtype=torch.uint8)[:, None, None, None]
-    views = random_views(grey.expand(-1, 3, SIDE, SIDE), 16, generator)
+    views = random_views(grey.expand(-1, 3, SIDE, SIDE), (16, 16), generator)
     assert views.shape == (8, 3, 16, 16)
     assert (views.amax(dim=(1, 2, 3)) - views.amin(dim=(1, 2, 3)) < 1e-2).all()
     brightness = views.mean(dim=(1, 2, 3))[1:] / grey[1:].flatten()
@@ -374,11 +374,11 @@ def test_views_are_crops_of_their_own_image(generator):
 def test_views_cover_the_stated_share_of_the_image(generator):
     ramp = torch.linspace(0, 255, 64).to(torch.uint8).expand(400, 3, 64, 64)
     jitter_free = torch.nn.functional.normalize(
-        random_views(ramp, 8, generator, area=(0.25, 0.25)).mean(dim=(1, 2)), dim=1
+        random_views(ramp, (8, 8), generator, area=(0.25, 0.25)).mean(dim=(1, 2)), dim=1
     )
     rising = jitter_free[:, -1] > jitter_free[:, 0]
     assert 0.4 < rising.float().mean() < 0.6  # half of them are mirrored
-    down = random_views(ramp.transpose(2, 3), 8, generator)
+    down = random_views(ramp.transpose(2, 3), (8, 8), generator)
     assert (
         down[:, :, -1].mean(dim=(1, 2)) > down[:, :, 0].mean(dim=(1, 2))
     ).all()  # none upside down
@@ -438,8 +438,8 @@ def test_decoding_a_split(tmp_path):
         images.append(ImageRecord(f"image{i}", f"{i}.png", i % 2, CLASSES[i % 2].class_name))
     transform = small_backbone("mae").transform
     split = decode(build_index(images, CLASSES, "here"), tmp_path, transform)
-    assert split.pixels_n3ss.shape == (3, 3, SIDE, SIDE)
-    assert split.pixels_n3ss[2, :, 5, 5].tolist() == [20, 0, 200]
+    assert split.pixels_n3hw.shape == (3, 3, SIDE, SIDE)
+    assert split.pixels_n3hw[2, :, 5, 5].tolist() == [20, 0, 200]
     assert split.labels_n.tolist() == [0, 1, 0]
     unlabelled = build_index([ImageRecord("a", "0.png", -1, "")], CLASSES, "here")
     with pytest.raises(UserError, match=r"'a' .* has no class"):
@@ -474,7 +474,7 @@ def test_the_probe_is_fitted_on_equally_many_images_of_each_class():
     assert few.labels_n.tolist() == [c for c in sorted(set(labels)) for _ in range(3)]
     rows = [i for c in sorted(set(labels)) for i in range(len(labels)) if labels[i] == c
             and labels[:i].count(c) < 3]  # fmt: skip
-    assert torch.equal(few.pixels_n3ss, split.pixels_n3ss[rows])
+    assert torch.equal(few.pixels_n3hw, split.pixels_n3hw[rows])
     assert len(sanity.first_of_each_class(split, 10**6).labels_n) == len(labels)
 
 

@@ -21,7 +21,7 @@ def write_examples(path, examples, attributes, inputs=()):
     inputs: the files that they were made of.
 
     An example is {`feature` (index), `moran` (its mean Moran's I), `image_ids` (n of str), `maps`
-    float32 [n, H, W], `images` uint8 [n, S, S, 3]}, the images from the largest code downwards.
+    float32 [n, H, W], `images` uint8 [n, h, w, 3]}, the images from the largest code downwards.
     """
     origin = made_of(path, inputs)
     with atomic_path(path) as temporary, h5py.File(temporary, "w", libver=LIBVER) as file:
@@ -62,5 +62,5 @@ def _example(group):
     }
 
 
-ARRAYS = {"maps": Array("float32", "n H W"), "images": Array("uint8", "n S S 3")}
+ARRAYS = {"maps": Array("float32", "n H W"), "images": Array("uint8", "n h w 3")}
 ATTRIBUTES = {"feature": Array("int64", "", least=0), "moran": Array("float64", "")}

@@ -6,7 +6,6 @@ cells of an even grid on them.
 
 import functools
 import io
-from dataclasses import replace
 
 import numpy as np
 from PIL import Image
@@ -22,14 +21,11 @@ _OPACITY = {"silent": 0.7, "faint": 0.45}  # the same as in assets/look.js
 
 
 def as_seen(image, preprocessing):
-    """The part of a PIL image that the backbone saw, as a square PIL image.
+    """The part of a PIL image that the backbone saw, as a PIL image.
 
     It has the backbone's own resolution, or the least multiple of it with `SIDE` pixels.
     """
-    times = -(-SIDE // preprocessing.crop)
-    larger = replace(
-        preprocessing, resize=preprocessing.resize * times, crop=preprocessing.crop * times
-    )
+    larger = preprocessing.enlarged(-(-SIDE // min(preprocessing.shape)))
     return Image.fromarray(larger.pixels(image).transpose(1, 2, 0))
 
 

@@ -15,6 +15,7 @@ from visae.activations.opening import open_cache
 from visae.audit.feature_table import FeatureTable, read_table
 from visae.audit.patch_maps import check_same, in_raster_order, patch_maps, read_images
 from visae.backbones.preprocessing import Preprocessing
+from visae.backbones.sizes import pair
 from visae.base.arrays import Int
 from visae.base.errors import UserError
 from visae.encoding.reductions import SaeReductions
@@ -57,9 +58,10 @@ class Side:
         self._open.close()
 
     @property
-    def framing(self) -> tuple[str, float]:
+    def framing(self) -> tuple[str, float, float, float]:
         """What of an image the backbone sees: of equal framings the same part."""
-        return self.transform.resize_mode, self.transform.crop / self.transform.resize
+        (height, width), (rows, columns) = self.transform.shape, pair(self.transform.resize)
+        return self.transform.resize_mode, height / rows, width / columns, width / height
 
     @property
     def table(self) -> FeatureTable:

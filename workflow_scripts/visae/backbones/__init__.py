@@ -7,6 +7,7 @@ A backbone is an entry in `config.yaml`. Its loader (`visae.backbones.loaders`) 
 from dataclasses import dataclass, field, replace
 
 from visae.backbones.loaders import LOADERS
+from visae.backbones.sizes import scaled
 from visae.backbones.storage import DEFAULT, STORAGES
 from visae.base.errors import UserError
 
@@ -22,7 +23,8 @@ class BackboneSpec:
     model: the library's name of architecture and weights, as the loader's entry says.
     weights: `pretrained` (the library's own download or its cache), `random`, or the path of a
         local file or folder.
-    image_size: side of the square input in pixels; None for the size of the pretrained weights.
+    image_size: of the input in pixels, the side of a square or (height, width); None for the size
+        of the pretrained weights.
     seed: of random weights and of permuted token orders.
     token_order: `raster`; `permuted` for the control arm whose patches are shuffled per image; or
         `forward` for the order that the model's own forward pass draws (ViTMAEModel).
@@ -39,13 +41,17 @@ class BackboneSpec:
     loader: str
     model: str
     weights: str = "pretrained"
-    image_size: int | None = 224
+    image_size: int | tuple[int, int] | None = 224
     seed: int = 0
     token_order: str = "raster"
     preprocessing: dict = field(default_factory=dict)
     options: dict = field(default_factory=dict)
     storage: str = DEFAULT
     weights_part: str | None = None
+
+    def __post_init__(self):
+        if self.image_size is not None:  # as JSON and YAML give it; a square is one number
+            object.__setattr__(self, "image_size", scaled(self.image_size, int))
 
 
 def build_backbone(spec):
@@ -72,7 +78,7 @@ def build_backbone(spec):
         )
     backbone = LOADERS.module(spec.loader, "load").load(spec)
     backbone.transform = replace(backbone.transform, **spec.preprocessing)
-    if backbone.transform.resize < backbone.transform.crop:
+    if backbone.transform.cuts_more_than_it_has():
         raise UserError(
             f"Backbone '{spec.name}' is to see images resized to {backbone.transform.resize} "
             f"pixels and cropped to {backbone.transform.crop}, which is more: raise "

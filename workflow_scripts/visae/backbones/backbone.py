@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from visae.backbones import structure
 from visae.backbones.order import generator_of, patch_order
 from visae.base import fingerprints
 from visae.base.errors import UserError
@@ -20,58 +21,45 @@ class _StopForward(Exception):
 class Backbone(nn.Module):
     """A vision transformer whose blocks can be read.
 
-    Loaders pass the library's `model`, its transformer `blocks` (in order) and `run`, a function of
-    normalised images [B, 3, S, S] that calls the model. They also pass `patch_size` in pixels, the
-    number of `prefix_tokens` that the library states, and the `preprocessing` of the weights. Of
-    what follows the blocks they pass the `final_norm` (None: there is none), and whether the first
-    token is a `class_token`.
+    Loaders pass the library's `model`, `run`, a function of normalised images [B, 3, H, W] that
+    calls it, and the `preprocessing` of the weights. Blocks, patches and prefix tokens are measured
+    (`visae.backbones.structure`). stated_prefix: the number of prefix tokens that the library
+    states; None where it states none. Of what follows the blocks they pass the `final_norm` (None:
+    there is none), and whether the first token is a `class_token`.
 
-    Attributes: `spec`, `model`, `depth` (number of blocks), `grid` (H, W) of patches,
-    `prefix_tokens` (class, register and distillation tokens before the patches), `width` (D),
-    `weights_reading` (how names in a local file were read, empty where they were the model's own),
-    `final_norm` (a module) and `class_token`.
+    Attributes: `spec`, `model`, `blocks` (in order), `depth` (their number), `grid` (H, W) of
+    patches, `patch` (pixels of a patch's side), `apart` (see `Structure`), `prefix_tokens` (class,
+    register and distillation tokens before the patches), `width` (D), `weights_reading` (how names
+    in a local file were read, empty where they were the model's own), `final_norm` (a module) and
+    `class_token`.
 
-    Raises UserError when the image size is not a multiple of the patch size, or when a block's
-    output does not hold one token per patch after the stated prefix.
+    Raises UserError as `structure.measure`, and when the prefix is not the stated one.
     """
 
     _mean: torch.Tensor
     _std: torch.Tensor
 
     def __init__(
-        self, spec, model, blocks, run, patch_size, prefix_tokens, preprocessing,
-        final_norm=None, class_token=False,
+        self, spec, model, run, preprocessing, stated_prefix=None, final_norm=None,
+        class_token=False,
     ):  # fmt: skip
         super().__init__()
         self.spec, self.model = spec, model.eval().float().requires_grad_(False)
-        self.blocks, self.run = list(blocks), run
+        self.run, self.transform = run, preprocessing
         self.final_norm, self.class_token = final_norm or nn.Identity(), class_token
-        self.transform = preprocessing
-        self.depth = len(self.blocks)
-        if preprocessing.crop % patch_size:
-            raise UserError(
-                f"Backbone '{spec.name}' cuts images of {preprocessing.crop} pixels into patches "
-                f"of {patch_size}, which leaves a rest: set `image_size` to a multiple of "
-                f"{patch_size}."
-            )
-        self.grid = (preprocessing.crop // patch_size,) * 2
         for name in ("mean", "std"):
             values = torch.tensor(getattr(preprocessing, name)).reshape(3, 1, 1)
             self.register_buffer(f"_{name}", values, persistent=False)
         self.weights_reading = ""
-        shape = tuple(self.block_output(self.blank(), 0).shape)
-        if len(shape) != 3:
+        found = structure.measure(spec, self.model, run, self.blank())
+        self.blocks, self.depth = found.blocks, len(found.blocks)
+        self.grid, self.patch, self.width = found.grid, found.patch, found.width
+        self.apart, self.prefix_tokens = found.apart, found.prefix_tokens
+        if stated_prefix not in (None, self.prefix_tokens):
+            patches = math.prod(self.grid)
             raise UserError(
-                f"The blocks of backbone '{spec.name}' put out an array of shape {shape} for one "
-                f"image, not [1, tokens, width]: '{spec.model}' is no plain vision transformer, "
-                "which alone can be used; choose another model."
-            )
-        _, tokens, self.width = shape
-        self.prefix_tokens = tokens - math.prod(self.grid)
-        if self.prefix_tokens != prefix_tokens:
-            raise UserError(
-                f"The blocks of backbone '{spec.name}' put out {tokens} tokens, not the "
-                f"{math.prod(self.grid)} patches and {prefix_tokens} prefix tokens that "
+                f"The blocks of backbone '{spec.name}' put out {patches + self.prefix_tokens} "
+                f"tokens, not the {patches} patches and {stated_prefix} prefix tokens that "
                 f"{spec.loader} states for '{spec.model}': only plain vision transformers, with "
                 "one token per patch in every block, can be used."
             )
@@ -87,19 +75,19 @@ class Backbone(nn.Module):
         return fingerprints.of_tensors(self.model.state_dict().items())
 
     def preprocess(self, image):
-        """One PIL image (RGB) as the network's input: float32 [3, S, S] on the CPU."""
+        """One PIL image (RGB) as the network's input: float32 [3, H, W] on the CPU."""
         pixels = torch.from_numpy(self.transform.pixels(image))
         return self.normalise(pixels.to(self._mean.device)).cpu()
 
     def normalise(self, pixels):
-        """Pixels uint8 […, 3, S, S], on the backbone's device, as float32 network input."""
+        """Pixels uint8 […, 3, H, W], on the backbone's device, as float32 network input."""
         return pixels.float().div_(255).sub_(self._mean).div_(self._std)
 
     @torch.inference_mode()
     def patch_tokens(self, images_b3hw, layer, noise_bp=None):
         """Output of block `layer` (0-based) at the patches, before any final norm.
 
-        images_b3hw: normalised images [B, 3, S, S] on the backbone's device. Returns float32
+        images_b3hw: normalised images [B, 3, H, W] on the backbone's device. Returns float32
         [B, P, D] in raster order, whatever `spec.token_order` says (see `permute_patches`), unless
         there is `noise_bp` [B, P]: a ViTMAEModel then puts the patches in its increasing order.
         Raises UserError when there is no such block.
@@ -120,7 +108,7 @@ class Backbone(nn.Module):
 
         def keep(layer):
             def keep_output(_module, _arguments, output):
-                tokens = output[0] if isinstance(output, tuple) else output
+                tokens = structure.tokens(output)
                 # A copy, since the next block may add to it in place.
                 found[layer] = tokens[:, self.prefix_tokens :].to(torch.float32, copy=True)
 
@@ -135,9 +123,9 @@ class Backbone(nn.Module):
         return found
 
     def blank(self):
-        """One image without content as network input: zeros [1, 3, S, S], where the weights are."""
-        side = self.transform.crop
-        return torch.zeros(1, 3, side, side, device=next(self.model.parameters()).device)
+        """One image without content as network input: zeros [1, 3, H, W], where the weights are."""
+        device = next(self.model.parameters()).device
+        return torch.zeros(1, 3, *self.transform.shape, device=device)
 
     @torch.inference_mode()
     def block_output(self, images_b3hw, layer, noise_bp=None):
@@ -149,7 +137,7 @@ class Backbone(nn.Module):
         self._check_layer(layer)
 
         def keep(_module, _arguments, output):
-            kept.append(output[0] if isinstance(output, tuple) else output)
+            kept.append(structure.tokens(output))
             raise _StopForward
 
         kept = []
@@ -161,12 +149,13 @@ class Backbone(nn.Module):
     def embedded_tokens(self, images_b3hw):
         """All tokens that enter block 0, before any of them has seen another: [B, T, D]."""
 
-        def keep(_module, arguments):
-            kept.append(arguments[0])
+        def keep(_module, arguments, keywords):
+            kept.append(structure.tokens([*arguments, *keywords.values()]))
             raise _StopForward
 
         kept = []
-        return self._run_until(self.blocks[0].register_forward_pre_hook(keep), images_b3hw, kept)
+        hook = self.blocks[0].register_forward_pre_hook(keep, with_kwargs=True)
+        return self._run_until(hook, images_b3hw, kept)
 
     def _run_until(self, hook, images_b3hw, kept, **arguments):
         try:
@@ -178,11 +167,6 @@ class Backbone(nn.Module):
         raise RuntimeError(f"the forward pass of backbone {self.spec.name} never met its block")
 
     def _check_layer(self, layer):
-        if not self.depth:
-            raise UserError(
-                f"Backbone '{self.spec.name}' has no blocks at all: correct its options "
-                f"({self.spec.options})."
-            )
         if not 0 <= layer < self.depth:
             raise UserError(
                 f"Backbone '{self.spec.name}' has no block {layer}: '{self.spec.model}' has "

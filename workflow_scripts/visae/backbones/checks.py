@@ -14,13 +14,16 @@ from visae.base.errors import UserError
 PROBED_PATCHES = 64  # patches changed one at a time
 SQUARES = 3  # the bright square visits SQUARES × SQUARES places
 LEAST_PLACES_FOUND = 0.5  # share of the squares whose place the tokens tell; by chance 1/9
+MOST_OFF = 0.75  # patches, the mean over those that are changed
+DISORDERED = "its tokens are not in raster order, or its prefix tokens come elsewhere"
+LEAST_CHANGE = 1e-4  # of tokens by all blocks up to the read one, of the norm of what enters
 LARGEST_ROUNDING = 0.01  # share of the tokens' variance that storage may take away
 
 
 def check_backbone(backbone, layer, precision="float32"):
     """Refuse a backbone whose patch tokens at block `layer` cannot be trusted.
 
-    Four checks, in the precision in which activations will be extracted:
+    Five checks, in the precision in which activations will be extracted:
 
     1. Two passes over the same images agree and are finite.
     2. A change inside one patch changes that patch's token most before the first block. This shows
@@ -30,6 +33,7 @@ def check_backbone(backbone, layer, precision="float32"):
        directions, not norms: in deep blocks every token changes.
     4. The floats that caches store hold the tokens: none is too large, and rounding takes away at
        most LARGEST_ROUNDING of their variance.
+    5. The blocks act: what enters block 0 is changed by at least LEAST_CHANGE of its norm.
 
     Raises:
         UserError: naming the backbone and what it failed.
@@ -53,6 +57,7 @@ def check_backbone(backbone, layer, precision="float32"):
             f"answers differently to the same images at block {layer}",
             "it draws random numbers in its forward pass and needs a loader that stops this",
         )
+    _check_blocks_act(backbone, layer, images_b3hw[:1], precision)
     check_raster_order(backbone)
     seen_bpd = directions(first)
     found = places_found(seen_bpd[1:] - seen_bpd[0], covered_bp)
@@ -64,6 +69,24 @@ def check_backbone(backbone, layer, precision="float32"):
             "its patch tokens are not in raster order, or its weights carry no image content",
         )
     _check_rounding(backbone, layer, first)
+
+
+def _check_blocks_act(backbone, layer, image_13hw, precision):
+    """Refuse blocks that hand tokens through, as those with layer scales near 0 do."""
+    with autocast(precision, image_13hw.device):
+        entered = backbone.embedded_tokens(image_13hw).float()
+        left = backbone.block_output(image_13hw, layer).float()
+    if entered.shape != left.shape:
+        return
+    change = float((left - entered).norm() / entered.norm())
+    if change < LEAST_CHANGE:
+        raise _failure(
+            backbone,
+            f"does nothing in its blocks up to {layer}: they change tokens by {change:.1g} of "
+            "their norm",
+            "its layer scales are near 0, so it is no trained network and no random control; take "
+            "other weights, or set `init_values` in its options to 1",
+        )
 
 
 def _check_storage(backbone, layer, tokens_bpd):
@@ -127,11 +150,13 @@ def _moving_square(backbone):
 
     Returns images [1 + S, 3, H, W] and, for each square, the patches under it: bool [S, P].
     """
-    rows, columns = backbone.grid
-    patch = backbone.transform.crop // rows
-    side = max(1, rows // SQUARES)
-    starts = np.linspace(0, rows - side, min(SQUARES, rows)).round().astype(int)
-    places = [(top, left) for top in starts for left in starts]
+    (rows, columns), patch = backbone.grid, backbone.patch
+    side = max(1, min(rows, columns) // SQUARES)
+    tops, lefts = (
+        np.linspace(0, cells - side, min(SQUARES, cells)).round().astype(int)
+        for cells in (rows, columns)
+    )
+    places = [(top, left) for top in tops for left in lefts]
     pixels = torch.full((1 + len(places), 3, rows * patch, columns * patch), 96, dtype=torch.uint8)
     covered = np.zeros((len(places), rows, columns), bool)
     for number, (top, left) in enumerate(places):
@@ -146,10 +171,10 @@ def check_raster_order(backbone):
     """Refuse a backbone that does not turn patch p into token p after the prefix tokens.
 
     Looks at what enters block 0, where no token has yet seen another: a change confined to one
-    patch must change that patch's token most.
+    patch must change that patch's token most. Behind overlapping convolutions it may be a token
+    next to it, on the mean by less than MOST_OFF patches in either direction.
     """
-    rows, columns = backbone.grid
-    patch = backbone.transform.crop // rows
+    (rows, columns), patch = backbone.grid, backbone.patch
     device = next(backbone.parameters()).device
     generator = np.random.default_rng(0)
     plain = generator.integers(0, 256, (3, rows * patch, columns * patch), dtype=np.uint8)
@@ -158,19 +183,29 @@ def check_raster_order(backbone):
         images = backbone.normalise(torch.from_numpy(pixels[None]).to(device))
         return backbone.embedded_tokens(images)[0]
 
-    reference = embed(plain)
+    reference, off = embed(plain), []
     for number in generator.permutation(rows * columns)[:PROBED_PATCHES].tolist():
-        y, x = (index * patch for index in divmod(number, columns))
+        place = divmod(number, columns)
+        y, x = (index * patch for index in place)
         changed = plain.copy()
         changed[:, y : y + patch, x : x + patch] ^= 255
         token = int((embed(changed) - reference).norm(dim=1).argmax())
-        if token != backbone.prefix_tokens + number:
+        found = divmod(token - backbone.prefix_tokens, columns)
+        off.append(np.subtract(found, place))
+        if np.abs(off[-1]).max() > (0 if backbone.apart else 1):
             raise _failure(
                 backbone,
                 f"holds patch {number} in token {token} instead of "
                 f"{backbone.prefix_tokens + number}",
-                "its tokens are not in raster order, or its prefix tokens come elsewhere",
+                DISORDERED,
             )
+    mean = np.mean(off, axis=0)
+    if np.abs(mean).max() > MOST_OFF:
+        raise _failure(
+            backbone,
+            f"holds patches {mean[0]:+.1f} rows and {mean[1]:+.1f} columns beside their places",
+            DISORDERED,
+        )
 
 
 def _failure(backbone, what, cure):

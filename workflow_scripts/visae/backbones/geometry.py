@@ -2,13 +2,16 @@
 
 `visae.backbones.measuring` measures it, which takes seconds of imports. What has been measured is
 kept: for the backbones that this repository configures in `resources/backbone_geometry.json`, for
-others in the study's `plan/geometry.json`.
+models at their own image size in the lists of `visae.backbones.catalogue`, for others in the
+study's `plan/geometry.json`.
 """
 
 import json
+import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from visae.backbones.catalogue import as_listed
 from visae.base.errors import UserError
 from visae.base.reading import read_json
 from visae.base.repository import RESOURCES
@@ -60,8 +63,20 @@ def write_geometries(path, geometries):
 
 
 def known(backbones, geometries):
-    """Name → Geometry, or None, of `backbones` (name → config entry)."""
-    return {name: geometries.get(_key(architecture(e))) for name, e in backbones.items()}
+    """Name → Geometry, or None, of `backbones` (name → config entry), by `geometries` or a list."""
+    return {
+        name: geometries.get(_key(architecture(entry))) or listed_geometry(entry)
+        for name, entry in backbones.items()
+    }
+
+
+def listed_geometry(entry):
+    """The Geometry of a backbone by its loader's list; None where that does not say it."""
+    listed = as_listed(entry)
+    if listed is None or not listed.block:
+        return None
+    flops = tuple(listed.stem + listed.block * (n + 1) for n in range(listed.blocks))
+    return Geometry(math.prod(listed.grid), listed.width, flops)
 
 
 def complete(backbones, path, measure):

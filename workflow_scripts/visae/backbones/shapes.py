@@ -1,5 +1,6 @@
 """The geometry of backbones, measured on torch's meta device: shapes without weights or work."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from visae.backbones import BackboneSpec, build_backbone
 from visae.backbones.geometry import Geometry
+from visae.base.errors import UserError
 from visae.base.progress import counted
 
 
@@ -23,17 +25,34 @@ def measure_geometries(entries):
 
 def measure_geometry(spec):
     """The Geometry of the backbone that `spec` describes."""
-    with torch.device("meta"):
-        backbone = build_backbone(spec)
-        side = backbone.transform.crop
-        image = torch.zeros(1, 3, side, side)
-        flops = []
-        with FlopCounterMode(display=False) as counter:
-            for block in backbone.blocks:
-                block.register_forward_hook(lambda *_: flops.append(counter.get_total_flops()))
-            backbone.block_output(image, backbone.depth - 1)
-    rows, columns = backbone.grid
-    return Geometry(rows * columns, backbone.width, tuple(flops))
+    backbone = built_without_weights(spec)
+    flops = flops_of_blocks(backbone)
+    return Geometry(math.prod(backbone.grid), backbone.width, tuple(flops))
+
+
+def built_without_weights(spec):
+    """The backbone on the meta device, or, where its forward pass reads numbers, on the CPU."""
+    try:
+        with torch.device("meta"):
+            return build_backbone(spec)
+    except UserError as error:
+        if "meta tensor" not in str(error):
+            raise
+    return build_backbone(spec)
+
+
+def flops_of_blocks(backbone, blocks=None):
+    """FLOPs of one image up to and including each of the first `blocks`, or of all: a list."""
+    flops = []
+    with FlopCounterMode(display=False) as counter:
+        hooks = [
+            block.register_forward_hook(lambda *_: flops.append(counter.get_total_flops()))
+            for block in backbone.blocks[:blocks]
+        ]
+        backbone.block_output(backbone.blank(), len(hooks) - 1)
+    for hook in hooks:
+        hook.remove()
+    return flops
 
 
 def _spec(name, entry):

@@ -14,6 +14,8 @@ from visae.base.seals import made_of, write_tensors
 
 # What torch.compile, FSDP and activation checkpointing put into the names of what they wrap.
 WRAPPERS = ("_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
+# The numbers by which blocks multiply what they add to the tokens.
+LAYER_SCALES = re.compile(r"(ls_?[12]\.gamma|gamma_[12])$")
 GROUPED = re.compile(r"blocks\.(\d+)\.(\d+)\.(.+)")
 
 
@@ -211,6 +213,17 @@ def check_fit(spec, problems):
         )
 
 
+def start_layer_scales(model):
+    """Set all layer scales of a model with random weights to 1, as transformers starts them.
+
+    timm's own 1e-5 (DINOv2, DINOv3, DeiT-III) lets tokens go through all blocks unchanged.
+    """
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            if LAYER_SCALES.search(name):
+                weight.fill_(1)
+
+
 @contextlib.contextmanager
 def random_weights(seed):
     """Within the block torch draws from `seed`; the global random state is left as it was."""
@@ -230,24 +243,6 @@ def download(spec):
             f"The pretrained weights '{spec.model}' of backbone '{spec.name}' are neither in the "
             f"cache of {spec.loader} nor can they be downloaded ({first_line(error)}): fetch them "
             "on a machine with network and set `weights` to the file or folder."
-        ) from error
-
-
-@contextlib.contextmanager
-def plain_transformer(spec):
-    """Turn whatever a model raises that is built, but is not what `Backbone` expects.
-
-    A model of any kind can come here, so that any error can; it is kept as the cause.
-    """
-    try:
-        yield
-    except UserError:
-        raise
-    except Exception as error:
-        raise UserError(
-            f"'{spec.model}' of backbone '{spec.name}' can be built with options {spec.options}, "
-            "but is no plain vision transformer with one token per patch in every block "
-            f"({type(error).__name__}: {first_line(error)}): choose another model."
         ) from error
 
 

@@ -20,7 +20,7 @@ class Array:
     kind: str
     """NumPy's name of its type: `float32`."""
     axes: str
-    """Names of its axes, sizes among them: `F N`, `n S S 3`. Axes of one name are of one size."""
+    """Names of its axes, sizes among them: `F N`, `n h w 3`. Axes of one name are of one size."""
     least: int | None = None
     """The smallest value allowed."""
     below: str | None = None

@@ -31,9 +31,9 @@ class Contrast(Objective):
         self.text = TextEncoder(vocabulary, tokens_cl.shape[1], embedding_width(backbone))
         self.log_scale = nn.Parameter(torch.tensor(math.log(scale)))
 
-    def cosines(self, images_b3ss, labels_b, generator):
+    def cosines(self, images_b3hw, labels_b, generator):
         """Cosine [B, B] of each image (row) with each image's caption (column)."""
-        views = random_views(images_b3ss, images_b3ss.shape[-1], generator)
+        views = random_views(images_b3hw, images_b3hw.shape[-2:], generator)
         images = image_embeddings(self.backbone, self.backbone.normalise(views))
         texts = self.text(self.tokens_cl[labels_b])
         return F.normalize(images, dim=1) @ F.normalize(texts, dim=1).T

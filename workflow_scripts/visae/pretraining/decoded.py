@@ -13,17 +13,17 @@ from visae.images.decoding import load_image
 class DecodedSplit(NamedTuple):
     """The images of one split and what they show.
 
-    pixels_n3ss: uint8 [N, 3, S, S]. labels_n: int64 [N]. classes: the data set's `ClassRecord`s.
+    pixels_n3hw: uint8 [N, 3, H, W]. labels_n: int64 [N]. classes: the data set's `ClassRecord`s.
     """
 
-    pixels_n3ss: torch.Tensor
+    pixels_n3hw: torch.Tensor
     labels_n: torch.Tensor
     classes: tuple
 
     def to(self, device):
         """The split with its tensors on `device`."""
         return self._replace(
-            pixels_n3ss=self.pixels_n3ss.to(device), labels_n=self.labels_n.to(device)
+            pixels_n3hw=self.pixels_n3hw.to(device), labels_n=self.labels_n.to(device)
         )
 
 

@@ -48,7 +48,7 @@ def first_of_each_class(split, count):
     """The first `count` images of every class of a `DecodedSplit`."""
     labels = split.labels_n.cpu().numpy()
     chosen = np.concatenate([np.flatnonzero(labels == c)[:count] for c in np.unique(labels)])
-    return split._replace(pixels_n3ss=split.pixels_n3ss[chosen], labels_n=split.labels_n[chosen])
+    return split._replace(pixels_n3hw=split.pixels_n3hw[chosen], labels_n=split.labels_n[chosen])
 
 
 def pooled_features(backbone, split):
@@ -56,7 +56,7 @@ def pooled_features(backbone, split):
     layer, device = backbone.depth - 1, next(backbone.parameters()).device
     pooled = [
         backbone.patch_tokens(backbone.normalise(pixels.to(device)), layer).amax(dim=1).cpu()
-        for pixels in split.pixels_n3ss.split(BATCH)
+        for pixels in split.pixels_n3hw.split(BATCH)
     ]
     return torch.cat(pooled).numpy()
 

@@ -19,27 +19,26 @@ def make_trainable(backbone):
         )
 
 
-def image_embeddings(backbone, images_b3ss):
+def image_embeddings(backbone, images_b3hw):
     """The image embedding by which the library itself reads the model: [B, E].
 
     The class token after the final norm (timm, projected in open_clip), or what the model's own
-    pooling head makes of the tokens (SigLIP). images_b3ss: normalised images.
+    pooling head makes of the tokens (SigLIP). images_b3hw: normalised images.
     """
     if backbone.spec.loader != "transformers":
-        return backbone.model(images_b3ss)
-    output = backbone.run(images_b3ss)
+        return backbone.model(images_b3hw)
+    output = backbone.run(images_b3hw)
     pooled = getattr(output, "pooler_output", None)
     return output.last_hidden_state[:, 0] if pooled is None else pooled
 
 
 def embedding_width(backbone):
     """E of `image_embeddings`."""
-    side, device = backbone.transform.crop, next(backbone.parameters()).device
     with torch.no_grad():
-        return image_embeddings(backbone, torch.zeros(1, 3, side, side, device=device)).shape[1]
+        return image_embeddings(backbone, backbone.blank()).shape[1]
 
 
-def last_tokens(backbone, images_b3ss):
+def last_tokens(backbone, images_b3hw):
     """All tokens that the last block puts out, before any final norm: [B, T, D]."""
     kept = []
     hook = backbone.blocks[-1].register_forward_hook(
@@ -48,7 +47,7 @@ def last_tokens(backbone, images_b3ss):
         )
     )
     try:
-        backbone.run(images_b3ss)
+        backbone.run(images_b3hw)
     finally:
         hook.remove()
     return kept[0]

@@ -33,10 +33,10 @@ class PretrainingSettings:
 class Learner(nn.Module):
     """Something that `fit` can train."""
 
-    def loss(self, images_b3ss, labels_b, generator):
+    def loss(self, images_b3hw, labels_b, generator):
         """(scalar loss, readings for the log) of a batch.
 
-        images_b3ss: uint8 [B, 3, S, S]. labels_b: int64 [B]. generator: of the CPU, for whatever
+        images_b3hw: uint8 [B, 3, H, W]. labels_b: int64 [B]. generator: of the CPU, for whatever
         is random. Readings are numbers or scalar tensors by name.
         """
         raise NotImplementedError
@@ -93,7 +93,7 @@ def fit(learner, split, settings, seed, phase):
         for group in optimizer.param_groups:
             group["lr"] = rate
         batch = batch.to(split.labels_n.device)
-        loss, readings = learner.loss(split.pixels_n3ss[batch], split.labels_n[batch], noise)
+        loss, readings = learner.loss(split.pixels_n3hw[batch], split.labels_n[batch], noise)
         if not torch.isfinite(loss):
             raise UserError(
                 f"The loss of {phase} became {loss.item()} at step {step}: lower `learning_rate` "

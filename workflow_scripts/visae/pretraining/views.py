@@ -16,14 +16,15 @@ LOG_ASPECT = math.log(4 / 3)
 JITTER = 0.4
 
 
-def random_views(images_b3ss, side, generator, area=LARGE):
-    """One view per image, `side` × `side` pixels: float32 [B, 3, side, side] in 0 … 255.
+def random_views(images_b3hw, size, generator, area=LARGE):
+    """One view per image, of `size` (h, w) pixels: float32 [B, 3, h, w] in 0 … 255.
 
-    A crop of a random share `area` of the image and a width:height ratio of 3:4 to 4:3, mirrored
-    half of the time, resampled bilinearly; brightness, contrast and saturation each changed by
-    up to ±40 %. images_b3ss: uint8 [B, 3, S, S]. generator: of the CPU, whatever the device.
+    A crop of a random share `area` of the image and a width:height ratio of 3:4 to 4:3 times the
+    image's own, mirrored half of the time, resampled bilinearly; brightness, contrast and
+    saturation each changed by up to ±40 %. images_b3hw: uint8 [B, 3, H, W]. generator: of the CPU,
+    whatever the device.
     """
-    batch, device = len(images_b3ss), images_b3ss.device
+    batch, device = len(images_b3hw), images_b3hw.device
 
     def uniform(low, high):
         return torch.empty(batch).uniform_(low, high, generator=generator)
@@ -37,8 +38,8 @@ def random_views(images_b3ss, side, generator, area=LARGE):
     theta[:, 1, 1] = height
     theta[:, 0, 2] = uniform(-1, 1) * (1 - width)
     theta[:, 1, 2] = uniform(-1, 1) * (1 - height)
-    grid = F.affine_grid(theta.to(device), [batch, 3, side, side], align_corners=False)
-    views = F.grid_sample(images_b3ss.float(), grid, padding_mode="border", align_corners=False)
+    grid = F.affine_grid(theta.to(device), [batch, 3, *size], align_corners=False)
+    views = F.grid_sample(images_b3hw.float(), grid, padding_mode="border", align_corners=False)
     strengths = [uniform(1 - JITTER, 1 + JITTER).to(device) for _ in range(3)]
     return _jittered(views, *(strength[:, None, None, None] for strength in strengths))
 

@@ -64,10 +64,12 @@ function figure(source, [id, name], code, codes, grid) {
   const canvas = make("canvas", { codes, grid, width: 1, height: 1 });
   painter.observe(canvas);
   const said = `${name || id}, code ${number(code)}`;
-  return make("figure", { className: "picture", title: `${id}\n${said}` },
+  const node = make("figure", { className: "picture", title: `${id}\n${said}` },
     make("img", { src: source, loading: "lazy", decoding: "async", alt: said, width: 224, height: 224 }),
     canvas,
     make("figcaption", {}, make("b", { textContent: number(code) }), ` ${name || id}`));
+  node.style.setProperty("--aspect", grid[1] / grid[0]); // patches are squares
+  return node;
 }
 
 function bars(levels, title) {

@@ -133,8 +133,8 @@ def patch_labels(
 
 def as_seen(
     mask_hw: UInt[np.ndarray, "H W"], preprocessing: Preprocessing
-) -> UInt[np.ndarray, "S S"]:
-    """The mask uint8 [S, S] of what the backbone sees of an image, by its `Preprocessing`."""
+) -> UInt[np.ndarray, "h w"]:
+    """The mask uint8 [h, w] of what the backbone sees of an image, by its `Preprocessing`."""
     # The images' own code, so that both always cover the same pixels.
     picture = Image.fromarray(mask_hw).convert("RGB")
     return replace(preprocessing, interpolation="nearest").pixels(picture)[0]

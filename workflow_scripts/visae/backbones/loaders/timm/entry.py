@@ -4,7 +4,7 @@ from visae.backbones.loaders import Loader
 
 ENTRY = Loader(
     label="timm",
-    description="Vision transformers with a list of blocks: vit, deit, deit3, beit and eva.",
+    description="Vision transformers with a list of blocks, with plain and convolutional stems.",
     model="architecture.tag",
     source="https://huggingface.co/timm",
     blocks=("depth",),

@@ -1,87 +1,89 @@
 """Vision transformers of timm, by `architecture.tag`."""
 
 import difflib
-import functools
-import math
+import inspect
+import re
 import sys
 
 import timm
 
 from visae.backbones.backbone import Backbone
-from visae.backbones.preprocessing import Preprocessing
-from visae.backbones.timm_models import after_blocks
+from visae.backbones.catalogue import elsewhere
+from visae.backbones.timm_models import after_blocks, timm_preprocessing
 from visae.backbones.weights import (
     construction,
     download,
     load_weights,
-    plain_transformer,
     random_weights,
+    start_layer_scales,
 )
 from visae.base.errors import UserError
 
 
 def load(spec):
-    """Build the backbone; position embeddings are resampled to `spec.image_size`."""
+    """Build the backbone; position embeddings are resampled to `spec.image_size`.
+
+    Random weights have layer scales of 1, as those of transformers. timm's own 1e-5 (DINOv2,
+    DINOv3, DeiT-III) let tokens go through all blocks unchanged.
+    """
     _check_name(spec)
-    arguments = dict(spec.options)
-    if spec.image_size is not None:
-        arguments["img_size"] = spec.image_size
-    try:
-        with construction(spec), random_weights(spec.seed):
-            # Without a network, so that wrong options are told apart from a failed download.
-            model = timm.create_model(spec.model, num_classes=0, **arguments)
-    except UserError as error:
-        # Convolutional networks take images of any size.
-        if "img_size" not in spec.options and "argument 'img_size'" in str(error):
-            raise _no_transformer(spec) from error
-        raise
-    if not (hasattr(model, "blocks") and hasattr(model, "num_prefix_tokens")):
-        raise _no_transformer(spec)
+    model = _created(spec)
     if spec.weights == "pretrained":
         with download(spec):
-            model = timm.create_model(spec.model, num_classes=0, pretrained=True, **arguments)
-    with plain_transformer(spec):
-        backbone = Backbone(
-            spec,
-            model,
-            blocks=model.blocks,
-            run=model.forward_features,
-            patch_size=model.patch_embed.patch_size[0],
-            prefix_tokens=model.num_prefix_tokens,
-            preprocessing=_preprocessing(spec, model),
-            **after_blocks(model),
-        )
+            model = _created(spec, pretrained=True)
+    if spec.weights == "random" and "init_values" not in spec.options:
+        start_layer_scales(model)
+    backbone = Backbone(
+        spec,
+        model,
+        run=model.forward_features,
+        preprocessing=timm_preprocessing(spec, model, spec.image_size),
+        stated_prefix=getattr(model, "num_prefix_tokens", None),
+        **after_blocks(model),
+    )
     if spec.weights not in ("pretrained", "random"):
-        # The model family's own translation of published files: names, resampled positions.
-        family = sys.modules[type(model).__module__]
-        load_weights(backbone, functools.partial(family.checkpoint_filter_fn, model=model))
+        load_weights(backbone, lambda tensors: translated(tensors, model))
     return backbone
 
 
-def _no_transformer(spec):
-    return UserError(
-        f"'{spec.model}' of backbone '{spec.name}' is no vision transformer with a list of "
-        "blocks: choose one of timm's `vit_*`, `deit_*`, `deit3_*`, `beit*` or `eva*` models."
-    )
+def translated(tensors, model):
+    """Tensors of a published file by the model's names, with resampled positions.
+
+    By the model family's own translation, which some families lack.
+    """
+    names = set(model.state_dict())
+    # DeiT-III's files name layer scales so, and its translation has to be asked to know it.
+    tensors = {
+        n if n in names else re.sub(r"\bgamma_([12])$", r"ls\1.gamma", n): t
+        for n, t in tensors.items()
+    }
+    family = vars(sys.modules[type(model).__module__])
+    kind = "classifier" if hasattr(model, "encoder") else "encoder"
+    names = ("checkpoint_filter_fn", f"checkpoint_filter_fn_{kind}")
+    translate = next((family[name] for name in names if name in family), None)
+    if translate is None:
+        return tensors
+    takes_model = "model" in inspect.signature(translate).parameters
+    return translate(tensors, model=model) if takes_model else translate(tensors)
 
 
-def _preprocessing(spec, model):
-    """timm's evaluation transform for the pretrained configuration, at the model's image size."""
-    settings = timm.data.resolve_model_data_config(model)
-    if settings["crop_mode"] not in ("center", "squash"):
-        raise UserError(
-            f"'{spec.model}' of backbone '{spec.name}' was trained with padded images (timm's crop "
-            f"mode `{settings['crop_mode']}`), which is not supported: choose another model."
-        )
-    image_size = model.patch_embed.img_size[0]
-    return Preprocessing(
-        resize_mode="squash" if settings["crop_mode"] == "squash" else "shortest",
-        resize=math.floor(image_size / settings["crop_pct"]),
-        crop=image_size,
-        interpolation=settings["interpolation"],
-        mean=tuple(settings["mean"]),
-        std=tuple(settings["std"]),
-    )
+def _created(spec, **more):
+    """The model, of `spec.image_size` where its architecture has a fixed one."""
+    size = {} if spec.image_size is None else {"img_size": spec.image_size}
+    try:
+        return _create(spec, size, more)
+    except UserError as error:
+        # Models that take images of any size.
+        if size and "img_size" not in spec.options and "argument 'img_size'" in str(error):
+            return _create(spec, {}, more)
+        raise
+
+
+def _create(spec, size, more):
+    # Without a network first, so that wrong options are told apart from a failed download.
+    guard = download(spec) if more else construction(spec)
+    with guard, random_weights(spec.seed):
+        return timm.create_model(spec.model, num_classes=0, **spec.options, **size, **more)
 
 
 def _check_name(spec):
@@ -92,6 +94,6 @@ def _check_name(spec):
     if name not in known:
         close = difflib.get_close_matches(name, known) or sorted(known)[:3]
         raise UserError(
-            f"timm has no model '{spec.model}', which backbone '{spec.name}' asks for: did you "
-            f"mean {' or '.join(close)}?"
+            f"timm has no model '{spec.model}', which backbone '{spec.name}' asks for: "
+            + (elsewhere(spec.model, "timm") or f"did you mean {' or '.join(close)}?")
         )

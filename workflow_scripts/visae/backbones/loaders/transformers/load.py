@@ -9,23 +9,31 @@ The preprocessing is that of the image processors, except that a centre crop who
 differ by one pixel may lie one pixel further (`Preprocessing` rounds as torchvision does).
 """
 
+import contextlib
 import difflib
+import importlib
+import inspect
+import math
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 import transformers
 from PIL import Image
+from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+from transformers.models.auto.image_processing_auto import IMAGE_PROCESSOR_MAPPING_NAMES
 
 from visae.backbones.backbone import Backbone
+from visae.backbones.catalogue import elsewhere, names
 from visae.backbones.loaders.transformers.entry import ENTRY
 from visae.backbones.preprocessing import Preprocessing
+from visae.backbones.sizes import pair, scaled
+from visae.backbones.timm_models import after_blocks, timm_preprocessing
 from visae.backbones.weights import (
     check_fit,
     construction,
     download,
     load_weights,
-    plain_transformer,
     random_weights,
 )
 from visae.base.errors import UserError
@@ -39,20 +47,17 @@ def _settings(mode, resize, interpolation, normalisation):
     return Preprocessing(mode, resize, 224, interpolation, **normalisation)
 
 
-# Model type → class, and the preprocessing of the published checkpoint that the paper names (or,
-# for `vit`, of google/vit-base-patch16-224), for weights that come without a
-# preprocessor_config.json.
-MODEL_TYPES = {
-    "clip_vision_model": ("CLIPVisionModel", _settings("shortest", 224, "bicubic", CLIP)),
-    "deit": ("DeiTModel", _settings("squash", 256, "bicubic", IMAGENET)),
-    "dinov2": ("Dinov2Model", _settings("shortest", 256, "bicubic", IMAGENET)),
-    "dinov2_with_registers": (
-        "Dinov2WithRegistersModel",
-        _settings("shortest", 256, "bicubic", IMAGENET),
-    ),
-    "siglip_vision_model": ("SiglipVisionModel", _settings("squash", 224, "bicubic", HALF)),
-    "vit": ("ViTModel", _settings("squash", 224, "bilinear", HALF)),
-    "vit_mae": ("ViTMAEModel", _settings("squash", 224, "bilinear", IMAGENET)),
+# For weights without a preprocessor_config.json: the preprocessing of the published checkpoint
+# that the paper names (or, for `vit`, of google/vit-base-patch16-224), where the defaults
+# of the type's image processor are others.
+PUBLISHED = {
+    "clip_vision_model": _settings("shortest", 224, "bicubic", CLIP),
+    "deit": _settings("squash", 256, "bicubic", IMAGENET),
+    "dinov2": _settings("shortest", 256, "bicubic", IMAGENET),
+    "dinov2_with_registers": _settings("shortest", 256, "bicubic", IMAGENET),
+    "siglip_vision_model": _settings("squash", 224, "bicubic", HALF),
+    "vit": _settings("squash", 224, "bilinear", HALF),
+    "vit_mae": _settings("squash", 224, "bilinear", IMAGENET),
 }
 
 
@@ -68,33 +73,35 @@ def load(spec):
             f"'{spec.model}' leaves patches in raster order: choose raster or permuted, or a model "
             f"of type {' or '.join(ENTRY.shuffling)}."
         )
-    class_name, preprocessing = MODEL_TYPES[config.model_type]
-    model_class = getattr(transformers, class_name)
-    # The pooling layers of these two are for classification; published files often lack them.
-    arguments = {"add_pooling_layer": False} if class_name in ("ViTModel", "DeiTModel") else {}
+    model_class = _model_class(spec, config)
+    # Pooling layers are for classification; published files often lack them.
+    pooled = "add_pooling_layer" in inspect.signature(model_class.__init__).parameters
+    arguments = {"add_pooling_layer": False} if pooled else {}
     if spec.weights == "pretrained":
         model = _published(spec, model_class, config, source, arguments)
     else:
         with construction(spec), random_weights(spec.seed):
             model = model_class(config, **arguments)
+    if hasattr(model, "timm_model"):
+        settings = timm_preprocessing(spec, model.timm_model, None)
+    else:
+        settings = _default_preprocessing(spec, config)
     if source is not None:
-        preprocessing = _published_preprocessing(spec, source, preprocessing)
-    side = spec.image_size or config.image_size
-    with plain_transformer(spec):
-        backbone = Backbone(
-            spec,
-            model,
-            blocks=_blocks(model),
-            run=_runner(model, side),
-            patch_size=config.patch_size,
-            prefix_tokens=_prefix_tokens(model.embeddings),
-            preprocessing=replace(
-                preprocessing,
-                resize=round(side * preprocessing.resize / preprocessing.crop),
-                crop=side,
-            ),
-            **_after_blocks(model),
-        )
+        settings = _published_preprocessing(spec, source, settings)
+    size = scaled(spec.image_size or _native_size(config) or settings.crop, int)
+    if hasattr(model, "timm_model") and size != settings.crop:
+        with construction(spec):
+            model.timm_model.set_input_size(size)
+    resize, crop = pair(settings.resize), pair(settings.crop)
+    shares = [side / cut for side, cut in zip(resize, crop, strict=True)]
+    resized = tuple(round(n * share) for n, share in zip(pair(size), shares, strict=True))
+    backbone = Backbone(
+        spec,
+        model,
+        run=_runner(model, pair(size)),
+        preprocessing=replace(settings, resize=scaled(resized, int), crop=size),
+        **_after_blocks(model),
+    )
     if spec.weights not in ("pretrained", "random"):
         load_weights(backbone, lambda tensors: _translated(tensors, model_class, config, arguments))
     return backbone
@@ -104,22 +111,24 @@ def _source(spec):
     """The folder or hub id that holds the model's configuration; None for a bare model type."""
     if (Path(spec.weights) / "config.json").is_file():
         return spec.weights
-    if spec.model in MODEL_TYPES:
+    if spec.model in CONFIG_MAPPING:
         return None
     if "/" in spec.model:
         return spec.model
-    close = difflib.get_close_matches(spec.model, MODEL_TYPES) or MODEL_TYPES
+    known = names("transformers")
+    close = difflib.get_close_matches(spec.model, known) or known
     raise UserError(
         f"'{spec.model}', which backbone '{spec.name}' asks for, is neither a hub id (with a `/`) "
-        f"nor a model type that is known here: did you mean {' or '.join(close)}?"
+        "nor a model type of transformers: "
+        + (elsewhere(spec.model, "transformers") or f"did you mean {' or '.join(close)}?")
     )
 
 
 def _config(spec, source):
-    """The model's configuration, changed by `spec.options`; of CLIP and SigLIP the vision part."""
+    """The model's configuration, changed by `spec.options`; of two towers that of the image's."""
     if source is None:
-        config = transformers.AutoConfig.for_model(spec.model)
-        options = {} if spec.image_size is None else {"image_size": spec.image_size}
+        with construction(spec):
+            config = transformers.AutoConfig.for_model(spec.model)
     else:
         try:
             with download(spec):
@@ -127,30 +136,52 @@ def _config(spec, source):
         except ValueError as error:
             raise UserError(
                 f"The config.json of '{source}' (backbone '{spec.name}') names no model type that "
-                f"transformers {transformers.__version__} knows: choose a model of type "
-                f"{', '.join(MODEL_TYPES)}."
+                f"transformers {transformers.__version__} knows: choose another model."
             ) from error
-        config = getattr(config, "vision_config", config)
-        options = {}
-    if config.model_type not in MODEL_TYPES:
-        raise UserError(
-            f"'{source}' of backbone '{spec.name}' has the model type '{config.model_type}', which "
-            f"is not known here: choose a model of type {', '.join(MODEL_TYPES)}."
-        )
+    config = getattr(config, "vision_config", None) or config
     unknown = [name for name in spec.options if not hasattr(config, name)]
     if unknown:
         raise UserError(
             f"The option '{unknown[0]}' of backbone '{spec.name}' does not exist for the model "
             f"type '{config.model_type}': see {type(config).__name__} of transformers."
         )
-    options = options | spec.options
-    if config.model_type == "vit_mae":
+    options = dict(spec.options)
+    if hasattr(config, "mask_ratio"):
         options["mask_ratio"] = 0.0
+    # Where height and width differ, positions are interpolated from the type's own square.
+    if source is None and isinstance(spec.image_size, int) and _native_size(config):
+        options = {"image_size": spec.image_size} | options
     with construction(spec):
         if source is None:
-            return transformers.AutoConfig.for_model(spec.model, **options)
+            return type(config)(**options)
         config.update(options)
         return config
+
+
+def _native_size(config):
+    """The image size of a configuration, one number or (height, width); None if it says none."""
+    size = getattr(config, "image_size", None)
+    if size is None and hasattr(config, "num_patches") and isinstance(config.patch_size, int):
+        return math.isqrt(config.num_patches) * config.patch_size
+    return tuple(size) if isinstance(size, (list, tuple)) else size
+
+
+def _model_class(spec, config):
+    """The class of the bare model, without a head.
+
+    Of some image towers transformers lists none: then the one in their own module.
+    """
+    if type(config) in transformers.MODEL_MAPPING:
+        found = transformers.MODEL_MAPPING[type(config)]
+        return found[0] if isinstance(found, tuple) else found
+    module = type(config).__module__.replace(".configuration_", ".modeling_")
+    for name, found in vars(importlib.import_module(module)).items():
+        if name.endswith("VisionModel") and getattr(found, "config_class", None) is type(config):
+            return found
+    raise UserError(
+        f"transformers has no model without a head for the type '{config.model_type}', which "
+        f"backbone '{spec.name}' asks for: choose one of {', '.join(names('transformers'))}."
+    )
 
 
 def _published(spec, model_class, config, source, arguments):
@@ -167,10 +198,12 @@ def _published(spec, model_class, config, source, arguments):
         )
     # transformers fills missing weights with random numbers and drops blocks that are too many.
     problems = [f"{name} is missing" for name in sorted(found["missing_keys"])]
+    modules = model.named_modules()
+    lists = tuple(f"{name}." for name, m in modules if isinstance(m, torch.nn.ModuleList))
     problems += [
         f"{name} is one too many"
         for name in sorted(found["unexpected_keys"])
-        if name.startswith(("layers.", "encoder.layer"))
+        if name.startswith(lists)
     ]
     check_fit(spec, problems)
     return model
@@ -201,30 +234,62 @@ def _published_preprocessing(spec, source, default):
     """The settings of `preprocessor_config.json`; `default` where a local folder has none."""
     if Path(source).is_dir() and not (Path(source) / "preprocessor_config.json").is_file():
         return default
-    processor = _processor(spec, source)
+    return _settings_of(spec, _processor(spec, source))
+
+
+def _default_preprocessing(spec, config):
+    """Of weights that come without a preprocessor_config.json."""
+    kind = config.model_type
+    if kind in PUBLISHED:
+        return PUBLISHED[kind]
+    for name in (kind, kind.removesuffix("_vision_model"), kind.removesuffix("_vision")):
+        if name in IMAGE_PROCESSOR_MAPPING_NAMES:
+            processor = getattr(transformers, IMAGE_PROCESSOR_MAPPING_NAMES[name]["torchvision"])
+            with contextlib.suppress(UserError):
+                return _settings_of(spec, processor())
+    return PUBLISHED["vit"]
+
+
+def _settings_of(spec, processor):
+    """An image processor as `Preprocessing`."""
     size, crop_size = dict(processor.size or {}), dict(processor.crop_size or {})
-    shortest = size.get("shortest_edge")
-    sides = {shortest} if shortest else {size.get("height"), size.get("width")}
-    cropped = {crop_size.get("height"), crop_size.get("width")}
     # ConvNeXt's way to say that images are resized to more than is cut out.
     share = getattr(processor, "crop_pct", None) or 1
+    limits = {name: getattr(processor, name, None) for name in ("patch_size", "max_num_patches")}
+    if not size and any(limits.values()):
+        lacking = [name for name, value in limits.items() if not value]
+        if lacking:
+            raise _other_preprocessing(
+                spec, f"are half of those for images of any size: {lacking[0]} is missing"
+            )
+        # Images of any size, as few patches as `max_num_patches`; here all are one square.
+        side = math.isqrt(limits["max_num_patches"]) * limits["patch_size"]
+        size = {"height": side, "width": side}
     if not processor.do_resize:
         raise _other_preprocessing(spec, "do not resize images")
-    if None in sides or len(sides) > 1 or (processor.do_center_crop and len(cropped) > 1):
+    resize = _sides(size)
+    crop = _sides(crop_size) if processor.do_center_crop else resize
+    if resize is None or crop is None:
         raise _other_preprocessing(spec, f"resize to {size} and crop to {crop_size}")
     if not processor.do_rescale or abs(processor.rescale_factor * 255 - 1) > 1e-6:
         raise _other_preprocessing(spec, "do not scale images from 0 to 1")
-    side = sides.pop()
-    resize = round(side / share)
     normalised = processor.do_normalize
     return Preprocessing(
-        resize_mode="shortest" if shortest else "squash",
-        resize=resize,
-        crop=cropped.pop() if processor.do_center_crop else side,
+        resize_mode="shortest" if size.get("shortest_edge") else "squash",
+        resize=scaled(resize, lambda side: round(side / share)),
+        crop=crop,
         interpolation=Image.Resampling(processor.resample).name.lower(),
         mean=tuple(processor.image_mean) if normalised else (0.0, 0.0, 0.0),
         std=tuple(processor.image_std) if normalised else (1.0, 1.0, 1.0),
     )
+
+
+def _sides(size):
+    """A processor's size, one number for a square or (height, width); None for what is neither."""
+    sides = size.get("height"), size.get("width")
+    if size.get("shortest_edge") and not size.get("longest_edge"):
+        return size["shortest_edge"]
+    return scaled(sides, int) if all(sides) else None
 
 
 def _processor(spec, source):
@@ -250,44 +315,37 @@ def _processor(spec, source):
 def _other_preprocessing(spec, what):
     return UserError(
         f"The settings in the preprocessor_config.json of backbone '{spec.name}' {what}, which is "
-        "not supported: change that file to square sizes, resized and scaled to [0, 1]."
-    )
-
-
-def _blocks(model):
-    if hasattr(model, "layers"):
-        return model.layers
-    return model.encoder.layer if hasattr(model.encoder, "layer") else model.encoder.layers
-
-
-def _prefix_tokens(embeddings):
-    """Class, distillation and register tokens that the embeddings put before the patches."""
-    single = ("cls_token", "class_embedding", "distillation_token")
-    registers = getattr(embeddings, "register_tokens", None)  # [1, R, D]
-    return sum(hasattr(embeddings, name) for name in single) + (
-        0 if registers is None else registers.shape[1]
+        "not supported: change that file to one size, resized and scaled to [0, 1]."
     )
 
 
 def _after_blocks(model):
     """What `Backbone` needs to know of a model beyond its blocks."""
-    norms = [getattr(model, name, None) for name in ("layernorm", "post_layernorm", "norm")]
-    tokens = [getattr(model.embeddings, name, None) for name in ("cls_token", "class_embedding")]
+    if hasattr(model, "timm_model"):
+        return after_blocks(model.timm_model)
+    norms = ("layernorm", "post_layernorm", "norm", "rms_norm")
+    embeddings = getattr(model, "embeddings", None)
+    tokens = [getattr(embeddings, name, None) for name in ("cls_token", "class_embedding")]
+    found = [norm for name in norms if (norm := getattr(model, name, None)) is not None]
     return {
-        "final_norm": next((norm for norm in norms if norm is not None), None),
+        "final_norm": found[0] if found else None,
         "class_token": any(token is not None for token in tokens),
     }
 
 
-def _runner(model, side):
-    """The function that calls the model on images of `side` pixels."""
+def _runner(model, size):
+    """The function that calls the model on images of `size` (height, width)."""
+    takes = inspect.signature(model.forward).parameters
     arguments = {}
-    # The DINOv2 models interpolate their position embeddings unasked.
-    if side != model.config.image_size and not model.config.model_type.startswith("dinov2"):
+    native = _native_size(model.config)
+    if "interpolate_pos_encoding" in takes and native and size != pair(native):
         arguments["interpolate_pos_encoding"] = True
-    if model.config.model_type != "vit_mae":
+    if "spatial_shapes" in takes:
+        return _run_on_patches(model, size)
+    if "noise" not in takes:
         return lambda images_b3hw: model(images_b3hw, **arguments)
-    patches = (side // model.config.patch_size) ** 2
+    patch = pair(model.config.patch_size)
+    patches = math.prod(side // n for side, n in zip(size, patch, strict=True))
 
     def run_by_noise(images_b3hw, noise_bp=None):
         if noise_bp is None:
@@ -296,3 +354,24 @@ def _runner(model, side):
         return model(images_b3hw, noise=noise_bp.to(images_b3hw.device), **arguments)
 
     return run_by_noise
+
+
+def _run_on_patches(model, size):
+    """The function that calls a model that takes patches (NaFlex), all of them filled.
+
+    What pads sequences of several lengths, and the mask that leaves it out, is not needed: all
+    images have the same patches.
+    """
+    patch = model.config.patch_size
+    rows, columns = (side // patch for side in size)
+
+    def run(images_b3hw):
+        batch = len(images_b3hw)
+        cut = images_b3hw[..., : rows * patch, : columns * patch]
+        cells = cut.reshape(batch, 3, rows, patch, columns, patch)
+        patches = cells.permute(0, 2, 4, 3, 5, 1).reshape(batch, rows * columns, -1)
+        # Read as numbers by the model, so not on the meta device.
+        shapes = torch.tensor([[rows, columns]] * batch, device="cpu")
+        return model(patches, pixel_attention_mask=None, spatial_shapes=shapes)
+
+    return run

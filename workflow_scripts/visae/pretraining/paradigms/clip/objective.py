@@ -11,9 +11,9 @@ class Clip(Contrast):
     def __init__(self, backbone, classes, settings):
         super().__init__(backbone, classes, settings, scale=1 / 0.07)
 
-    def loss(self, images_b3ss, labels_b, generator):
+    def loss(self, images_b3hw, labels_b, generator):
         scale = self.scale()
-        logits = scale * self.cosines(images_b3ss, labels_b, generator)
+        logits = scale * self.cosines(images_b3hw, labels_b, generator)
         return softmax_contrast(logits, same(labels_b)), {"scale": scale.detach()}
 
 

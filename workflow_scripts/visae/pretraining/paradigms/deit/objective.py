@@ -34,8 +34,8 @@ class ConvolutionalTeacher(Learner):
         """Logits [B, C] of views in 0 … 255."""
         return self.layers(views_b3ss / 127.5 - 1)
 
-    def loss(self, images_b3ss, labels_b, generator):
-        logits = self(random_views(images_b3ss, images_b3ss.shape[-1], generator))
+    def loss(self, images_b3hw, labels_b, generator):
+        logits = self(random_views(images_b3hw, images_b3hw.shape[-2:], generator))
         return F.cross_entropy(logits, labels_b), {"accuracy": accuracy(logits, labels_b)}
 
 
@@ -53,8 +53,8 @@ class Deit(Objective):
         self.teacher.eval().requires_grad_(False)
         return log
 
-    def loss(self, images_b3ss, labels_b, generator):
-        views = random_views(images_b3ss, images_b3ss.shape[-1], generator)
+    def loss(self, images_b3hw, labels_b, generator):
+        views = random_views(images_b3hw, images_b3hw.shape[-2:], generator)
         taught_b = self.teacher(views).argmax(dim=1)
         logits = self.classifier(image_embeddings(self.backbone, self.backbone.normalise(views)))
         readings = {

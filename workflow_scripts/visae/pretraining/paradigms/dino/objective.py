@@ -61,10 +61,10 @@ class Dino(Objective):
         self.teacher_head = copy.deepcopy(self.head).requires_grad_(False)
         self.register_buffer("centre", torch.full((PROTOTYPES,), torch.nan))
 
-    def loss(self, images_b3ss, labels_b, generator):
-        side = images_b3ss.shape[-1]
+    def loss(self, images_b3hw, labels_b, generator):
+        size = images_b3hw.shape[-2:]
         large = [
-            self.backbone.normalise(random_views(images_b3ss, side, generator))
+            self.backbone.normalise(random_views(images_b3hw, size, generator))
             for _ in range(LARGE_CROPS)
         ]
         with torch.no_grad():
@@ -79,7 +79,7 @@ class Dino(Objective):
         embeddings = image_embeddings(self.backbone, torch.cat(large))
         student = [
             *self.head(embeddings).chunk(LARGE_CROPS),
-            *(self._small_crop(images_b3ss, generator) for _ in range(SMALL_CROPS)),
+            *(self._small_crop(images_b3hw, generator) for _ in range(SMALL_CROPS)),
         ]
         readings = {
             "target_entropy": entropy(torch.cat(targets)).mean(),
@@ -89,19 +89,21 @@ class Dino(Objective):
         apart = sum(koleo(crops) for crops in embeddings.chunk(LARGE_CROPS))
         return self_distillation(student, targets) + KOLEO_WEIGHT * apart, readings
 
-    def _small_crop(self, images_b3ss, generator):
-        """The student's logits for a small crop of each image, in a window of half the side."""
-        rows, columns = self.backbone.grid
-        patch = images_b3ss.shape[-1] // rows
-        window = rows // 2
-        top, left = torch.randint(rows - window + 1, (2,), generator=generator).tolist()
-        crops = random_views(images_b3ss, window * patch, generator, area=SMALL)
+    def _small_crop(self, images_b3hw, generator):
+        """The student's logits for a small crop of each image, in a window of half the sides."""
+        (rows, columns), patch = self.backbone.grid, self.backbone.patch
+        height, width = rows // 2, columns // 2
+        top, left = (
+            int(torch.randint(free + 1, (1,), generator=generator))
+            for free in (rows - height, columns - width)
+        )
+        crops = random_views(images_b3hw, (height * patch, width * patch), generator, area=SMALL)
         images = F.pad(
             self.backbone.normalise(crops),
-            [patch * n for n in (left, columns - window - left, top, rows - window - top)],
+            [patch * n for n in (left, columns - width - left, top, rows - height - top)],
         )
         numbers = torch.arange(rows * columns, device=images.device).reshape(rows, columns)
-        window_k = numbers[top : top + window, left : left + window].reshape(-1)
+        window_k = numbers[top : top + height, left : left + width].reshape(-1)
         with only_patches(self.backbone, window_k.expand(len(images), -1)):
             return self.head(image_embeddings(self.backbone, images))
 

@@ -29,7 +29,7 @@ class Mae(Objective):
         super().__init__(backbone, settings)
         rows, columns = backbone.grid
         self.patches = rows * columns
-        self.patch_size = backbone.transform.crop // rows
+        self.patch_size = backbone.patch
         self.visible = round(self.patches * (1 - MASKED))
         self.enter = nn.Sequential(
             nn.LayerNorm(backbone.width), nn.Linear(backbone.width, DECODER_WIDTH)
@@ -49,8 +49,8 @@ class Mae(Objective):
             nn.LayerNorm(DECODER_WIDTH), nn.Linear(DECODER_WIDTH, 3 * self.patch_size**2)
         )
 
-    def loss(self, images_b3ss, labels_b, generator):
-        views = random_views(images_b3ss, images_b3ss.shape[-1], generator)
+    def loss(self, images_b3hw, labels_b, generator):
+        views = random_views(images_b3hw, images_b3hw.shape[-2:], generator)
         images = self.backbone.normalise(views)
         visible_bk, hidden_bm = self.choose(len(images), generator, images.device)
         with only_patches(self.backbone, visible_bk):
@@ -72,10 +72,10 @@ class Mae(Objective):
         tokens = tokens.scatter(1, index, self.enter(encoded_bkd)) + self.positions_pd
         return self.leave(take(self.decoder(tokens), hidden_bm))
 
-    def targets(self, images_b3ss, hidden_bm):
+    def targets(self, images_b3hw, hidden_bm):
         """Pixels of the hidden patches of normalised images: as `decode`."""
         size = self.patch_size
-        pixels_bpd = nn.functional.unfold(images_b3ss, size, stride=size).transpose(1, 2)
+        pixels_bpd = nn.functional.unfold(images_b3hw, size, stride=size).transpose(1, 2)
         return take(pixels_bpd, hidden_bm)
 
 

@@ -17,9 +17,9 @@ class Siglip(Contrast):
         # The log odds that a pair fits; −10 in SigLIP's own batches of 32k.
         self.bias = nn.Parameter(torch.tensor(-math.log(max(1, settings.batch_size - 1))))
 
-    def loss(self, images_b3ss, labels_b, generator):
+    def loss(self, images_b3hw, labels_b, generator):
         scale = self.scale()
-        logits = scale * self.cosines(images_b3ss, labels_b, generator) + self.bias
+        logits = scale * self.cosines(images_b3hw, labels_b, generator) + self.bias
         readings = {"scale": scale.detach(), "bias": self.bias.detach()}
         return sigmoid_contrast(logits, same(labels_b)), readings
 
