@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 
-.PHONY: demo miniature as-run demo-slurm plan paper-shapes docs test mutants lint bench clean
+.PHONY: demo miniature as-run demo-slurm plan paper-shapes docs test mutants lint bench bench-gpu clean
 
 $(READY): requirements.txt requirements-dev.txt pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
@@ -90,6 +90,10 @@ lint: $(READY) docs
 
 bench: $(READY)
 	for benchmark in benchmarks/bench_{planning,encoding,extraction,reading,probes,evaluation,training,downstream,matching}.py; do PYTHONPATH=workflow_scripts $(BIN)/python $$benchmark; done
+
+# On a machine with a GPU: a table, and the same as bench_gpu.json.
+bench-gpu: $(READY)
+	PYTHONPATH=workflow_scripts $(BIN)/python benchmarks/bench_gpu.py
 
 clean:
 	rm -rf site results/demo results/demo_slurm results/miniature* results/as_run_arms* results/paper_shapes

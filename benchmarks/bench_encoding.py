@@ -23,10 +23,11 @@ from visae.activations import cache as caches
 from visae.activations.cache import ActivationCache
 from visae.base import hdf5, seals
 from visae.encoding.encoders import SparseEncoder
-from visae.encoding.kernels import ActiveCodes, decode, reduce_block, sliced
+from visae.encoding.kernels import ActiveCodes, decode, reduce_found, sliced
 from visae.encoding.moran import Neighbours
 from visae.encoding.reductions import SaeReductions
 from visae.encoding.sae_pass import encode_activations
+from visae.sae.screen import Features, Found, Screen, Tokens
 
 MINIMUM_ACTIVE, VARIANCE_FLOOR = (1, 5, 20), 1e-8
 
@@ -44,33 +45,32 @@ def parse_arguments():
 
 
 def kernel_times(x_npd, sae, grid, repeats):
-    """A Timing of one thread per step of a unit: product, visit without and with Moran, decode."""
+    """A Timing of one thread per step of a unit: codes, visit without and with Moran, decode."""
     images, patches, _ = x_npd.shape
-    features = sae.features
-    tokens_dt = x_npd.flatten(0, 1).T
+    features, step = sae.features, SparseEncoder.feature_block
     codes = ActiveCodes(images, patches, features)
-    step = SparseEncoder.feature_block
-    buffer = torch.empty(step, images * patches)
-    blocks = [
-        torch.mm(sae.encoder_weight[start : start + step], tokens_dt)
-        for start in range(0, features, step)
-    ]
     decoder = sliced(sae.decoder_weight.numpy())
     threshold = sae.threshold.expand(features).contiguous().numpy()
+    encoder = Features(sae.encoder_weight, sae.encoder_bias.numpy(), threshold)
+    blocks = [slice(start, start + step) for start in range(0, features, step)]
 
-    def product():
-        for start in range(0, features, step):
-            weight = sae.encoder_weight[start : start + step]
-            torch.mm(weight, tokens_dt, out=buffer[: len(weight)])
+    def find():
+        screen = Screen(Tokens(x_npd.flatten(0, 1)), step)
+        return [screen.find(encoder, block) for block in blocks]
+
+    def copied(found):
+        return Found(*(array.copy() for array in found))
+
+    screen = Screen(Tokens(x_npd.flatten(0, 1)), step)
+    found = [copied(screen.find(encoder, block)) for block in blocks]
 
     def visit(minimum_active):
         minima = len(minimum_active)
-        for number, block in enumerate(blocks):
-            reduce_block(
-                block.numpy().reshape(-1, images, patches),
-                number * step,
-                sae.encoder_bias.numpy(),
-                threshold,
+        for block, codes_of_block in zip(blocks, found, strict=True):
+            reduce_found(
+                *codes_of_block,
+                patches,
+                block.start,
                 codes.patch,
                 codes.value,
                 codes.end,
@@ -92,7 +92,7 @@ def kernel_times(x_npd, sae, grid, repeats):
     torch.set_num_threads(1)
     times = best_times(
         repeats,
-        product=product,
+        codes=find,
         visit=lambda: visit(()),
         visit_moran=lambda: visit(MINIMUM_ACTIVE),
         decode=decode_unit,
@@ -191,8 +191,8 @@ def report(cache, sae, arguments, folder):
     )
     steps = {name: timing.cpu_seconds for name, timing in steps.items()}
     shares = {
-        "encoder product": steps["product"],
-        "threshold, compaction, pooling, firing counts": steps["visit"],
+        "codes, by the screened product": steps["codes"],
+        "compaction, pooling, firing counts": steps["visit"],
         "Moran's I (queen and rook, three minima)": steps["visit_moran"] - steps["visit"],
         "sparse decode, its pooling and error": steps["decode"],
     }

@@ -57,7 +57,7 @@ def autograd_step(sae):
     return step
 
 
-def overcomplete_step(spec, width, tokens):
+def overcomplete_step(spec, width, tokens, device="cpu"):
     """overcomplete's model in the body of its `train_sae` loop, without the monitoring."""
     import matplotlib
 
@@ -67,7 +67,7 @@ def overcomplete_step(spec, width, tokens):
 
     torch.manual_seed(42)
     features = spec.expansion_factor * width
-    model = BatchTopKSAE(width, features, top_k=spec.sparsity * tokens).train()
+    model = BatchTopKSAE(width, features, top_k=spec.sparsity * tokens, device=device).train()
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
 
     def step(x_bd):

@@ -9,6 +9,7 @@ there), for this machine's processor.
 import logging
 import tempfile
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import torch
@@ -16,13 +17,18 @@ import torch
 from visae.activations.cache import ActivationCache
 from visae.activations.format import CacheInfo
 from visae.activations.shards import ShardWriter, join_shards
+from visae.encoding.encoders import SparseEncoder
 from visae.encoding.raw_pass import reduce_raw
 from visae.encoding.reductions import SaeReductions
 from visae.encoding.sae_pass import encode_activations
 from visae.evals.sparse_codes import inner_products, read_codes
 from visae.probing.one_vs_rest import BinaryTask, nested_probes
 from visae.probing.rankings import rank_features
+from visae.sae import screen
 from visae.sae.checkpoint import load_sae
+from visae.sae.model import SparseAutoencoder
+from visae.sae.screen import WIDTH_UNIT, Features, Tokens
+from visae.sae.sparse import screened_codes
 from visae.sae.specs import SaeSpec, TrainingSettings
 from visae.sae.training import train_and_save
 
@@ -76,9 +82,23 @@ def compile_kernels(folder):
         rank_features(encoded.codes, encoded.labels, np.ones(IMAGES, bool), [])
         codes, some = read_codes(encoded.codes), encoded.codes[:2]
         list(nested_probes([BinaryTask(some, encoded.labels == 0, some)], [1]))
+    compile_screen()
     none = codes[:, :1] * 0
     none.eliminate_zeros()  # few active codes are visited one by one, many multiplied densely
     inner_products(none, codes)
+
+
+def compile_screen():
+    """The screened product, which only large encoders use, by both its ways."""
+    atoms = torch.randn(GRID[0] * GRID[1], WIDTH_UNIT, generator=torch.Generator().manual_seed(0))
+    bias = torch.zeros(len(atoms))
+    tokens, features = Tokens(atoms), Features.of_positive(atoms, bias)
+    for crowded in (0, 1):
+        with mock.patch.object(screen, "CROWDED", crowded):
+            screened_codes(tokens, features).largest(1)
+    sae = SparseAutoencoder(atoms, bias, atoms, torch.ones(()), atoms[0], torch.ones(()))
+    with mock.patch.object(screen, "SCREENED_WEIGHTS", 0):
+        SparseEncoder(sae, GRID, (1,), 1e-8)(atoms[None])
 
 
 if __name__ == "__main__":

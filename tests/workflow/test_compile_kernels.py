@@ -21,7 +21,9 @@ for name in (
     "probing.one_vs_rest",
     "probing.rankings",
     "encoding.kernels",
+    "sae.screen_kernels",
     "sae.sparse",
+    "sae.families.matryoshka.trainer",
     "evals.sparse_codes",
 ):
     module = importlib.import_module(f"visae.{name}")

@@ -1,9 +1,9 @@
 """One SAE applied to one unit of images: all that the metrics need, in one go.
 
 Two encoders give the same numbers up to rounding. On the CPU the encoder product is the one
-dense step: each block of features is thresholded while it is in the cache, and firing
-counts, maxima, Moran's I and the reconstruction visit only the active codes. On CUDA dense
-products are faster than sparse ones.
+dense step, of large encoders in bytes (`visae.sae.screen`): each block of features is thresholded
+while it is in the cache, and firing counts, maxima, Moran's I and the reconstruction visit only the
+active codes. On CUDA dense products are faster than sparse ones.
 
 Codes that may be negative are reduced by their magnitude; the reconstruction has their sign.
 """
@@ -121,7 +121,7 @@ class SparseEncoder:
             self._variance_floor,
         )
         if self._screened is not None:
-            self._reduce_screened(x_npd, reduced)
+            self._reduce_screened(self._screened, x_npd, reduced)
         elif self._sae.activation == "threshold":
             self._reduce_products(x_npd, reduced)
         else:
@@ -161,11 +161,11 @@ class SparseEncoder:
             product_bnp = part.numpy().reshape(-1, images, patches)
             reduce_block(product_bnp, block.start, self._bias, self._threshold, *reduced)
 
-    def _reduce_screened(self, x_npd, reduced):
+    def _reduce_screened(self, features, x_npd, reduced):
         """Of a large encoder only the codes that are kept."""
         screen = Screen(Tokens(x_npd.flatten(0, 1)), self.feature_block)
         for block in self._blocks():
-            found = screen.find(self._screened, block)
+            found = screen.find(features, block)
             reduce_found(*found, x_npd.shape[1], block.start, *reduced)
 
     def _reduce_selected(self, x_npd, codes, reduced):

@@ -27,6 +27,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import logging
+import math
 import time
 from typing import NamedTuple
 
@@ -52,6 +53,8 @@ CROWDED = 1 / 8
 """Part of the codes: where more are candidates, bytes save nothing."""
 GAIN = 0.6
 """Bytes are used where their product takes at most this part of the float32 product's time."""
+COLUMNS = 1024
+"""Columns that are multiplied together: their product is looked at while it is in the cache."""
 TILE_BYTES = 2**20
 """Columns whose candidates are computed together: half of a core's cache."""
 UNIT_ROUNDOFF = 2.0**-24
@@ -64,8 +67,8 @@ WORST, SMALLEST = 1.001, 2.0**-100
 class Side:
     """Rows [n, D] as one side of a screened product: the features of an encoder, or tokens.
 
-    Codes are kept that reach `lower` of either side. `by_bytes` and `by_floats`, float32 [4, n]: a
-    code is a candidate where its product reaches the sum of the four products of its two sides'.
+    Codes are kept that reach the sum of `lower` of both sides. `by_bytes` and `by_floats`, float32
+    [4, n]: a code is a candidate where its product reaches the sum of four products of theirs.
     """
 
     def __init__(
@@ -97,6 +100,13 @@ class Side:
 class Features(Side):
     """The rows of an encoder's weight, whose codes are kept from `lower` [F] on."""
 
+    @classmethod
+    def of_positive(
+        cls, weight_fd: Float[torch.Tensor, "F D"], bias: Float[torch.Tensor, " F"]
+    ) -> Features:
+        """Those whose codes are kept wherever they are positive, or as tokens say."""
+        return cls(weight_fd, bias.numpy(), np.zeros(len(bias), np.float32))
+
     def _cuts(self):
         reach = self.lower.astype(np.float64) - self.bias
         reach = _less(reach - ROUNDING * (np.abs(self.lower) + np.abs(self.bias)))
@@ -107,7 +117,7 @@ class Features(Side):
 
 
 class Tokens(Side):
-    """Tokens, whose codes are kept from `lower` [n] on if it is given."""
+    """Tokens; `lower` [n] is added to that of features."""
 
     def __init__(
         self, rows_nd: Float[torch.Tensor, "n D"], lower: Float[np.ndarray, " n"] | None = None
@@ -151,42 +161,53 @@ class Screen:
         self._right, columns = right, len(right.rows)
         self._tile = max(1, TILE_BYTES // (4 * right.rows.shape[1]))
         self._by_bytes = bytes_are_faster()
-        self._product = torch.empty(rows, columns)
+        self._product = torch.empty(rows * min(columns, COLUMNS))
         self._counts = np.empty(rows, np.int64)
         self._found = np.empty(rows * columns, np.int32), np.empty(rows * columns, np.float32)
 
     def find(self, left: Side, part: slice) -> Found:
         """The kept codes of a part of the rows of `left`; good until the next call."""
         right, rows_ad = self._right, left.rows[part]
-        counts, product = self._counts[: len(rows_ad)], self._product[: len(rows_ad)]
-
-        def in_threads(kernel, *arguments):
-            in_pieces(kernel, len(rows_ad), torch.get_num_threads(), *arguments)
-
-        def candidates(product, of_left, of_right, slack):
-            cuts = np.ascontiguousarray(of_left[:, part]), of_right, np.float32(slack)
-            in_threads(find_candidates, product.numpy(), *cuts, self._found[0], counts)
-            return counts.sum() / product.numel()
-
-        if self._by_bytes:
-            whole = product.view(torch.int32)
-            byte_product(left.bytes[part], right.bytes.T, whole)
-            share = candidates(whole, left.by_bytes, right.by_bytes, WORST)
-            self._by_bytes = bool(share <= CROWDED)
+        counts = self._counts[: len(rows_ad)]
+        self._by_bytes = self._by_bytes and self._candidates(left, part, counts)
         if not self._by_bytes:
-            torch.mm(rows_ad, right.rows.T, out=product)
-            candidates(product, left.by_floats, right.by_floats, SMALLEST)
+            self._candidates(left, part, counts)
         rows = rows_ad.numpy(), right.rows.numpy()
         limits = left.bias[part], right.bias, left.lower[part], right.lower
-        in_threads(compute_candidates, *rows, *limits, self._tile, counts, *self._found)
+        arguments = *rows, *limits, self._tile, counts, *self._found
+        in_pieces(compute_candidates, len(rows_ad), torch.get_num_threads(), *arguments)
         return Found(counts, *self._found)
+
+    def _candidates(self, left, part, counts):
+        """Set counts and found columns to the candidates: whether they are few."""
+        right, total = self._right, len(self._right.rows)
+        cuts_4a, cuts_4b, slack = left.by_floats[:, part], right.by_floats, SMALLEST
+        if self._by_bytes:
+            cuts_4a, cuts_4b, slack = left.by_bytes[:, part], right.by_bytes, WORST
+        counts[:] = 0
+        for first in range(0, total, COLUMNS):
+            columns = slice(first, min(first + COLUMNS, total))
+            shape = len(counts), columns.stop - first
+            product = self._product[: math.prod(shape)].view(shape)
+            if self._by_bytes:
+                product = product.view(torch.int32)
+                byte_product(left.bytes[part], right.bytes[columns].T, product)
+            else:
+                torch.mm(left.rows[part], right.rows[columns].T, out=product)
+            cuts = np.ascontiguousarray(cuts_4a), np.ascontiguousarray(cuts_4b[:, columns])
+            arguments = product.numpy(), *cuts, np.float32(slack), first, total, counts
+            threads = torch.get_num_threads()
+            in_pieces(find_candidates, len(counts), threads, *arguments, self._found[0])
+            if self._by_bytes and counts.sum() > CROWDED * len(counts) * columns.stop:
+                return False
+        return True
 
 
 def byte_product(
     left: Int[torch.Tensor, "A D"], right: Int[torch.Tensor, "D B"], out: Int[torch.Tensor, "A B"]
 ) -> None:
     """Write the int32 product of two int8 matrices to `out`."""
-    torch._int_mm(left, right, out=out)
+    torch.ops.aten._int_mm.out(left, right, out=out)
 
 
 @functools.cache

@@ -59,15 +59,19 @@ def _called(builder, name, result, *arguments):
 
 
 @intrinsic
-def _candidates(typing_context, row, first, factors, cut_0, cut_1, cut_2, cut_3, slack, found, end):
+def _candidates(
+    typing_context, row, first, factors, cut_0, cut_1, cut_2, cut_3, slack, offset, found, end
+):
     """Write to found[end:] which of row[first : first + 16] are not below the cut: how many.
 
-    The cut is Σ factors[k] · cut_k − slack.
+    The cut is Σ factors[k] · cut_k − slack. What is written is offset + the place in the row.
     """
-    signature = types.int64(row, first, factors, cut_0, cut_1, cut_2, cut_3, slack, found, end)
+    signature = types.int64(
+        row, first, factors, cut_0, cut_1, cut_2, cut_3, slack, offset, found, end
+    )
 
     def generate(context, builder, signature, arguments):
-        row, first, factors, *cuts, slack, found, end = arguments
+        row, first, factors, *cuts, slack, offset, found, end = arguments
         kinds = signature.args
         address = _at(context, builder, kinds[0], row, first)
         if isinstance(kinds[0].dtype, types.Integer):
@@ -80,8 +84,9 @@ def _candidates(typing_context, row, first, factors, cut_0, cut_1, cut_2, cut_3,
             factor = _spread(builder, builder.extract_value(factors, number))
             cut = _called(builder, "llvm.fma.v16f32", _FLOATS, terms, factor, cut)
         kept = builder.not_(builder.fcmp_ordered("<", values, cut))
-        numbers = builder.add(_spread(builder, builder.trunc(first, _INT)), _numbers(range(LANES)))
-        target = _at(context, builder, kinds[8], found, end)
+        start = builder.trunc(builder.add(first, offset), _INT)
+        numbers = builder.add(_spread(builder, start), _numbers(range(LANES)))
+        target = _at(context, builder, kinds[9], found, end)
         nothing = ir.VoidType()
         _called(builder, "llvm.masked.compressstore.v16i32", nothing, numbers, target, kept)
         return builder.zext(builder.ctpop(builder.bitcast(kept, ir.IntType(LANES))), _INDEX)
@@ -163,28 +168,33 @@ def to_bytes(start, stop, rows_nd, bytes_nd, measures_4n):
 
 
 @njit(nogil=True, cache=True)
-def find_candidates(start, stop, product_ab, cuts_4a, cuts_4b, slack, found, counts_a):
-    """Columns of each row of a product that are not below Σ cuts_4a · cuts_4b − slack.
+def find_candidates(
+    start, stop, product_ac, cuts_4a, cuts_4c, slack, first_column, columns, counts_a, found
+):
+    """Which columns of each row of a product are not below Σ cuts_4a · cuts_4c − slack.
 
-    Those of row a are written to found[a · B :], counts_a[a] of them, ascending.
+    The product is of the columns from `first_column` on, of so many `columns` in all. Those of row
+    a are appended to the counts_a[a] that there are from found[a · columns] on.
     """
-    columns = product_ab.shape[1]
-    whole = columns // LANES * LANES
-    cut_0, cut_1, cut_2, cut_3 = cuts_4b[0], cuts_4b[1], cuts_4b[2], cuts_4b[3]
+    part = product_ac.shape[1]
+    whole = part // LANES * LANES
+    cut_0, cut_1, cut_2, cut_3 = cuts_4c[0], cuts_4c[1], cuts_4c[2], cuts_4c[3]
     for a in range(start, stop):
-        row = product_ab[a]
+        row = product_ac[a]
         factors = cuts_4a[0, a], cuts_4a[1, a], cuts_4a[2, a], cuts_4a[3, a]
-        first = end = a * columns
-        for b in range(0, whole, LANES):
-            end += _candidates(row, b, factors, cut_0, cut_1, cut_2, cut_3, slack, found, end)
-        for b in range(whole, columns):
+        end = a * columns + counts_a[a]
+        for c in range(0, whole, LANES):
+            end += _candidates(  # pyright: ignore[reportCallIssue]
+                row, c, factors, cut_0, cut_1, cut_2, cut_3, slack, first_column, found, end
+            )
+        for c in range(whole, part):
             cut = -slack
             for k in range(4):
-                cut += factors[k] * cuts_4b[k, b]
-            if not np.float32(row[b]) < cut:
-                found[end] = b
+                cut += factors[k] * cuts_4c[k, c]
+            if not np.float32(row[c]) < cut:
+                found[end] = first_column + c
                 end += 1
-        counts_a[a] = end - first
+        counts_a[a] = end - a * columns
 
 
 @njit(nogil=True, cache=True)
@@ -204,11 +214,12 @@ def compute_candidates(
             end = a * columns + counts_a[a]
             while place < end and found[place] < first + tile:
                 b = found[place]
-                code = _dot(left_ad[a], right_bd[b], width) + bias_a[a] + bias_b[b]
+                code = _dot(left_ad[a], right_bd[b], width)  # pyright: ignore[reportCallIssue]
+                code += bias_a[a] + bias_b[b]
                 # Every code is written and only kept ones move the position on: which ones are
                 # is hard to predict.
                 found[kept], values[kept] = b, code
-                kept += not ((code < lower_a[a]) | (code < lower_b[b]) | (code <= 0))
+                kept += not ((code < lower_a[a] + lower_b[b]) | (code <= 0))
                 place += 1
             place_a[a - start], kept_a[a - start] = place, kept
     for a in range(start, stop):

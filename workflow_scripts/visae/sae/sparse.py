@@ -1,8 +1,9 @@
 """Exact training steps in time proportional to the active codes, for the CPU.
 
-Of the five dense products of a step only the encoder's is needed in full: the others touch one
-dictionary row per active code. Codes are kept as compressed sparse rows; every kernel sums in a
-fixed order, so that results do not depend on the number of threads.
+Of the five dense products of a step only the encoder's is needed in full, and of a large encoder
+only in bytes (`visae.sae.screen`): the others touch one dictionary row per active code. Codes are
+kept as compressed sparse rows; every kernel sums in a fixed order, so that results do not depend on
+the number of threads.
 """
 
 from __future__ import annotations
@@ -40,6 +41,28 @@ class SparseCodes(NamedTuple):
         """The codes that are not below `threshold`."""
         return SparseCodes(*_at_least(*self, np.float32(threshold)))
 
+    def largest(self, k: int) -> SparseCodes:
+        """The K largest codes of each row, of equal ones those of the first features."""
+        return SparseCodes(*_largest(*self, k))
+
+    def of_rows(self, rows: Int[np.ndarray, " rows"]) -> SparseCodes:
+        """The codes of some rows, in the order of `rows`."""
+        counts = np.diff(self.row_starts)[rows]
+        ends = np.cumsum(counts)
+        places = np.repeat(self.row_starts[rows] - (ends - counts), counts)
+        places += np.arange(len(places))
+        return SparseCodes(np.append(0, ends), self.features[places], self.values[places])
+
+    @classmethod
+    def merged(cls, pieces: Sequence[tuple[Int[np.ndarray, " _"], SparseCodes]]) -> SparseCodes:
+        """The codes of all rows, of pieces that each have those of some: [(rows, codes)]."""
+        counts = np.concatenate([np.diff(codes.row_starts) for _, codes in pieces])
+        features, values = (
+            np.concatenate(a) for a in zip(*(c[1:] for _, c in pieces), strict=True)
+        )
+        order = np.argsort(np.concatenate([rows for rows, _ in pieces]))
+        return cls(np.append(0, np.cumsum(counts)), features, values).of_rows(order)
+
 
 def collect_codes(
     normalised_bd: Float[torch.Tensor, "B D"],
@@ -74,7 +97,7 @@ def collect_codes(
 
 
 def screened_codes(tokens: Tokens, encoder: Features) -> SparseCodes:
-    """The codes that reach the limits of both sides (or are NaN): SparseCodes."""
+    """The positive codes that reach `lower` of their token and feature together (or are NaN)."""
     parts, screen = [], Screen(encoder, ROWS_PER_BLOCK)
     for first in range(0, len(tokens.rows), ROWS_PER_BLOCK):
         found = screen.find(tokens, slice(first, first + ROWS_PER_BLOCK))
@@ -195,6 +218,30 @@ def _at_least(row_starts, features, values, threshold):
             if not values[entry] < threshold:
                 kept_features[position] = features[entry]
                 kept_values[position] = values[entry]
+                position += 1
+        starts[row + 1] = position
+    return starts, kept_features[:position], kept_values[:position]
+
+
+@_jit
+def _largest(row_starts, features, values, k):
+    starts = np.zeros_like(row_starts)
+    kept_features, kept_values = np.empty_like(features), np.empty_like(values)
+    position = 0
+    for row in range(len(row_starts) - 1):
+        own = values[row_starts[row] : row_starts[row + 1]]
+        cut, equal = np.float32(-np.inf), 0
+        if len(own) > k:
+            ordered = np.sort(own)  # NaN comes last, and so is kept
+            cut = ordered[-k]
+            for value in ordered[-k:]:
+                equal += value == cut
+        for entry in range(row_starts[row], row_starts[row + 1]):
+            value = values[entry]
+            equal -= value == cut
+            if not (value < cut or (value == cut and equal < 0)):
+                kept_features[position] = features[entry]
+                kept_values[position] = value
                 position += 1
         starts[row + 1] = position
     return starts, kept_features[:position], kept_values[:position]

@@ -9,8 +9,9 @@ from visae.base.arrays import Bool, Float
 from visae.sae.sparse import SparseCodes, collect_codes
 from visae.sae.trainer import Trainer
 
-# Codes above this part of the last step's threshold are compared first.
-BRACKET = 0.9
+MARGIN, WIDE = 0.02, 0.7
+"""A bracket lies so far below where the threshold would be if it fell as before; then at this part
+of the last one."""
 
 
 class BatchTopK(Trainer):
@@ -22,7 +23,7 @@ class BatchTopK(Trainer):
 
     def __init__(self, spec, width, settings, device):
         super().__init__(spec, width, settings, device)
-        self._last_threshold = None
+        self._last_threshold, self._fall = None, 0.1
 
     def _budget(self, batch):
         """How many codes a batch keeps: with ragged shards, a smaller one as many as a whole."""
@@ -32,8 +33,17 @@ class BatchTopK(Trainer):
     def _brackets(self):
         """Lower bounds of the codes to compare, the last of which loses none."""
         if self._last_threshold is not None:
-            yield self._last_threshold * BRACKET
+            yield self._last_threshold * max(1 - MARGIN - 2 * self._fall, WIDE)
+            yield self._last_threshold * WIDE
         yield 0.0
+
+    def _remember(self, threshold):
+        """Note a step's threshold, and by which part they fell of late; returns it."""
+        if self._last_threshold is not None:
+            fall = 1 - float(threshold) / float(self._last_threshold)
+            self._fall = max(fall, self._fall / 2)
+        self._last_threshold = threshold
+        return threshold
 
     def keep(self, pre_bf: Float[torch.Tensor, "B F"]) -> Bool[torch.Tensor, "B F"]:
         budget = self._budget(pre_bf)
@@ -42,8 +52,8 @@ class BatchTopK(Trainer):
             # The length of the candidates is the step's one wait for the device.
             candidates = pre_bf[candidates_bf]
             if len(candidates) >= budget:
-                self._last_threshold = candidates.topk(budget, sorted=False).values.min()
-                return candidates_bf.logical_and_(~(pre_bf < self._last_threshold))
+                threshold = self._remember(candidates.topk(budget, sorted=False).values.min())
+                return candidates_bf.logical_and_(~(pre_bf < threshold))
         self._last_threshold = None
         return candidates_bf
 
@@ -53,8 +63,8 @@ class BatchTopK(Trainer):
             candidates = collect_codes(normalised_bd, *self.encoder(), lower)
             surplus = len(candidates.values) - budget
             if surplus >= 0:
-                self._last_threshold = np.partition(candidates.values, surplus)[surplus]
-                return candidates.at_least(self._last_threshold)
+                threshold = np.partition(candidates.values, surplus)[surplus]
+                return candidates.at_least(self._remember(threshold))
         self._last_threshold = None
         return candidates
 

@@ -7,12 +7,21 @@ import torch
 
 from visae.base.arrays import Bool, Float
 from visae.sae.products import product
-from visae.sae.sparse import SparseCodes
+from visae.sae.screen import Features, Tokens, is_screened
+from visae.sae.sparse import SparseCodes, screened_codes
 from visae.sae.trainer import Trainer
+
+MARGIN, RARE, AGAIN = 0.97, 0.01, 0.6
+"""The smallest kept code is looked for from this part on, of what it was of the norm of all tokens
+of the last step but one in a hundred; then from this part of that."""
 
 
 class TopK(Trainer):
-    """Keeps each token's K largest positive codes."""
+    """Keeps each token's K largest positive codes; of equal ones those of the first features."""
+
+    def __init__(self, spec, width, settings, device):
+        super().__init__(spec, width, settings, device)
+        self._part = 0.0  # of a token's norm, from which on its codes are compared first
 
     def keep(self, pre_bf: Float[torch.Tensor, "B F"]) -> Bool[torch.Tensor, "B F"]:
         largest_bf = torch.zeros_like(pre_bf, dtype=torch.bool)
@@ -21,11 +30,31 @@ class TopK(Trainer):
 
     def active_codes(self, normalised_bd: Float[torch.Tensor, "B D"]) -> SparseCodes:
         weight, bias = self.encoder()
+        if is_screened(weight):
+            return self._screened(normalised_bd, Features.of_positive(weight, bias))
         keep_bf = self.keep(pre_bf := product(normalised_bd, weight.T, half=False).add_(bias))
         rows, features = keep_bf.nonzero(as_tuple=True)
         starts = np.searchsorted(rows.numpy(), np.arange(len(pre_bf) + 1))
         values = pre_bf[keep_bf].numpy()
         return SparseCodes(starts, features.int().numpy(), values)
+
+    def _screened(self, x_bd, encoder):
+        """The same, by codes from a part of the token's norm on: from less where those are few."""
+        norms, k = torch.linalg.vector_norm(x_bd, dim=1).numpy(), int(self.spec.target)
+        rows, pieces = np.arange(len(x_bd)), []
+        for part in (self._part, self._part * AGAIN, 0.0):
+            codes = screened_codes(Tokens(x_bd[rows], np.float32(part) * norms[rows]), encoder)
+            few = np.diff(codes.row_starts) < k if part else np.zeros(len(rows), bool)
+            pieces.append((rows[~few], codes.of_rows(np.flatnonzero(~few)).largest(k)))
+            rows = rows[few]
+            if not len(rows):
+                break
+        codes = SparseCodes.merged(pieces)
+        whole = (np.diff(codes.row_starts) == k) & (norms > 0)
+        if whole.any():
+            smallest = np.minimum.reduceat(codes.values, codes.row_starts[:-1][whole])
+            self._part = MARGIN * float(np.quantile(smallest / norms[whole], RARE))
+        return codes
 
 
 TRAINER = TopK
