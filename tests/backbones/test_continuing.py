@@ -6,6 +6,7 @@ from backbone_fixtures import ONE_PER_LOADER, SMALL, small_spec, some_images
 
 from visae.backbones import build_backbone
 from visae.backbones.continuing import Continuation
+from visae.backbones.structure import tokens as tokens_of
 from visae.base.errors import UserError
 
 
@@ -21,9 +22,19 @@ def by_hand(backbone, images):
     with torch.inference_mode():
         backbone.run(images)
     hook.remove()
-    last = kept[0][0] if isinstance(kept[0], tuple) else kept[0]
+    last = tokens_of(kept[0])
     with torch.inference_mode():
         return backbone.final_norm(last)
+
+
+WITHOUT_CLASS_TOKEN = (
+    *("siglip_vision_model", "siglip2_vision_model", "aimv2_vision_model", "ijepa"),
+    *("naflex", "gemma", "gemma_encoder", "sam"),
+)
+
+WITHOUT_LAYER_NORM = (
+    *("aimv2_vision_model", "beit", "data2vec-vision", "gemma", "gemma_encoder", "sam"),
+)
 
 
 @pytest.mark.parametrize("layer", range(3))
@@ -46,17 +57,23 @@ def test_an_edit_of_nothing_changes_no_bit(backbone, layer):
 def test_the_class_token_is_there_where_the_model_has_one(backbone):
     kind = backbone.spec.name
     ending = Continuation(backbone, 1)(some_images(), backbone.block_output(some_images(), 1))
-    assert (ending.class_token is None) == (kind == "siglip_vision_model")
+    assert (ending.class_token is None) == (kind in WITHOUT_CLASS_TOKEN)
     assert ending.patches.shape == (2, 16, 32)
 
 
 def test_the_final_norm_is_the_librarys(backbone):
     """Tokens are scaled to unit variance, which no block leaves them at."""
+    if not isinstance(backbone.final_norm, torch.nn.LayerNorm):
+        # A root mean square, or none: these libraries hand the last block's output on.
+        assert backbone.spec.name in WITHOUT_LAYER_NORM
+        return
     last = backbone.block_output(some_images(), 2)
     ending = Continuation(backbone, 2)(some_images(), last)
     spread = ending.patches.var(dim=-1, unbiased=False)
     torch.testing.assert_close(spread, torch.ones_like(spread), rtol=1e-3, atol=1e-3)
-    assert (last.var(dim=-1) - 1).abs().mean() > 0.05
+    # PE has a norm before its blocks, which leave most of it.
+    least = 0.01 if backbone.spec.name == "timm_wrapper" else 0.05
+    assert (last.var(dim=-1) - 1).abs().mean() > least
 
 
 @pytest.mark.parametrize("kind", ONE_PER_LOADER)

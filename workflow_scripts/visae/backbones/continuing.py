@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import torch
 
+from visae.backbones import structure
 from visae.backbones.backbone import Backbone
 from visae.base.arrays import Float
 
@@ -67,7 +68,9 @@ class Continuation:
         """The last block's output, by the whole forward pass."""
 
         def replace(_module, _arguments, output):
-            return (tokens_btd, *output[1:]) if isinstance(output, tuple) else tokens_btd
+            if isinstance(output, tuple):
+                return tokens_btd.reshape(output[0].shape), *output[1:]
+            return tokens_btd.reshape(output.shape)
 
         hook = self.backbone.blocks[self.layer].register_forward_hook(replace)
         try:
@@ -78,9 +81,9 @@ class Continuation:
     @staticmethod
     def _alone(calls, tokens_btd):
         """The last block's output, by the blocks that are left, called as in `calls`."""
-        for block, arguments, keywords in calls:
-            output = block(tokens_btd, *arguments, **keywords)
-            tokens_btd = output[0] if isinstance(output, tuple) else output
+        for block, shape, arguments, keywords in calls:
+            entering = tokens_btd.reshape(len(tokens_btd), *shape)
+            tokens_btd = structure.tokens(block(entering, *arguments, **keywords))
         return tokens_btd
 
     @torch.inference_mode()
@@ -110,7 +113,10 @@ class Continuation:
         return calls
 
     def _calls_of(self, images_b3hw):
-        """[(block, further arguments, keywords), …]; empty where tokens do not come first."""
+        """[(block, shape of an image's tokens, further arguments, keywords), …].
+
+        Empty where tokens do not come first. Some models have them as maps [H, W, D].
+        """
         calls = []
 
         def note(block, arguments, keywords):
@@ -127,4 +133,6 @@ class Continuation:
                 hook.remove()
         if not all(arguments for _, arguments, _ in calls):
             return []
-        return [(block, arguments[1:], keywords) for block, arguments, keywords in calls]
+        return [
+            (block, given[0].shape[1:], given[1:], keywords) for block, given, keywords in calls
+        ]
