@@ -74,7 +74,7 @@ def finished(tmp_path_factory):
     folder = copy_repository(tmp_path_factory.mktemp("slurm"))
     encoding = folder / "rules" / "encoding.smk"
     text, count = re.subn(
-        r"mem_mb=memory\([^()]*saes=names\),(.*?encode_activations)",
+        r"mem_mb=memory\([^()]*saes=sweep.saes\),(.*?encode_activations)",
         rf"mem_mb=memory({TOO_LITTLE_MB}),\1",
         encoding.read_text(),
         count=1,
