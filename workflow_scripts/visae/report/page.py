@@ -1,20 +1,22 @@
 """The page: everything that the study left behind, put into one HTML document."""
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+from visae.audit import cards
 from visae.base.templates import environment
 from visae.evals.shelf import titles, titles_by_reason
 from visae.images.index import read_index
+from visae.interventions.pages import read_card
 from visae.report.cells import gap, number, title_of
 from visae.report.claims_section import read_contradictions, read_verdicts
 from visae.report.curves import HEIGHT, WIDTH
-from visae.report.feature_pages import feature_pages
 from visae.report.figures_section import read_figures
-from visae.report.intervention_pages import intervention_pages
 from visae.report.match_pages import match_pages
 from visae.report.not_made import absent_evals, products_not_made
 from visae.report.provenance_section import read_provenance
+from visae.report.sae_pages import sae_pages
 from visae.report.saes import sae_views
 from visae.report.summary import summarise
 from visae.report.tables_section import read_tables
@@ -83,9 +85,17 @@ def build(study, sources, captions, not_made):
     views = sae_views(study, scores, sources.saes)
     pictures = _pictures(study, sources, views)
     of_pages = {
-        "features": feature_pages(study, sources.cards),
+        "features": sae_pages(
+            study,
+            roles.on_pages(study),
+            sources.cards,
+            partial(cards.read_card, kind=cards.FEATURES),
+            study.paths.features,
+        ),
         "matches": match_pages(study, sources.matches),
-        "interventions": intervention_pages(study, sources.edited),
+        "interventions": sae_pages(
+            study, roles.edited(study), sources.edited, read_card, study.paths.interventions
+        ),
     }
     sections = OF_THE_PAPER if judged else OF_ONES_OWN
     return _environment().get_template("page.html.jinja").render(

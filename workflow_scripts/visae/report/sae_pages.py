@@ -1,4 +1,4 @@
-"""A picture and a line of each SAE whose features have pages, with links to them."""
+"""A picture and a line of each SAE that has pages beside the report, with links to them."""
 
 import io
 import os
@@ -7,13 +7,11 @@ from typing import NamedTuple
 
 from PIL import Image
 
-from visae.audit.cards import FEATURES, read_card
 from visae.report.figures_section import data_uri
-from visae.study import roles
 
 
-class FeaturePages(NamedTuple):
-    """The pages of one SAE."""
+class SaePages(NamedTuple):
+    """The pages of one SAE: of its features, or of what edits of them do."""
 
     label: str
     layer: int
@@ -28,28 +26,29 @@ class FeaturePages(NamedTuple):
     """The folder of the pages, seen from the report."""
 
 
-def feature_pages(study, cards):
-    """The `FeaturePages` of a study's SAEs; cards: (place, SAE) → its `card.json`, beside the card.
+def sae_pages(study, saes, cards, read, folder):
+    """The `SaePages` of some `Sae`s of a study, of those with a card.
 
-    Empty without cards.
+    cards: (place, SAE) → its `card.json`, beside the card. read: a function of that path to (what
+    it says, the card's bytes). folder: a function of an SAE's name and its place, of `Paths`.
     """
+    report = Path(study.paths.report()).parent
     found = []
-    for sae in roles.on_pages(study) if cards else []:
-        about, picture = read_card(cards[sae.place, sae.name], FEATURES)
+    for sae in saes:
+        if (sae.place, sae.name) not in cards:
+            continue
+        about, picture = read(cards[sae.place, sae.name])
         with Image.open(io.BytesIO(picture)) as image:
             size = image.size
         found.append(
-            FeaturePages(
+            SaePages(
                 label=study.backbones[sae.backbone]["label"],
                 layer=sae.layer,
                 sae=sae.name,
                 about=about,
                 source=data_uri(picture, "webp"),
                 size=size,
-                folder=os.path.relpath(
-                    study.paths.features(sae.name, "", sae.place),
-                    Path(study.paths.report()).parent,
-                ),
+                folder=os.path.relpath(folder(sae.name, "", sae.place), report),
             )
         )
     return found

@@ -1,15 +1,13 @@
 """What the report says of edits: a picture, a line, and a link to the page."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 from study_fixtures import demo_config
 
 from visae.base.errors import UserError
-from visae.interventions.pages import write_card
-from visae.report.intervention_pages import intervention_pages
+from visae.interventions.pages import read_card, write_card
 from visae.report.page import _environment
+from visae.report.sae_pages import sae_pages
 from visae.study import roles
 from visae.study.study import Study
 
@@ -20,12 +18,17 @@ CARD = {
 }  # fmt: skip
 
 
+def pages_of(study, sae, card):
+    cards = {(sae.place, sae.name): card}
+    return sae_pages(study, roles.edited(study), cards, read_card, study.paths.interventions)
+
+
 def shown(tmp_path, card):
     study = Study(demo_config())
     [sae] = roles.edited(study)
     paths = {name: tmp_path / name for name in ("card.webp", "card.json")}
     write_card(paths["card.json"], card, [np.zeros((8, 8, 3), np.uint8)] * 3, [])
-    found = intervention_pages(study, {(sae.place, sae.name): paths["card.json"]})
+    found = pages_of(study, sae, paths["card.json"])
     page = _environment().get_template("interventions.html.jinja").render(interventions=found)
     return found, " ".join(page.split()), paths
 
@@ -58,8 +61,11 @@ def test_a_picture_of_another_card_is_refused(tmp_path):
     study = Study(demo_config())
     [sae] = roles.edited(study)
     with pytest.raises(UserError, match="were not written together"):
-        intervention_pages(study, {(sae.place, sae.name): paths["card.json"]})
+        pages_of(study, sae, paths["card.json"])
 
 
-def test_a_study_without_edits_has_no_section():
-    assert intervention_pages(SimpleNamespace(), {}) == []
+def test_without_cards_there_are_no_pages():
+    study = Study(demo_config())
+    edited = roles.edited(study)
+    assert edited
+    assert sae_pages(study, edited, {}, read_card, study.paths.interventions) == []
