@@ -1,8 +1,7 @@
 # Train cache → SAEs: one pass over the cache trains all SAEs of a (sweep, backbone). SAEs that
 # were trained elsewhere are imported into the same format.
 
-from visae.sae.exchange import inspected
-from visae.sae.exchange.hub import on_hub
+from visae.sae.exchange import inspected, on_hub
 from visae.study import own_saes
 
 

@@ -25,8 +25,12 @@ COLOURS = np.array([[255, 0, 0], [0, 255, 0], [0, 0, 255], [90, 90, 90]], np.uin
 class _Block(nn.Module):
     """The class token gathers the patches, which stay as they are."""
 
+    def __init__(self):
+        super().__init__()
+        self.share = nn.Parameter(torch.ones(1))
+
     def forward(self, tokens_btd):
-        gathered = tokens_btd[:, PREFIX:].mean(dim=1, keepdim=True)
+        gathered = self.share * tokens_btd[:, PREFIX:].mean(dim=1, keepdim=True)
         class_token = tokens_btd[:, :1] + gathered
         return torch.cat([class_token, tokens_btd[:, 1:]], dim=1)
 
@@ -37,14 +41,17 @@ class _Colours(nn.Module):
     def __init__(self, blocks):
         super().__init__()
         self.blocks = nn.ModuleList(_Block() for _ in range(blocks))
-        self.anchor = nn.Parameter(torch.zeros(1))
+        # Mean colours, and ones beside them.
+        self.patches = nn.Conv2d(3, WIDTH, PATCH, PATCH)
+        with torch.no_grad():
+            self.patches.weight.zero_()
+            self.patches.bias.copy_(torch.tensor([0.0, 0, 0, 1, 1, 1]))
+            for colour in range(3):
+                self.patches.weight[colour, colour] = PATCH**-2
 
     def forward(self, images_b3hw):
-        batch, side = len(images_b3hw), PATCH
-        cells = images_b3hw.unfold(2, side, side).unfold(3, side, side).mean(dim=(4, 5))
-        colours_bpd = cells.flatten(2).transpose(1, 2)
-        patches = torch.cat([colours_bpd, torch.ones_like(colours_bpd)], dim=2)
-        prefix = torch.zeros(batch, PREFIX, WIDTH)
+        patches = self.patches(images_b3hw).flatten(2).transpose(1, 2)
+        prefix = torch.zeros(len(images_b3hw), PREFIX, WIDTH, device=images_b3hw.device)
         prefix[:, 1] = 1
         tokens_btd = torch.cat([prefix, patches], dim=1)
         for block in self.blocks:
@@ -59,7 +66,7 @@ def colour_backbone(blocks=3, class_token=True, token_order="raster"):
     transform = Preprocessing("squash", side, side, "nearest", (0, 0, 0), (1, 1, 1))
     return Backbone(
         BackboneSpec("colours", "planted", "colours", token_order=token_order, storage="float32"),
-        model, model.blocks, model, PATCH, PREFIX, transform, class_token=class_token,
+        model, model, transform, PREFIX, class_token=class_token,
     )  # fmt: skip
 
 

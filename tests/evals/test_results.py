@@ -116,7 +116,7 @@ def test_arrays_that_the_entry_does_not_announce_are_refused(tmp_path, score):
         {"metric": "accuracy"},
         {"extra": 1},
         {"sae": {}},
-        {"sae": SAE | {"sparsity": None}},
+        {"sae": SAE | {"sparsity": -1}},
         {"format": 1},
     ],
 )

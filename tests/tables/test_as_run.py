@@ -140,7 +140,7 @@ def test_a_study_without_anything_to_switch_has_no_such_table():
     config = demo_config()
     for sweep in config["sweeps"].values():
         sweep["metrics"] = ["localization"]
-    del config["metrics"]["cross_domain"], config["downstream"]
+    del config["metrics"]["cross_domain"], config["downstream"], config["interventions"]
     assert "needs arms" in (ENTRY.missing(Study(config)) or "")
     assert ENTRY.missing(Study(config | {"arms": {"off": OFF}})) is None
     assert ENTRY.missing(Study(demo_config())) is None

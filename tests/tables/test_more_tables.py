@@ -110,6 +110,7 @@ def test_table_2_follows_the_config():
     demo = demo_config()
     change(demo, "metrics.cross_domain", {})
     change(demo, "downstream.classification", False)
+    del demo["interventions"]
     assert "not computed" in values(table_2(demo))[
         "M6 Cross-domain"
     ]  # fmt: skip

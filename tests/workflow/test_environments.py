@@ -15,6 +15,7 @@ ENVIRONMENTS = sorted((ROOT / "envs").glob("*.yaml"))
 INSTALLED_AS = {
     "PIL": "pillow",
     "huggingface_hub": "transformers",  # brings it
+    "llvmlite": "numba",  # brings it
     "markupsafe": "jinja2",  # brings it
     "open_clip": "open_clip_torch",
     "skimage": "scikit-image",

@@ -53,6 +53,9 @@ def _example(group):
     found = {name: hdf5.array(group, name) for name in ARRAYS}
     found |= {name: np.asarray(group.attrs[name]) for name in ATTRIBUTES}
     check_arrays(ARRAYS | ATTRIBUTES, found, n=len(image_ids))
+    (_, rows, columns), (_, height, width, _) = found["maps"].shape, found["images"].shape
+    if height * columns != width * rows:
+        raise ValueError("its patches are no squares of its images")
     return {
         "feature": int(found["feature"]),
         "moran": float(found["moran"]),

@@ -11,7 +11,7 @@ from pathlib import Path
 from visae.base.errors import UserError
 from visae.base.paths import RAW
 from visae.base.seals import read_document
-from visae.sae.exchange.hub import on_hub
+from visae.sae.exchange import on_hub
 from visae.sae.exchange.inspected import FORMAT
 from visae.sae.families import FAMILIES
 from visae.sae.specs import SaeSpec

@@ -3,14 +3,7 @@
 from pathlib import Path
 
 from visae.base.errors import UserError
-
-PREFIX = "hf://"
-"""What an entry of `published` begins with that is a repository and no folder."""
-
-
-def on_hub(source):
-    """Whether an entry of a sweep's `published` is a repository, `hf://owner/name[@revision]`."""
-    return source.startswith(PREFIX)
+from visae.sae.exchange import HUB
 
 
 def fetch(source, names, folder):
@@ -21,7 +14,7 @@ def fetch(source, names, folder):
     import huggingface_hub
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
-    repository, _, revision = source.removeprefix(PREFIX).partition("@")
+    repository, _, revision = source.removeprefix(HUB).partition("@")
     try:
         huggingface_hub.snapshot_download(
             repository,
