@@ -39,14 +39,18 @@ def draw(rows, scores, titles, styles):
     for axes, metric in zip(grid, shown, strict=False):
         own = [row for row in rows if row["metric"] == metric]
         for place in dict.fromkeys((r["backbone"], r["layer"], r["sweep"]) for r in own):
-            for points in _curves(scores, metric, *place):
-                axes.plot(*zip(*points, strict=True), color=styles[place[0]].color, linewidth=0.8,
+            for factor, points in _curves(scores, metric, *place):
+                color = styles[place[0]].color
+                axes.plot(*zip(*points, strict=True), color=color, linewidth=0.8,
                           marker=".", markersize=3)  # fmt: skip
+                axes.annotate(f"{factor:g}×", points[0], xytext=(-3, 0), color=color, ha="right",
+                              va="center", textcoords="offset points", fontsize=5)  # fmt: skip
         for row in own:
             axes.plot(row["l0"], row["value"], color=styles[row["backbone"]].color,
                       marker=_mark(names, row["sae"]), markersize=6, markeredgecolor=style.INK,
                       markeredgewidth=0.6, linestyle="")  # fmt: skip
         axes.set_xscale("log")
+        axes.margins(x=0.14)
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.xaxis.set_major_formatter("{x:g}")
         axes.xaxis.set_minor_locator(NullLocator())
@@ -73,7 +77,7 @@ def _mark(names, name):
 
 
 def _curves(scores, metric, backbone, layer, sweep):
-    """[(L0, value), …] by L0, for each expansion factor of a sweep at a place."""
+    """[(expansion factor, [(L0, value), …] by L0), …] of a sweep at a place."""
     saes = {}
     for row in scores:
         if (row["backbone"], row["layer"], row["sweep"]) == (backbone, layer, sweep):
@@ -84,4 +88,4 @@ def _curves(scores, metric, backbone, layer, sweep):
         point = values.get(L0), values.get((metric, HEADLINE))
         if None not in point:
             by_factor.setdefault(factor, []).append(point)
-    return [sorted(points) for points in by_factor.values()]
+    return [(factor, sorted(points)) for factor, points in sorted(by_factor.items())]
