@@ -19,7 +19,7 @@ from visae.sae.checkpoint import SavedSae
 from visae.sae.model import SparseAutoencoder
 
 N, GRID, WIDTH, FEATURES = 22, (3, 4), 5, 16
-PREPROCESSING = Preprocessing("shortest", 12, 8, "bilinear", (0.5,) * 3, (0.5,) * 3)
+PREPROCESSING = Preprocessing("shortest", 12, (6, 8), "bilinear", (0.5,) * 3, (0.5,) * 3)
 
 
 def small_sae(threshold):

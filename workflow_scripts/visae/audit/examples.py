@@ -40,12 +40,13 @@ def read_examples(path):
     Raises UserError when it is missing, damaged or of another format.
     """
     with open_hdf5(path, FORMAT) as file, guarded(path, "examples of features"):
+        # Listed first: while a loop over a file has not ended, h5py lets no other thread in.
         attributes = {
             name: hdf5.text(value) if isinstance(value, bytes) else value
-            for name, value in file.attrs.items()
+            for name, value in list(file.attrs.items())
             if name != SEAL
         }
-        return attributes, {kind: _example(group) for kind, group in file.items()}
+        return attributes, {kind: _example(file[kind]) for kind in list(file)}
 
 
 def _example(group):
