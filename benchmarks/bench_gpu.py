@@ -12,7 +12,6 @@ that says why, and the others still run; the exit status is then 1.
 import argparse
 import importlib.util
 import json
-import os
 import subprocess
 import sys
 import time
@@ -29,6 +28,7 @@ for name in ("numba", "numba.core", "numba.core.caching", "numba.extending", "ll
 # ruff: noqa: E402 (numba is stood in for before it is imported)
 from visae.backbones import BackboneSpec, build_backbone
 from visae.backbones.backbone import autocast
+from visae.base.files import write_text
 from visae.encoding.encoders import DenseEncoder
 from visae.probing.multinomial import fit_probe
 from visae.sae.families import FAMILIES
@@ -174,7 +174,7 @@ def probe_problem(bench):
 def probes(bench):
     """Time of a multinomial probe, its agreement with the CPU's, and scikit-learn beside it."""
     x_nd, labels, test_nd, test_labels = probe_problem(bench)
-    device = "cpu:0" if bench.device.type == "cpu" else str(bench.device)
+    device = "cpu:0" if bench.device.type == "cpu" else str(bench.device)  # not SciPy's, of "cpu"
     here = fit_probe(x_nd, labels, device=device)
     there = fit_probe(x_nd, labels)
     accuracies = [probe.accuracy(test_nd, test_labels) for probe in (here, there)]
@@ -250,7 +250,7 @@ def extraction(bench):
             with autocast(precision, bench.device):
                 backbone.patch_tokens(backbone.normalise(pixels), backbone.depth - 1)
 
-        bench.say("extraction", f"{precision}", images / bench.seconds(forward), "images/s")
+        bench.say("extraction", precision, images / bench.seconds(forward), "images/s")
 
 
 def skipped_tests(bench):
@@ -304,9 +304,7 @@ def main():
         "failed": failed,
         "rows": bench.rows,
     }
-    temporary = arguments.output.with_suffix(".part")
-    temporary.write_text(json.dumps(result, indent=1), encoding="utf-8")
-    os.replace(temporary, arguments.output)
+    write_text(arguments.output, json.dumps(result, indent=1))
     print(f"\n{result['seconds']:.0f} s; written to {arguments.output}")
     sys.exit(1 if failed else 0)
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Versions: dictionary-learning 0.1.0 without its dependencies, einops 0.8.2, torch 2.13.0;
+# Versions: dictionary-learning 0.1.0 without its dependencies, einops 0.8.2, torch 2.13.0, numpy 2.4.6;
 # Python 3.11 or newer.
 #
 # Data: 64 random tokens of width 12, a Matryoshka BatchTopK trainer with four groups of 12 features.
@@ -7,8 +7,8 @@
 # Guess: without group_weights, the reconstruction loss is the mean over the prefixes of their squared
 #   errors, so that 1/32 of the auxiliary loss stands beside it as in the library's BatchTopK.
 # Seen: each squared error is multiplied by its default weight, 1/4, and the mean of the four is taken
-#   then: the loss is a quarter of that mean. With n groups the auxiliary loss weighs n times as much, and
-#   a gradient clip acts n times as rarely. group_weights=[1, 1, 1, 1] gives the mean.
+#   then: the loss is a quarter of that mean. So with n groups the auxiliary loss weighs n times as much, and
+#   a gradient clip sees gradients n times as small. group_weights=[1, 1, 1, 1] gives the mean.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

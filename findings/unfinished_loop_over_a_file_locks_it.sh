@@ -4,10 +4,9 @@
 # Data: a file with two data sets; a loop over `file.items()` that an exception ends.
 #
 # Guess: an exception that ends a loop over a file leaves nothing behind; other threads read and write.
-# Seen: h5py holds its one lock, of all files, from one step of the loop to the next. While the exception
-#   is kept, and with it the unfinished iterator of a comprehension or a caller, no other thread enters the library: reading another
-#   file there does not come back. It does as soon as the exception is forgotten. A loop over
-#   `list(file.items())` holds no lock.
+# Seen: h5py holds its one lock, of all files, from one step of the loop to the next. The exception keeps
+#   the frame with the unfinished iterator. While it is kept, another thread that reads another file waits.
+#   It goes on as soon as the exception is forgotten. A loop over `list(file.items())` holds no lock.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

@@ -52,11 +52,6 @@ def _notebook(page):
 # -------------------------------------------------------------------- metrics
 
 
-def metric_names():
-    """The metrics that have pages, in their order."""
-    return metrics()
-
-
 def metric_page(name, written):
     """The page of a metric: what its entry says stands after the title, then what is `written`."""
     entry = EVALS[name]

@@ -16,6 +16,8 @@ sys.path[:0] = [str(ROOT / "workflow_scripts"), str(Path(__file__).parent)]
 
 import generated  # noqa: E402 (found by the line above)
 
+from visae.evals.shelf import metrics  # noqa: E402
+
 FROM_ROOT = ("CONTRIBUTING.md", "CHANGELOG.md")
 """Pages that lie beside docs/."""
 
@@ -36,7 +38,7 @@ def on_config(config):
     sections = dict(pair for item in config.nav if isinstance(item, dict) for pair in item.items())
     for place, item in enumerate(sections["Concepts"]):
         if isinstance(item, dict) and "metrics" in item:
-            pages = [f"metrics/{name}.md" for name in generated.metric_names()]
+            pages = [f"metrics/{name}.md" for name in metrics()]
             sections["Concepts"][place] = {"Metrics": ["metrics/index.md", *pages]}
     place = sections["Guides"].index({"notebooks": []})
     sections["Guides"][place] = {"Notebooks": generated.notebook_names()}
@@ -59,7 +61,7 @@ def on_page_markdown(markdown, page, config, files):
     path = page.file.src_uri
     up = "../" * path.count("/")
     markdown = PART.sub(lambda found: _part(found[1], up), markdown)
-    if path.startswith("metrics/") and (name := Path(path).stem) in generated.metric_names():
+    if path.startswith("metrics/") and (name := Path(path).stem) in metrics():
         markdown = generated.metric_page(name, markdown)
     home = ROOT if path in FROM_ROOT else ROOT / "docs" / Path(path).parent
     return LINK.sub(lambda found: f"]({_target(found[1], found[2] or '', home, up)})", markdown)

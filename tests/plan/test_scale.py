@@ -406,6 +406,20 @@ def test_documented_tables_are_the_commands():
         assert f"Disk: {total}" in section
 
 
+def test_the_readme_has_the_sums_of_the_papers_study(paper):
+    study, *known = planned(paper_config())
+    *_, hours, _ = plan.stage_table(paper, study.config["planning"])[-1].split("|")
+    [disk] = re.findall(r"Disk: ([\d.]+) TB", plan.summary(study, *known, paper, free=0))
+    written, extracted = (
+        sum(row.written for row in rows) / 1e12
+        for rows in (paper, [row for row in paper if row.stage == "extract"])
+    )
+    text = (ROOT / "README.md").read_text("utf-8")
+    cost = f"{float(hours):.0f} GPU-hours, counted and not measured | {float(disk):.1f} TB"
+    assert cost in text
+    assert f"{written:.1f} TB, {extracted:.1f} TB of it activations" in text
+
+
 def test_plan_counts_no_probes_without_labels_and_says_what_is_not_computed():
     config = paper_config()
     config["datasets"]["imagenet"]["labels"] = "none"

@@ -220,6 +220,9 @@ def test_jumprelu_saes_off_target_are_listed_and_no_others():
     assert "1 of 6 steered SAEs" in table.notes[0]
     unknown = [row("a", "fvu", None, "mean_l0", "jumprelu", "jumprelu")]
     assert len(family.not_converged(unknown, ("jumprelu",)).rows) == 1
+    # An SAE of one's own whose files do not say its target misses none.
+    table = family.not_converged([unknown[0] | {"sparsity": None, "value": 9.0}], ("jumprelu",))
+    assert (table.rows, "0 of 0 steered SAEs" in table.notes[0]) == ([], True)
 
 
 def test_table_9_ranks_with_and_without_the_missing_configurations():

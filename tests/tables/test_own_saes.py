@@ -60,6 +60,13 @@ def test_the_curve_is_that_of_the_nearest_expansion_factor(factor, expected):
     assert found["at_l0"] == pytest.approx(expected)
 
 
+def test_the_curve_is_that_of_the_sweep_with_the_most_saes_and_of_the_first_of_several():
+    few, again = rows_of("few", 32, 0.08, 9.0, "few"), study(shift=1.0)
+    rows = few + study() + [row | {"sweep": "again"} for row in again]
+    found = line(rows + rows_of("mine", 32, 0.08, 0.5, "own"))
+    assert (found["sweep"], found["at_l0"]) == ("main", pytest.approx(0.3))
+
+
 @pytest.mark.parametrize(
     ("l0", "fvu", "words"),
     [

@@ -91,6 +91,8 @@ ROWS = [
     row("again", "c", "localization", None),
     row("other", "d", "fvu", 9.0),
     row("falling", "e", "fvu", 9.0, backbone="mae_small"),
+    row("main", "f", "fvu", 9.0, k=None),  # which size these two are of is unknown
+    row("falling", "g", "fvu", 9.0, k=None),
 ]
 
 

@@ -234,13 +234,24 @@ def test_two_scores_of_one_cell_are_refused(tmp_path):
         variance.table_3(rows + [{**row, "layer": 3} for row in rows], "main")
 
 
+def test_an_unknown_sparsity_is_a_configuration_of_its_own():
+    about = {"metric": "fvu", "backbone": "clip", "layer": 11, "expansion_factor": 8}
+    sizes = (("own", None, 0.3), ("large", 128, 0.1), ("small", 64, 0.2))
+    rows = [about | {"sae": sae, "sparsity": k, "value": value} for sae, k, value in sizes]
+    values_bc, _, configurations = variance.variance_cells(rows)
+    assert configurations == [(8, 64), (8, 128), (8, None)]
+    assert values_bc.tolist() == [[0.2, 0.1, 0.3]]
+
+
 def test_saes_of_one_configuration_count_once(tmp_path):
     rows, _ = planted_rows(tmp_path)
     once = variance.table_3(rows, "main").rows
+    # Each row's own distance: one that all shared would leave every variance as it is.
+    apart = np.random.default_rng(0).normal(size=len(rows))
     replicates = [
         {**row, "sae": f"{row['sae']}_{name}", "value": row["value"] and row["value"] + shift}
-        for row in rows
-        for name, shift in (("seed_1", -0.25), ("seed_2", 0.25))
+        for row, distance in zip(rows, apart, strict=True)
+        for name, shift in (("seed_1", -distance), ("seed_2", distance))
     ]
     for one, two in zip(once, variance.table_3(replicates, "main").rows, strict=True):
         assert one["cells"] == two["cells"]

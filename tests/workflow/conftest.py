@@ -14,9 +14,11 @@ from workflow_fixtures import (
     tiny_config,
 )
 
-# Tests of the workflow take half of the time, so they come first, and the rest fills what is left.
-# While one process of pytest runs the study, another plans.
+# Slurm's tests wait more than they compute: at the end nothing would be left beside them. Tests of
+# the workflow take half of the time, so they come next, and the rest fills what is left. While one
+# process of pytest runs the study, another plans.
 ORDER = (
+    "test_slurm",
     *("test_workflow", "test_workflow_plans", "test_workflow_downstream", "test_compile_kernels"),
     *("test_what_is_recomputed", "test_workflow_published", "test_workflow_as_run", "test_faults"),
 )

@@ -87,6 +87,21 @@ def test_what_cannot_be_shown_is_said_before_anything_runs(look, page, clone, sa
     assert "Traceback" not in output
 
 
+def test_a_page_is_made_by_its_name_in_the_rules_and_where_the_study_ran(
+    look, page, clone, tmp_path, monkeypatch
+):
+    sae, _, unseen = page
+    commands = []
+    run = "visae.command.look.run_study"
+    monkeypatch.setattr(run, lambda command, _: commands.append(command) or 0)
+    assert look(sae, unseen[-1], "--study", clone / RESULTS)[0] == 0
+    assert commands[0][-1] == f"{RESULTS}/features/{sae}/index.html"
+    monkeypatch.chdir(tmp_path)
+    status, output = look(sae, unseen[-1], "--study", clone / RESULTS)
+    assert (status, len(commands)) == (1, 1)
+    assert f"run the same command in {clone}" in " ".join(output.split())
+
+
 def test_without_a_study_it_asks_for_one(look, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     status, output = look("a/layer0/b", 0)

@@ -164,3 +164,15 @@ def test_no_hook_is_defined_twice(hook):
     files = [ROOT / "Snakefile", *(ROOT / "rules").glob("*.smk")]
     blocks = [line for file in files for line in file.read_text("utf-8").splitlines()]
     assert blocks.count(f"{hook}:") <= 1
+
+
+def test_the_page_on_formats_has_every_kind_of_seal_and_every_section_of_the_report():
+    from visae.report import page
+
+    said = " ".join((ROOT / "docs/formats.md").read_text("utf-8").split())
+    code = "".join(path.read_text("utf-8") for path in ROOT.glob("workflow_scripts/**/*.py"))
+    kinds = set(re.findall(r'"(visae-[a-z-]+-\d+)"', code))
+    assert len(kinds) > 20
+    assert not {kind for kind in kinds if f"`{kind}`" not in said}
+    for sections in (page.OF_THE_PAPER, page.OF_ONES_OWN):
+        assert ", ".join(f"`{name}`" for name in ("summary", *sections)) in said

@@ -85,6 +85,13 @@ def test_links_that_lead_nowhere_are_errors_and_new_pages_are_listed(tmp_path):
     assert run.stderr.count("WARNING") == len(links)  # none for want of a place
 
 
+def test_the_navigation_has_each_page_once():
+    nav = (ROOT / "mkdocs.yml").read_text("utf-8").partition("\nnav:\n")[2]
+    pages = re.findall(r"[\w/]+\.md", nav)
+    assert len(pages) > 20
+    assert len(set(pages)) == len(pages)
+
+
 def test_every_metric_has_a_page_with_what_its_entry_and_the_protocol_say(site):
     protocol = (ROOT / "docs/protocol.md").read_text("utf-8")
     for name in metrics():

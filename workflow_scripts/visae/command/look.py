@@ -68,6 +68,13 @@ def _check_live(study, sae, feature):
 
 def _make(study, sae, feature, page, profile):
     """Run Snakemake for the page, by the study's config with the feature named."""
+    here = Path("results") / study.name
+    if not (here.is_dir() and here.samefile(study.folder)):
+        raise UserError(
+            f"no page of {sae} shows feature {feature} yet, and one is made where the study ran: "
+            f"run the same command in {study.folder.resolve().parents[1]}"
+        )
+    target = here / page.relative_to(study.folder)  # as the rules name it
     whole, asked = Path(study.paths.config()), page.with_name(ASKED)
     config = read_file(whole)
     pages = config.get("features") or {}
@@ -76,7 +83,7 @@ def _make(study, sae, feature, page, profile):
     changed = config | {"features": pages | {"saes": [sae], "named": {sae: named}}}
     write_text(asked, yaml.safe_dump(changed, sort_keys=False, allow_unicode=True))
     try:
-        status = run_study(command_of(asked, ["--", str(page)], profile), asked)
+        status = run_study(command_of(asked, ["--", str(target)], profile), asked)
     finally:
         write_config(config, whole)  # the run has left its own there
     if status:

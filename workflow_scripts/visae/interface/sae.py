@@ -261,7 +261,8 @@ class OpenSae:
 
         Raises UserError where the SAEs have fewer than two images in common, or are the same.
         """
-        if (self.study.folder, self.name) == (other.study.folder, other.name):
+        folders = {each.study.folder.resolve() for each in (self, other)}
+        if len(folders) == 1 and self.name == other.name:
             raise UserError(f"{self.name} is compared with itself: name another SAE")
         with self._reductions(split) as own, other._reductions(split) as of_other:
             names = self.name, other.name
