@@ -14,7 +14,7 @@ from visae.audit import pages as feature_pages
 from visae.audit.cards import read_card as read_facts
 from visae.audit.cards import write_card as write_facts
 from visae.audit.page_data import base64_of, write_script
-from visae.audit.pictures import as_seen, as_webp
+from visae.audit.pictures import as_seen, webp_of
 from visae.base.files import write_text
 from visae.base.templates import environment
 from visae.images.decoding import load_image
@@ -184,8 +184,7 @@ def write_page(paths, about, sections, tasks, shown_by_task, roots, transform):
     for number, (task, shown, root) in enumerate(zip(tasks, shown_by_task, roots, strict=True)):
         for image in sorted({image for images in shown.values() for image in images}):
             path = Path(root) / task.test.records[image].path
-            picture = as_webp(as_seen(load_image(path), transform))
-            (folder / f"{number}-{image}.webp").write_bytes(picture)
+            (folder / f"{number}-{image}.webp").write_bytes(webp_of(path, transform))
     write_script(paths["edits.js"], "edits", sections)
     made = environment(
         HERE / "templates", HERE / "assets", html=True,
