@@ -155,8 +155,9 @@ def choose(
     """(features with the class that each tells, classes that no feature tells).
 
     Of every class the feature that tells it best. Of segmentation these are the `most` classes with
-    most training patches. named: further features, each with the class that it tells best; UserError
-    for one that tells none.
+    most training patches. named: further features, each with the class that it tells best.
+
+    Raises UserError for a named one that tells none.
     """
     correlations_cf, counts_c = learned.codes.correlations(), learned.codes.counts
     labels = np.flatnonzero((counts_c > 0) & (counts_c < counts_c.sum()))
