@@ -9,13 +9,15 @@ from browser_fixtures import chromium
 from intervention_fixtures import CLASSES, GRID, SETTINGS, colour_backbone, colour_sae, painted
 from PIL import Image
 
+from visae.audit.cards import read_card
 from visae.backbones.continuing import Continuation
 from visae.base.errors import UserError
 from visae.base.paths import INTERVENTION_FILES
 from visae.evals.segmentation.heads import HeadSettings
 from visae.interventions.editing import edit_sae
 from visae.interventions.outcomes import read_outcomes
-from visae.interventions.pages import COLOURS, overlaid, read_card
+from visae.interventions.pages import COLOURS, overlaid
+from visae.interventions.settings import CARD_FORMAT
 from visae.interventions.tasks import classification_task, segmentation_task
 
 HEAD = HeadSettings(epochs=30, batch=32, learning_rate=0.3, weight_decay=0)
@@ -185,7 +187,7 @@ def test_the_page_fits_a_phone(section, browser, paths):
 
 
 def test_the_card_shows_before_and_after(paths, sections):
-    card, picture = read_card(paths["card.json"])
+    card, picture = read_card(paths["card.json"], CARD_FORMAT)
     assert (card["kind"], card["dataset"]) == ("segmentation", "masks")
     assert card["target"] > 0.9 > card["other"] == 0
     feature = next(f for f in sections[2]["features"] if f["feature"] == card["feature"])

@@ -11,18 +11,23 @@ from pathlib import Path
 import numpy as np
 
 from visae.audit import pages as feature_pages
-from visae.audit.cards import read_card as read_facts
-from visae.audit.cards import write_card as write_facts
+from visae.audit.cards import write_card
 from visae.audit.page_data import base64_of, write_script
 from visae.audit.pictures import as_seen, webp_of
 from visae.base.files import write_text
 from visae.base.templates import environment
 from visae.images.decoding import load_image
-from visae.interventions.settings import EDITS, FEATURE, HEAD_LABELS, MEAN, RANDOM, SEGMENTATION
+from visae.interventions.settings import (
+    CARD_FORMAT,
+    EDITS,
+    FEATURE,
+    HEAD_LABELS,
+    MEAN,
+    RANDOM,
+    SEGMENTATION,
+)
 
 HERE = Path(__file__).parent
-CARD_FORMAT = "visae-interventions-card-1"
-
 COLOURS = (
     *("#e6550d", "#3182bd", "#31a354", "#d6a300", "#8e44ad", "#17becf"),
     *("#c2185b", "#7f8c1b", "#5d6d7e", "#a0522d", "#0f766e", "#4b5bd7"),
@@ -207,16 +212,11 @@ def overlaid(picture, labels_hw):
     return np.round((1 - _VEIL) * pixels + _VEIL * colours).astype(np.uint8)
 
 
-def write_card(path, card, pictures, inputs):
+def write_edit_card(path, card, pictures, inputs):
     """What the report shows. card: numbers and words; pictures: uint8 [h, w, 3] of one height."""
     gap = np.full((pictures[0].shape[0], 6, 3), 255, np.uint8)
     joined = [part for picture in pictures for part in (gap, picture)][1:]
-    write_facts(path, CARD_FORMAT, card, np.concatenate(joined, axis=1), inputs)
-
-
-def read_card(path):
-    """(what `card.json` says, the WebP beside it); UserError unless both were written together."""
-    return read_facts(path, CARD_FORMAT)
+    write_card(path, CARD_FORMAT, card, np.concatenate(joined, axis=1), inputs)
 
 
 def card_of(sections, tasks, roots, transform, grid, shown_by_task, watchers):
