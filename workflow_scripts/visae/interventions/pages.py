@@ -40,7 +40,8 @@ _CARD_IMAGES = 2
 class Watcher:
     """Keeps what heads answer of the images that a page shows.
 
-    shown: number of a chosen feature → numbers of its images. heads: `{name: kind}`.
+    edits: (`Candidate`, number of its chosen feature) by number. shown: that number → numbers of
+    images. segments: whether heads answer patch by patch.
     """
 
     def __init__(self, edits, shown, segments):
@@ -228,7 +229,8 @@ def card_of(sections, tasks, roots, transform, grid, shown_by_task, watchers):
     for place, part in enumerate(sections):
         for number, feature in enumerate(part["features"]):
             for step, (target, other) in enumerate(feature["shares"].get(FEATURE, [])):
-                if target is not None and shown_by_task[part["task"]][number]:
+                shown = shown_by_task[part["task"]][number]
+                if target is not None and shown and part["strengths"][step]:
                     gain = target - (other or 0)
                     ranked.append((part["kind"] == SEGMENTATION, gain, -place, -number, step))
     if not ranked:

@@ -108,7 +108,7 @@ function card(feature) {
   };
   slider.addEventListener("input", () => draw(Number(slider.value)));
   drawn.push({ draw, step: () => Number(slider.value) });
-  return make("article", { className: "edited", id: `feature-${feature.feature}` },
+  return make("article", { className: "edited" },
     make("h2", {}, swatch, section.classes[feature.class]),
     make("p", { className: "small" }, name, `${feature.how === "named" ? ", named in the config, is of this class" : " tells it best"}: r = ${number(feature.correlation, 2)} on training ${section.kind === "segmentation" ? "patches" : "images"}`),
     make("label", { className: "slide" }, "Strength", slider, said),
