@@ -49,7 +49,11 @@ for batch, saes in jobs.editing(STUDY):
             mem_mb=memory(12000),
             runtime=minutes(120),
         params:
-            saes=[[sae.place, sae.name] for sae in saes],
+            # With the features that are named for each: what other jobs edit is not theirs.
+            saes=[
+                [sae.place, sae.name, settings("interventions", "named").get(sae.full_name, [])]
+                for sae in saes
+            ],
             # Data set → training and test split, the folder of its images, the kind of task.
             tasks={
                 dataset: [train.name, test.name, settings("datasets", dataset, "root"), kind]
@@ -58,7 +62,11 @@ for batch, saes in jobs.editing(STUDY):
             pages=[[sae.place, sae.name] for sae in saes if sae in roles.on_pages(STUDY)],
             study=STUDY.name,
             seed=STUDY.seed,
-            settings=settings("interventions"),
+            settings={
+                key: value
+                for key, value in settings("interventions").items()
+                if key not in ("saes", "datasets", "named")
+            },
             head=roles.segmentation_head(STUDY),
             labels={name: STUDY.backbones[name]["label"] for name in names},
             backbones={name: STUDY.backbone_settings(name) for name in names},
