@@ -18,8 +18,7 @@ def edited_folders(wildcards):
     return list(dict.fromkeys(folder for folder in folders if folder))
 
 
-# What pages look like: no Python module, so that `code` does not see it.
-EDITS_LOOK = Path(workflow.basedir) / "workflow_scripts" / "visae" / "interventions"
+EDITS_LOOK = PAGE_LOOK.parent / "interventions"
 
 for batch, saes in jobs.editing(STUDY):
     names = list(dict.fromkeys(sae.backbone for sae in saes))
@@ -74,8 +73,7 @@ for batch, saes in jobs.editing(STUDY):
                 code("edit_features"),
                 *(entry_code(LOADERS, STUDY.backbones[name]["loader"]) for name in names),
                 *page_look("base", "look"),
-                *map(fingerprints.of_file, sorted(EDITS_LOOK.glob("templates/*.jinja"))),
-                *map(fingerprints.of_file, sorted(EDITS_LOOK.glob("assets/*.*"))),
+                *page_look("edits", package=EDITS_LOOK),
             ],
         message:
             f"Editing features ({batch})"

@@ -24,6 +24,7 @@ from visae.backbones.continuing import Continuation
 from visae.base.errors import UserError
 from visae.evals.segmentation.heads import HeadSettings
 from visae.interventions.editing import edit_task
+from visae.interventions.edits import suppression
 from visae.interventions.heads import usable
 from visae.interventions.measuring import Network
 from visae.interventions.tasks import classification_task, segmentation_task
@@ -196,8 +197,6 @@ def test_tokens_before_the_patches_are_not_edited(both):
     """At the last block the prefix would be the class token's own answer."""
     network = Network(Continuation(colour_backbone(), 0), colour_sae())
     _, _, tokens = next(network.batches(both[0].test))
-    from visae.interventions.edits import suppression
-
     patches = network.patches(tokens)
     codes = network.sae.encode(network.sae.normalise(patches))[..., RED]
     edit = suppression(network.sae, RED, patches, codes, torch.ones(16, dtype=torch.bool))
