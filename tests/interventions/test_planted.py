@@ -19,6 +19,7 @@ from intervention_fixtures import (
     colour_sae,
     painted,
 )
+from PIL import Image
 
 from visae.backbones.continuing import Continuation
 from visae.base.errors import UserError
@@ -240,6 +241,15 @@ def test_an_image_that_cannot_be_read_is_named_or_left_out(tmp_path):
         record.image_id for record in test.images if record != test.images[1]
     ]
     assert len(kept.pixels) == len(kept.labels) == 5
+
+
+@pytest.mark.parametrize(("part", "key"), [(0, "train_images"), (1, "images")])
+def test_masks_without_a_label_are_refused(part, key, tmp_path):
+    parts = [painted(tmp_path, 2, seed, masks=True) for seed in (0, 1)]
+    for record in parts[part].images:
+        Image.new("L", (16, 16)).save(tmp_path / record.mask)
+    with pytest.raises(UserError, match=rf"no patch of 6 images of masks .*interventions\.{key},"):
+        segmentation_task("masks", *parts, tmp_path, colour_backbone().transform, GRID, SETTINGS)
 
 
 def test_classes_are_bounded_and_told_apart_from_each_other(tmp_path):
