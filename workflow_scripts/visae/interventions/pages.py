@@ -33,7 +33,7 @@ COLOURS = (
     *("#c2185b", "#7f8c1b", "#5d6d7e", "#a0522d", "#0f766e", "#4b5bd7"),
 )
 """Of classes on pictures; they repeat."""
-_VEIL = 0.55  # opacity of a class over a picture, the same as in assets/edits.js
+_VEIL = 0.55  # opacity of a class over a picture
 _CARD_IMAGES = 2
 
 
@@ -196,7 +196,7 @@ def write_page(paths, about, sections, tasks, shown_by_task, roots, transform):
         HERE / "templates", HERE / "assets", html=True,
         shared=[(feature_pages.HERE / "templates", feature_pages.HERE / "assets")],
     )  # fmt: skip
-    about = about | {"edits": EDITS, "colours": COLOURS}
+    about = about | {"edits": EDITS, "colours": COLOURS, "veil": _VEIL}
     page = made.get_template("edits.html.jinja").render(about=about)
     write_text(paths["index.html"], page)
 
