@@ -78,9 +78,9 @@ FEATURE_PAGES = page_paths(roles.on_pages(STUDY), "index.html", "patches.html")
 PAGE_LOOK = Path(workflow.basedir) / "workflow_scripts" / "visae" / "audit"
 
 
-def page_look(*names):
+def page_look(*names, package=PAGE_LOOK):
     """Hashes of the templates and assets of these names."""
-    files = [*PAGE_LOOK.glob("templates/*.jinja"), *PAGE_LOOK.glob("assets/*.*")]
+    files = [*package.glob("templates/*.jinja"), *package.glob("assets/*.*")]
     return [
         fingerprints.of_file(file) for file in sorted(files) if file.name.split(".")[0] in names
     ]

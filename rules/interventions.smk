@@ -18,8 +18,7 @@ def edited_folders(wildcards):
     return list(dict.fromkeys(folder for folder in folders if folder))
 
 
-# What pages look like: no Python module, so that `code` does not see it.
-EDITS_LOOK = Path(workflow.basedir) / "workflow_scripts" / "visae" / "interventions"
+EDITS_LOOK = PAGE_LOOK.parent / "interventions"
 
 for batch, saes in jobs.editing(STUDY):
     names = list(dict.fromkeys(sae.backbone for sae in saes))
@@ -49,7 +48,11 @@ for batch, saes in jobs.editing(STUDY):
             mem_mb=memory(12000),
             runtime=minutes(120),
         params:
-            saes=[[sae.place, sae.name] for sae in saes],
+            # With the features that are named for each: what other jobs edit is not theirs.
+            saes=[
+                [sae.place, sae.name, settings("interventions", "named").get(sae.full_name, [])]
+                for sae in saes
+            ],
             # Data set → training and test split, the folder of its images, the kind of task.
             tasks={
                 dataset: [train.name, test.name, settings("datasets", dataset, "root"), kind]
@@ -58,7 +61,11 @@ for batch, saes in jobs.editing(STUDY):
             pages=[[sae.place, sae.name] for sae in saes if sae in roles.on_pages(STUDY)],
             study=STUDY.name,
             seed=STUDY.seed,
-            settings=settings("interventions"),
+            settings={
+                key: value
+                for key, value in settings("interventions").items()
+                if key not in ("saes", "datasets", "named")
+            },
             head=roles.segmentation_head(STUDY),
             labels={name: STUDY.backbones[name]["label"] for name in names},
             backbones={name: STUDY.backbone_settings(name) for name in names},
@@ -66,8 +73,7 @@ for batch, saes in jobs.editing(STUDY):
                 code("edit_features"),
                 *(entry_code(LOADERS, STUDY.backbones[name]["loader"]) for name in names),
                 *page_look("base", "look"),
-                *map(fingerprints.of_file, sorted(EDITS_LOOK.glob("templates/*.jinja"))),
-                *map(fingerprints.of_file, sorted(EDITS_LOOK.glob("assets/*.*"))),
+                *page_look("edits", package=EDITS_LOOK),
             ],
         message:
             f"Editing features ({batch})"

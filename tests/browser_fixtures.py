@@ -31,3 +31,20 @@ def chromium(folder):
     errors = driver.get_log("browser")
     driver.quit()
     assert not errors, errors
+
+
+@contextlib.contextmanager
+def phone(driver):
+    """The browser on a phone; pictures on the page that is open at the end fit, and are seen."""
+    metrics = {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True}
+    driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    try:
+        yield
+        assert driver.execute_script("return document.documentElement.scrollWidth") == 390
+        widths = driver.execute_script(
+            "return [...document.querySelectorAll('.picture img')].map((i) => i.offsetWidth)"
+        )
+        assert widths
+        assert min(widths) >= 160
+    finally:
+        driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})

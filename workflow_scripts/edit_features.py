@@ -25,7 +25,7 @@ def body(snakemake):
     results, _ = paths.of_job(snakemake)
     skip = snakemake.config.get("on_bad_image", "fail") == "skip"
     built, tasks = None, []
-    for place, name in params.saes:
+    for place, name, named in params.saes:
         backbone_name, layer = backbone_and_layer(place)
         if built is None or built.spec.name != backbone_name:
             settings = params.backbones[backbone_name]
@@ -49,8 +49,7 @@ def body(snakemake):
         }
         edit_sae(
             Continuation(built, layer), saved.model, tasks, params.settings,
-            HeadSettings(**params.head), params.settings["named"].get(f"{place}/{name}", []),
-            about, files, params.seed, device,
+            HeadSettings(**params.head), named, about, files, params.seed, device,
             [folder / WEIGHTS, built.spec.weights, *snakemake.input.indices,
              *snakemake.input.classes, *snakemake.input.probe_split],
         )  # fmt: skip

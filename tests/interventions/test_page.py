@@ -2,24 +2,26 @@
 
 import base64
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from browser_fixtures import chromium
+from browser_fixtures import chromium, phone
 from intervention_fixtures import CLASSES, GRID, SETTINGS, colour_backbone, colour_sae, painted
 from PIL import Image
 
+from visae.audit.cards import read_card
 from visae.backbones.continuing import Continuation
 from visae.base.errors import UserError
 from visae.base.paths import INTERVENTION_FILES
 from visae.evals.segmentation.heads import HeadSettings
 from visae.interventions.editing import edit_sae
 from visae.interventions.outcomes import read_outcomes
-from visae.interventions.pages import COLOURS, overlaid, read_card
+from visae.interventions.pages import COLOURS, card_of, overlaid
+from visae.interventions.settings import CARD_FORMAT
 from visae.interventions.tasks import classification_task, segmentation_task
 
 HEAD = HeadSettings(epochs=30, batch=32, learning_rate=0.3, weight_decay=0)
-PHONE = {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True}
 STRENGTHS = [-1, 1, 2]
 
 
@@ -166,26 +168,28 @@ def test_changed_patches_are_drawn(browser, paths, sections):
 
 
 @pytest.mark.parametrize("section", [0, 2])
+def test_pictures_have_their_shape_before_they_are_loaded(section, browser, paths):
+    _open(browser, paths)
+    _set(browser, "#section", section)
+    shapes = browser.execute_script(
+        "return [...document.querySelectorAll('.picture img')].map("
+        "(i) => getComputedStyle(i).aspectRatio)"
+    )
+    assert set(shapes) == {"1 / 1"}
+
+
+@pytest.mark.parametrize("section", [0, 2])
 def test_the_page_fits_a_phone(section, browser, paths):
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", PHONE)
-    try:
+    with phone(browser):
         _open(browser, paths)
         _set(browser, "#section", section)
-        assert browser.execute_script("return document.documentElement.scrollWidth") == 390
-        widths = browser.execute_script(
-            "return [...document.querySelectorAll('.picture img')].map((i) => i.offsetWidth)"
-        )
-        assert widths
-        assert min(widths) >= 160
-    finally:
-        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
 # ---------------------------------------------------------------- without a browser
 
 
 def test_the_card_shows_before_and_after(paths, sections):
-    card, picture = read_card(paths["card.json"])
+    card, picture = read_card(paths["card.json"], CARD_FORMAT)
     assert (card["kind"], card["dataset"]) == ("segmentation", "masks")
     assert card["target"] > 0.9 > card["other"] == 0
     feature = next(f for f in sections[2]["features"] if f["feature"] == card["feature"])
@@ -194,6 +198,20 @@ def test_the_card_shows_before_and_after(paths, sections):
     control = [card["random_target"], card["random_other"]]
     assert feature["shares"]["random_direction"][step] == control
     assert picture[:4] == b"RIFF"
+
+
+def test_the_card_shows_an_edit_where_all_change_other_classes_more(tmp_path):
+    Image.new("RGB", (16, 16)).save(tmp_path / "a.png")
+    shares = {"feature": [[0.1, 0.9], [0, 0], [0.1, 0.3]], "random_direction": [[0, 0]] * 3}
+    part = {
+        "task": 0, "kind": "classification", "dataset": "d", "head": "class token",
+        "classes": ["a"], "strengths": [-1, 0, 1],
+        "features": [{"feature": 7, "class": 0, "shares": shares}],
+    }  # fmt: skip
+    task = SimpleNamespace(test=SimpleNamespace(records=[SimpleNamespace(path="a.png")]))
+    transform = colour_backbone().transform
+    card, _ = card_of([part], [task], [tmp_path], transform, GRID, [{0: [0]}], [None])
+    assert (card["strength"], card["target"], card["other"]) == (1, 0.1, 0.3)
 
 
 def test_equal_inputs_give_equal_bytes(paths, tmp_path):

@@ -19,11 +19,13 @@ from intervention_fixtures import (
     colour_sae,
     painted,
 )
+from PIL import Image
 
 from visae.backbones.continuing import Continuation
 from visae.base.errors import UserError
 from visae.evals.segmentation.heads import HeadSettings
 from visae.interventions.editing import edit_task
+from visae.interventions.edits import suppression
 from visae.interventions.heads import usable
 from visae.interventions.measuring import Network
 from visae.interventions.tasks import classification_task, segmentation_task
@@ -98,6 +100,37 @@ def test_features_that_compete_are_edited_as_well(both, rule):
             assert share(row, "other") == 0, row
 
 
+@pytest.mark.parametrize("kind", [0, 1], ids=["images", "patches"])
+def test_a_feature_whose_codes_are_negative_tells_its_class_as_well(both, kind):
+    """Turned round, row and code, it reconstructs the same."""
+    sae = replace(colour_sae(), activation="signed_topk", k=1, encoder_bias=torch.zeros(5))
+    turned = torch.ones(5, 1)
+    turned[RED] = -1
+    sae = replace(sae, activation="abs_topk", encoder_weight=sae.encoder_weight * turned,
+                  decoder_weight=sae.decoder_weight * turned)  # fmt: skip
+    for outcome in edited(both[kind], sae=sae).outcomes:
+        [red] = rows(outcome, edit="feature", strength=2, **{"class": "red"})
+        assert red["feature"] == RED
+        assert red["correlation"] > 0.6
+        assert (share(red, "target"), share(red, "other")) == (1, 0)
+
+
+def test_heads_know_classes_by_their_numbers_where_one_has_no_training_image(tmp_path):
+    """Of evenly spread images none is of a class with a single one."""
+    train, test = painted(tmp_path / "a", 8, 0), painted(tmp_path / "b", 8, 1)
+    greens = [record for record in train.images if record.class_name == "green"]
+    few = train._replace(images=tuple(r for r in train.images if r not in greens[1:]))
+    task = classification_task(
+        "colours", few, test, (tmp_path / "a", tmp_path / "b"), colour_backbone().transform,
+        SETTINGS | {"train_images": 11},
+    )  # fmt: skip
+    assert set(task.train.labels.ravel()) == {0, 2}
+    for outcome in edited(task).outcomes:
+        assert 0.6 < outcome["accuracy"] < 0.67
+        found = {row["class"]: row["feature"] for row in rows(outcome, edit="feature")}
+        assert found == {"red": RED, "blue": BLUE}
+
+
 def test_controls_of_equal_size_do_not(both):
     for outcome in [outcome for task in both for outcome in edited(task).outcomes]:
         for edit in ("random_direction", "random_feature"):
@@ -165,8 +198,6 @@ def test_tokens_before_the_patches_are_not_edited(both):
     """At the last block the prefix would be the class token's own answer."""
     network = Network(Continuation(colour_backbone(), 0), colour_sae())
     _, _, tokens = next(network.batches(both[0].test))
-    from visae.interventions.edits import suppression
-
     patches = network.patches(tokens)
     codes = network.sae.encode(network.sae.normalise(patches))[..., RED]
     edit = suppression(network.sae, RED, patches, codes, torch.ones(16, dtype=torch.bool))
@@ -189,6 +220,14 @@ def test_what_is_not_there_is_refused(both, named, changes, said):
         edited(both[0], named=named, **changes)
 
 
+def test_a_named_feature_that_is_the_same_everywhere_is_refused(both):
+    sae = colour_sae()
+    sae.encoder_weight[GREY], sae.encoder_bias[GREY] = 0.0, 0.3
+    for task in both:
+        with pytest.raises(UserError, match=f"feature {GREY}, whose code .* tells no class; name"):
+            edited(task, named=[GREY], sae=sae)
+
+
 def test_an_image_that_cannot_be_read_is_named_or_left_out(tmp_path):
     backbone = colour_backbone()
     train, test = painted(tmp_path / "a", 2, 0), painted(tmp_path / "b", 2, 1)
@@ -202,6 +241,15 @@ def test_an_image_that_cannot_be_read_is_named_or_left_out(tmp_path):
         record.image_id for record in test.images if record != test.images[1]
     ]
     assert len(kept.pixels) == len(kept.labels) == 5
+
+
+@pytest.mark.parametrize(("part", "key"), [(0, "train_images"), (1, "images")])
+def test_masks_without_a_label_are_refused(part, key, tmp_path):
+    parts = [painted(tmp_path, 2, seed, masks=True) for seed in (0, 1)]
+    for record in parts[part].images:
+        Image.new("L", (16, 16)).save(tmp_path / record.mask)
+    with pytest.raises(UserError, match=rf"no patch of 6 images of masks .*interventions\.{key},"):
+        segmentation_task("masks", *parts, tmp_path, colour_backbone().transform, GRID, SETTINGS)
 
 
 def test_classes_are_bounded_and_told_apart_from_each_other(tmp_path):

@@ -5,7 +5,8 @@ import pytest
 from study_fixtures import demo_config
 
 from visae.base.errors import UserError
-from visae.interventions.pages import read_card, write_card
+from visae.interventions.pages import write_edit_card
+from visae.interventions.settings import CARD_FORMAT
 from visae.report.page import _environment
 from visae.report.sae_pages import sae_pages
 from visae.study import roles
@@ -20,14 +21,14 @@ CARD = {
 
 def pages_of(study, sae, card):
     cards = {(sae.place, sae.name): card}
-    return sae_pages(study, roles.edited(study), cards, read_card, study.paths.interventions)
+    return sae_pages(study, roles.edited(study), cards, CARD_FORMAT, study.paths.interventions)
 
 
 def shown(tmp_path, card):
     study = Study(demo_config())
     [sae] = roles.edited(study)
     paths = {name: tmp_path / name for name in ("card.webp", "card.json")}
-    write_card(paths["card.json"], card, [np.zeros((8, 8, 3), np.uint8)] * 3, [])
+    write_edit_card(paths["card.json"], card, [np.zeros((8, 8, 3), np.uint8)] * 3, [])
     found = pages_of(study, sae, paths["card.json"])
     page = _environment().get_template("interventions.html.jinja").render(interventions=found)
     return found, " ".join(page.split()), paths
@@ -54,7 +55,7 @@ def test_a_picture_of_another_card_is_refused(tmp_path):
     other = tmp_path / "other"
     other.mkdir()
     others = {name: other / name for name in paths}
-    write_card(others["card.json"], CARD | {"feature": 8}, [np.ones((8, 8, 3), np.uint8)], [])
+    write_edit_card(others["card.json"], CARD | {"feature": 8}, [np.ones((8, 8, 3), np.uint8)], [])
     for ending in ("", ".seal"):
         source = others["card.webp"].with_name(f"card.webp{ending}")
         paths["card.webp"].with_name(source.name).write_bytes(source.read_bytes())
@@ -68,4 +69,4 @@ def test_without_cards_there_are_no_pages():
     study = Study(demo_config())
     edited = roles.edited(study)
     assert edited
-    assert sae_pages(study, edited, {}, read_card, study.paths.interventions) == []
+    assert sae_pages(study, edited, {}, CARD_FORMAT, study.paths.interventions) == []

@@ -93,6 +93,7 @@ from visae.study.study import Study
         ),
         ("matches", {"pairs": [["clip/layer11/batchtopk_16x_k192"]]}, r"matches\.pairs\.0.*short"),
         ("matches", {"shuffles": 1}, "matches.shuffles is 1.*minimum of 2"),
+        ("matches", {"patch_images": 1}, "matches.patch_images is 1, and .*to 2 at least, or to 0"),
         ("matches", {"quantile": 1.5}, "matches.quantile is 1.5.*maximum of 1"),
         ("seed", "42", "seed is '42', but must be of type integer"),
     ],

@@ -81,6 +81,23 @@ def test_the_figure_draws_a_panel_per_data_set_and_head(tmp_path):
     assert {(0.05, 0.4), (0.0, 0.0)} <= points
 
 
+def test_the_lowest_panel_of_each_column_has_an_axis_and_saes_of_a_block_have_names():
+    ends = dict.fromkeys(f"{what}_{end}" for what in ("target", "other") for end in ("low", "high"))
+    base = ends | {"layer": 1, "edit": "feature", "strength": 1, "target": 0.4, "other": 0.1}
+    rows = [
+        base | {"backbone": backbone, "sae": sae, "dataset": "a", "head": head}
+        for backbone, sae in (("toy", "one"), ("toy", "two"), ("other", "one"))
+        for head in ("class token", "pooled patches")
+    ]
+    figure = draw(rows, {"toy": "Toy", "other": "Other"})
+    shown = [axes for axes in figure.axes if axes.get_visible()]
+    assert [bool(axes.get_xlabel()) for axes in shown] == [False, False, True, True, True, True]
+    texts = [{text.get_text() for text in axes.texts} for axes in shown]
+    assert all("Toy, block 1\none" in found for found in texts[:2])
+    assert all("Toy, block 1\ntwo" in found for found in texts[2:4])
+    assert all("Other, block 1" in found for found in texts[4:])
+
+
 def test_no_outcome_at_all_is_drawn_empty(tmp_path):
     table = interventions_table([outcomes(tmp_path / "o.json", [])])
     assert table.rows == []

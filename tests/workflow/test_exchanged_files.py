@@ -34,7 +34,7 @@ from visae.figures import FORMAT as FIGURE
 from visae.images import inventory
 from visae.images.index import IMAGES_FORMAT, read_classes
 from visae.interventions.outcomes import read_outcomes
-from visae.interventions.pages import read_card as read_edited_card
+from visae.interventions.settings import CARD_FORMAT
 from visae.pretraining.records import read_log, read_sanity
 from visae.probing.multinomial import read_probe
 from visae.probing.rankings import read_rankings
@@ -105,10 +105,13 @@ KINDS = {
         lambda path: read_card(path.with_suffix(".json"), MATCHES),
     ),
     "outcomes of interventions": ("interventions/*/*/*/outcomes.json", read_outcomes),
-    "interventions' card": ("interventions/*/*/*/card.json", read_edited_card),
+    "interventions' card": (
+        "interventions/*/*/*/card.json",
+        lambda path: read_card(path, CARD_FORMAT),
+    ),
     "interventions' picture": (
         "interventions/*/*/*/card.webp",
-        lambda path: read_edited_card(path.with_suffix(".json")),
+        lambda path: read_card(path.with_suffix(".json"), CARD_FORMAT),
     ),
     "tidy table": ("tables/**/*[a-z].csv", read_rows),
     "origin": ("tables/scores/*.origin.json", lambda path: read_origin_of(bare(path))),

@@ -119,27 +119,19 @@ def test_report_has_every_figure_and_table(finished):
     assert page.count('<details class="sae"') == 4
 
 
-def test_report_leads_to_pages_of_features(finished):
+@pytest.mark.parametrize(("folder", "pages", "most"), [("features", 4, 6e6), ("matches", 2, 2e6)])
+def test_report_leads_to_pages_beside_it(folder, pages, most, finished):
     results = study_folder(finished)
     page = (results / "report" / "index.html").read_text("utf-8")
-    links = set(re.findall(r'href="(\.\./features/[^"#]*)', page))
-    assert len(links) == 4
+    links = set(re.findall(rf'href="(\.\./{folder}/[^"#]*)', page))
+    assert len(links) == pages
     for link in links:
         assert (results / "report" / link).is_file()
-    size = sum(path.stat().st_size for path in (results / "features").rglob("*.*"))
-    assert size < 2 * 3e6
+    assert sum(path.stat().st_size for path in (results / folder).rglob("*.*")) < most
 
 
-def test_report_leads_to_pages_of_matches(finished):
-    """Two backbones, and two SAEs of one of them."""
+def test_matches_are_of_two_backbones_and_of_two_saes_of_one(finished):
     results = study_folder(finished)
-    page = (results / "report" / "index.html").read_text("utf-8")
-    links = set(re.findall(r'href="(\.\./matches/[^"#]*)', page))
-    assert len(links) == 2
-    for link in links:
-        assert (results / "report" / link).is_file()
-    size = sum(path.stat().st_size for path in (results / "matches").rglob("*.*"))
-    assert size < 2 * 1e6
     table = layout.read(results / "tables" / "matches_table.json")
     assert [(row["left_backbone"], row["right_backbone"]) for row in table.rows] == [
         ("dino_small", "deit_small"), ("dino_small", "dino_small")

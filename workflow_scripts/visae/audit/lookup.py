@@ -67,7 +67,7 @@ def look_up(sae, cache, reductions, values, image_paths, pictures, settings, nam
     """
     check_same(reductions, cache, sae)
     whose = f"{cache.info.backbone}/layer{cache.info.layer}/{reductions.sae}"
-    where = "image of the evaluation split (features.csv lists those that do)"
+    where = "image of the evaluation split (features.csv lists the live ones)"
     choice.check_named(named, reductions.largest.live, whose, "features.named", where)
     whys = {feature: ["named"] for feature in named}
     by_rule = choice.by_rule(settings["shown"], reductions.firing_count, values)

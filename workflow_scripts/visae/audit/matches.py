@@ -129,12 +129,11 @@ def _telling(sides, pairs):
 
     A feature that fires nearly everywhere, or on a few images only, shows little on them.
     """
-    frequency, images = (
-        [values[features] for values, features in zip(columns, pairs.T, strict=True)]
-        for columns in zip(*((s.table.frequency, s.table.images) for s in sides), strict=True)
-    )
-    rare = np.minimum(-np.log10(np.maximum(*frequency)) / 2, 1)  # on 1 % of patches, or less
-    return rare * np.minimum(np.minimum(*images) / _IMAGES, 1)
+    both = list(zip(sides, pairs.T, strict=True))
+    frequency = np.maximum(*(side.table.frequency[features] for side, features in both))
+    images = np.minimum(*(side.table.images[features] for side, features in both))
+    rare = np.minimum(-np.log10(frequency) / 2, 1)  # on 1 % of patches, or less
+    return rare * np.minimum(images / _IMAGES, 1)
 
 
 def _chosen(interest, number):

@@ -22,7 +22,7 @@ from visae.audit.page_data import (
     rounded,
     write_script,
 )
-from visae.audit.pictures import as_seen, as_webp, strip
+from visae.audit.pictures import as_seen, as_webp, strip, webp_of
 from visae.backbones.preprocessing import Preprocessing
 from visae.base.files import write_text
 from visae.base.templates import environment
@@ -195,7 +195,7 @@ def _write_pictures(folder, files, queries, transform):
     """
     folder.mkdir(parents=True, exist_ok=True)
     for number, path in files.items():
-        (folder / f"{number}.webp").write_bytes(as_webp(as_seen(load_image(path), transform)))
+        (folder / f"{number}.webp").write_bytes(webp_of(path, transform))
     for place, query in enumerate(queries):
         (folder / f"query-{place}.webp").write_bytes(as_webp(as_seen(query.picture, transform)))
 

@@ -35,6 +35,11 @@ class Preprocessing:
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
 
+    def __post_init__(self):
+        for name, value in vars(self).items():
+            if isinstance(value, list):  # as JSON and configs have tuples; lists have no hash
+                object.__setattr__(self, name, tuple(value))
+
     @property
     def shape(self):
         """(height, width) of what the network sees, in pixels."""

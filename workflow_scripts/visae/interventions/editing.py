@@ -154,6 +154,6 @@ def edit_sae(
         paths, about | said | {"grid": list(backbone.grid)}, sections, only_tasks, shown, roots,
         backbone.transform,
     )  # fmt: skip
-    pages.write_card(paths["card.json"], card, pictures, inputs)
+    pages.write_edit_card(paths["card.json"], card, pictures, inputs)
     outcomes = [outcome for of_task in kept for outcome in of_task.outcomes]
     write_outcomes(paths["outcomes.json"], said, outcomes, inputs)

@@ -16,23 +16,6 @@ from visae.base.arrays import Bool, Float
 from visae.sae.model import SparseAutoencoder
 
 
-def change_of_codes(
-    sae: SparseAutoencoder,
-    activations_npd: Float[torch.Tensor, "n P D"],
-    codes_npf: Float[torch.Tensor, "n P F"],
-    edited_npf: Float[torch.Tensor, "n P F"],
-) -> Float[torch.Tensor, "n P D"]:
-    """decode(edited) − decode(codes), with the normalisation undone: in units of activations."""
-    return sae.decode(edited_npf - codes_npf) * _scale(sae, activations_npd)
-
-
-def _scale(sae, activations_npd):
-    """What turns normalised units into those of activations: [] or [n, P, 1]."""
-    if sae.input_normalisation == "none":
-        return sae.activation_std
-    return sae.activation_std * sae.token_statistics(activations_npd)[1]
-
-
 @dataclass(frozen=True)
 class Edit:
     """One direction, and how far each patch of some images lies along it."""
@@ -72,11 +55,11 @@ def suppression(
     codes_np: Float[torch.Tensor, "n P"],
     chosen_p: Bool[torch.Tensor, " P"],
 ) -> Edit:
-    """The edit that sets a feature's codes to 0 on the chosen patches."""
-    row_d = sae.decoder_weight[feature]
-    scale = _scale(sae, activations_npd)
-    scale_np = scale[..., 0] if scale.ndim else scale
-    return Edit(unit(row_d), codes_np * chosen_p * row_d.norm() * scale_np)
+    """The edit that sets a feature's codes to 0 on the chosen patches, the normalisation undone."""
+    row_d, scale = sae.decoder_weight[feature], sae.activation_std
+    if sae.input_normalisation != "none":
+        scale = scale * sae.token_statistics(activations_npd)[1][..., 0]
+    return Edit(unit(row_d), codes_np * chosen_p * row_d.norm() * scale)
 
 
 def mean_suppression(

@@ -81,10 +81,12 @@ def fit_image_head(
     seed: int,
     device: str,
 ) -> Head:
-    """A probe of the project's own; classes: C, each of which has an image."""
+    """A probe of the project's own; of the C `classes` those without an image are never said."""
     probe = fit_probe(read_nd, labels_n, choose_estimator(classes), device=device, seed=seed)
-    weight = torch.from_numpy(np.ascontiguousarray(probe.coef.T)).to(device)
-    return Head(weight, torch.from_numpy(probe.intercept.astype(np.float32)).to(device))
+    weight = np.zeros((read_nd.shape[1], classes), np.float32)
+    bias = np.full(classes, -np.inf, np.float32)
+    weight[:, probe.classes], bias[probe.classes] = probe.coef.T, probe.intercept
+    return Head(torch.from_numpy(weight).to(device), torch.from_numpy(bias).to(device))
 
 
 def fit_patch_head(

@@ -18,6 +18,7 @@ import torch
 from visae.audit.patch_maps import codes_of
 from visae.backbones.continuing import Continuation
 from visae.base.arrays import Bool, Float
+from visae.base.errors import UserError
 from visae.base.progress import counted
 from visae.evals.segmentation.heads import HeadSettings
 from visae.interventions.edits import Edit, mean_suppression, suppression
@@ -36,7 +37,7 @@ class Learned:
 
     heads: dict[str, Head]
     codes: ClassSums
-    """Of pooled codes of images, or of codes of patches."""
+    """Of magnitudes of codes, pooled over an image or patch by patch."""
     activations: ClassSums
     """Of patches."""
 
@@ -122,7 +123,7 @@ def learn(
     read_by = {name: [] for name in heads}
     for rows, images_b3hw, tokens_btd in network.batches(task.train):
         patches_bpd = network.patches(tokens_btd)
-        codes_bpf = network.sae.encode(network.sae.normalise(patches_bpd))
+        codes_bpf = network.sae.encode(network.sae.normalise(patches_bpd)).abs_()
         labels_bu = torch.from_numpy(labels_nu[rows]).to(network.device)
         pooled = codes_bpf if task.kind == SEGMENTATION else codes_bpf.amax(dim=1, keepdim=True)
         codes.add(pooled.flatten(0, 1), labels_bu.flatten())
@@ -155,6 +156,8 @@ def choose(
 
     Of every class the feature that tells it best. Of segmentation these are the `most` classes with
     most training patches. named: further features, each with the class that it tells best.
+
+    Raises UserError for a named one that tells none.
     """
     correlations_cf, counts_c = learned.codes.correlations(), learned.codes.counts
     labels = np.flatnonzero((counts_c > 0) & (counts_c < counts_c.sum()))
@@ -168,6 +171,11 @@ def choose(
         else:
             chosen.append(Chosen(label, feature, float(correlations_cf[label, feature]), "rule"))
     for feature in named:
+        if np.isnan(correlations_cf[labels, feature]).all():
+            raise UserError(
+                f"config: interventions.named asks for feature {feature}, whose code is the same "
+                "on all training images, or these are of one class: it tells no class; name another"
+            )
         label = int(labels[np.nanargmax(correlations_cf[labels, feature])])
         chosen.append(Chosen(label, feature, float(correlations_cf[label, feature]), "named"))
     return chosen, untold

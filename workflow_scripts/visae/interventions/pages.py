@@ -11,31 +11,37 @@ from pathlib import Path
 import numpy as np
 
 from visae.audit import pages as feature_pages
-from visae.audit.cards import read_card as read_facts
-from visae.audit.cards import write_card as write_facts
+from visae.audit.cards import write_card
 from visae.audit.page_data import base64_of, write_script
-from visae.audit.pictures import as_seen, as_webp
+from visae.audit.pictures import as_seen, webp_of
 from visae.base.files import write_text
 from visae.base.templates import environment
 from visae.images.decoding import load_image
-from visae.interventions.settings import EDITS, FEATURE, HEAD_LABELS, MEAN, RANDOM, SEGMENTATION
+from visae.interventions.settings import (
+    CARD_FORMAT,
+    EDITS,
+    FEATURE,
+    HEAD_LABELS,
+    MEAN,
+    RANDOM,
+    SEGMENTATION,
+)
 
 HERE = Path(__file__).parent
-CARD_FORMAT = "visae-interventions-card-1"
-
 COLOURS = (
     *("#e6550d", "#3182bd", "#31a354", "#d6a300", "#8e44ad", "#17becf"),
     *("#c2185b", "#7f8c1b", "#5d6d7e", "#a0522d", "#0f766e", "#4b5bd7"),
 )
 """Of classes on pictures; they repeat."""
-_VEIL = 0.55  # opacity of a class over a picture, the same as in assets/edits.js
+_VEIL = 0.55  # opacity of a class over a picture
 _CARD_IMAGES = 2
 
 
 class Watcher:
     """Keeps what heads answer of the images that a page shows.
 
-    shown: number of a chosen feature → numbers of its images. heads: `{name: kind}`.
+    edits: (`Candidate`, number of its chosen feature) by number. shown: that number → numbers of
+    images. segments: whether heads answer patch by patch.
     """
 
     def __init__(self, edits, shown, segments):
@@ -184,14 +190,13 @@ def write_page(paths, about, sections, tasks, shown_by_task, roots, transform):
     for number, (task, shown, root) in enumerate(zip(tasks, shown_by_task, roots, strict=True)):
         for image in sorted({image for images in shown.values() for image in images}):
             path = Path(root) / task.test.records[image].path
-            picture = as_webp(as_seen(load_image(path), transform))
-            (folder / f"{number}-{image}.webp").write_bytes(picture)
+            (folder / f"{number}-{image}.webp").write_bytes(webp_of(path, transform))
     write_script(paths["edits.js"], "edits", sections)
     made = environment(
         HERE / "templates", HERE / "assets", html=True,
         shared=[(feature_pages.HERE / "templates", feature_pages.HERE / "assets")],
     )  # fmt: skip
-    about = about | {"edits": EDITS, "colours": COLOURS}
+    about = about | {"edits": EDITS, "colours": COLOURS, "veil": _VEIL}
     page = made.get_template("edits.html.jinja").render(about=about)
     write_text(paths["index.html"], page)
 
@@ -208,16 +213,11 @@ def overlaid(picture, labels_hw):
     return np.round((1 - _VEIL) * pixels + _VEIL * colours).astype(np.uint8)
 
 
-def write_card(path, card, pictures, inputs):
+def write_edit_card(path, card, pictures, inputs):
     """What the report shows. card: numbers and words; pictures: uint8 [h, w, 3] of one height."""
     gap = np.full((pictures[0].shape[0], 6, 3), 255, np.uint8)
     joined = [part for picture in pictures for part in (gap, picture)][1:]
-    write_facts(path, CARD_FORMAT, card, np.concatenate(joined, axis=1), inputs)
-
-
-def read_card(path):
-    """(what `card.json` says, the WebP beside it); UserError unless both were written together."""
-    return read_facts(path, CARD_FORMAT)
+    write_card(path, CARD_FORMAT, card, np.concatenate(joined, axis=1), inputs)
 
 
 def card_of(sections, tasks, roots, transform, grid, shown_by_task, watchers):
@@ -229,7 +229,8 @@ def card_of(sections, tasks, roots, transform, grid, shown_by_task, watchers):
     for place, part in enumerate(sections):
         for number, feature in enumerate(part["features"]):
             for step, (target, other) in enumerate(feature["shares"].get(FEATURE, [])):
-                if target is not None and shown_by_task[part["task"]][number]:
+                shown = shown_by_task[part["task"]][number]
+                if target is not None and shown and part["strengths"][step]:
                     gain = target - (other or 0)
                     ranked.append((part["kind"] == SEGMENTATION, gain, -place, -number, step))
     if not ranked:

@@ -1,5 +1,8 @@
 """The names of what is measured. Rules and products read it: nothing heavy here."""
 
+CARD_FORMAT = "visae-interventions-card-1"
+"""Of the facts that the report shows (`visae.audit.cards`)."""
+
 CLASSIFICATION, SEGMENTATION = "classification", "segmentation"
 PATCHES = "patches"
 
@@ -19,4 +22,4 @@ EDITS = {
     OTHER: "random live feature",
     MEAN: "class mean direction",
 }
-"""Edit → its name: the feature that tells a class, two controls, the strongest cheap baseline."""
+"""Edit → its name: the feature that tells a class, two controls, a baseline without an SAE."""

@@ -102,12 +102,12 @@ def segmentation_task(
     """The Task of a data set with masks; heads tell all of its classes apart.
 
     The other arguments are those of `classification_task`. Raises UserError for an unreadable image
-    or mask.
+    or mask, or without a labelled patch.
     """
     classes = len(train.classes)
 
-    def images(index, most):
-        records = spread(index, most).images
+    def images(index, key):
+        records = spread(index, settings[key]).images
         kept, pixels = _pixels(records, root, transform, threads, skip)
 
         def labels_of(record):
@@ -116,12 +116,18 @@ def segmentation_task(
 
         with Threads(threads) as pool:
             found = list(pool.map(labels_of, ((record,) for record in kept)))
-        return Images(kept, pixels, np.array(found, np.int64).reshape(len(kept), -1))
+        labels = np.array(found, np.int64).reshape(len(kept), -1)
+        if (labels < 0).all():
+            raise UserError(
+                f"no patch of {len(kept)} images of {dataset} is labelled: raise "
+                f"interventions.{key}, or take {dataset} out of interventions.datasets"
+            )
+        return Images(kept, pixels, labels)
 
     names = tuple(record.class_name for record in train.classes)
     return Task(
         dataset, SEGMENTATION, names,
-        images(train, settings["train_images"]), images(test, settings["images"]),
+        images(train, "train_images"), images(test, "images"),
     )  # fmt: skip
 
 

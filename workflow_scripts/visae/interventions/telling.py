@@ -14,6 +14,9 @@ from visae.base.arrays import Bool, Float, Int
 
 _ROWS = 2048  # that are widened to float64 at once
 
+_CONSTANT = 1e-6
+"""Standard deviation, by the root mean square, of a column that is the same everywhere."""
+
 
 class ClassSums:
     """Sums over rows, by class: of codes, or of activations. Rows come in blocks."""
@@ -52,15 +55,18 @@ class ClassSums:
         return self._sums_cw[label] / count, (total_w - self._sums_cw[label]) / others
 
     def correlations(self) -> Float[np.ndarray, "C W"]:
-        """Point-biserial correlations, float64 [C, W]; NaN of dead columns and empty classes."""
+        """Point-biserial correlations, float64 [C, W]; NaN of columns that are the same everywhere,
+        such as dead ones, and of empty classes.
+        """
         total, counts_c = self._counts_c.sum(), self._counts_c[:, None]
         mean_w = self._sums_cw.sum(dim=0) / total
-        variance_w = self._squares_w / total - mean_w**2
+        square_w = self._squares_w / total
+        variance_w = square_w - mean_w**2
         share_c = counts_c / total
         # cov(code, is of the class) / (sd(code) · sd(is of the class))
         covariance_cw = self._sums_cw / total - share_c * mean_w
         found_cw = covariance_cw / (variance_w * share_c * (1 - share_c)).sqrt()
-        found_cw[:, ~self._fires_w] = torch.nan
+        found_cw[:, variance_w <= _CONSTANT**2 * square_w] = torch.nan
         return torch.where(found_cw.isfinite(), found_cw, torch.nan).cpu().numpy()
 
 

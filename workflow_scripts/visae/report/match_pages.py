@@ -2,6 +2,7 @@
 
 import io
 import os
+from operator import itemgetter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -44,17 +45,14 @@ def match_pages(study, cards):
         names = tuple(study.backbones[sae.backbone]["label"] for sae in (left, right))
         if left.backbone == right.backbone:
             names = tuple(f"{names[0]}, {sae.name}" for sae in (left, right))
-        apart = left.backbone != right.backbone
-        found.append((not apart, -min(facts["kinds"]["images"]["shares"]), pair, names, facts, page,
-                      picture))  # fmt: skip
+        share = min(facts["kinds"]["images"]["shares"])
+        order = left.backbone == right.backbone, -share, pair
+        found.append((order, names, facts, page, picture))
+    found.sort(key=itemgetter(0))
     return [
         _pair(names, facts, page, picture if place < PICTURES else None)
-        for place, (_, _, _, names, facts, page, picture) in enumerate(sorted(found, key=_order))
+        for place, (_, names, facts, page, picture) in enumerate(found)
     ]
-
-
-def _order(item):
-    return item[:3]
 
 
 def _pair(names, facts, page, picture):

@@ -1,14 +1,13 @@
 """The page: everything that the study left behind, put into one HTML document."""
 
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
-from visae.audit import cards
+from visae.audit.cards import FEATURES
 from visae.base.templates import environment
 from visae.evals.shelf import titles, titles_by_reason
 from visae.images.index import read_index
-from visae.interventions.pages import read_card
+from visae.interventions.settings import CARD_FORMAT
 from visae.report.cells import gap, number, title_of
 from visae.report.claims_section import read_contradictions, read_verdicts
 from visae.report.curves import HEIGHT, WIDTH
@@ -70,7 +69,7 @@ class Sources:
     matches: dict
     """(SAE, SAE), by their full names → `card.json` of their page, of those that have one."""
     edited: dict
-    """The same of the SAEs whose features are edited."""
+    """(place, SAE) → `card.json` of its page, of the SAEs whose features are edited."""
 
 
 def build(study, sources, captions, not_made):
@@ -86,15 +85,11 @@ def build(study, sources, captions, not_made):
     pictures = _pictures(study, sources, views)
     of_pages = {
         "features": sae_pages(
-            study,
-            roles.on_pages(study),
-            sources.cards,
-            partial(cards.read_card, kind=cards.FEATURES),
-            study.paths.features,
+            study, roles.on_pages(study), sources.cards, FEATURES, study.paths.features
         ),
         "matches": match_pages(study, sources.matches),
         "interventions": sae_pages(
-            study, roles.edited(study), sources.edited, read_card, study.paths.interventions
+            study, roles.edited(study), sources.edited, CARD_FORMAT, study.paths.interventions
         ),
     }
     sections = OF_THE_PAPER if judged else OF_ONES_OWN

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from PIL import Image
 
+from visae.audit.cards import read_card
 from visae.report.figures_section import data_uri
 
 
@@ -26,18 +27,18 @@ class SaePages(NamedTuple):
     """The folder of the pages, seen from the report."""
 
 
-def sae_pages(study, saes, cards, read, folder):
+def sae_pages(study, saes, cards, kind, folder):
     """The `SaePages` of some `Sae`s of a study, of those with a card.
 
-    cards: (place, SAE) → its `card.json`, beside the card. read: a function of that path to (what
-    it says, the card's bytes). folder: a function of an SAE's name and its place, of `Paths`.
+    cards: (place, SAE) → its `card.json`, beside the card. kind: their format (`audit.cards`).
+    folder: a function of an SAE's name and its place, of `Paths`.
     """
     report = Path(study.paths.report()).parent
     found = []
     for sae in saes:
         if (sae.place, sae.name) not in cards:
             continue
-        about, picture = read(cards[sae.place, sae.name])
+        about, picture = read_card(cards[sae.place, sae.name], kind)
         with Image.open(io.BytesIO(picture)) as image:
             size = image.size
         found.append(

@@ -358,8 +358,13 @@ def _pages(study):
 
 def _matches(study):
     """SAEs whose features are to be matched are there, two by two, each pair once."""
-    seen = set()
-    for pair in (study.config["matches"] or {}).get("pairs") or ():
+    seen, section = set(), study.config["matches"] or {}
+    if section.get("patch_images") == 1:
+        raise UserError(
+            "config: matches.patch_images is 1, and a control shuffles two images or more; set it "
+            "to 2 at least, or to 0 to compare no patches"
+        )
+    for pair in section.get("pairs") or ():
         for name in pair:
             _check_sae(study, name, "matches.pairs")
         if len({*pair}) == 1:

@@ -24,7 +24,6 @@ def interventions_table(paths, seed=0):
             values = [shares[what] for shares in of_class if shares[what] is not None]
             row |= {f"{what}{end}": v for end, v in _spread(values, seed).items()}
         rows.append(row)
-    percent = "Shares of units whose prediction changes, means over classes"
     return Table(
         "Interventions: what edits of features change, beside controls of equal size",
         (
@@ -46,10 +45,11 @@ def interventions_table(paths, seed=0):
         ),
         rows,
         (
-            f"{percent}. Target: units (images, or patches) of the class that the edited feature "
-            "tells best; other: units of other classes. low, high: 95 % bootstrap interval over "
-            f"classes, of at least {LEAST_CLASSES}; sd: over classes. Strength 1 takes the feature "
-            "out, less than 0 makes it stronger.",
+            "Shares of units whose prediction changes, means over classes. Target: units (images, "
+            "or patches) of the class that the edited feature tells best; other: units of other "
+            f"classes. low, high: {100 * LEVEL:g} % bootstrap interval over classes, of at least "
+            f"{LEAST_CLASSES}; sd: over classes. Strength 1 takes the feature out, less than 0 "
+            "makes it stronger.",
             "Edits of a class have equal size: random directions and random live features on the "
             "same patches, the class mean direction in sum. Seeds are averaged first.",
         ),

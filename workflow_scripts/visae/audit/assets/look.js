@@ -8,6 +8,8 @@ const EDGE = "#ff9a2e";
 
 const table = visae.table?.columns; // not all pages have one
 const element = (id) => document.getElementById(id);
+const aspect = (node, [rows, columns]) => node.style.setProperty("--aspect", columns / rows); // patches are squares
+if (ABOUT.grid) aspect(document.documentElement, ABOUT.grid);
 
 function make(tag, properties = {}, ...children) {
   const node = Object.assign(document.createElement(tag), properties);
@@ -68,7 +70,7 @@ function figure(source, [id, name], code, codes, grid) {
     make("img", { src: source, loading: "lazy", decoding: "async", alt: said, width: 224, height: 224 }),
     canvas,
     make("figcaption", {}, make("b", { textContent: number(code) }), ` ${name || id}`));
-  node.style.setProperty("--aspect", grid[1] / grid[0]); // patches are squares
+  aspect(node, grid);
   return node;
 }
 

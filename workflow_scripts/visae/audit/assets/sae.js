@@ -1,6 +1,5 @@
 // What the pages of one SAE have in common.
 const [ROWS, COLUMNS] = ABOUT.grid;
-document.documentElement.style.setProperty("--aspect", COLUMNS / ROWS);
 
 const rowOf = new Map(table.feature.map((feature, row) => [feature, row]));
 const classOf = (row) => visae.table.classes[table.label[row]] ?? "";

@@ -1,6 +1,5 @@
 // Precomputed answers over strengths: pictures, and the shares of units that changed.
 const [ROWS, COLUMNS] = ABOUT.grid;
-const CLASS_VEIL = 0.55; // opacity of a class over a picture, the same as in pages.py
 const NONE = 255; // a patch of no class
 
 const colour = (label) => ABOUT.colours[label % ABOUT.colours.length];
@@ -23,7 +22,7 @@ function paintClasses(canvas, labels, before) {
   for (let patch = 0; patch < labels.length; patch++) {
     if (labels[patch] === NONE) continue;
     const [x, y] = [CELL * (patch % COLUMNS), CELL * Math.floor(patch / COLUMNS)];
-    brush.globalAlpha = CLASS_VEIL;
+    brush.globalAlpha = ABOUT.veil;
     brush.fillStyle = colour(labels[patch]);
     brush.fillRect(x, y, CELL, CELL);
     if (before && before[patch] !== labels[patch]) {
@@ -108,7 +107,7 @@ function card(feature) {
   };
   slider.addEventListener("input", () => draw(Number(slider.value)));
   drawn.push({ draw, step: () => Number(slider.value) });
-  return make("article", { className: "edited", id: `feature-${feature.feature}` },
+  return make("article", { className: "edited" },
     make("h2", {}, swatch, section.classes[feature.class]),
     make("p", { className: "small" }, name, `${feature.how === "named" ? ", named in the config, is of this class" : " tells it best"}: r = ${number(feature.correlation, 2)} on training ${section.kind === "segmentation" ? "patches" : "images"}`),
     make("label", { className: "slide" }, "Strength", slider, said),

@@ -6,7 +6,7 @@ from visae.study import roles
 
 
 def _over(study):
-    return f"n = {counted(len(roles.edited(study)), 'SAE')}, one for each row of panels."
+    return f"n = {counted(len(roles.edited(study)), 'SAE')}; a panel for each data set and head."
 
 
 ENTRY = Product(

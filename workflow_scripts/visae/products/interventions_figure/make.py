@@ -1,5 +1,6 @@
 """Target against other change over strength: the feature, its controls, the class's mean."""
 
+from collections import Counter
 from typing import Any
 
 from matplotlib.lines import Line2D
@@ -38,21 +39,25 @@ def draw(rows, labels):
     grid = figure.subplots(tall, wide, squeeze=False, sharex=True, sharey=True)
     for axes in grid.flat[len(panels) :]:
         axes.set_visible(False)
-    limits = _limits(rows)
+    limits, several = _limits(rows), Counter(key[:2] for key in {key[:3] for key in panels})
     for axes, (key, own) in zip(grid.flat, panels.items(), strict=False):
-        backbone, layer, _, dataset, head = key
+        backbone, layer, sae, dataset, head = key
         axes.plot([0, 1], [0, 1], color=style.FAINT, linewidth=0.6, zorder=0)
         for edit, look in _LOOKS.items():
             _line(axes, [row for row in own if row["edit"] == edit], look)
         axes.set_title(f"{dataset}, {head}", loc="left")
+        said = f"{labels[backbone]}, block {layer}"
+        if several[backbone, layer] > 1:
+            said += f"\n{sae}"
         axes.annotate(
-            f"{labels.get(backbone, backbone)}, block {layer}", (0.98, 0.03), color=style.MUTED,
-            xycoords="axes fraction", ha="right", fontsize=style.SMALL,
+            said, (0.98, 0.03), color=style.MUTED, xycoords="axes fraction", ha="right",
+            fontsize=style.SMALL,
         )  # fmt: skip
         axes.set_xlim(-0.02 * limits[0], limits[0])
         axes.set_ylim(-0.02 * limits[1], limits[1])
-    for axes in grid[-1]:
+    for axes in grid.flat[max(len(panels) - wide, 0) : max(len(panels), 1)]:  # the lowest ones
         axes.set_xlabel("other units changed")
+        axes.tick_params(labelbottom=True)
     for axes in grid[:, 0]:
         axes.set_ylabel("units of the class changed")
     handles = [
