@@ -136,13 +136,13 @@ class Trainer:
             self._set_bias_gradient(self.decoder_bias, result.residual)
         if self.settings.decoder_gradient == "tangent":
             remove_radial(gradient(self.weights[DECODER_WEIGHT]), self.weights[DECODER_WEIGHT])
+        clipped = torch.zeros((), dtype=torch.bool, device=self.device)
         if self.settings.gradient_clip is not None:
             clipped = self.clip_gradients(self.settings.gradient_clip)
-            result = result._replace(clipped=clipped)
         self.optimizer.step()
         if self.resampler is not None:
             self.resampler.after_step(self, x_bd, result.residual, result.fired, self._done)
-        return result
+        return result._replace(clipped=clipped)
 
     def clip_gradients(self, largest_norm: float) -> Bool[torch.Tensor, ""]:
         """Shorten the gradient of what is clipped together: whether it was longer."""
