@@ -6,7 +6,6 @@ import numpy as np
 import torch
 
 from visae.base.arrays import Bool, Float
-from visae.sae.products import product
 from visae.sae.screen import Features, Tokens, is_screened
 from visae.sae.sparse import SparseCodes, screened_codes
 from visae.sae.trainer import Trainer
@@ -32,7 +31,7 @@ class TopK(Trainer):
         weight, bias = self.encoder()
         if is_screened(weight):
             return self._screened(normalised_bd, Features.of_positive(weight, bias))
-        keep_bf = self.keep(pre_bf := product(normalised_bd, weight.T, half=False).add_(bias))
+        keep_bf = self.keep(pre_bf := self.pre_activations(normalised_bd))
         rows, features = keep_bf.nonzero(as_tuple=True)
         starts = np.searchsorted(rows.numpy(), np.arange(len(pre_bf) + 1))
         values = pre_bf[keep_bf].numpy()
