@@ -51,7 +51,7 @@ class TopK(Trainer):
         codes = SparseCodes.merged(pieces)
         whole = (np.diff(codes.row_starts) == k) & (norms > 0)
         if whole.any():
-            smallest = np.minimum.reduceat(codes.values, codes.row_starts[:-1][whole])
+            smallest = codes.of_rows(np.flatnonzero(whole)).values.reshape(-1, k).min(axis=1)
             self._part = MARGIN * float(np.quantile(smallest / norms[whole], RARE))
         return codes
 
