@@ -2,7 +2,7 @@
 
 Compared on equal batches and from equal weights: this workflow's sparse step and its dense
 gradients, autograd with a full top-k, overcomplete's model and loop body (where it is installed),
-and the encoder's product alone, which no exact step avoids. Then the step with an auxiliary loss,
+and the encoder's product alone in float32. Then the step with an auxiliary loss,
 where a share of the features is dead, and Matryoshka's with five prefixes; beside them those of
 dictionary-learning, where it is installed. Rounds are interleaved and the best is printed, since
 other work on the machine only adds time. The gradients of the sparse step are compared with
