@@ -16,7 +16,7 @@ of the last step but one in a hundred; then from this part of that."""
 
 
 class TopK(Trainer):
-    """Keeps each token's K largest positive codes; of equal ones those of the first features."""
+    """Keeps each token's K largest positive codes; of large encoders, of equal ones the first."""
 
     def __init__(self, spec, width, settings, device):
         super().__init__(spec, width, settings, device)
