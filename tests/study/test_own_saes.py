@@ -50,6 +50,14 @@ def test_several_of_one_configuration_stand_side_by_side(tmp_path):
     ]
 
 
+def test_one_folder_may_have_two_names():
+    sweep = study(saes={"one": str(TOPK), "two": str(TOPK)}).sweeps["own"]
+    assert [spec.text for spec in sweep.saes] == ["one=topk_4x_k8", "two=topk_4x_k8"]
+    files = own_saes.files(sweep.folders["deep"].values())
+    assert str(TOPK / "ae.pt") in files
+    assert len(files) == len(set(files))
+
+
 def test_sparsity_that_no_file_has_is_unknown():
     assert specs(gate=str(GATED))["gate"].sparsity is None
     assert specs(gate={"folder": str(GATED), "k": 12})["gate"].sparsity == 12

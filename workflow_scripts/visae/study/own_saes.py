@@ -54,10 +54,10 @@ def folder_of(said, backbone, backbones, where):
 
 
 def files(folders):
-    """Every file of SAEs' folders that may be weights or a config, by folder and name."""
+    """Every file of SAEs' folders that may be weights or a config, by folder and name, once."""
     found = [
         path
-        for folder in folders
+        for folder in set(folders)
         for at in ("*", "checkpoints/*")
         for path in Path(folder).glob(at)
     ]
