@@ -108,7 +108,7 @@ class Bench:
     def sae(self, spec):
         """A random SAE with about K codes a token."""
         weight = torch.nn.functional.normalize(
-            self.random(spec.expansion_factor * self.width, self.width), dim=1
+            self.random(spec.features(self.width), self.width), dim=1
         )
         share = 1 - spec.sparsity / len(weight)
         threshold = torch.distributions.Normal(0.0, 1.0).icdf(torch.tensor(share))

@@ -2,7 +2,7 @@
 
 Compared on equal batches and from equal weights: this workflow's sparse step and its dense
 gradients, autograd with a full top-k, overcomplete's model and loop body (where it is installed),
-and the encoder's product alone, which no exact step avoids. Then the step with an auxiliary loss,
+and the encoder's product alone in float32. Then the step with an auxiliary loss,
 where a share of the features is dead, and Matryoshka's with five prefixes; beside them those of
 dictionary-learning, where it is installed. Rounds are interleaved and the best is printed, since
 other work on the machine only adds time. The gradients of the sparse step are compared with
@@ -66,7 +66,7 @@ def overcomplete_step(spec, width, tokens, device="cpu"):
     from overcomplete.sae import BatchTopKSAE
 
     torch.manual_seed(42)
-    features = spec.expansion_factor * width
+    features = spec.features(width)
     model = BatchTopKSAE(width, features, top_k=spec.sparsity * tokens, device=device).train()
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
 
@@ -103,7 +103,7 @@ def peer_steps(spec, width, shares):
     from dictionary_learning.trainers.batch_top_k import BatchTopKTrainer
     from dictionary_learning.trainers.matryoshka_batch_top_k import MatryoshkaBatchTopKTrainer
 
-    features = spec.expansion_factor * width
+    features = spec.features(width)
     common = {
         "steps": LONG,
         "activation_dim": width,
@@ -151,7 +151,7 @@ def main():
     torch.set_num_threads(arguments.threads)
     tokens, width = arguments.tokens, arguments.width
     spec = SaeSpec("batchtopk", arguments.expansion_factor, arguments.k)
-    features = spec.expansion_factor * width
+    features = spec.features(width)
     generator = torch.Generator().manual_seed(0)
     mixing = torch.randn(width, width, generator=generator) / width**0.5
     steps = arguments.warm_up + arguments.rounds

@@ -303,6 +303,15 @@ def test_figure_2a_states_the_rank_correlation_of_the_means():
     assert "not computable" in " ".join(texts(figure_2a.draw(nobody, agree(nobody), STYLES)))
 
 
+def test_saes_of_one_configuration_are_one_point_their_mean():
+    rows = headlines(headline_rows(["clip"], [1.5]), "sparse_probing", "main")
+    twins = [{**row, "sae": f"{row['sae']}_b", "value": row["value"] + 0.2} for row in rows]
+    figure = figure_6.draw(rows + twins, STYLES)
+    points = figure.axes[0].lines[0].get_ydata()
+    assert points == pytest.approx([row["value"] + 0.1 for row in rows])
+    assert {"n = 4", "expansion 1.5×"} <= set(texts(figure))
+
+
 def test_gaps_are_drawn_as_gaps_and_counted():
     rows = headline_rows(missing=[("sparse_probing", "clip")])
     figure = figure_6.draw(headlines(rows, "sparse_probing", "main"), STYLES)

@@ -206,6 +206,15 @@ def test_dead_features_take_the_direction_of_tokens_that_are_reconstructed_badly
     assert not sae.resampler.fired.any()
 
 
+def test_tokens_are_drawn_where_errors_are_large():
+    sae, dead = trainer("relu", resampling={"every": TOKENS, "until": 1.0}), torch.tensor([3])
+    sae.weights["encoder_weight"].data[dead] = 0.0
+    mute(sae, dead)
+    loss = sae.step(1e11 * batch(0)).loss  # each token's squared error is 1e22 or more
+    assert loss.isfinite()
+    assert (sae.weights["encoder_bias"][dead] == 0).all()
+
+
 def test_nothing_is_drawn_after_its_share_of_the_run():
     def bias_of_a_mute_feature(step):
         sae = trainer("relu", resampling={"every": TOKENS, "until": 0.5})

@@ -283,6 +283,21 @@ def test_screened_steps_keep_what_dense_ones_keep(monkeypatch, family):
         np.testing.assert_allclose(dense, expected, atol=1e-5 * scale)
 
 
+def test_what_is_looked_for_next_is_that_of_tokens_with_k_codes(monkeypatch):
+    """Each other token has two codes, a thousand times smaller."""
+    monkeypatch.setattr(screen, "SCREENED_WEIGHTS", 1)
+    sae = TopK(SaeSpec("topk", 4, 5), WIDTH, TrainingSettings(), "cpu")
+    sae.weights["encoder_bias"].data[:] = -1e-3
+    sae.weights["encoder_bias"].data[:2] = 1e-3
+    x_bd = torch.randn(300, WIDTH, generator=torch.Generator().manual_seed(0))
+    x_bd[1::2] *= 1e-5
+    codes = sae.active_codes(x_bd)
+    assert (np.diff(codes.row_starts)[1::2] == 2).all()
+    smallest = codes.of_rows(np.arange(0, 300, 2)).values.reshape(150, 5).min(axis=1)
+    parts = smallest / torch.linalg.vector_norm(x_bd[::2], dim=1).numpy()
+    assert sae._part == pytest.approx(0.97 * np.quantile(parts, 0.01))
+
+
 def test_largest_codes_of_rows():
     values = np.array([1, 3, 2, 2, 2, 5, np.nan, 4], np.float32)
     codes = SparseCodes(

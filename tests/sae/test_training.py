@@ -21,6 +21,7 @@ from visae.base.errors import UserError
 from visae.sae import resume, training
 from visae.sae.checkpoint import check_fits, load_sae
 from visae.sae.families.batchtopk.trainer import BatchTopK
+from visae.sae.families.relu.trainer import ReLU
 from visae.sae.specs import SaeSpec, TrainingSettings
 from visae.sae.trainer import Trainer, initial_weights
 from visae.sae.training import train, train_and_save
@@ -325,6 +326,16 @@ def test_the_loss_is_a_mean_or_a_sum_over_dimensions(step, loss, reduce):
 def test_the_log_tells_how_many_steps_were_clipped(caches, clip, share):
     [(_, log)] = train(SPECS[:1], caches[0], replace(SETTINGS, gradient_clip=clip), "cpu")
     assert {line["clipped_fraction"] for line in log} == {share}
+
+
+@pytest.mark.parametrize("clip", [None, 1.0])
+def test_all_that_a_step_saw_is_on_its_device(clip, monkeypatch):
+    """A resumed window has its tensors there, and stacks new ones upon them."""
+    settings = replace(SETTINGS, gradient_clip=clip, precision="float32")
+    sae = ReLU(SaeSpec("relu", 4, 0.1), 8, settings, "meta")
+    monkeypatch.setattr(sae.optimizer, "step", lambda: None)
+    result = sae.step(torch.empty(30, 8, device="meta"))
+    assert [tensor.device.type for tensor in result] == ["meta"] * 5
 
 
 def test_no_clipping_is_a_clip_that_never_acts(caches):

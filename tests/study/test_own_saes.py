@@ -15,7 +15,8 @@ from visae.study.study import Study
 
 CHECKPOINTS = Path(__file__).parents[1] / "sae" / "exchange" / "checkpoints"
 TOPK, GATED = CHECKPOINTS / "dictionary_learning/topk", CHECKPOINTS / "sae_lens/gated"
-OPEN = CHECKPOINTS / "overcomplete/topk_trained"  # neither family nor K are in its files
+OVERCOMPLETE = CHECKPOINTS / "overcomplete"
+OPEN = OVERCOMPLETE / "topk_trained"  # neither family nor K are in its files
 PLACE = {"backbones": ["deep"], "layer": 11}  # of the checkpoints
 
 
@@ -49,6 +50,14 @@ def test_several_of_one_configuration_stand_side_by_side(tmp_path):
     ]
 
 
+def test_one_folder_may_have_two_names():
+    sweep = study(saes={"one": str(TOPK), "two": str(TOPK)}).sweeps["own"]
+    assert [spec.text for spec in sweep.saes] == ["one=topk_4x_k8", "two=topk_4x_k8"]
+    files = own_saes.files(sweep.folders["deep"].values())
+    assert str(TOPK / "ae.pt") in files
+    assert len(files) == len(set(files))
+
+
 def test_sparsity_that_no_file_has_is_unknown():
     assert specs(gate=str(GATED))["gate"].sparsity is None
     assert specs(gate={"folder": str(GATED), "k": 12})["gate"].sparsity == 12
@@ -66,6 +75,29 @@ def test_what_files_leave_open_is_asked_for():
 
 
 @pytest.mark.parametrize(
+    ("sae", "said", "configuration"),
+    [
+        ("relu", {"family": "relu"}, "relu_4x_"),
+        ("jumprelu", {}, "jumprelu_4x_"),
+        ("jumprelu", {"family": "jumprelu", "k": 8}, "jumprelu_4x_l0_8"),
+        ("batchtopk", {"family": "matryoshka", "k": 8}, "matryoshka_4x_k8"),
+    ],
+)
+def test_files_that_leave_the_family_open_are_read_by_the_one_that_is_said(
+    sae, said, configuration
+):
+    """K is asked for only where codes depend on it."""
+    saes = {"mine": {"folder": str(OVERCOMPLETE / sae)} | said}
+    [spec] = study(saes=saes, reading={"input": "raw"}).sweeps["own"].saes
+    assert spec.configuration == configuration
+
+
+def test_a_k_is_no_coefficient():
+    with pytest.raises(UserError, match=r"saes\.a\.k is 32, but ReLU \+ L1 .*: take it out"):
+        study(saes={"a": {"folder": str(CHECKPOINTS / "sae_lens/standard"), "k": 32}})
+
+
+@pytest.mark.parametrize(
     ("sweep", "sentence"),
     [
         ({"saes": {"a": "nowhere"}}, r"saes\.a is 'nowhere', which is not a folder"),
@@ -77,6 +109,7 @@ def test_what_files_leave_open_is_asked_for():
         ({"saes": {"a": str(TOPK), "b": str(GATED)}}, "families .* and .*; make a sweep for each"),
         ({"saes": {"raw": str(TOPK)}}, "name of no SAE.*topk_4x_k8: choose another"),
         ({"saes": {"topk_8x_k8": str(TOPK)}}, "name of another SAE.*topk_4x_k8: choose another"),
+        ({"saes": {"gated_4x_l0_8": str(GATED)}}, "name of another SAE.*gated_4x_: choose another"),
         ({"saes": {"a": {"k": 8}}}, "saes.a lacks the key 'folder'"),
         ({"saes": {"A b": str(TOPK)}}, "A b"),
         ({"saes": {}}, "saes"),

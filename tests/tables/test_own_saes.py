@@ -74,6 +74,7 @@ def test_the_curve_is_that_of_the_sweep_with_the_most_saes_and_of_the_first_of_s
         (32, 0.5, "FVU 0.5 is outside the study's 0.02 to 0.16"),
         (32, None, "its FVU is unknown"),
         (None, 0.08, "its L0 is unknown"),
+        (0.0, 0.08, "its L0 is 0"),
     ],
 )
 def test_nothing_is_read_off_beyond_the_curve(l0, fvu, words):

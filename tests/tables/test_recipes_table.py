@@ -45,6 +45,17 @@ def test_sweeps_that_differ_in_the_seed_are_one_recipe():
     assert found["gated"].family == "gated"
 
 
+def test_what_is_said_as_it_is_anyway_makes_no_recipe():
+    main = {"training": {"learning_rate": demo_config()["training"]["learning_rate"]}}
+    steered = {"family": "jumprelu", "grid": GATED["grid"]}
+    usual, other = {"recipe": "calibrated"}, {"recipe": "paper"}
+    study = Study(
+        config_of(said=main, steered=steered, usual=steered | usual, other=steered | other)
+    )
+    sweeps = [each.sweeps for each in roles.recipes(study)]
+    assert sweeps == [("main", "said"), ("steered", "usual"), ("other",)]
+
+
 def test_what_shares_no_configuration_is_no_recipe_of_it():
     alone = config_of(elsewhere=ELSEWHERE, size=OTHER_SIZE, penalty=PENALTY)
     assert roles.recipes(Study(alone)) == []

@@ -70,6 +70,15 @@ def test_hooks_call_tools_that_are_installed_for_tests():
         assert f"\n{tool}==" in pinned
 
 
+def test_planted_faults_are_of_the_present_code():
+    """`make mutants`, which CI does not run, would end at the first that is not."""
+    faults = yaml.safe_load((ROOT / "tests/mutation/planted.yaml").read_text("utf-8"))
+    assert len(faults) > 50
+    for fault in faults:
+        source = (ROOT / "workflow_scripts/visae" / fault["module"]).read_text("utf-8")
+        assert source.count(fault["was"]) == 1, fault
+
+
 def test_the_guide_for_contributors_is_short():
     assert len((ROOT / "CONTRIBUTING.md").read_text("utf-8").splitlines()) <= 60
 

@@ -1,7 +1,8 @@
 """Kernels that visit only the active codes of an SAE, compiled for the CPU.
 
 All are in this one file because numba's cache on disk notices changes of the file of the
-compiled function only, not of the functions that it calls.
+compiled function only, not of the functions that it calls. Their arrays are passed one by one: with
+a named tuple of them, taking codes in took 1.3 to 1.5 times as long.
 """
 
 from __future__ import annotations

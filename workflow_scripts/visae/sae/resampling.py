@@ -52,7 +52,7 @@ class Resampler:
         self.tokens = 0
 
     def _draw(self, trainer, dead, x_bd, residual_bd):
-        chances = residual_bd.square().sum(1).square().double().cpu()
+        chances = residual_bd.square().sum(1).double().square().cpu()  # float32 ends at 1e38
         chances = chances.clamp(min=torch.finfo(chances.dtype).tiny)
         chosen = chances.multinomial(len(dead), replacement=True, generator=self._generator)
         directions = torch.nn.functional.normalize(x_bd[chosen.to(x_bd.device)], dim=1)

@@ -136,13 +136,13 @@ class Trainer:
             self._set_bias_gradient(self.decoder_bias, result.residual)
         if self.settings.decoder_gradient == "tangent":
             remove_radial(gradient(self.weights[DECODER_WEIGHT]), self.weights[DECODER_WEIGHT])
+        clipped = torch.zeros((), dtype=torch.bool, device=self.device)
         if self.settings.gradient_clip is not None:
             clipped = self.clip_gradients(self.settings.gradient_clip)
-            result = result._replace(clipped=clipped)
         self.optimizer.step()
         if self.resampler is not None:
             self.resampler.after_step(self, x_bd, result.residual, result.fired, self._done)
-        return result
+        return result._replace(clipped=clipped)
 
     def clip_gradients(self, largest_norm: float) -> Bool[torch.Tensor, ""]:
         """Shorten the gradient of what is clipped together: whether it was longer."""
@@ -195,8 +195,7 @@ class Trainer:
         """The gradients by products of full matrices: for CUDA, and the reference elsewhere."""
         x_bd, half = normalised_bd, self.half
         encoder, bias, decoder = self.weights.values()
-        weight, shifted_bias = self.encoder()
-        pre_bf = product(x_bd, weight.T, half).add_(shifted_bias)
+        pre_bf = self.pre_activations(x_bd)
         keep_bf = self.keep(pre_bf)
         codes_bf = pre_bf.masked_fill(~keep_bf, 0)
         residual_bd = product(codes_bf, decoder, half).sub_(x_bd)
@@ -233,6 +232,11 @@ class Trainer:
         weight, bias = self.weights[ENCODER_WEIGHT].detach(), self.weights[ENCODER_BIAS].detach()
         shift = self.shift()
         return weight, bias if shift is None else bias + shift
+
+    def pre_activations(self, x_bd: Float[torch.Tensor, "B D"]) -> Float[torch.Tensor, "B F"]:
+        """All of them, of x less the decoder bias if there is one."""
+        weight, bias = self.encoder()
+        return product(x_bd, weight.T, self.half).add_(bias)
 
     def shift(self) -> Float[torch.Tensor, " F"] | None:
         """What a decoder bias that is only added moves pre-activations by, or None."""

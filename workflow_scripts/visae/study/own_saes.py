@@ -54,10 +54,10 @@ def folder_of(said, backbone, backbones, where):
 
 
 def files(folders):
-    """Every file of SAEs' folders that may be weights or a config, by folder and name."""
+    """Every file of SAEs' folders that may be weights or a config, by folder and name, once."""
     found = [
         path
-        for folder in folders
+        for folder in set(folders)
         for at in ("*", "checkpoints/*")
         for path in Path(folder).glob(at)
     ]
@@ -74,14 +74,21 @@ def spec(name, said, folder, layer, reading, inspected, where):
     `said` contradict each other in, and for a name that is another SAE's.
     """
     said = said if isinstance(said, dict) else {}
-    found = _found(name, folder, layer, reading, inspected)
-    stated, k = said.get("family") or found["family"], said.get("k") or found["k"]
+    found = _found(name, folder, layer, reading, said.get("family"), inspected)
+    stated = said.get("family") or found["family"]
     if stated not in FAMILIES:
         says = f"of family '{stated}'" if stated else "of a family that its files do not say"
         raise UserError(
             f"the SAE in {folder} is {says}: write `family` beside its folder at {where} "
             f"(--family of visae evaluate-sae), one of {', '.join(FAMILIES)}"
         )
+    counted = FAMILIES[stated].sparsity.counted
+    if "k" in said and not counted:
+        raise UserError(
+            f"config: {where}.k is {said['k']}, but {FAMILIES[stated].label} SAEs have no number "
+            "of active features: take it out"
+        )
+    k = said.get("k") or found["k"] if counted else None
     if k is None and found.get("k_open"):
         raise UserError(
             f"the files in {folder} do not say how many features are active: write `k` beside its "
@@ -93,7 +100,7 @@ def spec(name, said, folder, layer, reading, inspected, where):
         other = SaeSpec.from_text(name)
     except UserError:
         other = None
-    if name == RAW or (other and other != SaeSpec.from_text(made.configuration)):
+    if name == RAW or (other and other.text != made.configuration):
         raise UserError(
             f"config: {where} has the name of {'no SAE' if name == RAW else 'another SAE'}, since "
             f"it is {made.configuration}: choose another name"
@@ -101,7 +108,7 @@ def spec(name, said, folder, layer, reading, inspected, where):
     return made
 
 
-def _found(name, folder, layer, reading, inspected):
+def _found(name, folder, layer, reading, family, inspected):
     """What is found of the SAE in `folder`, by the names of `foreign.Identified`."""
     if written := _written(inspected, files([folder])):
         sae = written.get(name, {})
@@ -109,7 +116,7 @@ def _found(name, folder, layer, reading, inspected):
             return sae
     from visae.sae.exchange.foreign import identify
 
-    return identify(folder, layer, reading)._asdict()
+    return identify(folder, layer, reading, family)._asdict()
 
 
 def _written(inspected, own):

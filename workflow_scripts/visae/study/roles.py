@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from visae.evals.shelf import paper_metrics
 from visae.images.layouts import LAYOUTS
+from visae.sae.specs import TrainingSettings
 from visae.study.parts import Sweep
 
 PAPER_METRICS = tuple(paper_metrics())
@@ -92,14 +93,16 @@ def recipes(study):
     found = {}
     for sweep in study.sweeps.values():
         if not sweep.imported:
-            own = {k: v for k, v in study.own_settings(sweep.name).items() if k != "seed"}
-            found.setdefault((sweep.family, json.dumps(own, sort_keys=True)), []).append(sweep)
+            settings = TrainingSettings(**study.training_settings(sweep))
+            way = settings.described(sweep.saes[0]) | {"seed": None}
+            found.setdefault((sweep.family, json.dumps(way, sort_keys=True)), []).append(sweep)
     cells = {key: set().union(*map(_cells, sweeps)) for key, sweeps in found.items()}
     made = []
-    for (family, own), sweeps in found.items():
-        others = set().union(*(cells[key] for key in found if key != (family, own)))
+    for key, sweeps in found.items():
+        others = set().union(*(cells[other] for other in found if other != key))
         if names := tuple(sweep.name for sweep in sweeps if _cells(sweep) & others):
-            made.append(Recipe(names[0], family, json.loads(own), names))
+            own = {k: v for k, v in study.own_settings(names[0]).items() if k != "seed"}
+            made.append(Recipe(names[0], key[0], own, names))
     return made
 
 

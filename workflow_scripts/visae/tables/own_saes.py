@@ -118,7 +118,7 @@ def _read_off(metric, axis, at, curve):
     """(the curve's value where its `axis` has the value `at`, or None; why it is None, or None)."""
     name = "L0" if axis == L0 else "FVU"
     if not at:
-        return None, f"its {name} is unknown"
+        return None, f"its {name} is {'unknown' if at is None else 0}"
     points = sorted(
         (math.log(sae[axis]), sae[metric, HEADLINE])
         for sae in curve.values()

@@ -1,5 +1,7 @@
 """Figure 6: sparse probing over the SAEs' sparsity and width, by backbone."""
 
+import math
+import statistics
 import textwrap
 
 from visae.figures import style
@@ -30,7 +32,7 @@ def draw(rows, styles):
         ends = _panel(axes, own, targets, styles)
         known = sum(row["value"] is not None for row in own)
         gaps = f", {len(own) - known} missing" if known < len(own) else ""
-        axes.set_title(f"expansion {expansion}×", loc="left")
+        axes.set_title(f"expansion {expansion:g}×", loc="left")
         axes.set_title(f"n = {known}{gaps}", loc="right", fontsize=style.SMALL, color=style.MUTED)
         axes.set_xlabel("training K")
     grid[0].margins(y=0.08)
@@ -45,18 +47,21 @@ def draw(rows, styles):
 
 
 def _panel(axes, rows, targets, styles):
-    """Draw the lines of one expansion factor; returns the last known point of each."""
-    values = {(row["backbone"], row["sparsity"]): row["value"] for row in rows}
+    """Draw the lines of one expansion factor; returns the last known point of each.
+
+    SAEs of one configuration are one point, their mean.
+    """
+    values = {}
+    for row in rows:
+        if row["value"] is not None:
+            values.setdefault((row["backbone"], row["sparsity"]), []).append(row["value"])
     ends = {}
     for backbone, look in styles.items():
-        points = [values.get((backbone, k)) for k in targets]
-        known = [(x, y) for x, y in enumerate(points) if y is not None]
+        points = [statistics.fmean(values.get((backbone, k), [math.nan])) for k in targets]
+        known = [(x, y) for x, y in enumerate(points) if not math.isnan(y)]
         if not known:
             continue
-        axes.plot(
-            [float("nan") if value is None else value for value in points],
-            color=look.color, marker=look.marker, markersize=3.2,
-        )  # fmt: skip
+        axes.plot(points, color=look.color, marker=look.marker, markersize=3.2)
         ends[backbone] = known[-1]
     axes.set_xticks(range(len(targets)), targets)
     return ends

@@ -38,7 +38,7 @@ def _training_run(path):
 def draw(runs, styles):
     """Small multiples, rows `loss`, `l0` and `dead_fraction`, columns the backbones.
 
-    `runs` is a list of {`backbone`, `expansion_factor`, `k`, `records`}, with `records` the
+    `runs` is a list of {`backbone`, `expansion_factor`, `sparsity`, `records`}, with `records` the
     objects of a `training.jsonl`. Darker lines have a larger K, dashes tell the expansion
     factor; both are the same in every column. A value that a record lacks leaves a gap. Columns of
     imported SAEs, whose logs are empty, say that they were not trained here.
@@ -111,7 +111,7 @@ def _key(figure, expansions, targets):
         Line2D([], [], color=style.tint(style.INK, _strength(k, targets)), label=f"K = {k}")
         for k in targets
     ] + [
-        Line2D([], [], color=style.MUTED, linestyle=_DASHES[i % len(_DASHES)], label=f"{e}×")
+        Line2D([], [], color=style.MUTED, linestyle=_DASHES[i % len(_DASHES)], label=f"{e:g}×")
         for i, e in enumerate(expansions)
     ]
     figure.legend(handles=handles, loc="outside upper center", ncols=min(len(handles), 8),

@@ -114,16 +114,17 @@ class Identified(NamedTuple):
     """Whether the SAE's codes depend on a K that no file states."""
 
 
-def identify(folder, layer=None, section=None):
+def identify(folder, layer=None, section=None, family=None):
     """Which SAE is in `folder`, before a sweep says what it is to hold: an Identified.
 
-    layer: the block that the study reads. section: the sweep's `reading`. Raises the errors of
-    `read_foreign`, but for those that compare with a grid.
+    layer: the block that the study reads. section: the sweep's `reading`. family: by which files
+    are read that leave it open. Raises the errors of `read_foreign`, but for those that compare
+    with a grid.
     """
     folder = Path(folder)
     found = []
-    for spec in _ANY:
-        reading = Reading.of_sweep(spec, section or {})
+    for any_family, k in _ANY:
+        reading = Reading.of_sweep(SaeSpec(family or any_family, 1, k), section or {})
         _, _, sae = _read(folder, reading)
         _site_notes(sae.site, layer, reading, folder)
         _settle_input(sae, reading, _STAND_IN, folder)
@@ -138,8 +139,8 @@ def identify(folder, layer=None, section=None):
     )
 
 
-_ANY = (SaeSpec("batchtopk", 1, 1), SaeSpec("topk", 1, 2))
-"""Two specs: what differs between readings by them is the spec's, and not the files'."""
+_ANY = ("batchtopk", 1), ("topk", 2)
+"""Family and K of two specs: what differs between readings by them is not the files'."""
 
 _STAND_IN = object()
 """Statistics of activations that are not there yet."""

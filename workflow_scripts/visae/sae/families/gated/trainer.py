@@ -36,7 +36,7 @@ class Gated(SteeredTrainer):
     recipe = CONTROL
 
     def __init__(self, spec, width, settings, device):
-        features = spec.expansion_factor * width
+        features = spec.features(width)
         self.log_scale = nn.Parameter(torch.zeros(features, device=device))
         self.gate_bias = nn.Parameter(torch.zeros(features, device=device))
         super().__init__(spec, width, settings, device)

@@ -21,7 +21,6 @@ from torch import nn
 
 from visae.base.arrays import Bool, Float
 from visae.sae.adam import clip_gradients
-from visae.sae.products import product
 from visae.sae.sparse import SparseCodes, collect_codes
 from visae.sae.steering import Control, SteeredTrainer
 
@@ -90,9 +89,7 @@ class JumpReLU(SteeredTrainer):
         if recipe.threshold is not None:
             self.log_threshold.fill_(math.log(recipe.threshold))
         else:
-            weight, bias = self.encoder()
-            pre_bf = product(normalised_bd, weight.T, self.half).add_(bias)
-            quantile = self.quantile(pre_bf)
+            quantile = self.quantile(self.pre_activations(normalised_bd))
             self.log_threshold.copy_(quantile.clamp(min=KERNEL_REACH * self.bandwidth).log())
         if recipe.coefficient is not None:
             return torch.tensor(math.log(recipe.coefficient), device=self.device)

@@ -67,8 +67,7 @@ class Matryoshka(BatchTopK):
     def set_dense_gradients(self, normalised_bd: Float[torch.Tensor, "B D"]) -> StepResult:
         x_bd, half = normalised_bd, self.half
         encoder, bias, decoder = self.weights.values()
-        weight, shifted_bias = self.encoder()
-        pre_bf = product(x_bd, weight.T, half).add_(shifted_bias)
+        pre_bf = self.pre_activations(x_bd)
         keep_bf = self.keep(pre_bf)
         codes_bf = pre_bf.masked_fill_(~keep_bf, 0)
         stops = self.stops()

@@ -6,7 +6,6 @@ import numpy as np
 import torch
 
 from visae.base.arrays import Bool, Float
-from visae.sae.products import product
 from visae.sae.screen import Features, Tokens, is_screened
 from visae.sae.sparse import SparseCodes, screened_codes
 from visae.sae.trainer import Trainer
@@ -17,7 +16,7 @@ of the last step but one in a hundred; then from this part of that."""
 
 
 class TopK(Trainer):
-    """Keeps each token's K largest positive codes; of equal ones those of the first features."""
+    """Keeps each token's K largest positive codes; of large encoders, of equal ones the first."""
 
     def __init__(self, spec, width, settings, device):
         super().__init__(spec, width, settings, device)
@@ -32,7 +31,7 @@ class TopK(Trainer):
         weight, bias = self.encoder()
         if is_screened(weight):
             return self._screened(normalised_bd, Features.of_positive(weight, bias))
-        keep_bf = self.keep(pre_bf := product(normalised_bd, weight.T, half=False).add_(bias))
+        keep_bf = self.keep(pre_bf := self.pre_activations(normalised_bd))
         rows, features = keep_bf.nonzero(as_tuple=True)
         starts = np.searchsorted(rows.numpy(), np.arange(len(pre_bf) + 1))
         values = pre_bf[keep_bf].numpy()
@@ -52,7 +51,7 @@ class TopK(Trainer):
         codes = SparseCodes.merged(pieces)
         whole = (np.diff(codes.row_starts) == k) & (norms > 0)
         if whole.any():
-            smallest = np.minimum.reduceat(codes.values, codes.row_starts[:-1][whole])
+            smallest = codes.of_rows(np.flatnonzero(whole)).values.reshape(-1, k).min(axis=1)
             self._part = MARGIN * float(np.quantile(smallest / norms[whole], RARE))
         return codes
 

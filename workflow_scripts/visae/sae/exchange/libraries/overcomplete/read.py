@@ -30,7 +30,8 @@ def read(folder, reading):
             "its codes are searched for, which no linear encoder expresses; name another SAE",
         )
     weight, bias = (folder.take(name) for name in _ENCODER)
-    family = stated_family(folder) or reading.spec.family
+    jumps = "jumprelu" if folder.holds("thresholds") else None  # no other class has them
+    family = stated_family(folder) or jumps or reading.spec.family
     rule = _rule(folder, reading, family)
     mean, std, given = statistics(folder)
     return ForeignSae(
