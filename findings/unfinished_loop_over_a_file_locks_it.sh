@@ -22,6 +22,7 @@ paths = [os.path.join(os.environ["FOLDER"], name) for name in ("a.h5", "b.h5")]
 for path in paths:
     with h5py.File(path, "w") as file:
         file["first"], file["second"] = [1, 2], [3, 4]
+        file.attrs["third"], file.attrs["fourth"] = 5, 6
 
 
 def read():
@@ -36,9 +37,9 @@ def read():
     return done, done.wait(2)
 
 
-def first_of(pairs):
-    for name, _ in pairs:
-        raise ValueError(name)
+def first_of(found):
+    for one in found:
+        raise ValueError(one)
 
 
 def stopped(items):
@@ -51,15 +52,20 @@ def stopped(items):
 
 
 print("h5py", h5py.__version__)
-kept = stopped(lambda file: file.items())
-done, came_back = read()
-print("unfinished loop over items(): the other thread reads:", came_back)
-kept = None
-later = done.wait(5)
-print("after the exception is forgotten:", later)
-kept = stopped(lambda file: list(file.items()))
-_, listed = read()
-print("unfinished loop over list(items()):", listed)
-assert (came_back, later, listed) == (False, True, True)
+LOOPS = {
+    "items()": (lambda file: file.items(), False),
+    "attrs.items()": (lambda file: file.attrs.items(), False),
+    "list(items())": (lambda file: list(file.items()), True),
+    "names of data sets": (lambda file: file, True),
+    "names of attributes": (lambda file: file.attrs, True),
+}
+for name, (items, expected) in LOOPS.items():
+    kept = stopped(items)
+    done, came_back = read()
+    print(f"unfinished loop over {name}: the other thread reads:", came_back)
+    kept = None
+    later = done.wait(5)
+    print("after the exception is forgotten:", later)
+    assert (came_back, later) == (expected, True), name
 PYTHON
 echo "as stated"

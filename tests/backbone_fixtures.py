@@ -17,45 +17,36 @@ HF_SMALL = {
 }
 HF_MLP = HF_SMALL | {"intermediate_size": 64}  # DINOv2's is given as a ratio
 GEMMA_SMALL = TIMM_SMALL | {"head_dim": 16, "intermediate_size": 64}
+TIMM_WRAPPED = {
+    "architecture": "vit_pe_core_base_patch16_224",
+    "model_args": TIMM_SMALL | {"img_size": 32},
+}
+# Model type → (options, number of prefix tokens).
+HF_TYPES = {
+    "vit_mae": (HF_MLP, 1),
+    "vit": (HF_MLP, 1),
+    "deit": (HF_MLP, 2),
+    "dinov2": (HF_SMALL, 1),
+    "dinov2_with_registers": (HF_SMALL, 5),
+    "clip_vision_model": (HF_MLP, 1),
+    "siglip_vision_model": (HF_MLP, 0),
+    "dinov3_vit": (HF_MLP | {"num_register_tokens": 4}, 5),
+    "siglip2_vision_model": (HF_MLP | {"num_patches": 16}, 0),
+    "aimv2_vision_model": (HF_MLP, 0),
+    "ijepa": (HF_MLP, 0),
+    "vit_msn": (HF_MLP, 1),
+    "data2vec-vision": (HF_MLP, 1),
+    "beit": (HF_MLP, 1),
+    "metaclip_2": (HF_MLP, 1),
+    "timm_wrapper": (TIMM_WRAPPED, 1),
+}
+# Kind → (loader, model, options, number of prefix tokens).
 SMALL = {
     "timm": ("timm", "deit_tiny_patch16_224.fb_in1k", TIMM_SMALL, 1),
     "timm_distilled": ("timm", "deit_tiny_distilled_patch16_224.fb_in1k", TIMM_SMALL, 2),
-    "timm_registers": (
-        "timm",
-        "vit_small_patch14_reg4_dinov2.lvd142m",
-        TIMM_SMALL,
-        5,
-    ),
+    "timm_registers": ("timm", "vit_small_patch14_reg4_dinov2.lvd142m", TIMM_SMALL, 5),
     "open_clip": ("open_clip", "ViT-B-16-quickgelu:openai", CLIP_SMALL, 1),
-    "vit_mae": ("transformers", "vit_mae", HF_MLP, 1),
-    "vit": ("transformers", "vit", HF_MLP, 1),
-    "deit": ("transformers", "deit", HF_MLP, 2),
-    "dinov2": ("transformers", "dinov2", HF_SMALL, 1),
-    "dinov2_with_registers": ("transformers", "dinov2_with_registers", HF_SMALL, 5),
-    "clip_vision_model": ("transformers", "clip_vision_model", HF_MLP, 1),
-    "siglip_vision_model": ("transformers", "siglip_vision_model", HF_MLP, 0),
-    "dinov3_vit": ("transformers", "dinov3_vit", HF_MLP | {"num_register_tokens": 4}, 5),
-    "siglip2_vision_model": (
-        "transformers",
-        "siglip2_vision_model",
-        HF_MLP | {"num_patches": 16},
-        0,
-    ),
-    "aimv2_vision_model": ("transformers", "aimv2_vision_model", HF_MLP, 0),
-    "ijepa": ("transformers", "ijepa", HF_MLP, 0),
-    "vit_msn": ("transformers", "vit_msn", HF_MLP, 1),
-    "data2vec-vision": ("transformers", "data2vec-vision", HF_MLP, 1),
-    "beit": ("transformers", "beit", HF_MLP, 1),
-    "metaclip_2": ("transformers", "metaclip_2", HF_MLP, 1),
-    "timm_wrapper": (
-        "transformers",
-        "timm_wrapper",
-        {
-            "architecture": "vit_pe_core_base_patch16_224",
-            "model_args": TIMM_SMALL | {"img_size": 32},
-        },
-        1,
-    ),
+    **{kind: ("transformers", kind, *about) for kind, about in HF_TYPES.items()},
     "naflex": ("timm", "naflexvit_base_patch16_gap", TIMM_SMALL, 4),
     "gemma": ("timm", "gemma4_vit_167m", GEMMA_SMALL, 0),
     "gemma_encoder": ("timm", "gemma4_vit_167m_enc", GEMMA_SMALL | {"global_pool": ""}, 0),

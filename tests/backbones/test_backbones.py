@@ -428,6 +428,22 @@ def test_an_architecture_without_a_plain_grid_is_refused_in_a_sentence(kind, ima
         build_backbone(spec)
 
 
+@pytest.mark.parametrize("model", ["resnet18.a1_in1k", "hrnet_w18_small.ms_in1k"])
+@pytest.mark.parametrize("weights", ["random", "pretrained"])
+def test_a_model_that_takes_images_of_any_size_is_told_none(model, weights, monkeypatch):
+    import timm
+
+    create = timm.create_model
+
+    def downloaded(name, pretrained=False, **arguments):
+        assert pretrained in (False, weights == "pretrained")
+        return create(name, **arguments)
+
+    monkeypatch.setattr("timm.create_model", downloaded)
+    with torch.device("meta"), pytest.raises(UserError, match="it is no vision transformer"):
+        build_backbone(BackboneSpec("x", "timm", model, weights))
+
+
 @pytest.mark.parametrize(
     "loader, model, grid, prefix, depth",
     [
@@ -452,7 +468,7 @@ def test_grid_and_prefix_are_measured_where_attributes_are_wrong(
     assert (backbone.grid, backbone.prefix_tokens, backbone.depth) == (grid, prefix, depth)
 
 
-WIDE = {kind: SMALL[kind] for kind in SMALL if kind not in ("aimv2_vision_model", "timm_wrapper")}
+WIDE = {kind: SMALL[kind] for kind in SMALL if kind != "aimv2_vision_model"}
 
 
 @pytest.mark.parametrize("kind", WIDE)

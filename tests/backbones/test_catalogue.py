@@ -11,6 +11,7 @@ from visae.backbones import BackboneSpec, catalogue
 from visae.backbones.catalogue import Catalogue, Listed, as_listed, check_model, elsewhere
 from visae.backbones.geometry import known, listed_geometry
 from visae.backbones.loaders import LOADERS
+from visae.backbones.sizes import pair
 from visae.base.errors import UserError
 from visae.base.repository import RESOURCES
 
@@ -64,6 +65,29 @@ def test_the_table_in_docs_is_that_of_the_lists():
         assert tuple(int(found[key][column]) for column in columns) == numbers
         head = rows(key[0])[0]
         assert found[key]["version"] == f"{head[0]} {head[1]}"
+
+
+def test_grids_are_those_of_the_models_own_sizes_where_these_leave_no_rest():
+    import open_clip
+    from timm.models import get_pretrained_cfg
+
+    lists = {loader: rows(loader)[1] for loader in ("timm", "open_clip")}
+    own = {
+        ("timm", name): get_pretrained_cfg(f"{name}.{tag}").input_size[1:]
+        for name, (_, tags) in lists["timm"].items()
+        for tag in tags
+    }
+    for name in lists["open_clip"]:
+        size = open_clip.get_model_config(name)["vision_cfg"].get("image_size", 224)
+        own["open_clip", name] = pair(size)
+    others = set()
+    for (loader, name), size in own.items():
+        listed = Listed.read(lists[loader][name][0])
+        if listed and listed.size != tuple(size):
+            assert any(side % listed.patch for side in size)
+            assert listed.size == (224, 224)
+            others.add(name)
+    assert len(others) == 4  # as docs/backbones.md says
 
 
 def sampled(count=40):

@@ -120,3 +120,11 @@ def test_blocks_of_a_pass_are_those_of_which_the_same_shards_are_there(tmp_path,
             Path(path).touch()
     expected = {together: ["clip"]} if together else {}
     assert passes(study, [study.training]) == expected
+
+
+@pytest.mark.parametrize("results", ["results/paper", "/disk/layer3/results"])
+def test_the_path_of_a_shard_says_its_block(results):
+    paths = Paths(results)
+    for layer in (0, 3, 11):
+        shard = paths.shard("imagenet/train", 2, 16, place("clip", layer))
+        assert paths.block_of(shard) == layer

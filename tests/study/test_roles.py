@@ -20,6 +20,18 @@ def test_control_pairs_each_permuted_backbone_with_its_raster_self():
     assert roles.second_family(study).name == "jumprelu"
 
 
+def test_a_control_may_have_a_seed_of_its_own_and_is_of_a_backbone_in_raster_order():
+    config = paper_config()
+    config["backbones"]["mae_permuted"]["seed"] = 7
+    study = Study(config)
+    assert roles.control_arms(study) == [("mae", "mae_permuted"), ("dinov2", "dinov2_permuted")]
+    study = Study(config, check=False)
+    study.backbones["mae"]["token_order"] = "forward"
+    assert roles.control_arms(study) == [("dinov2", "dinov2_permuted")]
+    study.backbones["dinov2"]["storage"] = "float32"
+    assert roles.control_arms(study) == []
+
+
 def test_audited_sae_is_the_papers_or_the_nearest():
     config = paper_config()
     assert roles.audited(Study(config)).name == "batchtopk_16x_k192"

@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -143,11 +143,13 @@ def _extract_shard(backbone, job, chunk_images, batch_size, workers, on_bad_imag
         backbone, list(job.outputs), records, job.root, batch_size, workers, on_bad_image, precision
     )
     inputs = (*job.inputs, backbone.spec.weights)
+    # Once for all blocks: it hashes the whole index.
+    info = cache_info(backbone, 0, job.dataset, job.split, job.index, chunk_images)
     with contextlib.ExitStack() as stack:
         writers = {}
         for layer, path in job.outputs.items():
-            info = cache_info(backbone, layer, job.dataset, job.split, job.index, chunk_images)
-            writer = ShardWriter(path, info, job.shard, job.shards, len(records), inputs)
+            of_block = replace(info, layer=layer)
+            writer = ShardWriter(path, of_block, job.shard, job.shards, len(records), inputs)
             writers[layer] = stack.enter_context(writer)
         for kept, tokens, unreadable in batches:
             for layer, writer in writers.items():

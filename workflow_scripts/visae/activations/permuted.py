@@ -1,9 +1,8 @@
 """The cache of the control arm `token_order: permuted`: a view of the cache in raster order.
 
-No block sees in which order patches stand, once they have their positions. So the activations of
-the control are those of the backbone in raster order, each image's in an order of its own. The view
-names that cache and how orders are drawn; it holds no activations. The format is described in
-`docs/formats.md`.
+The activations of the control are those of the backbone in raster order, each image's in an order
+of its own (`docs/protocol.md`). The view names that cache and how orders are drawn; it holds no
+activations. The format is described in `docs/formats.md`.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from visae.base import hdf5
 from visae.base.declared import Array, check_arrays
 from visae.base.files import atomic_path
 from visae.base.reading import guarded
-from visae.base.seals import LIBVER, SEAL, made_of, open_hdf5, seal_hdf5
+from visae.base.seals import LIBVER, made_of, open_hdf5, seal_hdf5
 
 FORMAT = "visae-examples-3"
 
@@ -40,13 +40,11 @@ def read_examples(path):
     Raises UserError when it is missing, damaged or of another format.
     """
     with open_hdf5(path, FORMAT) as file, guarded(path, "examples of features"):
-        # Listed first: while a loop over a file has not ended, h5py lets no other thread in.
         attributes = {
             name: hdf5.text(value) if isinstance(value, bytes) else value
-            for name, value in list(file.attrs.items())
-            if name != SEAL
+            for name, value in hdf5.attributes(file).items()
         }
-        return attributes, {kind: _example(file[kind]) for kind in list(file)}
+        return attributes, {kind: _example(file[kind]) for kind in file}
 
 
 def _example(group):

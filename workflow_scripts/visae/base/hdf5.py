@@ -17,7 +17,7 @@ import numpy as np
 
 from visae.base.declared import Array, check_values
 from visae.base.errors import UserError
-from visae.base.seals import CHECKSUMS, CURE
+from visae.base.seals import CHECKSUMS, CURE, SEAL
 
 
 def write_strings(file: h5py.Group, name: str, values: Sequence[str]) -> None:
@@ -198,6 +198,10 @@ def strings(file: h5py.Group, name: str) -> list[str]:
     return [value.decode() for value in array(file, name)]
 
 
-def attributes(file: h5py.Group) -> Mapping[str, Any]:
-    """The attributes of a file, each of the type that its format says."""
-    return file.attrs
+def attributes(file: h5py.Group) -> dict[str, Any]:
+    """The attributes of a file but its seal, each of the type that its format says.
+
+    They are read first. A loop over h5py's own `items()` or `values()` that an exception ends
+    keeps all other threads out of the library, as long as the exception is kept.
+    """
+    return {name: file.attrs[name] for name in list(file.attrs) if name != SEAL}

@@ -11,12 +11,20 @@ def _reads(study, paths):
     control = roles.existing(roles.control(study))
     sae = control.sae_names()[0]
     layers = roles.main(study).layers | control.layers
-    arms = {backbone: layers[backbone] for pair in roles.control_arms(study) for backbone in pair}
+    arms = {backbone: layers[backbone] for backbone in _arms(study)}
     return {
         "scores": [paths.metric(sae, "localization", place=place(*at)) for at in arms.items()],
         "raw": raw_reductions(study, paths, arms),
         "published": PUBLISHED,
     }
+
+
+def _arms(study):
+    """{backbone: (the same in raster order, its token order)}, each backbone once."""
+    arms = {}
+    for raster, permuted in roles.control_arms(study):
+        arms |= {raster: (raster, "raster"), permuted: (raster, "permuted")}
+    return arms
 
 
 def _settings(study):
@@ -27,8 +35,7 @@ def _settings(study):
                 "backbone": raster,
                 "token_order": order,
             }
-            for raster, _ in roles.control_arms(study)
-            for order in ("raster", "permuted")
+            for raster, order in _arms(study).values()
         ],
         "localization": study.config["metrics"]["localization"],
     }

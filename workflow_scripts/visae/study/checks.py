@@ -276,7 +276,8 @@ def _control(study):
                 f"config: sweeps.{control.name} permutes the patches of {backbone}, of which the "
                 f"main sweep '{main.name}' has no backbone in raster order; give "
                 f"backbones.{backbone} the weights ({study.weights(backbone)}), loader, model, "
-                "seed, image_size, preprocessing and options of one of that sweep's"
+                "image_size, preprocessing, options and storage of one of that sweep's (and, for "
+                "random weights, the seed)"
             )
     name = control.sae_names()[0]
     if name not in main.sae_names():

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from visae.base import paths
 from visae.evals.entry import SAES
 from visae.evals.shelf import reads
-from visae.study import jobs
+from visae.study import jobs, roles
 
 
 @dataclass
@@ -57,24 +57,12 @@ def needed(study):
 
 
 def in_raster_order(study):
-    """{permuted backbone: the backbone of the study that is the same in raster order}."""
-    identity = {name: _identity(study, name) for name in study.backbones}
-    orders = {name: entry["token_order"] for name, entry in study.backbones.items()}
-    found = {}
-    for name in study.backbones:
-        same = [o for o in orders if orders[o] == "raster" and identity[o] == identity[name]]
-        if orders[name] == "permuted" and same:
-            found[name] = same[0]
-    return found
-
-
-def _identity(study, backbone):
-    """What decides a backbone's activations but for the order of patches."""
-    settings = study.backbone_settings(backbone)
-    del settings["token_order"]
-    if settings["weights"] != "random":
-        del settings["seed"]  # draws nothing but the order
-    return settings
+    """{permuted backbone: the first backbone of the study that is the same in raster order}."""
+    return {
+        name: same[0]
+        for name, entry in study.backbones.items()
+        if entry["token_order"] == "permuted" and (same := roles.in_raster_order(study, name))
+    }
 
 
 def passes(study, needs, views, splits):

@@ -238,9 +238,28 @@ def control_arms(study):
     return [
         (raster, permuted)
         for permuted in (arms.backbones if arms else ())
-        for raster in main(study).backbones
-        if _identity(study, raster) == _identity(study, permuted)
+        for raster in in_raster_order(study, permuted)
+        if raster in main(study).backbones
     ]
+
+
+def in_raster_order(study, backbone):
+    """The backbones in raster order whose activations are those of `backbone` but for the order."""
+    settings = _but_for_order(study, backbone)
+    return [
+        name
+        for name, entry in study.backbones.items()
+        if entry["token_order"] == "raster" and _but_for_order(study, name) == settings
+    ]
+
+
+def _but_for_order(study, backbone):
+    """What decides a backbone's activations but for the order of patches."""
+    settings = study.backbone_settings(backbone)
+    del settings["token_order"]
+    if settings["weights"] != "random":
+        del settings["seed"]  # draws nothing but the order
+    return settings
 
 
 def paper_datasets(study):
@@ -308,10 +327,3 @@ def judged(study):
     if said == "auto":
         return len(paper_backbones(study)) == len(PAPER_PARADIGMS)
     return said == "always"
-
-
-def _identity(study, backbone):
-    """What makes two backbones the same but for their token order."""
-    keys = ("loader", "model", "seed", "image_size", "preprocessing", "options")
-    entry = study.backbones[backbone]
-    return [study.weights(backbone), *(entry[key] for key in keys)]

@@ -6,8 +6,8 @@ from visae.study import roles
 
 
 def _over(study):
-    arms = 2 * len(roles.control_arms(study))
-    return f"n = {counted(arms, 'SAE')}, one per arm."
+    arms = {backbone for pair in roles.control_arms(study) for backbone in pair}
+    return f"n = {counted(len(arms), 'SAE')}, one per arm."
 
 
 ENTRY = Product(

@@ -27,10 +27,10 @@ def load(spec):
     DINOv3, DeiT-III) let tokens go through all blocks unchanged.
     """
     _check_name(spec)
-    model = _created(spec)
+    model, size = _built(spec)
     if spec.weights == "pretrained":
         with download(spec):
-            model = _created(spec, pretrained=True)
+            model = _create(spec, size, pretrained=True)
     if spec.weights == "random" and "init_values" not in spec.options:
         start_layer_scales(model)
     backbone = Backbone(
@@ -59,30 +59,33 @@ def translated(tensors, model):
     }
     family = vars(sys.modules[type(model).__module__])
     kind = "classifier" if hasattr(model, "encoder") else "encoder"
-    names = ("checkpoint_filter_fn", f"checkpoint_filter_fn_{kind}")
-    translate = next((family[name] for name in names if name in family), None)
+    functions = ("checkpoint_filter_fn", f"checkpoint_filter_fn_{kind}")
+    translate = next((family[name] for name in functions if name in family), None)
     if translate is None:
         return tensors
     takes_model = "model" in inspect.signature(translate).parameters
     return translate(tensors, model=model) if takes_model else translate(tensors)
 
 
-def _created(spec, **more):
-    """The model, of `spec.image_size` where its architecture has a fixed one."""
+def _built(spec):
+    """The model with random weights, and the argument that sets its image size, where it has one.
+
+    Without a network, so that wrong options are told apart from a failed download.
+    """
     size = {} if spec.image_size is None else {"img_size": spec.image_size}
     try:
-        return _create(spec, size, more)
+        with construction(spec):
+            return _create(spec, size), size
     except UserError as error:
         # Models that take images of any size.
-        if size and "img_size" not in spec.options and "argument 'img_size'" in str(error):
-            return _create(spec, {}, more)
+        if size and "img_size" not in spec.options and "'img_size'" in str(error):
+            with construction(spec):
+                return _create(spec, {}), {}
         raise
 
 
-def _create(spec, size, more):
-    # Without a network first, so that wrong options are told apart from a failed download.
-    guard = download(spec) if more else construction(spec)
-    with guard, random_weights(spec.seed):
+def _create(spec, size, **more):
+    with random_weights(spec.seed):
         return timm.create_model(spec.model, num_classes=0, **spec.options, **size, **more)
 
 
