@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import timm
 import torch
 from PIL import Image
 from safetensors.torch import save_file
@@ -39,7 +40,7 @@ ZERO = 1e-5
 class Kind:
     """A family of models, as the libraries build it.
 
-    models: loader → model. width, patch: D, and pixels. native: image size of the table of
+    models: loader → model. patch: pixels of its side. native: image size of the table of
     positions. prefix: tokens before the patches, `registers` among them. scaled: whether blocks
     have layer scales. biased: whether the patch embedding has a bias. kind: the type of model in
     transformers. renames: timm's names → transformers', as regular expressions, the first that
@@ -54,7 +55,6 @@ class Kind:
     patch: int
     prefix: int
     renames: tuple
-    width: int = 384
     registers: int = 0
     scaled: bool = False
     biased: bool = True
@@ -180,7 +180,6 @@ KINDS = {
         patch=16,
         prefix=0,
         renames=TWO_TOWERS,
-        width=768,
     ),
     "siglip2": Kind(
         "SigLIP2",
@@ -194,7 +193,6 @@ KINDS = {
         patch=16,
         prefix=0,
         renames=TWO_TOWERS,
-        width=768,
     ),
     "mae": Kind(
         "MAE",
@@ -234,8 +232,8 @@ class Shape(NamedTuple):
 
 
 def shape_of(kind):
-    """That of the comparison."""
-    return Shape(12, kind.width, kind.native)
+    """That of the comparison: of the small models of each family."""
+    return Shape(12, 384, kind.native)
 
 
 # ---------------------------------------------------------------- equal weights
@@ -352,14 +350,28 @@ def renamed(renames, name):
 # ---------------------------------------------------------------- backbones
 
 
+def small_tower(shape):
+    """A name by which timm, and so open_clip, builds a SigLIP tower of `shape`, which it lacks."""
+    name = f"siglip_of_{shape.width}_by_{shape.depth}_for_{shape.native}"
+    if not timm.is_model(name):
+
+        def build(pretrained=False, **kwargs):
+            sizes = options_of("timm", KINDS["siglip"], shape) | {"img_size": shape.native}
+            return timm.create_model("vit_base_patch16_siglip_224", **sizes | kwargs)
+
+        build.__name__, build.__module__ = name, "timm.models.vision_transformer"
+        timm.models.register_model(build)
+    return name
+
+
 def options_of(loader, kind, shape):
     """The options of a loader that build a model of `shape`."""
     heads = max(1, shape.width // 64)
     if loader == "timm":
         return {"embed_dim": shape.width, "depth": shape.depth, "num_heads": heads}
     if loader == "open_clip":
-        if kind.biased:  # a tower from timm, of the size that its name says
-            return {}
+        if kind.biased:
+            return {"vision_cfg": {"timm_model_name": small_tower(shape)}}
         vision = {"width": shape.width, "layers": shape.depth, "head_width": shape.width // heads}
         return {"embed_dim": 16, "vision_cfg": vision}
     options = {

@@ -34,26 +34,10 @@ PAIRS = [
 ]
 # Small models of the libraries' own code: 81 positions, which are resampled to 25.
 DEPTH, WIDTH, OWN, SMALLER = 2, 64, 9, 5
-SMALL_TOWER = "visae_test_siglip"
 
 
 @pytest.fixture(scope="module")
-def small_tower():
-    """open_clip takes towers by timm's names, and none of SigLIP's is small: one more name."""
-
-    def build(pretrained=False, **kwargs):
-        small = {"embed_dim": WIDTH, "depth": DEPTH, "num_heads": 1, "img_size": 16 * OWN}
-        return timm.create_model("vit_base_patch16_siglip_224", **small | kwargs)
-
-    build.__name__ = SMALL_TOWER
-    build.__module__ = "timm.models.vision_transformer"
-    timm.models.register_model(build)
-    yield {"vision_cfg": {"timm_model_name": SMALL_TOWER}}
-    timm.models._registry._model_entrypoints.pop(SMALL_TOWER)
-
-
-@pytest.fixture(scope="module")
-def written(tmp_path_factory, small_tower):
+def written(tmp_path_factory):
     """A function of kind and scale: loader → weights that are equal, as each library has them."""
     files = {}
 
@@ -76,7 +60,7 @@ def written(tmp_path_factory, small_tower):
 
 
 @pytest.fixture(scope="module")
-def tokens(written, small_tower):
+def tokens(written):
     """A function that reads patch tokens of the last block, from pixels or from a photograph."""
     kept, photograph = {}, compare.photograph()
 
@@ -84,22 +68,8 @@ def tokens(written, small_tower):
         key = name, loader, cells, chosen, scale
         if key not in kept:
             kind = KINDS[name]
-            options = compare.options_of(loader, kind, Shape(DEPTH, WIDTH, OWN * kind.patch))
-            if loader == "transformers":
-                options = {}
-            elif loader == "open_clip" and kind.biased:
-                options = small_tower
-            backbone = build_backbone(
-                BackboneSpec(
-                    name,
-                    loader,
-                    kind.models[loader],
-                    str(written(name, scale)[loader]),
-                    cells * kind.patch,
-                    options=options,
-                    implementation=chosen,
-                )
-            )
+            shape, weights = Shape(DEPTH, WIDTH, OWN * kind.patch), written(name, scale)[loader]
+            backbone = compare.built(kind, loader, shape, weights, cells * kind.patch, chosen)
             pixels = backbone.normalise(compare.square(photograph, cells * kind.patch))
             seen = torch.cat([pixels, backbone.preprocess(photograph)[None]])
             of_pixels, of_file = backbone.patch_tokens(seen, DEPTH - 1)
