@@ -29,8 +29,8 @@ class BackboneSpec:
     seed: of random weights and of permuted token orders.
     token_order: `raster`; `permuted` for the control arm whose patches are shuffled per image; or
         `forward` for the order that the model's own forward pass draws (ViTMAEModel).
-    preprocessing: `resize_mode`, `resize`, `interpolation` of `Preprocessing`, where they are not
-        to be the library's own.
+    preprocessing: `resize_mode`, `resize`, `interpolation`, `resampling`, `margin` of
+        `Preprocessing`, where they are not to be the library's own.
     options: further keyword arguments of the library's constructor (timm), its model config
         (open_clip: `vision_cfg`, `embed_dim`, …) or its config class (transformers).
     storage: what floats its activations are cached in, see `visae.backbones.storage`.
