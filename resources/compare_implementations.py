@@ -22,6 +22,7 @@ from typing import NamedTuple
 import numpy as np
 import timm
 import torch
+from list_preprocessing import CHECKPOINTS
 from PIL import Image
 from safetensors.torch import save_file
 from transformers import AutoConfig
@@ -44,8 +45,7 @@ class Kind:
     positions. prefix: tokens before the patches, `registers` among them. scaled: whether blocks
     have layer scales. biased: whether the patch embedding has a bias. kind: the type of model in
     transformers. renames: timm's names → transformers', as regular expressions, the first that
-    fits. processor: of its weights on the hub, where the loader has no settings of its own for the
-    type.
+    fits.
     """
 
     label: str
@@ -58,7 +58,6 @@ class Kind:
     registers: int = 0
     scaled: bool = False
     biased: bool = True
-    processor: dict | None = None
 
 
 DINO = (
@@ -127,7 +126,7 @@ KINDS = {
         scaled=True,
     ),
     "dinov2_with_registers": Kind(
-        "DINOv2 with registers",
+        "DINOv2, registers",
         "dinov2_with_registers",
         {
             "timm": "vit_small_patch14_reg4_dinov2.lvd142m",
@@ -182,7 +181,7 @@ KINDS = {
         renames=TWO_TOWERS,
     ),
     "siglip2": Kind(
-        "SigLIP2",
+        "SigLIP 2",
         "siglip_vision_model",
         {
             "timm": "vit_base_patch16_siglip_256.v2_webli",
@@ -211,14 +210,6 @@ KINDS = {
         patch=16,
         prefix=1,
         renames=VIT,
-        processor={
-            "image_processor_type": "DeiTImageProcessor",
-            "size": {"height": 256, "width": 256},
-            "crop_size": {"height": 224, "width": 224},
-            "resample": 3,
-            "image_mean": [0.485, 0.456, 0.406],
-            "image_std": [0.229, 0.224, 0.225],
-        },
     ),
 }
 
@@ -396,12 +387,17 @@ def write(kind, loader, shape, tensors, folder):
         path.parent.mkdir()
         options = options_of(loader, kind, shape)
         AutoConfig.for_model(kind.kind, **options).to_json_file(path.parent / "config.json")
-        if kind.processor:
-            processor = json.dumps(kind.processor)
-            (path.parent / "preprocessor_config.json").write_text(processor, encoding="utf-8")
+        processor = json.dumps(processor_of(kind))
+        (path.parent / "preprocessor_config.json").write_text(processor, encoding="utf-8")
     named = in_the_names_of(loader, kind, tensors)
     save_file({name: tensor.contiguous() for name, tensor in named.items()}, path)
     return path.parent if loader == "transformers" else path
+
+
+def processor_of(kind):
+    """The settings that lie beside the published weights on the hub."""
+    published = [each for each in CHECKPOINTS if each.loader == "transformers"]
+    return next(each.settings for each in published if each.kind == kind.label)
 
 
 def built(kind, loader, shape, weights, size, implementation=None):
@@ -520,7 +516,8 @@ def _images(preparing):
     if preparing is None:
         return "by the model"
     share = f", middle {preparing.share:.3g}" if preparing.share < 1 else ""
-    return f"{preparing.resize_mode}, {preparing.interpolation}{share}"
+    by = f"{preparing.resampling}, {preparing.margin}"
+    return f"{preparing.resize_mode}, {preparing.interpolation}{share}, {by}"
 
 
 def differences(lines):

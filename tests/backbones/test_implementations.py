@@ -222,7 +222,8 @@ def test_what_open_clips_entry_says_is_what_its_tags_say():
         assert said.preparing.interpolation == settings["interpolation"], name
         tower = open_clip.get_model_config(name.split(":")[0])["vision_cfg"].get("timm_model_name")
         if tower:
-            assert family_of("timm", tower) == family, name
+            tag = "v2_webli" if "SigLIP2" in name else "webli"
+            assert family_of("timm", f"{tower}.{tag}") == family, name
             assert said.gelu == LOADERS["timm"].families[family].gelu
         elif said.gelu:
             assert settings["quick_gelu"], name
@@ -247,7 +248,7 @@ MAE = ("timm", "vit_base_patch16_224.mae")
         (
             ("transformers", "google/siglip-so400m-patch14-384"),
             "timm",
-            r"give backbones\.b\.preprocessing resize_mode, resize and interpolation, as https",
+            r"give backbones\.b\.preprocessing resize_mode, .*, resampling and margin, as https",
         ),
         (MAE, "tensorflow", "There is no loader 'tensorflow'"),
     ],
@@ -269,6 +270,7 @@ def test_a_model_with_another_activation_than_its_family_is_refused():
 
 def test_an_open_preprocessing_can_be_given():
     given = {"resize_mode": "shortest", "resize": 426, "interpolation": "bicubic"}
+    given |= {"resampling": "pillow", "margin": "even"}
     where = ("b", "transformers", "google/siglip-so400m-patch14-384", "timm")
     assert implementation(*where, given).gelu == "exact"
 
