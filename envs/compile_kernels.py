@@ -28,6 +28,7 @@ from visae.sae import screen
 from visae.sae.checkpoint import load_sae
 from visae.sae.model import SparseAutoencoder
 from visae.sae.screen import WIDTH_UNIT, Features, Tokens
+from visae.sae.screen_bytes import BYTES
 from visae.sae.sparse import screened_codes
 from visae.sae.specs import SaeSpec, TrainingSettings
 from visae.sae.training import train_and_save
@@ -92,7 +93,7 @@ def compile_screen():
     """The screened product, which only large encoders use, by both its ways."""
     atoms = torch.randn(GRID[0] * GRID[1], WIDTH_UNIT, generator=torch.Generator().manual_seed(0))
     bias = torch.zeros(len(atoms))
-    tokens, features = Tokens(atoms), Features.of_positive(atoms, bias)
+    tokens, features = Tokens(BYTES, atoms), Features.of_positive(BYTES, atoms, bias)
     for crowded in (0, 1):
         with mock.patch.object(screen, "CROWDED", crowded):
             screened_codes(tokens, features).largest(1)
