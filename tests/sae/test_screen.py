@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from screen_fixtures import FEATURES, KINDS, TOKENS, WIDTH, heavy_tails, odd, outlier_channels, rows
 
 from visae.encoding.encoders import SparseEncoder
-from visae.sae import screen, screen_bytes
+from visae.sae import screen, screen_bytes, screened
 from visae.sae.families.batchtopk.trainer import BatchTopK
 from visae.sae.families.topk.trainer import TopK
 from visae.sae.model import SparseAutoencoder
@@ -51,7 +51,7 @@ measured = screen_bytes.bytes_are_faster.__wrapped__
 @pytest.fixture(autouse=True)
 def never_crowded(monkeypatch):
     """Bytes find whatever there is, on any processor."""
-    monkeypatch.setattr(screen, "CROWDED", 1.0)
+    monkeypatch.setattr(screened, "CROWDED", 1.0)
     monkeypatch.setattr(screen_bytes, "bytes_are_faster", lambda: True)
 
 
@@ -130,7 +130,7 @@ def test_limits_of_tokens_and_features_are_added():
 
 @pytest.mark.parametrize("threads", [1, 2])
 def test_large_encoders_are_screened_in_training(monkeypatch, threads):
-    monkeypatch.setattr(screen, "SCREENED_WEIGHTS", 41 * WIDTH)
+    monkeypatch.setattr(screened, "SCREENED_WEIGHTS", 41 * WIDTH)
     random = np.random.default_rng(0)
     x_td, w_fd = (torch.from_numpy(random.normal(size=(n, WIDTH))).float() for n in (1100, 41))
     bias = torch.from_numpy(random.normal(size=41)).float()
@@ -144,7 +144,7 @@ def test_large_encoders_are_screened_in_training(monkeypatch, threads):
     np.testing.assert_array_equal(
         found(tokens_of(x_td), features, False), np.asarray(_csr(codes, 41).todense())
     )
-    monkeypatch.setattr(screen, "SCREENED_WEIGHTS", 41 * WIDTH + 1)
+    monkeypatch.setattr(screened, "SCREENED_WEIGHTS", 41 * WIDTH + 1)
     other = collect_codes(x_td, w_fd, bias, 9.0)
     np.testing.assert_array_equal(codes.features, other.features)
     np.testing.assert_allclose(codes.values, other.values, rtol=1e-5)
@@ -162,7 +162,7 @@ def test_where_many_are_candidates_the_float32_product_finds_them(monkeypatch):
     x_td, w_fd = (torch.from_numpy(random.normal(size=(n, WIDTH))).float() for n in (37, 41))
     features = features_of(w_fd, np.zeros(41, np.float32), np.zeros(41, np.float32))
     with_bytes = screened_codes(tokens_of(x_td), features)
-    monkeypatch.setattr(screen, "CROWDED", 0.125)
+    monkeypatch.setattr(screened, "CROWDED", 0.125)
     products = []
     original = screen_bytes.byte_product
     monkeypatch.setattr(
@@ -194,7 +194,7 @@ def test_encoded_units_do_not_depend_on_the_way(monkeypatch, per_feature):
     x_npd = torch.randn(3, 12, WIDTH, generator=generator)
     x_npd[0, 0] = np.nan  # no codes, by any way
     plain = SparseEncoder(sae, (3, 4), (1, 2), 1e-8)(x_npd)
-    monkeypatch.setattr(screen, "SCREENED_WEIGHTS", 1)
+    monkeypatch.setattr(screened, "SCREENED_WEIGHTS", 1)
     units = []
     for by_bytes in (True, False):
         monkeypatch.setattr(screen_bytes, "bytes_are_faster", lambda way=by_bytes: way)
@@ -235,8 +235,8 @@ def test_which_way_is_used_is_measured_and_said(monkeypatch, caplog):
 @pytest.mark.parametrize("family", [BatchTopK, TopK])
 def test_screened_steps_keep_what_dense_ones_keep(monkeypatch, family):
     """Whatever the steps before have left to look for: from no threshold, a lower or a higher."""
-    monkeypatch.setattr(screen, "SCREENED_WEIGHTS", 1)
-    monkeypatch.setattr(screen, "CROWDED", 0.125)
+    monkeypatch.setattr(screened, "SCREENED_WEIGHTS", 1)
+    monkeypatch.setattr(screened, "CROWDED", 0.125)
     spec = SaeSpec(family.__name__.lower(), 4, 5)
     sae, other = (family(spec, WIDTH, TrainingSettings(), "cpu") for _ in range(2))
     generator = torch.Generator().manual_seed(0)
@@ -255,7 +255,7 @@ def test_screened_steps_keep_what_dense_ones_keep(monkeypatch, family):
 
 def test_what_is_looked_for_next_is_that_of_tokens_with_k_codes(monkeypatch):
     """Each other token has two codes, a thousand times smaller."""
-    monkeypatch.setattr(screen, "SCREENED_WEIGHTS", 1)
+    monkeypatch.setattr(screened, "SCREENED_WEIGHTS", 1)
     sae = TopK(SaeSpec("topk", 4, 5), WIDTH, TrainingSettings(), "cpu")
     sae.weights["encoder_bias"].data[:] = -1e-3
     sae.weights["encoder_bias"].data[:2] = 1e-3

@@ -11,7 +11,7 @@ from screen_fixtures import FEATURES, KINDS, TOKENS, WIDTH, heavy_tails, odd, ou
 
 from visae.encoding import encoders
 from visae.encoding.encoders import DenseEncoder, SparseEncoder, halves_are_faster
-from visae.sae import screen, screen_halves
+from visae.sae import screen, screen_halves, screened
 from visae.sae.model import SparseAutoencoder
 from visae.sae.screen import Features, Tokens, rounding_of_sums
 from visae.sae.screen_halves import HALVES, HalfScreen, split_tokens, sums_hold
@@ -57,7 +57,7 @@ def found(tokens, features, part=slice(None)):
 
 @pytest.fixture(autouse=True)
 def never_crowded(monkeypatch):
-    monkeypatch.setattr(screen, "CROWDED", 1.0)
+    monkeypatch.setattr(screened, "CROWDED", 1.0)
 
 
 @settings(max_examples=60, deadline=None)
@@ -156,24 +156,26 @@ def test_units_are_those_of_the_whole_product(monkeypatch, thresholds, outlying)
         x_npd[..., channels] *= 1000
         sae.encoder_weight[:, channels] /= 1000
         assert split_tokens(x_npd.flatten(0, 1)).arithmetic.split is not None
-    screened, whole = (DenseEncoder(sae, (3, 4), (1, 2), 1e-8, way)(x_npd) for way in (True, False))
-    close(screened, whole)
-    close(screened, SparseEncoder(sae, (3, 4), (1, 2), 1e-8)(x_npd))
-    assert 100 < screened.firing_count.sum() < 0.1 * 36 * 300
+    of_screen, whole = (
+        DenseEncoder(sae, (3, 4), (1, 2), 1e-8, way)(x_npd) for way in (True, False)
+    )
+    close(of_screen, whole)
+    close(of_screen, SparseEncoder(sae, (3, 4), (1, 2), 1e-8)(x_npd))
+    assert 100 < of_screen.firing_count.sum() < 0.1 * 36 * 300
     # What is found depends on the unit alone.
     encoder = DenseEncoder(sae, (3, 4), (1, 2), 1e-8, True)
     encoder(1000 * x_npd)
     for name, value in vars(encoder(x_npd)).items():
-        np.testing.assert_array_equal(value, getattr(screened, name), err_msg=name)
+        np.testing.assert_array_equal(value, getattr(of_screen, name), err_msg=name)
 
 
 def test_a_token_without_numbers_is_what_it_is_by_the_whole_product():
     random = np.random.default_rng(0)
     sae, x_npd = an_sae(random), torch.from_numpy(random.normal(size=(3, 12, WIDTH))).float()
     x_npd[0, 0] = np.nan
-    screened, whole = (DenseEncoder(sae, (3, 4), (1,), 1e-8, way)(x_npd) for way in (True, False))
-    close(screened, whole)
-    assert np.isnan(screened.squared_error)
+    of_screen, whole = (DenseEncoder(sae, (3, 4), (1,), 1e-8, way)(x_npd) for way in (True, False))
+    close(of_screen, whole)
+    assert np.isnan(of_screen.squared_error)
 
 
 def test_without_codes_there_is_nothing_to_find():
@@ -186,12 +188,12 @@ def test_without_codes_there_is_nothing_to_find():
 
 
 def test_where_many_are_candidates_the_whole_product_is_used(monkeypatch):
-    monkeypatch.setattr(screen, "CROWDED", 0.125)
+    monkeypatch.setattr(screened, "CROWDED", 0.125)
     random = np.random.default_rng(0)
     sae, x_npd = an_sae(random), torch.from_numpy(random.normal(size=(3, 12, WIDTH))).float()
     sae.threshold = torch.tensor(0.0)
-    screened, whole = (DenseEncoder(sae, (3, 4), (1,), 1e-8, way)(x_npd) for way in (True, False))
-    for name, value in vars(screened).items():
+    of_screen, whole = (DenseEncoder(sae, (3, 4), (1,), 1e-8, way)(x_npd) for way in (True, False))
+    for name, value in vars(of_screen).items():
         np.testing.assert_array_equal(value, getattr(whole, name), err_msg=name)
     side = encoders.encoder_side(HALVES, sae)
     tokens = split_tokens(x_npd.flatten(0, 1))

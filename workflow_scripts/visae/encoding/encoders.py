@@ -31,9 +31,10 @@ from visae.encoding.kernels import (
 from visae.encoding.moran import Neighbours
 from visae.encoding.reductions import SaeUnit, half_codes
 from visae.sae.model import SparseAutoencoder
-from visae.sae.screen import Arithmetic, Features, Tokens, is_faster, is_screened
+from visae.sae.screen import Arithmetic, Features, Tokens, is_faster
 from visae.sae.screen_bytes import BYTES, Screen
 from visae.sae.screen_halves import HALVES, HalfScreen, split_tokens, sums_hold
+from visae.sae.screened import is_screened
 
 
 class Targets(NamedTuple):
@@ -89,7 +90,7 @@ class SparseEncoder:
         if sae.activation != "threshold":  # the kernel is given codes, and adds and cuts nothing
             self._bias = self._threshold = np.zeros(sae.features, np.float32)
         self._screened = None
-        if sae.activation == "threshold" and is_screened(self._weight):
+        if sae.activation == "threshold" and is_screened(*self._weight.shape):
             self._screened = encoder_side(BYTES, sae)
         self._decoder = sliced(sae.decoder_weight.numpy())
         self._neighbours = Neighbours.of_grid(grid)
@@ -229,7 +230,7 @@ class DenseEncoder:
         self._sae, self._grid = sae, grid
         self._minimum_active, self._variance_floor = list(minimum_active), variance_floor
         if screened is None:
-            screened = is_screened(sae.encoder_weight)
+            screened = is_screened(*sae.encoder_weight.shape)
             screened = screened and halves_are_faster(sae.encoder_weight.device)
         self._screened = None
         if sae.activation == "threshold" and screened:

@@ -34,15 +34,9 @@ from typing import Any, NamedTuple
 import torch
 
 from visae.base.arrays import Float, Int
-from visae.sae.screen_kernels import WIDTH_UNIT
 
 logger = logging.getLogger(__name__)
 
-SCREENED_WEIGHTS = 2**20
-"""Encoders of at least so many weights are screened. It depends on nothing but the SAE's shape,
-because codes of the two products differ by rounding."""
-CROWDED = 1 / 8
-"""Part of the codes: where more are candidates, rounding saves nothing."""
 UNIT_ROUNDOFF = 2.0**-24
 ROUNDING = 2.0**-20
 """What is taken off every term of the cut: several roundings of a float32."""
@@ -186,11 +180,6 @@ def rounding_of_sums(width: int) -> float:
 
 def _less(value):
     return value - ROUNDING * value.abs()
-
-
-def is_screened(weight_fd: Float[torch.Tensor, "F D"]) -> bool:
-    """Whether products with an encoder of this shape are screened, on whatever processor."""
-    return weight_fd.numel() >= SCREENED_WEIGHTS and weight_fd.shape[1] % WIDTH_UNIT == 0
 
 
 def is_faster(

@@ -17,7 +17,7 @@ import torch
 
 from visae.base.arrays import Float, Int
 from visae.base.pools import in_pieces
-from visae.sae import screen
+from visae.sae import screened
 from visae.sae.screen import UNIT_ROUNDOFF, WORST, Arithmetic, Rounded, Side, is_faster
 from visae.sae.screen_kernels import (
     LARGEST_BYTE,
@@ -110,7 +110,7 @@ class Screen:
             arguments = product.numpy(), *cuts, np.float32(slack), first, total, counts
             threads = torch.get_num_threads()
             in_pieces(find_candidates, len(counts), threads, *arguments, self._found[0])
-            if self._by_bytes and counts.sum() > screen.CROWDED * len(counts) * columns.stop:
+            if self._by_bytes and counts.sum() > screened.CROWDED * len(counts) * columns.stop:
                 return False
         return True
 

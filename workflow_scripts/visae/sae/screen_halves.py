@@ -19,7 +19,7 @@ from typing import NamedTuple
 import torch
 
 from visae.base.arrays import Float, Int
-from visae.sae import screen
+from visae.sae import screened
 from visae.sae.products import product
 from visae.sae.screen import WORST, Arithmetic, Features, Rounded, Tokens, rounding_of_sums
 from visae.sae.screen_kernels import LARGEST_ENTRY
@@ -124,7 +124,7 @@ class HalfScreen:
         """The `Candidates` of a part of the features; None where they are many."""
         below_tf = self._product(features, part) < -WORST
         rows, columns = below_tf.logical_not_().nonzero(as_tuple=True)
-        if len(rows) > screen.CROWDED * below_tf.numel():
+        if len(rows) > screened.CROWDED * below_tf.numel():
             return None
         starts = torch.nn.functional.pad(below_tf.sum(dim=1).cumsum(0), (1, 0))
         codes = self._computed(starts, columns, features.rows[part])

@@ -6,8 +6,9 @@ import numpy as np
 import torch
 
 from visae.base.arrays import Bool, Float
-from visae.sae.screen import Features, Tokens, is_screened
+from visae.sae.screen import Features, Tokens
 from visae.sae.screen_bytes import BYTES
+from visae.sae.screened import is_screened
 from visae.sae.sparse import SparseCodes, screened_codes
 from visae.sae.trainer import Trainer
 
@@ -30,7 +31,7 @@ class TopK(Trainer):
 
     def active_codes(self, normalised_bd: Float[torch.Tensor, "B D"]) -> SparseCodes:
         weight, bias = self.encoder()
-        if is_screened(weight):
+        if is_screened(*weight.shape):
             return self._screened(normalised_bd, Features.of_positive(BYTES, weight, bias))
         keep_bf = self.keep(pre_bf := self.pre_activations(normalised_bd))
         rows, features = keep_bf.nonzero(as_tuple=True)
