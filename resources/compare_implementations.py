@@ -224,7 +224,7 @@ class Shape(NamedTuple):
 
 def shape_of(kind):
     """That of the comparison: of the small models of each family."""
-    return Shape(12, 384, kind.native)
+    return Shape(12, 192, kind.native)
 
 
 # ---------------------------------------------------------------- equal weights

@@ -11,6 +11,7 @@ import pytest
 import timm
 import torch
 from open_clip.pretrained import get_pretrained_cfg
+from safetensors.torch import save_file
 from study_fixtures import paper_config
 from timm.data.config import resolve_model_data_config
 
@@ -102,6 +103,41 @@ def test_the_loaders_own_differ_where_the_setting_is_needed(tokens, name, one, o
     ):
         files = tokens(name, one, OWN, "file"), tokens(name, other, OWN, "file")
         assert apart(*files) > 0.1  # two fields of view
+
+
+@pytest.mark.parametrize("cells", [16, 14, 21])
+def test_naflex_needs_no_setting(tmp_path, cells):
+    """SigLIP 2's NaFlex: timm and transformers resample the table of 16 × 16 alike."""
+    kind = KINDS["siglip2"]
+    shape = Shape(DEPTH, WIDTH, kind.native)
+    drawn = compare.drawn(kind, shape)
+    patches = drawn["patch_embed.proj.weight"].permute(0, 2, 3, 1).flatten(1)
+    of_timm = compare.in_the_names_of("timm", kind, drawn)
+    of_timm |= {
+        "embeds.pos_embed": of_timm.pop("pos_embed").reshape(1, 16, 16, WIDTH),
+        "embeds.proj.weight": patches,
+        "embeds.proj.bias": of_timm.pop("patch_embed.proj.bias"),
+    }
+    del of_timm["patch_embed.proj.weight"]
+    of_transformers = compare.in_the_names_of("transformers", kind, drawn)
+    of_transformers["embeddings.patch_embedding.weight"] = patches
+    options = compare.options_of("transformers", kind, shape)
+    del options["image_size"]
+    ways = (
+        ("timm", "naflexvit_base_patch16_siglip.v2_webli", of_timm),
+        ("transformers", "siglip2_vision_model", of_transformers),
+    )
+    seen = []
+    for loader, model, tensors in ways:
+        path = tmp_path / f"{loader}.safetensors"
+        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path)
+        own = compare.options_of("timm", kind, shape) if loader == "timm" else options
+        backbone = build_backbone(
+            BackboneSpec("b", loader, model, str(path), 16 * cells, options=own)
+        )
+        pixels = backbone.normalise(compare.square(compare.photograph(), 16 * cells))
+        seen.append(backbone.patch_tokens(pixels, DEPTH - 1))
+    assert apart(*seen) <= ZERO
 
 
 @pytest.mark.parametrize("name", ["mae", "deit"])
