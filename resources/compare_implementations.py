@@ -17,7 +17,7 @@ import tempfile
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import timm
@@ -347,7 +347,8 @@ def small_tower(shape):
     if not timm.is_model(name):
 
         def build(pretrained=False, **kwargs):
-            sizes = options_of("timm", KINDS["siglip"], shape) | {"img_size": shape.native}
+            sizes: dict[str, Any] = options_of("timm", KINDS["siglip"], shape)
+            sizes["img_size"] = shape.native
             return timm.create_model("vit_base_patch16_siglip_224", **sizes | kwargs)
 
         build.__name__, build.__module__ = name, "timm.models.vision_transformer"
@@ -555,17 +556,21 @@ def _said(value):
     return f"{value:.1e}" if value < 1e-3 else f"{value:.1%}"
 
 
-def write_page(lines):
-    """Put both tables, and the versions, between their marks in the page."""
-    packages = {"timm": "timm", "open_clip": "open_clip_torch", "transformers": "transformers"}
-    versions = [f"{package} {metadata.version(package)}" for package in packages.values()]
-    parts = {
+def parts(lines):
+    """What stands between marks in the page, by the marks' name."""
+    packages = ("timm", "open_clip_torch", "transformers", "torch")
+    versions = ", ".join(f"{package} {metadata.version(package)}" for package in packages)
+    return {
         "facts": "\n".join(facts()),
         "differences": "\n".join(differences(lines)),
-        "versions": f"Made with {', '.join(versions)} and torch {metadata.version('torch')}.",
+        "versions": f"Made with {versions}.",
     }
+
+
+def write_page(lines):
+    """Put both tables, and the versions, between their marks in the page."""
     text = PAGE.read_text(encoding="utf-8")
-    for name, part in parts.items():
+    for name, part in parts(lines).items():
         start, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
         before, rest = text.split(start)
         text = f"{before}{start}\n\n{part}\n\n{end}{rest.split(end)[1]}"

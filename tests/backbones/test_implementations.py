@@ -266,6 +266,16 @@ def test_what_open_clips_entry_says_is_what_its_tags_say():
     assert found == LOADERS["open_clip"].families.keys()
 
 
+def test_the_page_says_what_the_entries_and_the_comparison_say():
+    lines, page = compare.read_lines(), compare.PAGE.read_text(encoding="utf-8")
+    for name, part in compare.parts(lines).items():
+        assert part in page, f"run resources/compare_implementations.py: {name}"
+    assert {line["family"] for line in lines} == {kind.label for kind in KINDS.values()}
+    settings = [key for key in lines[0] if "_as_" in key]
+    assert len(settings) == 4
+    assert max(float(line[key]) for line in lines for key in settings) <= ZERO
+
+
 # ---------------------------------------------------------------- refusals
 
 MAE = ("timm", "vit_base_patch16_224.mae")
