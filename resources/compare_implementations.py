@@ -502,7 +502,7 @@ def facts():
             if said := LOADERS[loader].families.get(family):
                 yield (
                     f"| {family} | {loader} | {_positions(said)} | {GELU[said.gelu]} | "
-                    f"{said.eps:g} | {_images(said.preparing)} |"
+                    f"`{said.eps:g}` | {_images(said.preparing)} |"
                 )
 
 
@@ -523,7 +523,7 @@ def _images(preparing):
 
 def differences(lines):
     """The table of how far libraries lie apart, as lines of Markdown."""
-    columns = "Models | Libraries | Pixels | Block 3 | Block 11 | With `implementation` | From file"
+    columns = "Models | Libraries | Pixels | Block 3 | Block 11 | Set | From file"
     yield f"| {columns} |"
     yield "|---|---|---:|---:|---:|---:|---:|"
     groups = {}
