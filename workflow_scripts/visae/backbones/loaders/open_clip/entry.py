@@ -12,6 +12,7 @@ ENTRY = Loader(
     model="architecture:tag",
     source="https://github.com/mlfoundations/open_clip/blob/main/docs/PRETRAINED.md",
     blocks=("vision_cfg", "layers"),
+    patch=("vision_cfg", "patch_size"),
     families={
         "clip_openai": Family(
             r"ViT-[BL]-\d+(-336)?(-quickgelu)?:openai$", 1e-5, "quick", SMOOTH, WHOLE

@@ -12,6 +12,7 @@ ENTRY = Loader(
     model="architecture.tag",
     source="https://huggingface.co/timm",
     blocks=("depth",),
+    patch=("patch_size",),
     families={
         "dinov2": Family(r"vit_\w+_patch14_dinov2\b", 1e-6, "exact", SMOOTH, WHOLE),
         "dinov2_with_registers": Family(

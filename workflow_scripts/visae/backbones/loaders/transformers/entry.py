@@ -19,6 +19,7 @@ ENTRY = Loader(
     token_orders=("raster", "permuted", "forward"),
     shuffling=("vit_mae",),
     blocks=("num_hidden_layers",),
+    patch=("patch_size",),
     families={
         "dinov2": Family(
             r"dinov2$|facebook/dinov2-(small|base|large|giant)", 1e-6, "exact", ROUGH, SEVEN_EIGHTHS
