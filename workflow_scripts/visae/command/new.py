@@ -155,7 +155,7 @@ def _text(name, folder, shares, counts, classes, entries, geometries):
         width=width,
         batch=batch,
         epochs=epochs,
-        steps=math.ceil(tokens * epochs / batch),
+        steps=math.ceil(tokens / batch) * epochs,
     )
 
 
