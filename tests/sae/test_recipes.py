@@ -14,7 +14,7 @@ from visae.base.errors import UserError
 from visae.sae.checkpoint import load_sae
 from visae.sae.choices import Auxiliary, Schedule, prefix_stops
 from visae.sae.families import FAMILIES
-from visae.sae.screen import is_screened
+from visae.sae.screened import is_screened
 from visae.sae.specs import SaeSpec, TrainingSettings, check_own, check_own_size
 from visae.sae.trainer import DECODER_WEIGHT, normalise_rows
 from visae.sae.training import train, train_and_save
@@ -315,7 +315,7 @@ def test_prefixes_of_a_screened_encoder():
         FAMILIES.module("matryoshka", "trainer").TRAINER(spec, width, TrainingSettings(), "cpu")
         for _ in range(2)
     )
-    assert is_screened(sparse.encoder()[0])
+    assert is_screened(*sparse.encoder()[0].shape)
     x_bd = torch.randn(40, width, generator=torch.Generator().manual_seed(0))
     for sae, method in ((sparse, "set_sparse_gradients"), (dense, "set_dense_gradients")):
         normalise_rows(sae.weights[DECODER_WEIGHT])
