@@ -211,6 +211,21 @@ def test_a_run_is_a_line_per_job_with_the_time_left():
     assert log.getvalue() == "".join(lines)
 
 
+def test_a_dry_run_is_the_table_of_its_jobs():
+    table = ["index_images       1\n", "train_main         2\n", "total              3\n"]
+    lines = [
+        "Job stats:\n", "job            count\n", "-----------  -------\n", *table, "\n",
+        "Job 0: The study is complete\n", "Reason: Missing output files: a.pdf\n",
+        "Job stats:\n", "job            count\n", "-----------  -------\n", *table, "\n",
+        "Reasons:\n", "    (check individual jobs above for details)\n",
+        "    code has changed since last execution:\n", "        train_main\n",
+        "This was a dry-run (flag -n). The order of jobs does not …\n",
+    ]  # fmt: skip
+    out = io.StringIO()
+    follow.follow(lines, out)
+    assert out.getvalue() == "".join([*table, lines[-1]])
+
+
 def test_how_far_jobs_are_comes_once_a_minute():
     far = ["  train_main mae: 5 of 90 training steps (5 s, 1 min 25 s left)\n"] * 5
     other = "  encode: 3 images encoded (5 s)\n"
