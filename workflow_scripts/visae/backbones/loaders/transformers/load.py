@@ -96,7 +96,8 @@ def load(spec):
             model = model_class(config, **arguments)
     if hasattr(model, "timm_model"):
         # transformers builds the architecture, and keeps the checkpoint's settings to itself.
-        settings = timm_preprocessing(spec, model.timm_model, None, config.pretrained_cfg)
+        own = getattr(config, "pretrained_cfg", None)
+        settings = timm_preprocessing(spec, model.timm_model, None, own)
     else:
         settings = _default_preprocessing(spec, config)
     if source is not None:
