@@ -1,6 +1,6 @@
 """Kernels of the screened product (`visae.sae.screen`), compiled for the CPU.
 
-`_candidates` and `_dot` are written as LLVM vectors of 16 numbers. The order of their sums is then
+`_candidates` and `_dots` are written as LLVM vectors of 16 numbers. The order of their sums is then
 the same on every processor, and a processor that knows AVX-512 packs what is found in one step.
 All are in this one file because numba's cache on disk notices changes of the file of the
 compiled function only, not of the functions that it calls.
@@ -8,8 +8,12 @@ compiled function only, not of the functions that it calls.
 
 from __future__ import annotations
 
+import functools
+import itertools
+
 import numpy as np
 from llvmlite import ir
+from llvmlite.binding import get_host_cpu_features
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
@@ -20,6 +24,9 @@ from visae.sae.screened import WIDTH_UNIT
 LANES = 16
 SUMS = WIDTH_UNIT // LANES
 """Vectors of partial sums in a dot product, so that one addition need not wait for the last."""
+TOGETHER = 4 if get_host_cpu_features().get("avx512f") else 1
+"""Dot products with one row that are computed at once, as the registers allow: it is read once, and
+several others are under way from the second cache."""
 LARGEST_BYTE = 127
 SMALLEST_SCALE = np.float32(2.0**-40)
 LARGEST_ENTRY = np.float32(2.0**55)
@@ -93,41 +100,61 @@ def _candidates(
     return signature, generate
 
 
-@intrinsic
-def _dot(typing_context, left, right, width):
-    """The float32 dot product of the first `width` elements, always summed in one order."""
-    signature = types.float32(left, right, width)
+def _dots_of(count):
+    """A function: float32 dot products of a row with `count` others, each summed in one order."""
 
-    def generate(context, builder, signature, arguments):
-        left, right, width = arguments
-        zeros = ir.Constant(_FLOATS, [0.0] * LANES)
-        sums = [cgutils.alloca_once_value(builder, zeros) for _ in range(SUMS)]
-        for each in sums:
-            builder.store(zeros, each)
-        start, step = ir.Constant(_INDEX, 0), ir.Constant(_INDEX, WIDTH_UNIT)
-        with cgutils.for_range_slice(builder, start, width, step, _INDEX) as (index, _):
-            for number, each in enumerate(sums):
-                here = builder.add(index, ir.Constant(_INDEX, LANES * number))
-                pair = [
-                    _load(builder, _at(context, builder, kind, array, here), _FLOATS)
-                    for kind, array in zip(signature.args, (left, right), strict=False)
-                ]
-                total = _called(builder, "llvm.fma.v16f32", _FLOATS, *pair, builder.load(each))
-                builder.store(total, each)
-        parts = [builder.load(each) for each in sums]
-        while len(parts) > 1:
-            parts = [builder.fadd(*parts[k : k + 2]) for k in range(0, len(parts), 2)]
-        (total,), lanes = parts, LANES
-        while lanes > 1:
-            lanes //= 2
-            halves = [
-                builder.shuffle_vector(total, total, _numbers(range(k, k + lanes)))
-                for k in (0, lanes)
-            ]
-            total = builder.fadd(*halves)
-        return builder.extract_element(total, ir.Constant(_INT, 0))
+    @intrinsic
+    def dots(typing_context, left, right, columns, place):
+        """Of left with right[columns[place]], right[columns[place + 1]] … : a tuple."""
+        signature = types.UniTuple(types.float32, count)(left, right, columns, place)
+        return signature, functools.partial(_generate_dots, count)
 
-    return signature, generate
+    return dots
+
+
+def _generate_dots(count, context, builder, signature, arguments):
+    left, right, columns, place = arguments
+    kinds = signature.args
+    width = builder.extract_value(context.make_array(kinds[0])(context, builder, left).shape, 0)
+    starts = []
+    for number in range(count):
+        here = builder.add(place, ir.Constant(_INDEX, number))
+        column = builder.load(_at(context, builder, kinds[2], columns, here))
+        starts.append(builder.mul(builder.sext(column, _INDEX), width))
+    zeros = ir.Constant(_FLOATS, [0.0] * LANES)
+    sums = [[cgutils.alloca_once_value(builder, zeros) for _ in range(SUMS)] for _ in range(count)]
+    for each in itertools.chain.from_iterable(sums):
+        builder.store(zeros, each)
+    step = ir.Constant(_INDEX, WIDTH_UNIT)
+    with cgutils.for_range_slice(builder, ir.Constant(_INDEX, 0), width, step, _INDEX) as (d, _):
+        for lane in range(SUMS):
+            here = builder.add(d, ir.Constant(_INDEX, LANES * lane))
+            own = _load(builder, _at(context, builder, kinds[0], left, here), _FLOATS)
+            for start, parts in zip(starts, sums, strict=True):
+                address = _at(context, builder, kinds[1], right, builder.add(start, here))
+                other = _load(builder, address, _FLOATS)
+                total = builder.load(parts[lane])
+                total = _called(builder, "llvm.fma.v16f32", _FLOATS, own, other, total)
+                builder.store(total, parts[lane])
+    totals = [_summed(builder, [builder.load(each) for each in parts]) for parts in sums]
+    return context.make_tuple(builder, signature.return_type, totals)
+
+
+def _summed(builder, parts):
+    """The sum of all numbers of some vectors."""
+    while len(parts) > 1:
+        parts = [builder.fadd(*parts[k : k + 2]) for k in range(0, len(parts), 2)]
+    (total,), lanes = parts, LANES
+    while lanes > 1:
+        lanes //= 2
+        halves = [
+            builder.shuffle_vector(total, total, _numbers(range(k, k + lanes))) for k in (0, lanes)
+        ]
+        total = builder.fadd(*halves)
+    return builder.extract_element(total, ir.Constant(_INT, 0))
+
+
+_one_dot, _dots = _dots_of(1), _dots_of(TOGETHER)
 
 
 @njit(nogil=True, cache=True, fastmath=_FAST)
@@ -204,22 +231,33 @@ def compute_candidates(
 
     Goes through the columns `tile` at a time, whose rows stay in the cache meanwhile.
     """
-    columns, width = right_bd.shape
+    columns = len(right_bd)
     place_a = np.arange(start, stop) * columns
     kept_a = place_a.copy()
+    codes = np.empty(TOGETHER, np.float32)
     for first in range(0, columns, tile):
         for a in range(start, stop):
             place, kept = place_a[a - start], kept_a[a - start]
-            end = a * columns + counts_a[a]
-            while place < end and found[place] < first + tile:
-                b = found[place]
-                code = _dot(left_ad[a], right_bd[b], width)  # pyright: ignore[reportCallIssue]
-                code += bias_a[a] + bias_b[b]
-                # Every code is written and only kept ones move the position on: which ones are
-                # is hard to predict.
-                found[kept], values[kept] = b, code
-                kept += not ((code < lower_a[a] + lower_b[b]) | (code <= 0))
-                place += 1
-            place_a[a - start], kept_a[a - start] = place, kept
+            end, last = a * columns + counts_a[a], place
+            while last < end and found[last] < first + tile:
+                last += 1
+            place_a[a - start] = last
+            while place < last:
+                count = TOGETHER if last - place >= TOGETHER else 1
+                if count == TOGETHER:
+                    dots = _dots(left_ad[a], right_bd, found, place)  # pyright: ignore
+                    for k in range(TOGETHER):
+                        codes[k] = dots[k]
+                else:
+                    codes[0] = _one_dot(left_ad[a], right_bd, found, place)[0]  # pyright: ignore
+                for k in range(count):
+                    b = found[place + k]
+                    code = codes[k] + (bias_a[a] + bias_b[b])
+                    # Every code is written and only kept ones move the position on: which ones
+                    # are is hard to predict.
+                    found[kept], values[kept] = b, code
+                    kept += not ((code < lower_a[a] + lower_b[b]) | (code <= 0))
+                place += count
+            kept_a[a - start] = kept
     for a in range(start, stop):
         counts_a[a] = kept_a[a - start] - a * columns
