@@ -20,8 +20,8 @@ from numba.extending import intrinsic
 
 from visae.base.compiled import njit
 from visae.sae.screened import WIDTH_UNIT
+from visae.sae.vectors import FLOATS, INDEX, INT, INTS, LANES, at, called, constant, load, spread
 
-LANES = 16
 SUMS = WIDTH_UNIT // LANES
 """Vectors of partial sums in a dot product, so that one addition need not wait for the last."""
 TOGETHER = 4 if get_host_cpu_features().get("avx512f") else 1
@@ -32,36 +32,8 @@ SMALLEST_SCALE = np.float32(2.0**-40)
 LARGEST_ENTRY = np.float32(2.0**55)
 """Rows with larger entries are not bounded: a product of two could overflow on its way."""
 
-_FLOAT, _INT, _INDEX = ir.FloatType(), ir.IntType(32), ir.IntType(64)
-_FLOATS, _INTS = ir.VectorType(_FLOAT, LANES), ir.VectorType(_INT, LANES)
 # Sums may be reordered for speed, but NaN and infinity keep their meaning.
 _FAST = {"reassoc", "contract", "nsz", "arcp"}
-
-
-def _numbers(values):
-    return ir.Constant(ir.VectorType(_INT, len(values)), list(values))
-
-
-def _at(context, builder, kind, array, index):
-    """The address of array[index]."""
-    return builder.gep(context.make_array(kind)(context, builder, array).data, [index])
-
-
-def _load(builder, address, vector):
-    return builder.load(builder.bitcast(address, vector.as_pointer()), align=4)
-
-
-def _spread(builder, scalar):
-    """A vector of 16 times the scalar."""
-    empty = ir.Constant(ir.VectorType(scalar.type, LANES), ir.Undefined)
-    first = builder.insert_element(empty, scalar, ir.Constant(_INT, 0))
-    return builder.shuffle_vector(first, empty, _numbers([0] * LANES))
-
-
-def _called(builder, name, result, *arguments):
-    kinds = [argument.type for argument in arguments]
-    function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(result, kinds), name)
-    return builder.call(function, arguments)
 
 
 @intrinsic
@@ -79,23 +51,23 @@ def _candidates(
     def generate(context, builder, signature, arguments):
         row, first, factors, *cuts, slack, offset, found, end = arguments
         kinds = signature.args
-        address = _at(context, builder, kinds[0], row, first)
+        address = at(context, builder, kinds[0], row, first)
         if isinstance(kinds[0].dtype, types.Integer):
-            values = builder.sitofp(_load(builder, address, _INTS), _FLOATS)
+            values = builder.sitofp(load(builder, address, INTS), FLOATS)
         else:
-            values = _load(builder, address, _FLOATS)
-        cut = _spread(builder, builder.fneg(slack))
+            values = load(builder, address, FLOATS)
+        cut = spread(builder, builder.fneg(slack))
         for number, terms in enumerate(cuts):
-            terms = _load(builder, _at(context, builder, kinds[3 + number], terms, first), _FLOATS)
-            factor = _spread(builder, builder.extract_value(factors, number))
-            cut = _called(builder, "llvm.fma.v16f32", _FLOATS, terms, factor, cut)
+            terms = load(builder, at(context, builder, kinds[3 + number], terms, first), FLOATS)
+            factor = spread(builder, builder.extract_value(factors, number))
+            cut = called(builder, "llvm.fma.v16f32", FLOATS, terms, factor, cut)
         kept = builder.not_(builder.fcmp_ordered("<", values, cut))
-        start = builder.trunc(builder.add(first, offset), _INT)
-        numbers = builder.add(_spread(builder, start), _numbers(range(LANES)))
-        target = _at(context, builder, kinds[9], found, end)
+        start = builder.trunc(builder.add(first, offset), INT)
+        numbers = builder.add(spread(builder, start), constant(range(LANES)))
+        target = at(context, builder, kinds[9], found, end)
         nothing = ir.VoidType()
-        _called(builder, "llvm.masked.compressstore.v16i32", nothing, numbers, target, kept)
-        return builder.zext(builder.ctpop(builder.bitcast(kept, ir.IntType(LANES))), _INDEX)
+        called(builder, "llvm.masked.compressstore.v16i32", nothing, numbers, target, kept)
+        return builder.zext(builder.ctpop(builder.bitcast(kept, ir.IntType(LANES))), INDEX)
 
     return signature, generate
 
@@ -118,23 +90,23 @@ def _generate_dots(count, context, builder, signature, arguments):
     width = builder.extract_value(context.make_array(kinds[0])(context, builder, left).shape, 0)
     starts = []
     for number in range(count):
-        here = builder.add(place, ir.Constant(_INDEX, number))
-        column = builder.load(_at(context, builder, kinds[2], columns, here))
-        starts.append(builder.mul(builder.sext(column, _INDEX), width))
-    zeros = ir.Constant(_FLOATS, [0.0] * LANES)
+        here = builder.add(place, ir.Constant(INDEX, number))
+        column = builder.load(at(context, builder, kinds[2], columns, here))
+        starts.append(builder.mul(builder.sext(column, INDEX), width))
+    zeros = ir.Constant(FLOATS, [0.0] * LANES)
     sums = [[cgutils.alloca_once_value(builder, zeros) for _ in range(SUMS)] for _ in range(count)]
     for each in itertools.chain.from_iterable(sums):
         builder.store(zeros, each)
-    step = ir.Constant(_INDEX, WIDTH_UNIT)
-    with cgutils.for_range_slice(builder, ir.Constant(_INDEX, 0), width, step, _INDEX) as (d, _):
+    step = ir.Constant(INDEX, WIDTH_UNIT)
+    with cgutils.for_range_slice(builder, ir.Constant(INDEX, 0), width, step, INDEX) as (d, _):
         for lane in range(SUMS):
-            here = builder.add(d, ir.Constant(_INDEX, LANES * lane))
-            own = _load(builder, _at(context, builder, kinds[0], left, here), _FLOATS)
+            here = builder.add(d, ir.Constant(INDEX, LANES * lane))
+            own = load(builder, at(context, builder, kinds[0], left, here), FLOATS)
             for start, parts in zip(starts, sums, strict=True):
-                address = _at(context, builder, kinds[1], right, builder.add(start, here))
-                other = _load(builder, address, _FLOATS)
+                address = at(context, builder, kinds[1], right, builder.add(start, here))
+                other = load(builder, address, FLOATS)
                 total = builder.load(parts[lane])
-                total = _called(builder, "llvm.fma.v16f32", _FLOATS, own, other, total)
+                total = called(builder, "llvm.fma.v16f32", FLOATS, own, other, total)
                 builder.store(total, parts[lane])
     totals = [_summed(builder, [builder.load(each) for each in parts]) for parts in sums]
     return context.make_tuple(builder, signature.return_type, totals)
@@ -148,10 +120,10 @@ def _summed(builder, parts):
     while lanes > 1:
         lanes //= 2
         halves = [
-            builder.shuffle_vector(total, total, _numbers(range(k, k + lanes))) for k in (0, lanes)
+            builder.shuffle_vector(total, total, constant(range(k, k + lanes))) for k in (0, lanes)
         ]
         total = builder.fadd(*halves)
-    return builder.extract_element(total, ir.Constant(_INT, 0))
+    return builder.extract_element(total, ir.Constant(INT, 0))
 
 
 _one_dot, _dots = _dots_of(1), _dots_of(TOGETHER)
