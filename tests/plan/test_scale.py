@@ -29,9 +29,10 @@ from visae.images.index import (
 )
 from visae.plan import disk
 from visae.plan import page as plan
-from visae.plan.artefacts import artefacts, places, resume_files
+from visae.plan.artefacts import active_features, artefacts, places, resume_files
 from visae.plan.images import Count, count_images
 from visae.plan.work import Stage, stages
+from visae.sae.specs import SaeSpec
 from visae.study import jobs
 from visae.study.study import Study
 
@@ -151,11 +152,34 @@ def test_streamed_images_pass_in_the_precision_of_extraction():
 def test_reductions_of_the_paper(paper):
     features = BASE * (8 * (8 + 16 + 32) * 4 + 5 * (16 + 32) * 2)
     saes = 8 * 12 + 5 * 4
-    codes = 2 * features * (VAL + OTHERS)
+    # A bit for each code, and 2 bytes for those that are active: of K codes per patch those of
+    # one feature are on a tenth of the patches.
+    active = 10 * (8 * 3 * (64 + 128 + 192 + 256) + 5 * 2 * (64 + 128))
+    codes = (features / 8 + features / 1024 + 2 * active) * (VAL + OTHERS)
+    largest = 7 * features * 16 * (4 + 8)
     reconstructions = 4 * BASE * saes * (VAL + OTHERS)
-    control = 2 * (2 * 16 * BASE * VAL + 4 * BASE * VAL)
-    expected = codes + reconstructions + control
+    control = 2 * ((2 * BASE + 2 * 1920) * VAL + 4 * BASE * VAL)
+    expected = codes + largest + reconstructions + control
     assert sums(paper, "encode", "written") == pytest.approx(expected, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("share", "text", "active"),
+    [
+        (0.1, "batchtopk_16x_k192", 1920),
+        (1.0, "batchtopk_16x_k192", 192),
+        (0.01, "batchtopk_1x_k64", 768),
+        # No more than all codes of all patches.
+        (0.0001, "batchtopk_32x_k64", 64 * 196),
+        (0.1, "jumprelu_16x_l0_64", 640),
+        (0.1, "relu_16x_l1_0.1", 16 * 768),
+    ],
+)
+def test_active_features_are_as_many_as_the_sparsity_and_the_assumed_share_say(share, text, active):
+    config = paper_config()
+    config["planning"] = {"active_patches": share}
+    spec = SaeSpec.from_text(text)
+    assert active_features(Study(config), spec, BASE, 196) == pytest.approx(active)
 
 
 def test_probes_of_the_paper(paper):
