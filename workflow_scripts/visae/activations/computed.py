@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from visae.activations.cache import ActivationCache
 from visae.activations.extraction import cache_info, token_batches, tokens_of
 from visae.activations.format import as_read, as_stored, checksum, chunk_bounds
 from visae.activations.permuted import PermutedCache
@@ -114,7 +113,7 @@ class _Ledger:
 class ComputedCache(Cache):
     """A cache without shards, whose chunks are computed when they are read, by several threads.
 
-    measured: the open `ActivationCache` that `measure` wrote, which is closed with this one.
+    measured: the open cache that `measure` wrote, which is closed with this one.
     backbone: built, on its device. index: the split's, in the order of the cache. The rest as for
     `activations.extraction.extract`; workers: threads that decode.
 
@@ -123,7 +122,7 @@ class ComputedCache(Cache):
 
     def __init__(
         self,
-        measured: ActivationCache,
+        measured: Cache,
         backbone: Backbone,
         index: ImageIndex,
         root: str | Path,

@@ -312,9 +312,9 @@ def _labels(study):
 
 def _streams(study):
     """Only what is encoded once may do without a cache; its number of images must be known."""
-    cached = {"evaluation": study.evaluation}
-    if study.config["datasets"][study.training.dataset]["cache"] is not None:
-        cached["training"] = study.training
+    cached = {"training": study.training, "evaluation": study.evaluation}
+    if study.config["datasets"][study.training.dataset]["cache"] is None:
+        del cached["training"]
     if study.segmentation:
         cached["downstream.segmentation"] = study.segmentation[0]
     for where, split in cached.items():
@@ -334,12 +334,11 @@ def _streams(study):
     read = [*study.encoded_splits(), study.training]
     streamed = [split.dataset for split in read if not split.cached]
     if streamed and study.config["on_bad_image"] == "skip":
-        entry = study.config["datasets"][streamed[0]]
-        why = "storage is lean" if entry["cache"] is None else "cache is false"
+        said = study.config["datasets"][streamed[0]]["cache"] is not None
+        where = f"datasets.{streamed[0]}.cache is false" if said else "storage is lean"
         raise UserError(
-            f"config: no activations of datasets.{streamed[0]} are kept ({why}), which goes only "
-            "with on_bad_image: fail, because the number of images must be known in advance; "
-            "change one of them"
+            f"config: {where}, which goes only with on_bad_image: fail, because the number of "
+            "images must be known in advance; change one of them"
         )
 
 
