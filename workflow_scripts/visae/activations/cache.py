@@ -136,5 +136,5 @@ def beside(path: Path, name: str, kind: str) -> Path:
             return file
     raise UserError(
         f"{path} refers to the {kind} {name}, which is missing: run the workflow again, or restore "
-        f"the {kind}"
+        f"the {kind}; where storage is lean, there are none of the activations to train on"
     )
