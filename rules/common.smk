@@ -271,7 +271,16 @@ def backbone_settings(wildcards):
 
 def loader_code(wildcards):
     """Hash of the loader that builds a backbone: it is imported by name, unseen by `code`."""
-    return entry_code(LOADERS, STUDY.backbones[wildcards.backbone]["loader"])
+    return code_of_loader(wildcards.backbone)
+
+
+def code_of_loader(name):
+    """The same of the backbone called `name`, and of the loader whose library it is to follow."""
+    entry = STUDY.backbones[name]
+    hashed = entry_code(LOADERS, entry["loader"])
+    if "implementation" in entry:
+        return [hashed, entry_code(LOADERS, entry["implementation"])]
+    return hashed
 
 
 def paradigm_code(wildcards):

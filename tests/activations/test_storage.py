@@ -276,7 +276,8 @@ def test_the_plan_counts_the_bytes_of_each_backbone():
     sizes, read = {}, {}
     for storage in STORAGES:
         config = demo_config()
-        config["backbones"]["mae_small"]["storage"] = storage
+        for name in ("mae_small", "mae_permuted"):  # A control has its twin's storage.
+            config["backbones"][name]["storage"] = storage
         study = Study(config)
         assert study.backbone_settings("mae_small")["storage"] == storage
         geometries = {name: Geometry(49, 96, (1,) * 4) for name in study.backbones}

@@ -115,6 +115,40 @@ def test_training_of_the_paper(paper):
     assert sums(paper, "train", "written") == pytest.approx(weights, rel=2e-3)
 
 
+def test_encoding_of_the_paper(paper):
+    """One product in float16; its cuts, the candidates and their decoding in float32."""
+    tokens = (VAL + OTHERS) * 196
+    features = [factor * BASE for factor in (8, 16, 32)]
+    [row] = [r for r in paper if (r.stage, r.backbone, r.work) == ("encode", "clip", "main")]
+    assert row.half_flops == tokens * 4 * 2 * BASE * sum(features)
+    found = 3 * 1.1 * (64 + 128 + 192 + 256)
+    rest = 4 * 2 * 4 * sum(features) + 2 * 2 * BASE * found
+    assert row.gpu_flops - row.half_flops == pytest.approx(tokens * rest, rel=1e-6)
+    assert row.precision == "float32"
+    # Where half of the codes may be kept, and where the encoder is small, both products are whole.
+    config = paper_config()
+    config["sweeps"]["jumprelu"]["grid"] = {"expansion_factor": [8], "target_l0": [64, 3072]}
+    config["sweeps"]["layer_3"]["grid"] = {"expansion_factor": [1], "k": [64]}
+    rows = stages(*planned(config))
+    [row] = [r for r in rows if (r.stage, r.backbone, r.work) == ("encode", "clip", "jumprelu")]
+    assert row.half_flops == tokens * 2 * BASE * features[0]
+    assert row.gpu_flops - row.half_flops > tokens * 2 * 2 * BASE * features[0]
+    [row] = [r for r in rows if (r.stage, r.backbone, r.work) == ("encode", "clip", "layer_3")]
+    assert (row.half_flops, row.gpu_flops) == (0, tokens * 2 * 2 * BASE * BASE)
+
+
+def test_streamed_images_pass_in_the_precision_of_extraction():
+    config, halves, forward = paper_config(), [], 0
+    config["datasets"]["inaturalist"]["cache"] = False
+    for precision in ("float32", "float16"):
+        config["extraction"] = {"precision": precision}
+        study, geometries, counts = planned(config)
+        rows = [r for r in stages(study, geometries, counts) if r.stage == "stream"]
+        halves.append(sum(row.half_flops for row in rows))
+        forward = sum(row.images * geometries[row.backbone].flops[row.layer] for row in rows)
+    assert halves[1] - halves[0] == forward > 0
+
+
 def test_reductions_of_the_paper(paper):
     features = BASE * (8 * (8 + 16 + 32) * 4 + 5 * (16 + 32) * 2)
     saes = 8 * 12 + 5 * 4
@@ -188,6 +222,8 @@ def test_gpu_hours_are_the_slower_of_products_and_reading(paper):
     assert row.hours(speeds | {"read_bytes": 5e8}) == 2.0
     assert row.hours(speeds | {"float16_flops": 2.5e12}) == 4.0
     assert sums(paper, "join", "gpu_flops") == 0
+    both = Stage("encode", "b", 0, "main", 0, 0, 0, 7_200 * 10**12, 0, "float32", 3_600 * 10**12)
+    assert both.hours(speeds) == pytest.approx(1.1)
     [join, *_] = [r for r in paper if r.stage == "join"]
     assert join.hours(speeds) == 0.0
 
