@@ -1,77 +1,79 @@
 """`storage: lean` leaves behind the scores of `full`, and `full` is what was there before."""
 
 import json
-import shutil
 
 import numpy as np
 import pytest
-from workflow_fixtures import plan, snakemake, study_folder, tiny_config
+from workflow_fixtures import (
+    copy_repository,
+    plan,
+    small_config,
+    snakemake,
+    study_folder,
+    tiny_config,
+)
 
 from visae.base.seals import recorded
 
-KINDS = ("activations", "saes", "reductions", "rankings", "probes", "metrics", "downstream")
 PLACE = "dino_small/layer3"
+METRICS = ("localization", "fvu", "cross_domain")
+CACHE = f"activations/{PLACE}/photographs/train.h5"
+
+
+def config(**changes):
+    """Of one backbone, scored on its own data set and on another one."""
+    small, tiny = small_config(), tiny_config()
+    small["datasets"]["digits"] = tiny["datasets"]["digits"]
+    small["metrics"]["cross_domain"] = tiny["metrics"]["cross_domain"]
+    small["sweeps"]["main"] |= {"metrics": list(METRICS), "backbones": ["dino_small"]}
+    small["sweeps"]["main"]["grid"] = {"expansion_factor": [2], "k": [8]}
+    return small | changes
 
 
 @pytest.fixture(scope="module")
-def lean(finished, tmp_path_factory):
-    """The finished study, whose scores of one backbone were made again with `storage: lean`."""
-    folder = tmp_path_factory.mktemp("lean") / "study"
-    shutil.copytree(finished, folder, symlinks=True)
+def studies(tmp_path_factory):
+    """The results with `full`, those with `lean`, and the jobs that `lean` planned."""
+    folder = copy_repository(tmp_path_factory.mktemp("storage"))
+    targets = [f"results/tiny/metrics/{PLACE}/batchtopk_2x_k8/{metric}.json" for metric in METRICS]
+    snakemake(folder, *targets, config=config())
+    assert plan(folder, *targets, config=config(storage="full")) == {}
     results = study_folder(folder)
-    targets = [
-        str(path.relative_to(folder))
-        for kind in ("metrics", "downstream")
-        for path in sorted((results / kind / PLACE).rglob("*.json"))
-    ]
-    for kind in KINDS:
-        shutil.rmtree(results / kind)
-    jobs = plan(folder, *targets, config=tiny_config(storage="lean"))
-    assert jobs["measure_photographs_train"] == 2
-    assert not [job for job in jobs if job.startswith(("index", "pretrain"))]
+    full = folder / "full" / "tiny"
+    full.mkdir(parents=True)
+    for kind in ("activations", "saes", "reductions", "rankings", "probes", "metrics"):
+        (results / kind).rename(full / kind)
+    jobs = plan(folder, *targets, config=config(storage="lean"))
     snakemake(folder, *targets)
-    return folder
+    return full, results, jobs
 
 
-def without_seal(path):
-    return {key: value for key, value in json.loads(path.read_text()).items() if key != "seal"}
-
-
-def test_scores_are_the_same_byte_by_byte_but_for_their_seals(finished, lean):
-    own, full = study_folder(lean), study_folder(finished)
-    found = [
-        path.relative_to(own)
-        for kind in ("metrics", "downstream")
-        for path in sorted((own / kind / PLACE).rglob("*.*"))
-    ]
-    assert len({path.stem for path in found}) >= 9
+def test_scores_are_the_same_byte_by_byte_but_for_their_seals(studies):
+    full, lean, jobs = studies
+    assert jobs["measure_photographs_train"] == 1
+    assert jobs["stream_raw_all"] == jobs["stream_saes_main_all"] == 1
+    found = [path.relative_to(full) for path in sorted((full / "metrics").rglob("*.*"))]
+    assert {path.stem for path in found} == {*METRICS}
     for path in found:
         if path.suffix == ".json":
-            assert json.dumps(without_seal(own / path)) == json.dumps(without_seal(full / path))
+            one, other = (json.loads((home / path).read_text()) for home in (full, lean))
+            # What a file was made of: images where there were caches.
+            assert one.pop("seal") != other.pop("seal")
+            assert json.dumps(one) == json.dumps(other)
         else:
-            with np.load(own / path) as one, np.load(full / path) as other:
+            with np.load(full / path) as one, np.load(lean / path) as other:
                 assert one.files == other.files
                 for name in set(one.files) - {"seal"}:
                     assert one[name].tobytes() == other[name].tobytes(), (path, name)
 
 
-def test_saes_are_the_same_and_no_activations_to_train_on_are_there(finished, lean):
-    own, full = study_folder(lean), study_folder(finished)
-    saes = sorted((own / "saes" / PLACE).rglob("*.safetensors"))
-    assert len(saes) == 2
-    for path in saes:
-        assert path.read_bytes() == (full / path.relative_to(own)).read_bytes()
-    cache = f"activations/{PLACE}/photographs/train.h5"
-    assert recorded(own / cache)["digest"] == recorded(full / cache)["digest"]
-    shards = {
-        "/".join(path.parts[-3:-1]) for path in (own / "activations" / PLACE).rglob("shard-*")
-    }
-    assert "photographs/val" in shards
-    assert shards.isdisjoint({"photographs/train", "digits/train", "digits/test"})
-    assert any(full.joinpath("activations", PLACE, "photographs/train").glob("shard-*"))
-
-
-def test_full_is_the_default_and_plans_nothing_new(finished, tmp_path):
-    folder = tmp_path / "copy"
-    shutil.copytree(finished, folder, symlinks=True)
-    assert plan(folder, config=tiny_config(storage="full")) == {}
+def test_weights_are_the_same_and_no_activations_to_train_on_are_there(studies):
+    full, lean, _ = studies
+    [path] = (full / "saes").rglob("*.safetensors")
+    assert path.read_bytes() == (lean / path.relative_to(full)).read_bytes()
+    assert recorded(full / CACHE)["digest"] == recorded(lean / CACHE)["digest"]
+    shards = [
+        {"/".join(path.parts[-3:-1]) for path in (home / "activations" / PLACE).rglob("shard-*")}
+        for home in (full, lean)
+    ]
+    everything = {"photographs/train", "photographs/val", "digits/train", "digits/test"}
+    assert shards == [everything, {"photographs/val"}]
