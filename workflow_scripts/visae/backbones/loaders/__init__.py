@@ -16,14 +16,17 @@ LOADERS = Shelf("visae.backbones.loaders", "loader")
 class Preparing:
     """How a library prepares the images of a family of models.
 
-    resize_mode, interpolation: of `Preprocessing`. share: of the resized image's side, which is cut
-    out. rounded: how pixels of the resized image are rounded, `down` or `nearest`.
+    resize_mode, interpolation, resampling, margin: of `Preprocessing`. share: of the resized
+    image's side, which is cut out. rounded: how pixels of the resized image are rounded, `down` or
+    `nearest`.
     """
 
     resize_mode: str
     interpolation: str
     share: float = 1.0
     rounded: str = "nearest"
+    resampling: str = "pillow"
+    margin: str = "even"
 
 
 @dataclass(frozen=True)

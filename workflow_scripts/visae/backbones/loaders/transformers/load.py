@@ -27,6 +27,7 @@ from transformers.models.auto.image_processing_auto import IMAGE_PROCESSOR_MAPPI
 
 from visae.backbones.backbone import Backbone
 from visae.backbones.catalogue import elsewhere, names
+from visae.backbones.implementations import prepared
 from visae.backbones.loaders.transformers.entry import ENTRY
 from visae.backbones.preprocessing import (
     INTERPOLATIONS,
@@ -51,22 +52,23 @@ HALF = {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
 CLIP = {"mean": (0.48145466, 0.4578275, 0.40821073), "std": (0.26862954, 0.26130258, 0.27577711)}
 
 
-def _settings(mode, resize, interpolation, normalisation):
-    return Preprocessing(mode, resize, 224, interpolation, **normalisation, margin="down")
+def _settings(family, normalisation):
+    """Of 224 pixels, as the entry says of a family; by Pillow, as up to transformers 4."""
+    said = prepared(ENTRY.families[family].preparing, 224) | {"resampling": "pillow"}
+    return Preprocessing(crop=224, **said, **normalisation)
 
 
 # For weights without a preprocessor_config.json: the preprocessing of the published checkpoint
 # that the paper names (or, for `vit`, of google/vit-base-patch16-224), where the defaults
-# of the type's image processor are others. By Pillow, as those processors had it up to
-# transformers 4.
+# of the type's image processor are others.
 PUBLISHED = {
-    "clip_vision_model": _settings("shortest", 224, "bicubic", CLIP),
-    "deit": _settings("squash", 256, "bicubic", IMAGENET),
-    "dinov2": _settings("shortest", 256, "bicubic", IMAGENET),
-    "dinov2_with_registers": _settings("shortest", 256, "bicubic", IMAGENET),
-    "siglip_vision_model": _settings("squash", 224, "bicubic", HALF),
-    "vit": _settings("squash", 224, "bilinear", HALF),
-    "vit_mae": _settings("squash", 224, "bilinear", IMAGENET),
+    "clip_vision_model": _settings("clip", CLIP),
+    "deit": _settings("deit", IMAGENET),
+    "dinov2": _settings("dinov2", IMAGENET),
+    "dinov2_with_registers": _settings("dinov2_with_registers", IMAGENET),
+    "siglip_vision_model": _settings("siglip", HALF),
+    "vit": Preprocessing("squash", 224, 224, "bilinear", **HALF, margin="down"),
+    "vit_mae": _settings("mae", IMAGENET),
 }
 
 LARGEST_DIFFERENCE = 1e-4
