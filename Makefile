@@ -89,7 +89,7 @@ lint: $(READY) docs
 	PATH="$(abspath $(BIN)):$$PATH" snakemake --lint --configfile profiles/demo/study.yaml
 
 bench: $(READY)
-	for benchmark in benchmarks/bench_{planning,encoding,extraction,reading,probes,evaluation,training,downstream,matching}.py; do PYTHONPATH=workflow_scripts $(BIN)/python $$benchmark; done
+	for benchmark in benchmarks/bench_{planning,encoding,extraction,reading,probes,evaluation,training,downstream,features,matching}.py; do PYTHONPATH=workflow_scripts $(BIN)/python $$benchmark; done
 
 # On a machine with a GPU: a table, and the same as bench_gpu.json.
 bench-gpu: $(READY)

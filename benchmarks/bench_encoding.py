@@ -27,7 +27,8 @@ from visae.encoding.kernels import ActiveCodes, decode, reduce_found, sliced
 from visae.encoding.moran import Neighbours
 from visae.encoding.reductions import SaeReductions
 from visae.encoding.sae_pass import encode_activations
-from visae.sae.screen import Features, Found, Screen, Tokens
+from visae.sae.screen import Features, Tokens
+from visae.sae.screen_bytes import BYTES, Found, Screen
 
 MINIMUM_ACTIVE, VARIANCE_FLOOR = (1, 5, 20), 1e-8
 
@@ -50,18 +51,18 @@ def kernel_times(x_npd, sae, grid, repeats):
     features, step = sae.features, SparseEncoder.feature_block
     codes = ActiveCodes(images, patches, features)
     decoder = sliced(sae.decoder_weight.numpy())
-    threshold = sae.threshold.expand(features).contiguous().numpy()
-    encoder = Features(sae.encoder_weight, sae.encoder_bias.numpy(), threshold)
+    threshold = sae.threshold.expand(features).contiguous()
+    encoder = Features(BYTES, sae.encoder_weight, sae.encoder_bias, threshold)
     blocks = [slice(start, start + step) for start in range(0, features, step)]
 
     def find():
-        screen = Screen(Tokens(x_npd.flatten(0, 1)), step)
+        screen = Screen(Tokens(BYTES, x_npd.flatten(0, 1)), step)
         return [screen.find(encoder, block) for block in blocks]
 
     def copied(found):
         return Found(*(array.copy() for array in found))
 
-    screen = Screen(Tokens(x_npd.flatten(0, 1)), step)
+    screen = Screen(Tokens(BYTES, x_npd.flatten(0, 1)), step)
     found = [copied(screen.find(encoder, block)) for block in blocks]
 
     def visit(minimum_active):

@@ -29,10 +29,11 @@ for name in ("numba", "numba.core", "numba.core.caching", "numba.extending", "ll
 from visae.backbones import BackboneSpec, build_backbone
 from visae.backbones.backbone import autocast
 from visae.base.files import write_text
-from visae.encoding.encoders import DenseEncoder
+from visae.encoding.encoders import DenseEncoder, encoder_side, halves_are_faster
 from visae.probing.multinomial import fit_probe
 from visae.sae.families import FAMILIES
 from visae.sae.model import SparseAutoencoder
+from visae.sae.screen_halves import HALVES, HalfScreen, split_tokens
 from visae.sae.specs import SaeSpec, TrainingSettings
 
 EXPANSIONS, BUDGETS = (8, 16, 32), (64, 128, 192, 256)
@@ -216,17 +217,48 @@ def training(bench):
 
 
 def encoding(bench):
-    """Images per second, all twelve SAEs on each unit of images."""
+    """Images per second by the whole and the screened product: one SAE, and all twelve."""
     images, side = DenseEncoder.unit_images, int(bench.patches**0.5)
     x_npd = bench.random(images, bench.patches, bench.width)
-    encoders = [
-        DenseEncoder(bench.sae(spec), (side, side), MINIMUM_ACTIVE, VARIANCE_FLOOR)
-        for spec in bench.specs
-    ]
-    seconds = bench.seconds(lambda: [encoder(x_npd) for encoder in encoders])
-    bench.say("encoding", "12 SAEs", images / seconds, "images/s")
-    seconds = bench.seconds(lambda: encoders[0](x_npd))
-    bench.say("encoding", bench.specs[0].name, images / seconds, "images/s")
+    saes = [bench.sae(spec) for spec in bench.specs]
+    for screened in (False, True):
+        encoders = [
+            DenseEncoder(sae, (side, side), MINIMUM_ACTIVE, VARIANCE_FLOOR, screened)
+            for sae in saes
+        ]
+        way = "screened" if screened else "float32"
+        seconds = bench.seconds(lambda encoders=encoders: [each(x_npd) for each in encoders])
+        bench.say("encoding", f"12 SAEs, {way}", images / seconds, "images/s")
+        seconds = bench.seconds(lambda encoder=encoders[0]: encoder(x_npd))
+        bench.say("encoding", f"{bench.specs[0].name}, {way}", images / seconds, "images/s")
+    if bench.device.type == "cuda":
+        chosen = halves_are_faster(bench.device)
+        bench.say("encoding", "large encoders are screened here", int(chosen), "yes or no")
+    tokens = split_tokens(x_npd.flatten(0, 1))
+    found = HalfScreen(tokens).find(encoder_side(HALVES, saes[0]), slice(None))
+    if found is not None:
+        share = len(found.codes) / int((found.codes > 0).sum())
+        bench.say("encoding", "candidates per kept code", share)
+
+
+def agreement_of_screening(bench):
+    """A unit of images by the screened product beside the whole one, with outlying channels too."""
+    side, spec = int(bench.patches**0.5), bench.specs[0]
+    x_npd = bench.random(4, bench.patches, bench.width)
+    for factor in (1, 1000):
+        x_npd[..., :3] *= factor
+        sae = bench.sae(spec)
+        sae.encoder_weight[:, :3] /= factor
+        screened, whole = (
+            DenseEncoder(sae, (side, side), MINIMUM_ACTIVE, VARIANCE_FLOOR, way)(x_npd)
+            for way in (True, False)
+        )
+        part = f"screening, outlying channels × {factor}"
+        for name in ("codes_max", "reconstructions_max", "moran_sum"):
+            far_off = far(getattr(screened, name), getattr(whole, name))
+            bench.say("agreement", f"{part}, {name}", far_off)
+        counts = [int(unit.firing_count.sum()) for unit in (screened, whole)]
+        bench.say("agreement", f"{part}, codes more or less", abs(counts[0] - counts[1]), "codes")
 
 
 def extraction(bench):
@@ -268,6 +300,7 @@ def skipped_tests(bench):
 PARTS = (
     agreement_of_training,
     agreement_of_encoding,
+    agreement_of_screening,
     training,
     encoding,
     extraction,

@@ -24,10 +24,12 @@ from visae.encoding.sae_pass import encode_activations
 from visae.evals.sparse_codes import inner_products, read_codes
 from visae.probing.one_vs_rest import BinaryTask, nested_probes
 from visae.probing.rankings import rank_features
-from visae.sae import screen
+from visae.sae import screened
 from visae.sae.checkpoint import load_sae
 from visae.sae.model import SparseAutoencoder
-from visae.sae.screen import WIDTH_UNIT, Features, Tokens
+from visae.sae.screen import Features, Tokens
+from visae.sae.screen_bytes import BYTES
+from visae.sae.screened import WIDTH_UNIT
 from visae.sae.sparse import screened_codes
 from visae.sae.specs import SaeSpec, TrainingSettings
 from visae.sae.training import train_and_save
@@ -92,12 +94,12 @@ def compile_screen():
     """The screened product, which only large encoders use, by both its ways."""
     atoms = torch.randn(GRID[0] * GRID[1], WIDTH_UNIT, generator=torch.Generator().manual_seed(0))
     bias = torch.zeros(len(atoms))
-    tokens, features = Tokens(atoms), Features.of_positive(atoms, bias)
+    tokens, features = Tokens(BYTES, atoms), Features.of_positive(BYTES, atoms, bias)
     for crowded in (0, 1):
-        with mock.patch.object(screen, "CROWDED", crowded):
+        with mock.patch.object(screened, "CROWDED", crowded):
             screened_codes(tokens, features).largest(1)
     sae = SparseAutoencoder(atoms, bias, atoms, torch.ones(()), atoms[0], torch.ones(()))
-    with mock.patch.object(screen, "SCREENED_WEIGHTS", 0):
+    with mock.patch.object(screened, "SCREENED_WEIGHTS", 0):
         SparseEncoder(sae, GRID, (1,), 1e-8)(atoms[None])
 
 

@@ -60,11 +60,7 @@ def query_backbones(saes):
     if not STUDY.config["features"]["query_images"]:
         return {}
     names = dict.fromkeys(sae.backbone for sae in saes)
-    return {
-        name: STUDY.backbone_settings(name)
-        | {"code": entry_code(LOADERS, STUDY.backbones[name]["loader"])}
-        for name in names
-    }
+    return {name: STUDY.backbone_settings(name) | {"code": code_of_loader(name)} for name in names}
 
 
 def page_paths(saes, *files):

@@ -271,7 +271,16 @@ def backbone_settings(wildcards):
 
 def loader_code(wildcards):
     """Hash of the loader that builds a backbone: it is imported by name, unseen by `code`."""
-    return entry_code(LOADERS, STUDY.backbones[wildcards.backbone]["loader"])
+    return code_of_loader(wildcards.backbone)
+
+
+def code_of_loader(name):
+    """The same of the backbone called `name`, and of the loader whose library it is to follow."""
+    entry = STUDY.backbones[name]
+    hashed = entry_code(LOADERS, entry["loader"])
+    if "implementation" in entry:
+        return [hashed, entry_code(LOADERS, entry["implementation"])]
+    return hashed
 
 
 def paradigm_code(wildcards):
@@ -291,6 +300,11 @@ def alternatives(names):
 
 
 # ---------------------------------------------------------------- resources
+
+
+# How many times as large the pooled codes of an SAE are as its reductions, in which only active ones
+# are stored: 2.5 to 6.5 times by the plan, for expansion factors 8 to 32 and K 256 to 64.
+DENSE = 7
 
 
 @functools.cache
@@ -319,7 +333,7 @@ def memory(megabytes, saes=(), raw=0, codes=0):
     saes: SaeSpecs of those that are held at once: 20 MB for each unit of their expansion factors
     (float32 weights, gradients and Adam's two moments at D = 768, the width of a ViT-B). raw: how
     many times the raw reductions among the inputs (float32 [N, D]) are held. codes: how many times
-    the reductions of one SAE are, the largest (float16 [F, N]).
+    the codes of one SAE are, the largest (float16 [F, N]).
     """
 
     weights = 20 * expansions(saes)
@@ -330,7 +344,7 @@ def memory(megabytes, saes=(), raw=0, codes=0):
             by_sae = {}
             for path in input.get("reductions", []):
                 by_sae.setdefault(PATHS.sae_of(path), []).append(path)
-            held += codes * max(map(megabytes_of, by_sae.values()), default=0)
+            held += DENSE * codes * max(map(megabytes_of, by_sae.values()), default=0)
         first, factor = megabytes + weights + held, 1.5 ** (attempt - 1)
         return bounded("mem_mb", int(first), int(first * factor), rulename, sized=raw or codes)
 
@@ -342,12 +356,12 @@ def minutes(number, saes=(), per_gigabyte=0):
 
     Doubled on every further attempt, up to what a partition allows. 40,000 training steps of 8,192
     tokens at D = 768 are 2·10¹⁵ operations per unit, 13 s at half the rate of an A100.
-    per_gigabyte: minutes for each GB of reductions among the inputs.
+    per_gigabyte: minutes for each GB of pooled codes among the inputs.
     """
     total = number + expansions(saes)
 
     def runtime(wildcards, input, attempt, rulename):
-        read = megabytes_of(input.get("reductions", [])) / 1000 if per_gigabyte else 0
+        read = DENSE * megabytes_of(input.get("reductions", [])) / 1000 if per_gigabyte else 0
         first = int(total + per_gigabyte * read)
         return bounded("runtime", first, first * 2 ** (attempt - 1), rulename, per_gigabyte)
 

@@ -71,7 +71,7 @@ for batch, saes in jobs.editing(STUDY):
             backbones={name: STUDY.backbone_settings(name) for name in names},
             code=[
                 code("edit_features"),
-                *(entry_code(LOADERS, STUDY.backbones[name]["loader"]) for name in names),
+                *(code_of_loader(name) for name in names),
                 *page_look("base", "look"),
                 *page_look("edits", package=EDITS_LOOK),
             ],

@@ -75,6 +75,21 @@ def activations(cache):
     return np.concatenate([cache.read_chunk(number) for number in range(len(cache.chunks))])
 
 
+@pytest.mark.parametrize("workers", [0, 1])
+def test_pixels_that_are_not_rounded(dataset, workers, tmp_path):
+    spec = replace(SPEC, preprocessing={"resampling": "torch_floats"}, storage="float32")
+    exact = build_backbone(spec)
+    root, index = dataset
+    images = torch.stack([exact.preprocess(load_image(root / r.path)) for r in index.images])
+    with extracted(exact, dataset, tmp_path, workers=workers) as cache:
+        found = torch.from_numpy(activations(cache))
+        assert cache.info.preprocessing["resampling"] == "torch_floats"
+    torch.testing.assert_close(found, exact.patch_tokens(images, 1), rtol=1e-4, atol=1e-5)
+    rounded = build_backbone(SPEC)
+    with extracted(rounded, dataset, tmp_path / "rounded", workers=workers) as cache:
+        assert (torch.from_numpy(activations(cache)) - found).abs().max() > 1e-4
+
+
 def expected_activations(backbone, dataset, layer=1):
     """One image at a time through the library's own transform-free path."""
     root, index = dataset

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as some_arrays
 from sae_fixtures import mixture_activations
+from sparse_fixtures import CODES
 from study_fixtures import demo_config
 
 from visae.activations.cache import ActivationCache
@@ -26,6 +27,7 @@ from visae.backbones.checks import check_backbone
 from visae.backbones.geometry import Geometry
 from visae.backbones.storage import STORAGES
 from visae.base.errors import UserError
+from visae.base.sparse_hdf5 import SparseDataset
 from visae.encoding.sae_pass import encode_activations
 from visae.plan.artefacts import artefacts
 from visae.plan.images import Count
@@ -150,7 +152,7 @@ def test_what_float16_holds_gives_the_same_bits_in_float32(tmp_path):
             encode_activations(cache, {"a": model}, output, sae_fingerprints={"a": "0"})
             statistics = cache.mean.tolist(), cache.std
         with h5py.File(output["a"]) as file:
-            codes = file["codes_max"][:], file["squared_error"][()]
+            codes = SparseDataset(file, "codes_max", CODES)[:], file["squared_error"][()]
         parts[storage] = statistics, model, codes
     (one, first, codes), (two, second, others) = parts.values()
     assert one == two

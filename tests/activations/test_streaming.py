@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from sparse_fixtures import CODES
 
 from visae.activations.cache import ActivationCache
 from visae.activations.extraction import ShardJob, extract
@@ -16,6 +17,7 @@ from visae.activations.shards import join_shards
 from visae.activations.streaming import StreamedActivations
 from visae.backbones import BackboneSpec, build_backbone
 from visae.base.errors import UserError
+from visae.base.sparse_hdf5 import SparseDataset
 from visae.encoding.raw_pass import reduce_raw
 from visae.encoding.sae_pass import encode_activations
 from visae.images.index import ClassRecord, ImageRecord, build_index
@@ -77,7 +79,9 @@ def streamed(backbone, dataset, **settings):
 def content(path):
     """Everything in a reductions file: name → value."""
     with h5py.File(path) as file:
-        arrays = {name: file[name][()] for name in file}
+        arrays = {name: data[()] for name, data in file.items() if name != "codes_max"}
+        if "codes_max" in file:
+            arrays["codes_max"] = SparseDataset(file, "codes_max", CODES)[:]
         return arrays | {f"@{name}": value for name, value in file.attrs.items()}
 
 

@@ -280,6 +280,8 @@ def test_a_hugging_face_folder_needs_nothing_else(kind, tmp_path):
         "interpolation": "bilinear",
         "mean": [0.1, 0.2, 0.3],
         "std": [0.4, 0.5, 0.6],
+        "resampling": "torch_bytes",
+        "margin": "down",
     }
 
 

@@ -176,7 +176,7 @@ def test_other_files_are_refused(tmp_path, cache):
     write_toy(tmp_path / "toy.h5", cache)
     with pytest.raises(UserError, match="features_max is not in it"):
         RawReductions(tmp_path / "toy.h5")
-    with pytest.raises(UserError, match="visae-reductions-5"):
+    with pytest.raises(UserError, match="visae-reductions-6"):
         SaeReductions(cache.path)
     with pytest.raises(UserError, match="is missing"):
         SaeReductions(tmp_path / "absent.h5")

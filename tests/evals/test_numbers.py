@@ -144,6 +144,7 @@ def test_constants_of_training():
         "recipes": {},
         "adam_beta1": 0.9,
         "schedule": Schedule(warm_up=0.0, decay=0.0, shape="linear"),
+        "encoder_from_decoder": None,
         "decoder_bias": "none",
         "decoder_gradient": "whole",
         "auxiliary": None,

@@ -6,6 +6,7 @@ import pytest
 import scipy.sparse
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sparse_fixtures import stored
 
 from visae.base.errors import UserError
 from visae.evals import sparse_codes as codes
@@ -66,7 +67,7 @@ def test_recall_by_codes_equals_a_sorted_reference(density, tmp_path):
     expected = reference(codes_fn.T, labels)
     assert retrieve_by_codes(codes_fn, labels).readings == pytest.approx(expected)
     with h5py.File(tmp_path / "codes.h5", "w") as file:
-        dataset = file.create_dataset("codes_max", data=codes_fn, chunks=(16, 32))
+        dataset = stored(file, codes_fn, (16, 32))
         assert retrieve_by_codes(dataset, labels, threads=2).readings == pytest.approx(expected)
 
 

@@ -7,6 +7,7 @@ import pytest
 from metric_fixtures import SAE, make_codes, tight_probe
 from sklearn.feature_selection import f_classif
 from sklearn.metrics import average_precision_score, roc_auc_score
+from sparse_fixtures import stored
 
 from visae.base.repository import RESOURCES
 from visae.evals.results import read_result, write_result
@@ -129,8 +130,8 @@ def test_storage_and_processes_never_change_a_number(problem, tmp_path):
     codes_fn, labels, test_mask, rankings = problem
     expected = sparse_probing(codes_fn, rankings, labels, test_mask, budgets=(2, 40))
     with h5py.File(tmp_path / "reductions.h5", "w") as file:
-        stored = file.create_dataset("codes_max", data=codes_fn)
-        score = sparse_probing(stored, rankings, labels, test_mask, budgets=(2, 40), processes=2)
+        in_file = stored(file, codes_fn)
+        score = sparse_probing(in_file, rankings, labels, test_mask, budgets=(2, 40), processes=2)
     assert score.readings == pytest.approx(expected.readings, abs=1e-9)
     np.testing.assert_allclose(score.arrays["auc"], expected.arrays["auc"], atol=1e-9)
 

@@ -29,9 +29,10 @@ from visae.images.index import (
 )
 from visae.plan import disk
 from visae.plan import page as plan
-from visae.plan.artefacts import artefacts, places, resume_files
+from visae.plan.artefacts import active_features, artefacts, places, resume_files
 from visae.plan.images import Count, count_images
 from visae.plan.work import Stage, stages
+from visae.sae.specs import SaeSpec
 from visae.study import jobs
 from visae.study.study import Study
 
@@ -114,14 +115,71 @@ def test_training_of_the_paper(paper):
     assert sums(paper, "train", "written") == pytest.approx(weights, rel=2e-3)
 
 
+def test_encoding_of_the_paper(paper):
+    """One product in float16; its cuts, the candidates and their decoding in float32."""
+    tokens = (VAL + OTHERS) * 196
+    features = [factor * BASE for factor in (8, 16, 32)]
+    [row] = [r for r in paper if (r.stage, r.backbone, r.work) == ("encode", "clip", "main")]
+    assert row.half_flops == tokens * 4 * 2 * BASE * sum(features)
+    found = 3 * 1.1 * (64 + 128 + 192 + 256)
+    rest = 4 * 2 * 4 * sum(features) + 2 * 2 * BASE * found
+    assert row.gpu_flops - row.half_flops == pytest.approx(tokens * rest, rel=1e-6)
+    assert row.precision == "float32"
+    # Where half of the codes may be kept, and where the encoder is small, both products are whole.
+    config = paper_config()
+    config["sweeps"]["jumprelu"]["grid"] = {"expansion_factor": [8], "target_l0": [64, 3072]}
+    config["sweeps"]["layer_3"]["grid"] = {"expansion_factor": [1], "k": [64]}
+    rows = stages(*planned(config))
+    [row] = [r for r in rows if (r.stage, r.backbone, r.work) == ("encode", "clip", "jumprelu")]
+    assert row.half_flops == tokens * 2 * BASE * features[0]
+    assert row.gpu_flops - row.half_flops > tokens * 2 * 2 * BASE * features[0]
+    [row] = [r for r in rows if (r.stage, r.backbone, r.work) == ("encode", "clip", "layer_3")]
+    assert (row.half_flops, row.gpu_flops) == (0, tokens * 2 * 2 * BASE * BASE)
+
+
+def test_streamed_images_pass_in_the_precision_of_extraction():
+    config, halves, forward = paper_config(), [], 0
+    config["datasets"]["inaturalist"]["cache"] = False
+    for precision in ("float32", "float16"):
+        config["extraction"] = {"precision": precision}
+        study, geometries, counts = planned(config)
+        rows = [r for r in stages(study, geometries, counts) if r.stage == "stream"]
+        halves.append(sum(row.half_flops for row in rows))
+        forward = sum(row.images * geometries[row.backbone].flops[row.layer] for row in rows)
+    assert halves[1] - halves[0] == forward > 0
+
+
 def test_reductions_of_the_paper(paper):
     features = BASE * (8 * (8 + 16 + 32) * 4 + 5 * (16 + 32) * 2)
     saes = 8 * 12 + 5 * 4
-    codes = 2 * features * (VAL + OTHERS)
+    # A bit for each code, and 2 bytes for those that are active: of K codes per patch those of
+    # one feature are on a tenth of the patches.
+    active = 10 * (8 * 3 * (64 + 128 + 192 + 256) + 5 * 2 * (64 + 128))
+    codes = (features / 8 + features / 1024 + 2 * active) * (VAL + OTHERS)
+    largest = 7 * features * 16 * (4 + 8)
     reconstructions = 4 * BASE * saes * (VAL + OTHERS)
-    control = 2 * (2 * 16 * BASE * VAL + 4 * BASE * VAL)
-    expected = codes + reconstructions + control
+    control = 2 * ((2 * BASE + 2 * 1920) * VAL + 4 * BASE * VAL)
+    expected = codes + largest + reconstructions + control
     assert sums(paper, "encode", "written") == pytest.approx(expected, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("share", "text", "active"),
+    [
+        (0.1, "batchtopk_16x_k192", 1920),
+        (1.0, "batchtopk_16x_k192", 192),
+        (0.01, "batchtopk_1x_k64", 768),
+        # No more than all codes of all patches.
+        (0.0001, "batchtopk_32x_k64", 64 * 196),
+        (0.1, "jumprelu_16x_l0_64", 640),
+        (0.1, "relu_16x_l1_0.1", 16 * 768),
+    ],
+)
+def test_active_features_are_as_many_as_the_sparsity_and_the_assumed_share_say(share, text, active):
+    config = paper_config()
+    config["planning"] = {"active_patches": share}
+    spec = SaeSpec.from_text(text)
+    assert active_features(Study(config), spec, BASE, 196) == pytest.approx(active)
 
 
 def test_probes_of_the_paper(paper):
@@ -164,6 +222,8 @@ def test_gpu_hours_are_the_slower_of_products_and_reading(paper):
     assert row.hours(speeds | {"read_bytes": 5e8}) == 2.0
     assert row.hours(speeds | {"float16_flops": 2.5e12}) == 4.0
     assert sums(paper, "join", "gpu_flops") == 0
+    both = Stage("encode", "b", 0, "main", 0, 0, 0, 7_200 * 10**12, 0, "float32", 3_600 * 10**12)
+    assert both.hours(speeds) == pytest.approx(1.1)
     [join, *_] = [r for r in paper if r.stage == "join"]
     assert join.hours(speeds) == 0.0
 

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.feature_selection import f_classif
+from sparse_fixtures import stored
 
 import visae.probing.rankings
 from visae.base.errors import UserError
@@ -92,9 +93,9 @@ def test_blocks_and_storage_never_change_a_ranking(problem, tmp_path, monkeypatc
     monkeypatch.setattr(visae.probing.rankings, "_BLOCK_BYTES", 8 * 240 * 7)
     wanted = np.array([33, 2, 49, 2, 0])
     with h5py.File(tmp_path / "codes.h5", "w") as file:
-        stored = file.create_dataset("codes_max", data=codes_fn)
-        blocked = rank_features(stored, labels, train_mask, groups, size=20)
-        assert np.array_equal(gather_features(stored, wanted), codes_fn[wanted])
+        in_file = stored(file, codes_fn, (7, 100))
+        blocked = rank_features(in_file, labels, train_mask, groups, size=20)
+        assert np.array_equal(gather_features(in_file, wanted), codes_fn[wanted])
     write_rankings(tmp_path / "rankings.h5", blocked)
     read = read_rankings(tmp_path / "rankings.h5")
     for name in (field.name for field in dataclasses.fields(whole)):

@@ -14,7 +14,7 @@ from visae.base.errors import UserError
 from visae.sae.checkpoint import load_sae
 from visae.sae.choices import Auxiliary, Schedule, prefix_stops
 from visae.sae.families import FAMILIES
-from visae.sae.screen import is_screened
+from visae.sae.screened import is_screened
 from visae.sae.specs import SaeSpec, TrainingSettings, check_own, check_own_size
 from visae.sae.trainer import DECODER_WEIGHT, normalise_rows
 from visae.sae.training import train, train_and_save
@@ -315,7 +315,7 @@ def test_prefixes_of_a_screened_encoder():
         FAMILIES.module("matryoshka", "trainer").TRAINER(spec, width, TrainingSettings(), "cpu")
         for _ in range(2)
     )
-    assert is_screened(sparse.encoder()[0])
+    assert is_screened(*sparse.encoder()[0].shape)
     x_bd = torch.randn(40, width, generator=torch.Generator().manual_seed(0))
     for sae, method in ((sparse, "set_sparse_gradients"), (dense, "set_dense_gradients")):
         normalise_rows(sae.weights[DECODER_WEIGHT])
@@ -477,6 +477,11 @@ def test_variants_of_one_cell_share_a_pass_and_are_as_if_alone(tmp_path):
             "auxiliary.k is 57, but at most 56 of the 60 features of topk_5x_k4 can be dead",
         ),
         ("batchtopk", {"decoder_bias": "some"}, "write none or added or tied"),
+        (
+            "relu",
+            {"encoder_from_decoder": -0.5},
+            "decoder is -0.5: it must be positive",
+        ),
         ("batchtopk", {"adam_beta1": 1.0}, "adam_beta1 is 1.0: write a number from 0 on, below 1"),
     ],
 )
@@ -492,6 +497,19 @@ def test_settings_that_contradict_each_other_are_refused(family, own, sentence):
     assert sentence in str(error.value)
     assert str(error.value).startswith("here: ")
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_an_encoder_begins_as_its_decoder(family):
+    drawn, begun = trainer(family), trainer(family, encoder_from_decoder=0.7)
+    assert torch.equal(begun.weights[DECODER_WEIGHT], drawn.weights[DECODER_WEIGHT])
+    assert torch.equal(begun.weights["encoder_bias"], drawn.weights["encoder_bias"])
+    encoder, decoder = (begun.weights[name].data for name in ("encoder_weight", DECODER_WEIGHT))
+    lengths = decoder.double().norm(dim=1, keepdim=True)
+    torch.testing.assert_close(
+        encoder.double(), 0.7 * decoder.double() / lengths, rtol=1e-6, atol=0
+    )
+    assert not torch.equal(encoder, drawn.weights["encoder_weight"])
 
 
 def test_as_many_as_can_be_dead_are_accepted():

@@ -8,57 +8,27 @@ import pytest
 import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from screen_fixtures import FEATURES, KINDS, TOKENS, WIDTH, heavy_tails, odd, outlier_channels, rows
 
 from visae.encoding.encoders import SparseEncoder
-from visae.sae import screen
+from visae.sae import screen, screen_bytes, screened
 from visae.sae.families.batchtopk.trainer import BatchTopK
 from visae.sae.families.topk.trainer import TopK
 from visae.sae.model import SparseAutoencoder
-from visae.sae.screen import Features, Screen, Tokens
+from visae.sae.screen import Features, Tokens
+from visae.sae.screen_bytes import BYTES, Screen
 from visae.sae.sparse import SparseCodes, collect_codes, screened_codes
 from visae.sae.specs import SaeSpec, TrainingSettings
 
-WIDTH, TOKENS, FEATURES = 64, 37, 41
 U = 2.0**-24
 
 
-def heavy_tails(random, shape):
-    return random.standard_t(1.5, shape)
+def tokens_of(rows_td, lower=None):
+    return Tokens(BYTES, rows_td, None if lower is None else torch.from_numpy(lower))
 
 
-def outlier_channels(random, shape):
-    rows = random.normal(size=shape)
-    rows[:, random.choice(shape[1], 3, replace=False)] *= 1000
-    return rows
-
-
-def all_norms(random, shape):
-    return random.normal(size=shape) * 10.0 ** random.uniform(-12, 12, (shape[0], 1))
-
-
-def ties(random, shape):
-    """Few different rows of few different numbers, zeros among them."""
-    return random.integers(-2, 3, (4, shape[1]))[random.integers(0, 4, shape[0])] / 4
-
-
-def tiny(random, shape):
-    """Around the smallest float32 numbers there are."""
-    return random.normal(size=shape) * 10.0 ** random.uniform(-44, -36, (shape[0], 1))
-
-
-def odd(random, shape):
-    """Some rows without a bound."""
-    rows = random.normal(size=shape)
-    for row, value in enumerate((np.nan, np.inf, -np.inf, 3e38, 2.0**55)):
-        rows[row, row] = value
-    return rows
-
-
-KINDS = (heavy_tails, outlier_channels, all_norms, ties, tiny, odd)
-
-
-def rows(kind, random, count):
-    return torch.from_numpy(kind(random, (count, WIDTH)).astype(np.float32))
+def features_of(rows_fd, bias, lower):
+    return Features(BYTES, rows_fd, torch.from_numpy(bias), torch.from_numpy(lower))
 
 
 def found(tokens, features, by_bytes, turned=False):
@@ -75,14 +45,14 @@ def found(tokens, features, by_bytes, turned=False):
     return dense.T if turned else dense
 
 
-measured = screen.bytes_are_faster.__wrapped__
+measured = screen_bytes.bytes_are_faster.__wrapped__
 
 
 @pytest.fixture(autouse=True)
 def never_crowded(monkeypatch):
     """Bytes find whatever there is, on any processor."""
-    monkeypatch.setattr(screen, "CROWDED", 1.0)
-    monkeypatch.setattr(screen, "bytes_are_faster", lambda: True)
+    monkeypatch.setattr(screened, "CROWDED", 1.0)
+    monkeypatch.setattr(screen_bytes, "bytes_are_faster", lambda: True)
 
 
 @settings(max_examples=60, deadline=None)
@@ -105,16 +75,16 @@ def test_what_is_kept_is_what_the_float32_products_say(
     everything = np.full(FEATURES, -np.inf, np.float32)
     with np.errstate(all="ignore"):
         # Nothing is below minus infinity: every code is computed.
-        all_codes = found(Tokens(x_td), Features(w_fd, bias, everything), False, turned)
+        all_codes = found(tokens_of(x_td), features_of(w_fd, bias, everything), False, turned)
         # A threshold that some code meets exactly.
         finite = np.where(np.isfinite(all_codes), all_codes, 0)
         lower = np.quantile(finite, quantile, axis=0, method="higher").astype(np.float32)
         kept = ~((all_codes < lower) | (all_codes <= 0))
         expected = np.where(kept, all_codes, 0)
-        features = Features(w_fd, bias, lower)
+        features = features_of(w_fd, bias, lower)
         for by_bytes in (True, False):
-            with mock.patch.object(screen, "COLUMNS", part):
-                codes = found(Tokens(x_td), features, by_bytes, turned)
+            with mock.patch.object(screen_bytes, "COLUMNS", part):
+                codes = found(tokens_of(x_td), features, by_bytes, turned)
             np.testing.assert_array_equal(codes, expected)
         # The same, in another precision: only what is within rounding of the threshold may differ.
         pre = x_td.double().numpy() @ w_fd.double().numpy().T + bias
@@ -141,9 +111,9 @@ def test_the_bound_holds_where_it_is_tight(rounded, sign):
     if float(x_td @ w_fd.T) < 0:
         w_fd = -w_fd
     bias, everything = np.zeros(1, np.float32), np.array([-np.inf], np.float32)
-    code = found(Tokens(x_td), Features(w_fd, bias, everything), False)
+    code = found(tokens_of(x_td), features_of(w_fd, bias, everything), False)
     assert code > 0
-    assert found(Tokens(x_td), Features(w_fd, bias, code[0]), True) == code
+    assert found(tokens_of(x_td), features_of(w_fd, bias, code[0]), True) == code
 
 
 def test_limits_of_tokens_and_features_are_added():
@@ -151,7 +121,7 @@ def test_limits_of_tokens_and_features_are_added():
     x_td, w_fd = (torch.from_numpy(random.normal(size=(n, WIDTH))).float() for n in (37, 41))
     bias, by_feature = np.zeros(41, np.float32), random.uniform(-9, 9, 41).astype(np.float32)
     by_token = random.uniform(0, 9, 37).astype(np.float32)
-    tokens, features = Tokens(x_td, by_token), Features(w_fd, bias, by_feature)
+    tokens, features = tokens_of(x_td, by_token), features_of(w_fd, bias, by_feature)
     pre = (x_td @ w_fd.T).numpy()
     expected = np.where((pre >= by_feature + by_token[:, None]) & (pre > 0), pre, 0)
     for by_bytes in (True, False):
@@ -160,7 +130,7 @@ def test_limits_of_tokens_and_features_are_added():
 
 @pytest.mark.parametrize("threads", [1, 2])
 def test_large_encoders_are_screened_in_training(monkeypatch, threads):
-    monkeypatch.setattr(screen, "SCREENED_WEIGHTS", 41 * WIDTH)
+    monkeypatch.setattr(screened, "SCREENED_WEIGHTS", 41 * WIDTH)
     random = np.random.default_rng(0)
     x_td, w_fd = (torch.from_numpy(random.normal(size=(n, WIDTH))).float() for n in (1100, 41))
     bias = torch.from_numpy(random.normal(size=41)).float()
@@ -170,11 +140,11 @@ def test_large_encoders_are_screened_in_training(monkeypatch, threads):
         codes = collect_codes(x_td, w_fd, bias, 9.0)
     finally:
         torch.set_num_threads(kept_threads)
-    features = Features(w_fd, bias.numpy(), np.full(41, 9, np.float32))
+    features = features_of(w_fd, bias.numpy(), np.full(41, 9, np.float32))
     np.testing.assert_array_equal(
-        found(Tokens(x_td), features, False), np.asarray(_csr(codes, 41).todense())
+        found(tokens_of(x_td), features, False), np.asarray(_csr(codes, 41).todense())
     )
-    monkeypatch.setattr(screen, "SCREENED_WEIGHTS", 41 * WIDTH + 1)
+    monkeypatch.setattr(screened, "SCREENED_WEIGHTS", 41 * WIDTH + 1)
     other = collect_codes(x_td, w_fd, bias, 9.0)
     np.testing.assert_array_equal(codes.features, other.features)
     np.testing.assert_allclose(codes.values, other.values, rtol=1e-5)
@@ -190,16 +160,16 @@ def _csr(codes, features):
 def test_where_many_are_candidates_the_float32_product_finds_them(monkeypatch):
     random = np.random.default_rng(0)
     x_td, w_fd = (torch.from_numpy(random.normal(size=(n, WIDTH))).float() for n in (37, 41))
-    features = Features(w_fd, np.zeros(41, np.float32), np.zeros(41, np.float32))
-    with_bytes = screened_codes(Tokens(x_td), features)
-    monkeypatch.setattr(screen, "CROWDED", 0.125)
+    features = features_of(w_fd, np.zeros(41, np.float32), np.zeros(41, np.float32))
+    with_bytes = screened_codes(tokens_of(x_td), features)
+    monkeypatch.setattr(screened, "CROWDED", 0.125)
     products = []
-    original = screen.byte_product
+    original = screen_bytes.byte_product
     monkeypatch.setattr(
-        screen, "byte_product", lambda *a: products.append(len(a[0])) or original(*a)
+        screen_bytes, "byte_product", lambda *a: products.append(len(a[0])) or original(*a)
     )
     one = Screen(features, 10)
-    tokens = Tokens(x_td)
+    tokens = tokens_of(x_td)
     for start in range(0, 37, 10):
         one.find(tokens, slice(start, start + 10))
     assert products == [10]  # after the first part no more bytes are tried
@@ -224,10 +194,10 @@ def test_encoded_units_do_not_depend_on_the_way(monkeypatch, per_feature):
     x_npd = torch.randn(3, 12, WIDTH, generator=generator)
     x_npd[0, 0] = np.nan  # no codes, by any way
     plain = SparseEncoder(sae, (3, 4), (1, 2), 1e-8)(x_npd)
-    monkeypatch.setattr(screen, "SCREENED_WEIGHTS", 1)
+    monkeypatch.setattr(screened, "SCREENED_WEIGHTS", 1)
     units = []
     for by_bytes in (True, False):
-        monkeypatch.setattr(screen, "bytes_are_faster", lambda way=by_bytes: way)
+        monkeypatch.setattr(screen_bytes, "bytes_are_faster", lambda way=by_bytes: way)
         units.append(SparseEncoder(sae, (3, 4), (1, 2), 1e-8)(x_npd))
     for name, value in vars(units[0]).items():
         np.testing.assert_array_equal(value, getattr(units[1], name), err_msg=name)
@@ -243,21 +213,21 @@ def test_which_way_is_used_is_measured_and_said(monkeypatch, caplog):
         exact = left.int() @ right.int()
         out.copy_(exact.clamp(-(2**15), 2**15 - 1))
 
-    monkeypatch.setattr(screen, "byte_product", saturated)
+    monkeypatch.setattr(screen_bytes, "byte_product", saturated)
     assert not measured()
     assert "bytes are wrong here" in caplog.text
 
     def missing(left, right, out):
         raise RuntimeError("no such kernel")
 
-    monkeypatch.setattr(screen, "byte_product", missing)
+    monkeypatch.setattr(screen_bytes, "byte_product", missing)
     assert not measured()
     assert "has none of bytes" in caplog.text
     monkeypatch.undo()
     caplog.set_level(logging.INFO)
     for seconds, faster in ((0.5, True), (0.7, False)):
         ratios = iter((seconds, 1.0))
-        monkeypatch.setattr(screen, "_best", lambda function, ratios=ratios: next(ratios))
+        monkeypatch.setattr(screen, "best_time", lambda function, ratios=ratios: next(ratios))
         assert measured() is faster
         assert f"{seconds:.2f} of the time" in caplog.text
 
@@ -265,8 +235,8 @@ def test_which_way_is_used_is_measured_and_said(monkeypatch, caplog):
 @pytest.mark.parametrize("family", [BatchTopK, TopK])
 def test_screened_steps_keep_what_dense_ones_keep(monkeypatch, family):
     """Whatever the steps before have left to look for: from no threshold, a lower or a higher."""
-    monkeypatch.setattr(screen, "SCREENED_WEIGHTS", 1)
-    monkeypatch.setattr(screen, "CROWDED", 0.125)
+    monkeypatch.setattr(screened, "SCREENED_WEIGHTS", 1)
+    monkeypatch.setattr(screened, "CROWDED", 0.125)
     spec = SaeSpec(family.__name__.lower(), 4, 5)
     sae, other = (family(spec, WIDTH, TrainingSettings(), "cpu") for _ in range(2))
     generator = torch.Generator().manual_seed(0)
@@ -285,7 +255,7 @@ def test_screened_steps_keep_what_dense_ones_keep(monkeypatch, family):
 
 def test_what_is_looked_for_next_is_that_of_tokens_with_k_codes(monkeypatch):
     """Each other token has two codes, a thousand times smaller."""
-    monkeypatch.setattr(screen, "SCREENED_WEIGHTS", 1)
+    monkeypatch.setattr(screened, "SCREENED_WEIGHTS", 1)
     sae = TopK(SaeSpec("topk", 4, 5), WIDTH, TrainingSettings(), "cpu")
     sae.weights["encoder_bias"].data[:] = -1e-3
     sae.weights["encoder_bias"].data[:2] = 1e-3

@@ -19,6 +19,8 @@ def written(tmp_path, text, encoding="utf-8"):
     [
         ("study: a\nbackbones:\n  x:\n    layer: 3\n   model: m\n", 5, 4, "5 |    model: m"),
         ("study: a\n\tseed: 1\n", 2, 1, "spaces alone indent YAML, no tabs"),
+        ("study:\ta\n", 1, 7, "spaces alone indent YAML, no tabs"),
+        ("study: a\ngrid: {\n\tk: 8}\n", 3, 1, "spaces alone indent YAML, no tabs"),
         ("study: a\nlabel: b: c\n", 2, 9, "2 | label: b: c"),
         ("study: [1, 2\nseed: 3\n", 2, 5, "1 | study: [1, 2"),
         ("study: 'a\nseed: 3\n", 3, 1, "2 | seed: 3"),
@@ -59,6 +61,7 @@ def test_what_is_right_is_read_as_yaml_reads_it(tmp_path):
     merged = "a: &x {k: 1}\nb: {<<: *x, l: 2}\nc: {<<: *x, k: 3}\n"
     assert read_config(written(tmp_path, merged))["c"] == {"k": 3}
     assert read_config(written(tmp_path, '\ufeff{"study": "a"}')) == {"study": "a"}
+    assert read_config(written(tmp_path, '{\n\t"study":\t"a"\n}')) == {"study": "a"}
 
 
 def test_a_sentence_gets_the_line_of_its_key(tmp_path):

@@ -46,6 +46,11 @@ def test_small_mode_without_the_workflows_libraries(tmp_path):
             assert value > 0, what
     steps = [what for part, what in rows if part == "training"]
     assert len(steps) == 13
+    assert {way for part, what in rows if part == "encoding" for way in what.split(", ")[1:]} == {
+        "float32",
+        "screened",
+    }
+    assert ("agreement", "screening, outlying channels × 1000, codes more or less") in rows
     assert {part for part, _ in rows} == {
         "agreement", "training", "encoding", "extraction", "probes"
     }  # fmt: skip

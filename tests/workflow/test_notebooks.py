@@ -31,5 +31,5 @@ def test_a_notebook_runs(path, finished, monkeypatch):
     ran.execute()  # raises what a cell raises
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
     pictures = [o for o in outputs if "image/png" in o.get("data", {})]
-    assert len(pictures) == {"scores_to_figure": 1, "sae_to_feature": 3}[path.stem]
+    assert len(pictures) == {"scores_to_figure": 1, "sae_to_feature": 4}[path.stem]
     assert not [o.text for o in outputs if "RuntimeWarning" in o.get("text", "")]

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 
 import numpy as np
 import pandas
@@ -212,13 +213,34 @@ def test_mistakes_are_told_in_one_sentence(study, tmp_path):
             wrong()
 
 
-def test_page_of_the_docs_runs(study, monkeypatch, capsys):
-    """Its code is that of the demo; the tiny study has other SAEs."""
-    page = (ROOT / "docs/python.md").read_text(encoding="utf-8")
-    code = "\n".join(re.findall(r"```python\n(.*?)```", page, re.DOTALL))
-    code = code.replace("results/demo", str(study.folder))
-    code = code.replace("clip_small/layer3/batchtopk_8x_k8", "dino_small/layer3/batchtopk_4x_k8")
-    code = code.replace("clip_small/layer3/batchtopk_4x_k8", SAE)
-    monkeypatch.chdir(study.folder.parents[1])
-    exec(compile(code, "docs/python.md", "exec"), {})
-    assert "headline" not in capsys.readouterr().out
+def pages():
+    """(page, its Python) of all that open a study."""
+    for path in [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md"))]:
+        blocks = re.findall(r"```python\n(.*?)```", path.read_text(encoding="utf-8"), re.DOTALL)
+        if "visae.open_study" in "".join(blocks):
+            yield path.relative_to(ROOT).as_posix(), "\n".join(blocks)
+
+
+@pytest.mark.parametrize(("page", "code"), pages())
+def test_what_pages_show_runs(page, code, study, pictures, tmp_path, monkeypatch, capsys):
+    """Their code is that of the demo; the tiny study has other SAEs."""
+    for shown, own in (
+        ('open_study("results/demo")', f'open_study("{study.folder}")'),
+        ('open_study("results/other")', f'open_study("{study.folder}")'),
+        ("clip_small/layer3/batchtopk_4x_k8", SAE),
+        ("clip_small/layer3/batchtopk_8x_k8", "dino_small/layer3/batchtopk_4x_k8"),
+        ("clip_small/layer3/batchtopk_8x_k24", SAE),
+        ("dino_small/layer3/batchtopk_8x_k24", "deit_small/layer3/batchtopk_4x_k8"),
+    ):
+        code = code.replace(shown, own)
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results/demo").symlink_to(study.folder)  # README reads a table by its path
+    shutil.copy(pictures[0], tmp_path / "photo.jpg")
+    monkeypatch.chdir(tmp_path)
+    exec(compile(code, page, "exec"), {})
+    assert capsys.readouterr().out
+
+
+def test_pages_that_open_a_study_are_found():
+    found = {page for page, _ in pages()}
+    assert found >= {"README.md", "docs/first_look.md", "docs/python.md", "docs/matches.md"}

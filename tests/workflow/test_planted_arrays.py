@@ -11,6 +11,7 @@ import pytest
 import torch
 from cache_fixtures import random_activations, write_cache
 from fuzz_kinds import KINDS
+from sparse_fixtures import CODES, stored
 
 from visae.activations.cache import ActivationCache
 from visae.activations.format import APART
@@ -21,6 +22,7 @@ from visae.base import hdf5, seals
 from visae.base.declared import Array
 from visae.base.errors import UserError
 from visae.base.seals import CHECKSUMS
+from visae.base.sparse_hdf5 import SparseDataset
 from visae.evals.results import ARRAYS_FORMAT, KIND, read_arrays
 
 BY_NAME = {kind.name: kind for kind in KINDS}
@@ -34,6 +36,12 @@ def planted(path, name, change):
         seals.write_npz(path, form, changed(arrays, name, change))
         return
     with h5py.File(path, "r+") as file:
+        if isinstance(file[name], h5py.Group):
+            array = SparseDataset(file, name, CODES)[:]
+            del file[name]
+            stored(file, change(array))
+            seals.seal_hdf5(file, path, form)
+            return
         data = hdf5.dataset(file, name)
         array, chunks = data[()], data.chunks
         checked = isinstance(data, hdf5.CheckedDataset)

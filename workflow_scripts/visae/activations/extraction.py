@@ -1,9 +1,9 @@
 """Extraction: images → patch tokens of some blocks, in one pass → shards of activation caches.
 
 Worker processes read, resize and crop ahead of the network, in order and a bounded number of
-batches at a time; they hand over bytes (8 bits per channel), which the network's own device
-normalises. Batches start at the start of a shard, so that the same shard always holds the same
-bytes.
+batches at a time; they hand over pixels (bytes, but where a preprocessing does not round), which
+the network's own device normalises. Batches start at the start of a shard, so that the same shard
+always holds the same bytes.
 """
 
 from __future__ import annotations
@@ -189,7 +189,7 @@ def _as_handed_over(tokens_npd, backbone):
 
 
 class _DecodedBatches(Dataset):
-    """Batches of records as pixels uint8 [n, 3, H, W] and the failures: image id → message."""
+    """Batches of records as pixels [n, 3, H, W] and the failures: image id → message."""
 
     def __init__(self, batches, root, transform):
         self.batches, self.root, self.transform = batches, Path(root), transform

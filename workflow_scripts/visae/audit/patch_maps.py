@@ -30,7 +30,7 @@ def feature_examples(features, moran_f, reductions, cache, sae, image_paths):
     Raises UserError when the reductions are of another SAE or cache, or an image is unreadable.
     """
     check_same(reductions, cache, sae)
-    preprocessing = Preprocessing(**cache.info.preprocessing)
+    preprocessing = Preprocessing(**cache.info.preprocessing).in_bytes()
     images = {f: reductions.largest.images[f, :IMAGES] for f in features.values()}
     maps = patch_maps(sae.model, images, cache)
     examples = {}

@@ -25,7 +25,7 @@ def as_seen(image, preprocessing):
 
     It has the backbone's own resolution, or the least multiple of it with `SIDE` pixels.
     """
-    larger = preprocessing.enlarged(-(-SIDE // min(preprocessing.shape)))
+    larger = preprocessing.in_bytes(-(-SIDE // min(preprocessing.shape)))
     return Image.fromarray(larger.pixels(image).transpose(1, 2, 0))
 
 

@@ -43,10 +43,10 @@ class Side:
             self._open = opened.pop_all()
         self.name, self.sae, self._seed = name, sae, seed
         self.grid = self.cache.info.grid
-        # Mean and standard deviation of pixels change nothing of what is seen.
-        self.transform = replace(
-            Preprocessing(**self.cache.info.preprocessing), mean=(0.0,) * 3, std=(1.0,) * 3
-        )
+        # Mean and standard deviation of pixels, and how they are rounded, change nothing of what
+        # is seen.
+        preprocessing = Preprocessing(**self.cache.info.preprocessing).in_bytes()
+        self.transform = replace(preprocessing, mean=(0.0,) * 3, std=(1.0,) * 3)
         self._pooled: Any = None
         self._table: FeatureTable | None = None
         self._patches: dict[bytes, Any] = {}

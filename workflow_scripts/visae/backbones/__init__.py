@@ -6,6 +6,7 @@ A backbone is an entry in `config.yaml`. Its loader (`visae.backbones.loaders`) 
 
 from dataclasses import dataclass, field, replace
 
+from visae.backbones import implementations
 from visae.backbones.loaders import LOADERS
 from visae.backbones.sizes import scaled
 from visae.backbones.storage import DEFAULT, STORAGES
@@ -28,13 +29,15 @@ class BackboneSpec:
     seed: of random weights and of permuted token orders.
     token_order: `raster`; `permuted` for the control arm whose patches are shuffled per image; or
         `forward` for the order that the model's own forward pass draws (ViTMAEModel).
-    preprocessing: `resize_mode`, `resize`, `interpolation` of `Preprocessing`, where they are not
-        to be the library's own.
+    preprocessing: `resize_mode`, `resize`, `interpolation`, `resampling`, `margin` of
+        `Preprocessing`, where they are not to be the library's own.
     options: further keyword arguments of the library's constructor (timm), its model config
         (open_clip: `vision_cfg`, `embed_dim`, …) or its config class (transformers).
     storage: what floats its activations are cached in, see `visae.backbones.storage`.
     weights_part: which of several networks in a local file, by the beginning of its tensors' names;
         None to find the only one that fits.
+    implementation: the loader by whose library's rules the activations are computed, see
+        `visae.backbones.implementations`; None for its own.
     """
 
     name: str
@@ -48,6 +51,7 @@ class BackboneSpec:
     options: dict = field(default_factory=dict)
     storage: str = DEFAULT
     weights_part: str | None = None
+    implementation: str | None = None
 
     def __post_init__(self):
         if self.image_size is not None:  # as JSON and YAML give it; a square is one number
@@ -58,8 +62,9 @@ def build_backbone(spec):
     """Build the `Backbone` that `spec` describes, on the CPU in evaluation mode.
 
     Raises:
-        UserError: an unknown loader, model, option or token order; weights that are missing,
-            damaged, unsafe to load, of another architecture, or cannot be downloaded.
+        UserError: an unknown loader, model, option or token order; an implementation that does not
+            have the model; weights that are missing, damaged, unsafe to load, of another
+            architecture, or cannot be downloaded.
     """
     if spec.loader not in LOADERS:
         raise UserError(
@@ -76,7 +81,7 @@ def build_backbone(spec):
             f"Backbone '{spec.name}' asks for the storage '{spec.storage}', which does not exist: "
             f"choose one of {', '.join(STORAGES)}."
         )
-    backbone = LOADERS.module(spec.loader, "load").load(spec)
+    backbone = _built(spec)
     backbone.transform = replace(backbone.transform, **spec.preprocessing)
     if backbone.transform.cuts_more_than_it_has():
         raise UserError(
@@ -84,4 +89,25 @@ def build_backbone(spec):
             f"pixels and cropped to {backbone.transform.crop}, which is more: raise "
             "preprocessing.resize."
         )
+    return backbone
+
+
+def _built(spec):
+    """The backbone by its loader, computed as `spec.implementation` says."""
+    load = LOADERS.module(spec.loader, "load").load
+    family = implementations.implementation(
+        spec.name, spec.loader, spec.model, spec.implementation, spec.preprocessing
+    )
+    if family is None:
+        return load(spec)
+    from visae.backbones.implementing import implement, resampling
+
+    with resampling(family):
+        backbone = load(spec)
+    implement(backbone, family)
+    if family.preparing is not None:
+        prepared = implementations.prepared(family.preparing, backbone.transform.crop)
+        backbone.transform = replace(backbone.transform, **prepared)
+    said = implementations.in_words(spec.implementation, family)
+    backbone.weights_reading = "; ".join(filter(None, [backbone.weights_reading, said]))
     return backbone

@@ -76,12 +76,15 @@ class Backbone(nn.Module):
 
     def preprocess(self, image):
         """One PIL image (RGB) as the network's input: float32 [3, H, W] on the CPU."""
-        pixels = torch.from_numpy(self.transform.pixels(image))
-        return self.normalise(pixels.to(self._mean.device)).cpu()
+        return torch.from_numpy(self.transform.normalised(image))
 
     def normalise(self, pixels):
-        """Pixels uint8 […, 3, H, W], on the backbone's device, as float32 network input."""
-        return pixels.float().div_(255).sub_(self._mean).div_(self._std)
+        """Pixels […, 3, H, W], on the backbone's device, as float32 network input.
+
+        As `Preprocessing.pixels` gives them: uint8, or float32 on the scale from 0 to 1.
+        """
+        shares = pixels.clone() if pixels.is_floating_point() else pixels.float().div_(255)
+        return shares.sub_(self._mean).div_(self._std)
 
     @torch.inference_mode()
     def patch_tokens(self, images_b3hw, layer, noise_bp=None):

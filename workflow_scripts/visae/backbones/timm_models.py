@@ -23,13 +23,13 @@ def after_blocks(model):
     }
 
 
-def timm_preprocessing(spec, model, image_size):
+def timm_preprocessing(spec, model, image_size, pretrained=None):
     """The `Preprocessing` of the pretrained configuration of a timm `model`.
 
-    image_size: as in `BackboneSpec`; None for the model's own. Raises UserError for a model that
-    was trained with padded images.
+    image_size: as in `BackboneSpec`; None for the model's own. pretrained: the configuration, where
+    `model` does not have it. Raises UserError for a model that was trained with padded images.
     """
-    settings = resolve_model_data_config(model)
+    settings = resolve_model_data_config(model, pretrained_cfg=pretrained)
     if settings["crop_mode"] not in ("center", "squash"):
         raise UserError(
             f"'{spec.model}' of backbone '{spec.name}' was trained with padded images (timm's crop "

@@ -27,6 +27,8 @@ class Array:
     """The axis that its values are indices of."""
     apart: bool = False
     """Whether its values are read in parts, later: each part is looked at when it is read."""
+    sparse: bool = False
+    """Whether only the values that are not 0 are stored (`visae.base.sparse_hdf5`)."""
 
 
 def check_arrays(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import h5py
@@ -45,12 +45,18 @@ def dataset(file: h5py.Group, name: str, declared: Array | None = None) -> h5py.
     declared: what it holds, to which every part is held; such a data set is a checked one. Raises
     KeyError if there is none, ValueError for one without the checksums of its chunks.
     """
-    found = file[name]
-    if not isinstance(found, h5py.Dataset):
-        raise KeyError(f"{name} is no data set")
+    found = plain_dataset(file, name)
     if declared is None and f"{name}{CHECKSUMS}" not in file:
         return found
     return CheckedDataset(found.id, declared)
+
+
+def plain_dataset(file: h5py.Group, name: str) -> h5py.Dataset:
+    """The data set `name`, whatever checks it; KeyError if there is none."""
+    found = file[name]
+    if not isinstance(found, h5py.Dataset):
+        raise KeyError(f"{name} is no data set")
+    return found
 
 
 def array(file: h5py.Group, name: str) -> np.ndarray:
@@ -65,7 +71,7 @@ def part(data: h5py.Dataset | np.ndarray, selection: Any) -> np.ndarray:
         return data[selection]
     except OSError as error:
         assert isinstance(data, h5py.Dataset)  # an array in memory raises none
-        raise _unreadable(data, error) from error
+        raise unreadable(data, error) from error
 
 
 class CheckedDataset(h5py.Dataset):
@@ -88,18 +94,28 @@ class CheckedDataset(h5py.Dataset):
 
         Slices in steps of 1 and single numbers read no more than their chunks, others all.
         """
-        chosen = selection if isinstance(selection, tuple) else (selection,)
-        plain = all(
-            one.step in (None, 1) if isinstance(one, slice) else isinstance(one, _NUMBERS)
-            for one in chosen
-        )
-        if not plain or len(chosen) > self.ndim:
-            return self[:][selection]
-        whole = [*chosen, *[slice(None)] * (self.ndim - len(chosen))]
-        sizes = zip(whole, self.shape, strict=True)
-        slices = [one if isinstance(one, slice) else _alone(one, size) for one, size in sizes]
-        found = _checked_part(self, self._sums, self._declared, slices)
-        return found[tuple(slice(None) if isinstance(one, slice) else 0 for one in whole)]
+        return selected(selection, self.shape, self._read)
+
+    def _read(self, *slices):
+        return _checked_part(self, self._sums, self._declared, slices)
+
+
+def selected(selection: Any, shape: tuple[int, ...], read: Callable[..., np.ndarray]) -> np.ndarray:
+    """`data[selection]` of data of some shape, of which `read` gives a slice of each axis.
+
+    A selection that is not of slices in steps of 1 and of single numbers takes all of the data.
+    """
+    chosen = selection if isinstance(selection, tuple) else (selection,)
+    plain = all(
+        one.step in (None, 1) if isinstance(one, slice) else isinstance(one, _NUMBERS)
+        for one in chosen
+    )
+    if not plain or len(chosen) > len(shape):
+        return read(*[slice(None)] * len(shape))[selection]
+    whole = [*chosen, *[slice(None)] * (len(shape) - len(chosen))]
+    sizes = zip(whole, shape, strict=True)
+    found = read(*[one if isinstance(one, slice) else _alone(one, size) for one, size in sizes])
+    return found[tuple(slice(None) if isinstance(one, slice) else 0 for one in whole)]
 
 
 _NUMBERS = (int, np.integer)
@@ -126,6 +142,7 @@ class Checked:
         chunks: tuple[int, ...],
     ):
         self.data = file.create_dataset(name, shape, kind, chunks=chunks)
+        self.shape, self.dtype = shape, self.data.dtype
         self._file, self._name = file, f"{name}{CHECKSUMS}"
         self._sums = np.zeros(_counts(shape, chunks), np.uint32)
 
@@ -157,12 +174,12 @@ def _checked_part(data, sums, declared, chosen):
     block = h5py.Dataset.__getitem__(data, tuple(slice(*ends) for ends in whole))
     for number, place in _chunks_of(data.chunks, start, block.shape):
         if _checksum(block[place]) != sums[number]:
-            raise _unreadable(data, f"its chunk {list(number)} has changed since it was written")
+            raise unreadable(data, f"its chunk {list(number)} has changed since it was written")
     if declared is not None:
         try:
             check_values(data.name.strip("/"), declared, block)
         except ValueError as error:
-            raise _unreadable(data, error) from error
+            raise unreadable(data, error) from error
     inside = [
         slice(begin - first, max(stop, begin) - first)
         for (begin, stop, _), first in zip(bounds, start, strict=True)
@@ -184,7 +201,8 @@ def _checksum(values):
     return zlib.crc32(np.ascontiguousarray(values).data)
 
 
-def _unreadable(data, what):
+def unreadable(data: Any, what: object) -> UserError:
+    """The UserError of data in an open file (`name`, `file`) that cannot be read, and why."""
     return UserError(f"{data.name} of {data.file.filename} cannot be read ({what}): {CURE}")
 
 

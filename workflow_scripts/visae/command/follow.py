@@ -15,7 +15,8 @@ ROUTINE = re.compile(
     r"\[.* \d{4}\]$|Finished jobid|Select jobs|Execute \d+ jobs|Assuming|Using shell|Building DAG"
     r"|Provided cores|Rules claiming|Job stats|Job \d+:|localrule |Complete log|Elapsed time"
     r"|job +count$|-+ +-+$|\w+ +\d+$|Config file|Reason|rule \w+:|checkpoint "
-    r"|SNAKEMAKE$|=+$|  [A-Z][\w ()]+: |Using profile|Provided resources|Conda environments"
+    r"|SNAKEMAKE$|=+$|  [A-Z][\w ()]+: |Using (profile|workflow)"
+    r"|Provided resources|Conda environments"
     r"|    (input|output|jobid|reason|resources|log|benchmark|wildcards|threads|params):|\s*$"
 )
 FAR = re.compile(r"  ([a-z]\w*[^:]*): (\d.* \([^()]*\))$")

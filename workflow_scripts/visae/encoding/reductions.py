@@ -25,9 +25,10 @@ from visae.base.errors import UserError
 from visae.base.files import atomic_path
 from visae.base.reading import guarded
 from visae.base.seals import LIBVER, made_of, open_hdf5, seal_hdf5
+from visae.base.sparse_hdf5 import SparseDataset, SparseWriter
 from visae.encoding.largest import LargestCodes
 
-FORMAT = "visae-reductions-5"
+FORMAT = "visae-reductions-6"
 SIGNED = "signed"
 WARNINGS = "warnings"
 """Attribute of reductions of an SAE whose codes may be negative: they hold magnitudes."""
@@ -154,10 +155,10 @@ class _BlockWriter:
 
     def __init__(self, checked, image_axis):
         self._checked, self._axis = checked, image_axis
-        shape = list(checked.data.shape)
+        shape = list(checked.shape)
         self._images = shape[image_axis]
         shape[image_axis] = min(BLOCK_IMAGES, self._images)
-        self._buffer = np.empty(shape, checked.data.dtype)
+        self._buffer = np.empty(shape, checked.dtype)
         self._view = np.moveaxis(self._buffer, image_axis, 0)
         self._filled = self._written = 0
 
@@ -181,10 +182,10 @@ class _BlockWriter:
 
     def finish(self):
         """Write what is left."""
+        if (added := self._written + self._filled) != self._images:
+            raise RuntimeError(f"{added} images written of {self._images}")
         if self._filled:
             self._flush()
-        if self._written != self._images:
-            raise RuntimeError(f"{self._written} images written of {self._images}")
         self._checked.finish()
 
 
@@ -193,7 +194,7 @@ class _SaeWriter:
         images, self._file = source.images, file
         chunks = (min(CHUNK_FEATURES, features), min(BLOCK_IMAGES, images))
         self._codes = _BlockWriter(
-            _checked(file, "codes_max", (features, images), np.float16, chunks), 1
+            SparseWriter(file, "codes_max", (features, images), np.float16, chunks), 1
         )
         self._reconstructions = _BlockWriter(
             _checked(file, "reconstructions_max", (images, source.info.width), np.float32), 0
@@ -272,7 +273,7 @@ SHARED_ARRAYS = {
     "moran_images": Array("int64", "M W", least=0),
 }
 SAE_ARRAYS = {
-    "codes_max": Array("float16", "W N", least=0, apart=True),
+    "codes_max": Array("float16", "W N", least=0, apart=True, sparse=True),
     "reconstructions_max": Array("float32", "N D", apart=True),
     "firing_count": Array("int64", "W", least=0),
     "top_codes": Array("float32", "W T", least=0),
@@ -292,6 +293,13 @@ RAW_ARRAYS = {
 """Arrays of reductions. W: the features of the SAE, or the channels of the backbone."""
 
 
+def _opened(file, name, array):
+    """All values of an array of `file`, or what gives those that are asked for."""
+    if array.sparse:
+        return SparseDataset(file, name, array)
+    return hdf5.dataset(file, name, array) if array.apart else hdf5.array(file, name)
+
+
 class _Reductions(LabelledImages):
     """An open reductions file; UserError when it is missing, damaged or of another kind."""
 
@@ -303,17 +311,15 @@ class _Reductions(LabelledImages):
                 attributes = hdf5.attributes(self._file)
                 self.image_ids = hdf5.strings(self._file, "image_ids")
                 self.minimum_active = attributes["minimum_active"].tolist()
-                arrays = {
-                    name: hdf5.dataset(self._file, name, array)
-                    if array.apart
-                    else hdf5.array(self._file, name)
+                arrays: dict[str, Any] = {
+                    name: _opened(self._file, name, array)
                     for name, array in declared.items()
                     if name in self._file
                 }
                 sizes = {"N": len(self.image_ids), "M": len(self.minimum_active)}
                 check_arrays(declared, arrays, **sizes)
                 self._parts = {
-                    name: data for name, data in arrays.items() if isinstance(data, h5py.Dataset)
+                    name: arrays[name] for name, array in declared.items() if array.apart
                 }
                 self._read(attributes, arrays)
         except BaseException:
@@ -366,8 +372,8 @@ class SaeReductions(_Reductions):
         self.residual_sum = float(arrays["residual_sum"])
 
     @property
-    def codes(self) -> Float[h5py.Dataset, "F N"]:
-        """Max-pooled codes [F, N], float16, as the open HDF5 data set (read what is needed)."""
+    def codes(self) -> SparseDataset:
+        """Max-pooled codes [F, N], float16, of the open file: what is selected is read, dense."""
         return self._parts["codes_max"]
 
     def reconstructions_max(self) -> Float[np.ndarray, "N D"]:

@@ -28,7 +28,7 @@ def read_codes(
 ) -> scipy.sparse.csr_matrix:
     """The codes [F, n] of `images` (bool [N]; None: all) as a float32 CSR matrix.
 
-    codes_fn: [F, N], array or h5py data set, read in blocks of features. Memory: 8 bytes per
+    codes_fn: [F, N], array or in an open file, read in blocks of features. Memory: 8 bytes per
     active code.
     """
     columns = slice(None) if images is None else np.flatnonzero(images)

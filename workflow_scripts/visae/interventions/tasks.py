@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from visae.backbones.preprocessing import Preprocessing
-from visae.base.arrays import Int, UInt
+from visae.base.arrays import Int, Num
 from visae.base.errors import UserError
 from visae.base.pools import Threads
 from visae.evals.segmentation.compute import as_seen, most_frequent
@@ -23,7 +23,7 @@ class Images:
     """Images as the backbone sees them."""
 
     records: Sequence[ImageRecord]
-    pixels: UInt[np.ndarray, "n 3 S S"]
+    pixels: Num[np.ndarray, "n 3 S S"]
     """Resized and cropped."""
     labels: Int[np.ndarray, "n U"]
     """Numbers in the task's classes, of an image (U = 1) or of its patches; −1: unlabelled."""
@@ -132,7 +132,7 @@ def segmentation_task(
 
 
 def _pixels(records, root, transform, threads, skip):
-    """(records that can be read, uint8 [n, 3, S, S]); UserError where none can."""
+    """(records that can be read, their pixels [n, 3, S, S]); UserError where none can."""
 
     def read(record):
         try:

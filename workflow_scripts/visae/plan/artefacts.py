@@ -23,6 +23,8 @@ FILE_BYTES = 7_500
 """Of an HDF5 file around its arrays: headers, attributes, seal, index."""
 ROWS, COLUMNS = 64, 1024
 """Images per HDF5 chunk of arrays with a row, and with a column, per image."""
+FEATURES, VALUES = 16, 65_536
+"""Features per chunk of pooled codes, and active codes per HDF5 chunk, in a large file."""
 ADAM_STATES = 3
 """A resumable checkpoint holds the weights and Adam's two moments."""
 
@@ -134,7 +136,8 @@ def _sae_files(study, sae, geometry, counts):
     for split in study.encoded_splits(sweep):
         images = counts[split.name].images
         moran = 3 * minima * features * DOUBLE if split == study.evaluation else 0
-        size = _stored(images, COLUMNS) * features * HALF
+        active = active_features(study, sae.spec, width, geometry.patches)
+        size = sparse_bytes(features, images, round(active * images))
         size += _stored(images, ROWS) * width * SINGLE + images * ID_BYTES
         largest = min(16, images) * (SINGLE + DOUBLE) + SINGLE
         size += features * (DOUBLE + largest) + moran + FILE_BYTES
@@ -147,6 +150,26 @@ def _sae_files(study, sae, geometry, counts):
         size = (classes + 1) * min(1024, features) * SINGLE + FILE_BYTES
         path = study.paths.rankings(sae.name, dataset, sae.place)
         yield Artefact(path, "rank", *labels, size)
+
+
+def active_features(study, spec, width, patches):
+    """Features of an SAE that are active on an image, as far as its sparsity tells; else all.
+
+    Of K codes per patch those of one feature lie on an assumed share of the patches (`planning`).
+    """
+    features = spec.features(width)
+    share = max(study.config["planning"]["active_patches"], 1 / patches)
+    return features if spec.k is None else min(features, spec.k / share)
+
+
+def sparse_bytes(features, images, active):
+    """Bytes of pooled codes of which so many are active: a bit for each, and the active ones."""
+    columns, rows = min(COLUMNS, images), min(FEATURES, features)
+    blocks, groups = -(-images // COLUMNS), -(-features // FEATURES)
+    chunk = min(VALUES, max(1024, features * images // 64))
+    bits = blocks * -(-columns // 8) * groups * rows
+    # A checksum of bits, one of values, and where those end.
+    return bits + -(-active // chunk) * chunk * HALF + blocks * groups * (2 * SINGLE + DOUBLE)
 
 
 def _stored(images, chunk):

@@ -1,8 +1,8 @@
 """The work of a study by stage: activations read, and FLOPs of the products.
 
 A multiplication and an addition are two. Products are counted as they are executed: on CUDA by full
-matrices, on the CPU by the active codes alone. Not counted: images as files, tables, figures and
-the heads of downstream tasks.
+matrices, on the CPU and in screened encoding by the active codes alone. Not counted: images as
+files, tables, figures and the heads of downstream tasks.
 """
 
 from dataclasses import dataclass
@@ -12,6 +12,13 @@ from visae.evals.entry import SAES
 from visae.evals.shelf import reads
 from visae.plan import probes
 from visae.plan.artefacts import artefacts, number_bytes, places
+from visae.sae.screened import CROWDED, is_screened
+
+CANDIDATES = 1.1
+"""Codes that screened encoding on CUDA computes in float32, per kept one: 1.04 to 1.06 were seen at
+the paper's shapes."""
+CUTS = 4
+"""Products of float32 that its bound takes for each code."""
 
 
 @dataclass(frozen=True)
@@ -20,7 +27,7 @@ class Stage:
 
     work: the split or the sweep it is about. images: that pass through the backbone. read: bytes of
     activations. gpu_flops, cpu_flops: the same work done on either. precision: of the products on
-    CUDA. written: bytes.
+    CUDA, but for half_flops, those of gpu_flops that are of float16. written: bytes.
     """
 
     stage: str
@@ -33,6 +40,7 @@ class Stage:
     gpu_flops: int
     cpu_flops: int
     precision: str
+    half_flops: int = 0
 
     def hours(self, speeds):
         """GPU-hours: the products at the assumed speed, or the reading where that takes longer.
@@ -41,7 +49,9 @@ class Stage:
         """
         if not self.gpu_flops:
             return 0.0
-        seconds = self.gpu_flops / speeds[f"{self.precision}_flops"]
+        others = self.gpu_flops - self.half_flops
+        seconds = others / speeds[f"{self.precision}_flops"]
+        seconds += self.half_flops / speeds["float16_flops"]
         return max(seconds, self.read / speeds["read_bytes"]) / 3600
 
 
@@ -118,6 +128,23 @@ def _products(specs, width, passes):
     return gpu, int(cpu)
 
 
+def _screened(specs, width):
+    """FLOPs per token of encoding and decoding on CUDA: all of them, and those of float16.
+
+    Few candidates are computed in float32 and decoded; elsewhere both products are whole.
+    """
+    half = whole = 0
+    for spec in specs:
+        features = spec.features(width)
+        found = CANDIDATES * (spec.k or features)
+        if is_screened(features, width) and found <= CROWDED * features:
+            half += 2 * width * features
+            whole += 2 * CUTS * features + 2 * 2 * width * found
+        else:
+            whole += 2 * 2 * width * features
+    return round(half + whole), half
+
+
 def _training(study, geometries, counts, files):
     precision, epochs = (study.config["training"][key] for key in ("precision", "epochs"))
     images = counts[study.training.name].images * epochs
@@ -150,16 +177,18 @@ def _encoding(study, geometries, counts, files):
             images = sum(counts[split.name].images for split in splits)
             for backbone, layer in sweep.layers.items() if splits else []:
                 geometry, key = geometries[backbone], (stage, backbone, layer, sweep.name)
-                gpu, cpu = (
-                    images * geometry.patches * work
-                    for work in _products(sweep.saes, geometry.width, passes=1)
-                )
+                gpu, half = _screened(sweep.saes, geometry.width)
+                _, cpu = _products(sweep.saes, geometry.width, passes=1)
+                gpu, half, cpu = (images * geometry.patches * work for work in (gpu, half, cpu))
                 passed = images if stage == "stream" else 0
                 forward = passed * geometry.flops[layer]
+                if study.config["extraction"]["precision"] == "float16":
+                    half += forward
                 held = images if stage == "encode" else 0
                 read = _cache_bytes(study, backbone, geometry, held)
                 written = _written(files, *key)
-                yield Stage(*key, passed, written, read, gpu + forward, cpu + forward, "float32")
+                work = gpu + forward, cpu + forward
+                yield Stage(*key, passed, written, read, *work, "float32", half)
 
 
 def _ranking(study, files):

@@ -30,7 +30,8 @@ class DecodedSplit(NamedTuple):
 def decode(index, root, transform):
     """Decode the images of `index` (an `ImageIndex`) below `root` as `transform` crops them.
 
-    Needs 3·S² bytes per image: meant for small images or small splits.
+    In bytes, of which views are made. Needs 3·S² bytes per image: meant for small images or small
+    splits.
 
     Raises:
         UserError: an image without a label, or one that cannot be read.
@@ -41,6 +42,7 @@ def decode(index, root, transform):
             f"The image '{unlabelled[0]}' in {root} has no class, but pretraining is supervised, "
             "captioned or checked by classes: train on a data set with one label per image."
         )
+    transform = transform.in_bytes()
     pixels = [transform.pixels(load_image(Path(root) / record.path)) for record in index.images]
     return DecodedSplit(
         torch.from_numpy(np.stack(pixels)),

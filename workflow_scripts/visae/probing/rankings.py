@@ -24,6 +24,7 @@ from visae.base.files import atomic_path
 from visae.base.progress import counted
 from visae.base.reading import guarded
 from visae.base.seals import LIBVER, made_of, open_hdf5, seal_hdf5
+from visae.base.sparse_hdf5 import SparseDataset
 from visae.probing.fstatistic import (
     class_sums,
     correlation_ratio,
@@ -67,7 +68,7 @@ class Rankings:
 
 
 def rank_features(
-    codes_fn: Float[np.ndarray, "F N"] | Float[h5py.Dataset, "F N"],
+    codes_fn: Float[np.ndarray, "F N"] | Float[SparseDataset, "F N"],
     labels: Int[np.ndarray, " N"],
     train_mask: Bool[np.ndarray, " N"],
     sibling_groups: Sequence[SiblingGroup] = (),
@@ -75,7 +76,7 @@ def rank_features(
 ) -> Rankings:
     """Rank all features for every class, for all classes together and for every sibling task.
 
-    codes_fn: [F, N], array or h5py data set, read in blocks of features; memory is bounded by
+    codes_fn: [F, N], array or in an open file, read in blocks of features; memory is bounded by
     the block (256 MiB) and by the C' x R result. labels: int [N]. train_mask: bool [N].
     sibling_groups: `probing.siblings.SiblingGroup`s. A sibling task is ranked if both its class
     and the others of its group have training images.
@@ -230,7 +231,7 @@ def _sort_ties(scores, features, order):
 
 
 def feature_blocks(
-    codes_fn: Float[np.ndarray, "F N"] | Float[h5py.Dataset, "F N"], columns: int | None = None
+    codes_fn: Float[np.ndarray, "F N"] | Float[SparseDataset, "F N"], columns: int | None = None
 ) -> Iterator[tuple[int, Float[np.ndarray, "b N"]]]:
     """Yield (first feature, block [b, N] in memory) over all features of `codes_fn`.
 
@@ -238,20 +239,20 @@ def feature_blocks(
     """
     features, images = codes_fn.shape
     step = max(1, _BLOCK_BYTES // (8 * max(columns or 0, images, 1)))
-    height = getattr(codes_fn, "chunks", None) or (1,)
-    step = max(height[0], step // height[0] * height[0])  # no chunk is read twice
+    height = getattr(codes_fn, "chunks", (1,))[0]
+    step = max(height, step // height * height)  # no chunk is read twice
     for start in range(0, features, step):
-        yield start, hdf5.part(codes_fn, slice(start, start + step))
+        yield start, codes_fn[start : start + step]
 
 
 def gather_features(
-    codes_fn: Float[np.ndarray, "F N"] | Float[h5py.Dataset, "F N"],
+    codes_fn: Float[np.ndarray, "F N"] | Float[SparseDataset, "F N"],
     features: Int[np.ndarray, " k"] | Sequence[int],
 ) -> Float[np.ndarray, "k N"]:
     """The rows `features` of `codes_fn` as an array [len(features), N], in that order.
 
-    An h5py data set is read by whole rows of chunks, only those that hold a feature: its own
-    selection of single rows is many times slower. Raises UserError for a feature that is none.
+    Of an open file whole groups of rows are read, only those that hold a feature. Raises
+    UserError for a feature that is none.
     """
     features = np.asarray(features)
     if features.size and not 0 <= features.min() <= features.max() < codes_fn.shape[0]:
@@ -263,12 +264,12 @@ def gather_features(
     if isinstance(codes_fn, np.ndarray):
         return codes_fn[features]
     rows = np.empty((features.size, codes_fn.shape[1]), dtype=codes_fn.dtype)
-    height = codes_fn.chunks[0] if codes_fn.chunks else 1
+    height = codes_fn.chunks[0]
     order = np.argsort(features, kind="stable")
     edges = np.flatnonzero(np.diff(features[order] // height)) + 1
     for chosen in np.split(order, edges) if order.size else []:
         start = features[chosen[0]] // height * height
-        rows[chosen] = hdf5.part(codes_fn, slice(start, start + height))[features[chosen] - start]
+        rows[chosen] = codes_fn[start : start + height][features[chosen] - start]
     return rows
 
 
@@ -290,7 +291,7 @@ class GatheredCodes:
 
 
 def gather_ranked(
-    codes_fn: Float[np.ndarray, "F N"] | Float[h5py.Dataset, "F N"],
+    codes_fn: Float[np.ndarray, "F N"] | Float[SparseDataset, "F N"],
     *rankings: Int[np.ndarray, "*_"],
 ) -> GatheredCodes:
     """`GatheredCodes` of all features in `rankings` (integer arrays of any shape)."""

@@ -15,12 +15,11 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from visae.base.compiled import njit
+from visae.sae.screened import WIDTH_UNIT
 
 LANES = 16
-SUMS = 4
+SUMS = WIDTH_UNIT // LANES
 """Vectors of partial sums in a dot product, so that one addition need not wait for the last."""
-WIDTH_UNIT = LANES * SUMS
-"""The width of rows is a multiple of this."""
 LARGEST_BYTE = 127
 SMALLEST_SCALE = np.float32(2.0**-40)
 LARGEST_ENTRY = np.float32(2.0**55)

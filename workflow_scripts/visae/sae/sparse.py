@@ -18,7 +18,9 @@ from visae.base.arrays import Float, Int
 from visae.base.compiled import njit
 from visae.base.pools import in_pieces
 from visae.sae.adam import gradient
-from visae.sae.screen import Features, Screen, Tokens, is_screened
+from visae.sae.screen import Features, Tokens
+from visae.sae.screen_bytes import BYTES, Screen
+from visae.sae.screened import is_screened
 
 ROWS_PER_BLOCK = 512
 
@@ -77,9 +79,9 @@ def collect_codes(
     """
     features = len(encoder_weight)
     lower = np.array(np.broadcast_to(lower, features), np.float32)
-    if is_screened(encoder_weight):
-        encoder = Features(encoder_weight, encoder_bias.numpy(), lower)
-        return screened_codes(Tokens(normalised_bd), encoder)
+    if is_screened(*encoder_weight.shape):
+        encoder = Features(BYTES, encoder_weight, encoder_bias, torch.from_numpy(lower))
+        return screened_codes(Tokens(BYTES, normalised_bd), encoder)
     threads = torch.get_num_threads()
     block = torch.empty(min(ROWS_PER_BLOCK, len(normalised_bd)), features)
     parts = []

@@ -36,7 +36,7 @@ _WORDS = {
 }
 
 # Settings that None switches off.
-_OPTIONAL = ("gradient_clip", "ragged_images")
+_OPTIONAL = ("gradient_clip", "ragged_images", "encoder_from_decoder")
 
 SOME_HAVE = ("auxiliary", "prefixes", "random_prefixes", "resampling")
 """Settings that families have whose entry says so."""
@@ -48,6 +48,7 @@ OWN = (
     "gradient_clip",
     "loss",
     "schedule",
+    "encoder_from_decoder",
     "decoder_bias",
     "decoder_gradient",
     *SOME_HAVE,
@@ -178,6 +179,8 @@ class TrainingSettings:
     recipes: family → which of its recipes trains it; without one, a family's first.
     adam_beta1: decay of Adam's mean of gradients.
     schedule: a Schedule of the learning rate.
+    encoder_from_decoder: each row of the encoder begins as so many times its decoder row, which
+        has unit norm then; None for rows that are drawn by themselves.
     decoder_bias: a vector that is trained and `added` to reconstructions, or `tied`: taken from
         what is encoded as well; `none` for no such vector.
     decoder_gradient: `whole`, or `tangent`: without what would only change a row's norm.
@@ -203,6 +206,7 @@ class TrainingSettings:
     recipes: dict = field(default_factory=dict)
     adam_beta1: float = 0.9
     schedule: Schedule = field(default_factory=Schedule)
+    encoder_from_decoder: float | None = None
     decoder_bias: str = "none"
     decoder_gradient: str = "whole"
     auxiliary: Auxiliary | None = None

@@ -89,6 +89,9 @@ class Trainer:
         self.averaged = width if settings.loss == "mean" else 1  # dimensions per token
         self.half = settings.precision == "float16" and self.device.type == "cuda"
         weights = initial_weights(self.features, width, settings.seed)
+        if settings.encoder_from_decoder is not None:
+            rows = nn.functional.normalize(weights[DECODER_WEIGHT], dim=1)
+            weights[ENCODER_WEIGHT] = settings.encoder_from_decoder * rows
         self.weights = {
             name: nn.Parameter(tensor.to(self.device)) for name, tensor in weights.items()
         }

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from visae.backbones import geometry
 from visae.backbones.catalogue import check_model
+from visae.backbones.implementations import implementation
 from visae.backbones.loaders import LOADERS
 from visae.base.errors import UserError
 from visae.evals.entry import SAES
@@ -89,10 +90,17 @@ def _held_out_images(study):
 
 
 def _models(study):
-    """Models and blocks exist, as far as their libraries' lists say."""
+    """Models and blocks exist, and other libraries' ways to compute them, as far as lists say."""
     for name, entry in study.backbones.items():
         read = [sweep.layers[name] for sweep in study.sweeps.values() if name in sweep.layers]
         check_model(name, entry, max([entry["layer"], *read]))
+        implementation(
+            name,
+            entry["loader"],
+            entry["model"],
+            entry.get("implementation"),
+            entry["preprocessing"],
+        )
 
 
 def _layouts(study):
@@ -276,8 +284,8 @@ def _control(study):
                 f"config: sweeps.{control.name} permutes the patches of {backbone}, of which the "
                 f"main sweep '{main.name}' has no backbone in raster order; give "
                 f"backbones.{backbone} the weights ({study.weights(backbone)}), loader, model, "
-                "image_size, preprocessing, options and storage of one of that sweep's (and, for "
-                "random weights, the seed)"
+                "image_size, preprocessing, options, storage and implementation of one of that "
+                "sweep's (and, for random weights, the seed)"
             )
     name = control.sae_names()[0]
     if name not in main.sae_names():

@@ -1,11 +1,12 @@
 """Config files as text: what is no YAML, what stands twice, and on which line a key stands.
 
 Snakemake reads files given by `--configfile` before the Snakefile, and says of a file that is no
-YAML neither its name nor the line. `visae check` does.
+YAML neither its name nor the line. Its logger `snakemake_logger_plugin_visae` does, by this module.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -33,7 +34,11 @@ def read_config(path: str | Path) -> dict:
             f"{path} has no keys: a config is `key: value` lines, as in config.yaml; write them"
         )
     check_unique(path, root)
-    return yaml.safe_load(_text(path))
+    text = _text(path)
+    try:
+        return json.loads(text)  # as Snakemake tries first: JSON may have tabs
+    except ValueError:
+        return _as_yaml(path, lambda: yaml.safe_load(text))  # as Snakemake: stricter than in C
 
 
 def check_unique(path: str | Path, root: yaml.Node | None = None) -> None:
@@ -73,8 +78,13 @@ def located(sentence: str, paths: Sequence[str | Path]) -> str:
 def _compose(path):
     """The node graph of a file; UserError where it is no YAML."""
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    return _as_yaml(path, lambda: yaml.compose(_text(path), loader))
+
+
+def _as_yaml(path, read):
+    """What `read()` returns; UserError with the place where it finds no YAML."""
     try:
-        return yaml.compose(_text(path), loader)
+        return read()
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
         problem = getattr(error, "problem", None) or getattr(error, "reason", None) or str(error)

@@ -155,6 +155,6 @@ class Study:
         """What of its entry decides its activations: not its label, nor its evaluator."""
         entry = self.backbones[backbone]
         names = ("loader", "model", "seed", "image_size", "token_order", "preprocessing", "options")
-        more = ("storage", "weights_part")
+        more = ("storage", "weights_part", "implementation")
         settings = {name: entry[name] for name in (*names, *more) if name in entry}
         return settings | {"weights": self.weights(backbone)}

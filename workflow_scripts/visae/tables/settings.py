@@ -71,7 +71,7 @@ def _training(config, sweep, family):
     }
 
 
-_MORE = ("adam_beta1", "decoder_bias", "decoder_gradient", *SOME_HAVE)
+_MORE = ("adam_beta1", "encoder_from_decoder", "decoder_bias", "decoder_gradient", *SOME_HAVE)
 """Settings of which the paper's recipe has nothing to say."""
 
 

@@ -13,6 +13,37 @@ LOADERS = Shelf("visae.backbones.loaders", "loader")
 
 
 @dataclass(frozen=True)
+class Preparing:
+    """How a library prepares the images of a family of models.
+
+    resize_mode, interpolation: of `Preprocessing`. share: of the resized image's side, which is cut
+    out. rounded: how pixels of the resized image are rounded, `down` or `nearest`.
+    """
+
+    resize_mode: str
+    interpolation: str
+    share: float = 1.0
+    rounded: str = "nearest"
+
+
+@dataclass(frozen=True)
+class Family:
+    """How a library computes a family of models: what differs between libraries.
+
+    models: a regular expression of the whole name that `model` in the config gives. eps: of layer
+    norms. gelu: `exact`, `tanh` or `quick`; None where it belongs to the weights. resampling:
+    (interpolation, antialiased) of the table of positions; None for models without one. preparing:
+    None where checkpoints of the family differ.
+    """
+
+    models: str
+    eps: float
+    gelu: str | None = None
+    resampling: tuple[str, bool] | None = None
+    preparing: Preparing | None = None
+
+
+@dataclass(frozen=True)
 class Loader:
     """What there is to say of a loader.
 
@@ -20,7 +51,9 @@ class Loader:
     the config names an architecture and its weights. source: where its models are listed.
     token_orders: the orders of patches that it can give. shuffling: the types of model whose
     forward pass draws an order itself, and which can have the order `forward`. blocks: the keys in
-    `options` under which the number of blocks stands, the outer first.
+    `options` under which the number of blocks stands, the outer first. families: how it computes
+    models that other libraries have as well, by a name that all loaders give the family; the first
+    whose `models` fit is a model's.
     """
 
     label: str = field(metadata=ASIDE)
@@ -30,3 +63,4 @@ class Loader:
     token_orders: tuple[str, ...] = field(default=("raster", "permuted"), metadata=ASIDE)
     shuffling: tuple[str, ...] = field(default=(), metadata=ASIDE)
     blocks: tuple[str, ...] = field(default=(), metadata=ASIDE)
+    families: dict[str, Family] = field(default_factory=dict)

@@ -53,7 +53,7 @@ def absorption(
 ) -> Result:
     """M7: F1 of one- and four-feature probes on the held-out images of sibling groups.
 
-    codes_fn: [F, N] max-pooled codes, array or h5py data set. rankings: `probing.rankings.Rankings`
+    codes_fn: [F, N] max-pooled codes, array or in an open file. rankings: the `Rankings`
     made with `sibling_groups`. A task (class against its siblings) is eligible if both sides
     have training images and test images.
 

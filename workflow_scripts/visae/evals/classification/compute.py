@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import scipy.sparse
 
-from visae.base import hdf5
 from visae.base.arrays import Float, Int
 from visae.base.errors import UserError
 from visae.evals.results import Result
@@ -69,7 +68,7 @@ def classify_by_codes(
     device: str = "cpu",
     seed: int = 42,
 ) -> Result:
-    """Result of a probe on all max-pooled codes [F, n] and [F, m] (arrays or h5py data sets).
+    """Result of a probe on all max-pooled codes [F, n] and [F, m] (arrays or in open files).
 
     Memory for lbfgs: 8·n·F bytes, or beyond `DENSE_BYTES` 8 bytes per active code (on CUDA 4·n·F
     bytes), and some 300·min(n, F)·C bytes, most of them its history in float64; for Adam 16·F·C
@@ -153,5 +152,5 @@ class _ImageBlocks:
     def load(self, number):
         """The rows of block `number`."""
         start, targets = number * _BLOCK_IMAGES, self.labels[number]
-        block_fn = hdf5.part(self._codes_fn, np.s_[:, start : start + targets.size])
+        block_fn = self._codes_fn[:, start : start + targets.size]
         return scipy.sparse.csr_matrix(block_fn.T.astype(np.float32))

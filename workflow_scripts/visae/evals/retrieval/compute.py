@@ -72,7 +72,7 @@ def retrieve_by_codes(
 ) -> Result:
     """Result of retrieval with max-pooled codes.
 
-    codes_fn: [F, N], array or h5py data set. labels: int [N]. images: bool [N], those to use
+    codes_fn: [F, N], array or in an open file. labels: int [N]. images: bool [N], those to use
     (the held-out ones; None: all). Memory: 8 bytes per active code of these images.
     """
     import torch

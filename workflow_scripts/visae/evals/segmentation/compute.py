@@ -137,7 +137,7 @@ def as_seen(
     """The mask uint8 [h, w] of what the backbone sees of an image, by its `Preprocessing`."""
     # The images' own code, so that both always cover the same pixels.
     picture = Image.fromarray(mask_hw).convert("RGB")
-    return replace(preprocessing, interpolation="nearest").pixels(picture)[0]
+    return replace(preprocessing.in_bytes(), interpolation="nearest").pixels(picture)[0]
 
 
 def most_frequent(mask_hw: UInt[np.ndarray, "H W"], grid: tuple[int, int]) -> Int[np.ndarray, " P"]:

@@ -46,7 +46,7 @@ def sparse_probing(
 ) -> Result:
     """M4 on the test images.
 
-    codes_fn: [F, N] max-pooled codes, array or h5py data set. rankings: `probing.rankings.Rankings`
+    codes_fn: [F, N] max-pooled codes, array or in an open file. rankings: the `Rankings`
     of the training images. labels: int [N]; test_mask: bool [N]. A class is eligible if it has
     training images and, among the test images, positives and negatives. Budgets above the number
     of ranked features are left out; the headline's is then that number.

@@ -1,6 +1,10 @@
 """open_clip."""
 
-from visae.backbones.loaders import Loader
+from visae.backbones.loaders import Family, Loader, Preparing
+
+SMOOTH = ("bicubic", True)
+WHOLE = Preparing("shortest", "bicubic")
+SQUASHED = Preparing("squash", "bicubic")
 
 ENTRY = Loader(
     label="open_clip",
@@ -8,4 +12,22 @@ ENTRY = Loader(
     model="architecture:tag",
     source="https://github.com/mlfoundations/open_clip/blob/main/docs/PRETRAINED.md",
     blocks=("vision_cfg", "layers"),
+    families={
+        "clip_openai": Family(
+            r"ViT-[BL]-\d+(-336)?(-quickgelu)?:openai$", 1e-5, "quick", SMOOTH, WHOLE
+        ),
+        "clip": Family(
+            r"ViT-(B|L|H|g|bigG)-\d+(-336)?(-quickgelu)?:(?!dfn5b)", 1e-5, None, SMOOTH, WHOLE
+        ),
+        # Towers from timm, of which the GELU goes by the model's size.
+        "siglip_tanh": Family(
+            r"ViT-(B-32|SO400M-16|gopt-16)-SigLIP|ViT-L-16-SigLIP2-512:",
+            1e-6,
+            "tanh",
+            SMOOTH,
+            SQUASHED,
+        ),
+        "siglip": Family(r"ViT-[BL]-16-SigLIP", 1e-6, "exact", SMOOTH, SQUASHED),
+        "siglip_so400m_14": Family(r"ViT-SO400M-14-SigLIP", 1e-6, "exact", SMOOTH, SQUASHED),
+    },
 )

@@ -5,18 +5,20 @@ with nothing masked. Here it is given an increasing "noise" to sort by, which le
 in raster order (`token_order: permuted` shuffles them on purpose, reproducibly). With `token_order:
 forward` the noise is random as there, but drawn from the backbone's seed and the image's id.
 
-The preprocessing is that of the image processors, except that a centre crop whose margins
-differ by one pixel may lie one pixel further (`Preprocessing` rounds as torchvision does).
+The preprocessing is that of the image processor: what interpolates, and where an odd margin is
+cut, is found by holding its output against ours on one image.
 """
 
 import contextlib
 import difflib
 import importlib
 import inspect
+import itertools
 import math
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
 import transformers
 from PIL import Image
@@ -26,13 +28,19 @@ from transformers.models.auto.image_processing_auto import IMAGE_PROCESSOR_MAPPI
 from visae.backbones.backbone import Backbone
 from visae.backbones.catalogue import elsewhere, names
 from visae.backbones.loaders.transformers.entry import ENTRY
-from visae.backbones.preprocessing import Preprocessing
+from visae.backbones.preprocessing import (
+    INTERPOLATIONS,
+    MARGINS,
+    RESAMPLINGS,
+    Preprocessing,
+)
 from visae.backbones.sizes import pair, scaled
 from visae.backbones.timm_models import after_blocks, timm_preprocessing
 from visae.backbones.weights import (
     check_fit,
     construction,
     download,
+    first_line,
     load_weights,
     random_weights,
 )
@@ -44,12 +52,13 @@ CLIP = {"mean": (0.48145466, 0.4578275, 0.40821073), "std": (0.26862954, 0.26130
 
 
 def _settings(mode, resize, interpolation, normalisation):
-    return Preprocessing(mode, resize, 224, interpolation, **normalisation)
+    return Preprocessing(mode, resize, 224, interpolation, **normalisation, margin="down")
 
 
 # For weights without a preprocessor_config.json: the preprocessing of the published checkpoint
 # that the paper names (or, for `vit`, of google/vit-base-patch16-224), where the defaults
-# of the type's image processor are others.
+# of the type's image processor are others. By Pillow, as those processors had it up to
+# transformers 4.
 PUBLISHED = {
     "clip_vision_model": _settings("shortest", 224, "bicubic", CLIP),
     "deit": _settings("squash", 256, "bicubic", IMAGENET),
@@ -59,6 +68,9 @@ PUBLISHED = {
     "vit": _settings("squash", 224, "bilinear", HALF),
     "vit_mae": _settings("squash", 224, "bilinear", IMAGENET),
 }
+
+LARGEST_DIFFERENCE = 1e-4
+"""Between normalised pixels of two preprocessings that are one. A level is about 0.015."""
 
 
 def load(spec):
@@ -83,7 +95,9 @@ def load(spec):
         with construction(spec), random_weights(spec.seed):
             model = model_class(config, **arguments)
     if hasattr(model, "timm_model"):
-        settings = timm_preprocessing(spec, model.timm_model, None)
+        # transformers builds the architecture, and keeps the checkpoint's settings to itself.
+        own = getattr(config, "pretrained_cfg", None)
+        settings = timm_preprocessing(spec, model.timm_model, None, own)
     else:
         settings = _default_preprocessing(spec, config)
     if source is not None:
@@ -133,10 +147,13 @@ def _config(spec, source):
         try:
             with download(spec):
                 config = transformers.AutoConfig.from_pretrained(source)
-        except ValueError as error:
+        except UserError:
+            raise
+        except Exception as error:  # of any configuration class, on any content of the file
             raise UserError(
                 f"The config.json of '{source}' (backbone '{spec.name}') names no model type that "
-                f"transformers {transformers.__version__} knows: choose another model."
+                f"transformers {transformers.__version__} knows, or not all that it needs "
+                f"({first_line(error)}): choose another model, or fetch the file again."
             ) from error
     config = getattr(config, "vision_config", None) or config
     unknown = [name for name in spec.options if not hasattr(config, name)]
@@ -234,7 +251,10 @@ def _published_preprocessing(spec, source, default):
     """The settings of `preprocessor_config.json`; `default` where a local folder has none."""
     if Path(source).is_dir() and not (Path(source) / "preprocessor_config.json").is_file():
         return default
-    return _settings_of(spec, _processor(spec, source))
+    processor = _processor(spec, source)
+    if not hasattr(processor, "size"):  # timm's transforms, whose settings are the model's
+        return _as_the_processor(spec, processor, default)
+    return _settings_of(spec, processor)
 
 
 def _default_preprocessing(spec, config):
@@ -273,15 +293,49 @@ def _settings_of(spec, processor):
         raise _other_preprocessing(spec, f"resize to {size} and crop to {crop_size}")
     if not processor.do_rescale or abs(processor.rescale_factor * 255 - 1) > 1e-6:
         raise _other_preprocessing(spec, "do not scale images from 0 to 1")
+    interpolation = Image.Resampling(processor.resample).name.lower()
+    if interpolation not in INTERPOLATIONS:
+        raise _other_preprocessing(spec, f"interpolate by {interpolation}")
     normalised = processor.do_normalize
-    return Preprocessing(
+    settings = Preprocessing(
         resize_mode="shortest" if size.get("shortest_edge") else "squash",
         resize=scaled(resize, lambda side: round(side / share)),
         crop=crop,
-        interpolation=Image.Resampling(processor.resample).name.lower(),
-        mean=tuple(processor.image_mean) if normalised else (0.0, 0.0, 0.0),
-        std=tuple(processor.image_std) if normalised else (1.0, 1.0, 1.0),
+        interpolation=interpolation,
+        mean=tuple(np.broadcast_to(processor.image_mean if normalised else 0.0, 3).tolist()),
+        std=tuple(np.broadcast_to(processor.image_std if normalised else 1.0, 3).tolist()),
     )
+    return _as_the_processor(spec, processor, settings)
+
+
+def _as_the_processor(spec, processor, settings):
+    """`settings` with the resampling and the margin that give what the processor gives.
+
+    Seen on one image of noise. It is made smaller, as resamplings of larger images may agree, and
+    the two margins differ for it where they can.
+    """
+    height = 3 * max(pair(settings.resize)) // 2 + 1
+    widths = range(height, 2 * height)
+    left_out = {width: settings.resized(width, height)[0] - settings.shape[1] for width in widths}
+    width = next((width for width in widths if left_out[width] % 4 == 3), height + 40)
+    if getattr(processor, "max_num_patches", None):
+        width = height  # whose grid is a square
+    noise = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    image = Image.fromarray(noise)
+    try:
+        with torch.device("cpu"):  # also where a model is built on the meta device
+            theirs = np.asarray(processor(image, return_tensors="pt")["pixel_values"][0])
+        # transformers rounds down.
+        for resampling, margin in itertools.product(RESAMPLINGS, reversed(MARGINS)):
+            found = replace(settings, resampling=resampling, margin=margin)
+            ours = found.normalised(image)
+            if theirs.ndim == 2:
+                ours = _in_patches(torch.from_numpy(ours)[None], processor.patch_size)[0].numpy()
+            if ours.shape == theirs.shape and np.abs(ours - theirs).max() < LARGEST_DIFFERENCE:
+                return found
+    except Exception as error:  # a processor of any kind can come here, so that any error can
+        raise _other_preprocessing(spec, f"fail ({first_line(error)})") from error
+    raise _other_preprocessing(spec, "do more than to resize, crop and normalise images")
 
 
 def _sides(size):
@@ -315,7 +369,8 @@ def _processor(spec, source):
 def _other_preprocessing(spec, what):
     return UserError(
         f"The settings in the preprocessor_config.json of backbone '{spec.name}' {what}, which is "
-        "not supported: change that file to one size, resized and scaled to [0, 1]."
+        "not supported: change that file to one size, resized and scaled to [0, 1], and to an "
+        "image_processor_type that does no more, such as ViTImageProcessor."
     )
 
 
@@ -367,11 +422,16 @@ def _run_on_patches(model, size):
 
     def run(images_b3hw):
         batch = len(images_b3hw)
-        cut = images_b3hw[..., : rows * patch, : columns * patch]
-        cells = cut.reshape(batch, 3, rows, patch, columns, patch)
-        patches = cells.permute(0, 2, 4, 3, 5, 1).reshape(batch, rows * columns, -1)
+        patches = _in_patches(images_b3hw[..., : rows * patch, : columns * patch], patch)
         # Read as numbers by the model, so not on the meta device.
         shapes = torch.tensor([[rows, columns]] * batch, device="cpu")
         return model(patches, pixel_attention_mask=None, spatial_shapes=shapes)
 
     return run
+
+
+def _in_patches(images_b3hw, patch):
+    """Images as their patches, row by row: [B, P, patch² · 3]."""
+    batch, _, height, width = images_b3hw.shape
+    cells = images_b3hw.reshape(batch, 3, height // patch, patch, width // patch, patch)
+    return cells.permute(0, 2, 4, 3, 5, 1).reshape(batch, -1, 3 * patch**2)

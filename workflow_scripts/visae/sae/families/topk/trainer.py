@@ -6,7 +6,9 @@ import numpy as np
 import torch
 
 from visae.base.arrays import Bool, Float
-from visae.sae.screen import Features, Tokens, is_screened
+from visae.sae.screen import Features, Tokens
+from visae.sae.screen_bytes import BYTES
+from visae.sae.screened import is_screened
 from visae.sae.sparse import SparseCodes, screened_codes
 from visae.sae.trainer import Trainer
 
@@ -29,8 +31,8 @@ class TopK(Trainer):
 
     def active_codes(self, normalised_bd: Float[torch.Tensor, "B D"]) -> SparseCodes:
         weight, bias = self.encoder()
-        if is_screened(weight):
-            return self._screened(normalised_bd, Features.of_positive(weight, bias))
+        if is_screened(*weight.shape):
+            return self._screened(normalised_bd, Features.of_positive(BYTES, weight, bias))
         keep_bf = self.keep(pre_bf := self.pre_activations(normalised_bd))
         rows, features = keep_bf.nonzero(as_tuple=True)
         starts = np.searchsorted(rows.numpy(), np.arange(len(pre_bf) + 1))
@@ -42,7 +44,8 @@ class TopK(Trainer):
         norms, k = torch.linalg.vector_norm(x_bd, dim=1).numpy(), int(self.spec.target)
         rows, pieces = np.arange(len(x_bd)), []
         for part in (self._part, self._part * AGAIN, 0.0):
-            codes = screened_codes(Tokens(x_bd[rows], np.float32(part) * norms[rows]), encoder)
+            lower = torch.from_numpy(np.float32(part) * norms[rows])
+            codes = screened_codes(Tokens(BYTES, x_bd[rows], lower), encoder)
             few = np.diff(codes.row_starts) < k if part else np.zeros(len(rows), bool)
             pieces.append((rows[~few], codes.of_rows(np.flatnonzero(~few)).largest(k)))
             rows = rows[few]

@@ -1,0 +1,276 @@
+"""Ways of training an SAE, and other libraries' own, on equal tokens: FVU at one L0, dead features.
+
+On the caches of a finished `make demo`. Every SAE sees the same batches in the same order. Each is
+judged on all tokens of the validation split, at the threshold that keeps K codes per token there.
+A feature is dead that has no kept code. Prints a Markdown table; more seeds add their spread.
+
+    python benchmarks/bench_recipes.py --seeds 3
+
+Other libraries train with what they are installed as. Without their dependencies that is enough:
+
+    uv pip install --no-deps sae-lens==6.54.12 dictionary-learning==0.1.0 einops==0.8.2 \\
+        simple-parsing==0.1.9 docstring-parser==0.18.0
+"""
+
+import argparse
+import importlib.abc
+import importlib.machinery
+import statistics
+import sys
+from pathlib import Path
+from unittest.mock import MagicMock
+
+import torch
+from timing import clock
+
+from visae.activations.normalisation import normalise, statistics_of
+from visae.activations.opening import open_cache
+from visae.activations.tokens import TokenStream
+from visae.sae.choices import as_settings
+from visae.sae.families import FAMILIES
+from visae.sae.specs import SaeSpec, TrainingSettings
+
+ROOT = Path(__file__).resolve().parents[1]
+FACTOR, K, BATCH, EPOCHS, LAYER = 4, 24, 128, 3, 3
+PAPER = {"learning_rate": 2e-3}
+
+
+def rising(rate, rise, fall, auxiliary=None, k=K, dead_after=640, **more):
+    """Settings of a schedule, with an auxiliary loss or without one."""
+    chosen = {"learning_rate": rate, "schedule": {"warm_up": rise, "decay": fall}, **more}
+    if auxiliary:
+        chosen["auxiliary"] = {"dead_after": dead_after, "coefficient": auxiliary, "k": k}
+    return chosen
+
+
+RECIPES = {
+    "the paper's, rate 2e-3": ("batchtopk", PAPER),
+    "linear fall over the whole run": ("batchtopk", rising(2e-3, 0, 1)),
+    "`loss: sum`, with which the clip acts": ("batchtopk", PAPER | {"loss": "sum"}),
+    "the same without a clip": ("batchtopk", PAPER | {"loss": "sum", "gradient_clip": None}),
+    "`loss: sum`, rate 4e-3, fall 0.5": ("batchtopk", rising(4e-3, 0, 0.5, loss="sum")),
+    "rate 4e-3, fall 0.3": ("batchtopk", rising(4e-3, 0, 0.3)),
+    "rate 4e-3, rise 0.1, fall 0.4": ("batchtopk", rising(4e-3, 0.1, 0.4)),
+    "the same, auxiliary loss 1/8": ("batchtopk", rising(4e-3, 0.1, 0.4, 1 / 8)),
+    "rate 3e-3, rise 0.1, fall 0.3, auxiliary loss 1/16": (
+        "batchtopk", rising(3e-3, 0.1, 0.3, 1 / 16),
+    ),
+    "rate 3.5e-3, rise 0.1, fall 0.25, auxiliary loss 1/16": (
+        "batchtopk", rising(3.5e-3, 0.1, 0.25, 1 / 16),
+    ),
+    "rate 4e-3, rise 0.15, fall 0.25, auxiliary loss 1 of 12 features": (
+        "batchtopk", rising(4e-3, 0.15, 0.25, 1, 12, 1280),
+    ),
+    "encoder from decoder": ("batchtopk", PAPER | {"encoder_from_decoder": 1.0}),
+    "encoder from 0.7 decoder, rate 3.5e-3, rise 0.05, fall 0.25, auxiliary loss 1 of 96": (
+        "batchtopk", rising(3.5e-3, 0.05, 0.25, 1, 96, 2560, encoder_from_decoder=0.7),
+    ),
+    "encoder from decoder, rate 3.5e-3, rise 0.05, fall 0.3, auxiliary loss 1/2": (
+        "batchtopk", rising(3.5e-3, 0.05, 0.3, 1 / 2, 24, 2560, encoder_from_decoder=1.0),
+    ),
+    "TopK, rate 4e-3, fall 0.4": ("topk", rising(4e-3, 0, 0.4)),
+    "Matryoshka, rate 4e-3, rise 0.1, fall 0.4": ("matryoshka", rising(4e-3, 0.1, 0.4)),
+    "Gated, rate 2e-3": ("gated", PAPER),
+}  # fmt: skip
+
+
+class Data:
+    """Training batches and held-out tokens of one backbone, normalised, in memory.
+
+    folder: the `activations/{backbone}` of a finished demo.
+    """
+
+    def __init__(self, folder):
+        place = folder / f"layer{LAYER}/photographs"
+        self._cache = open_cache(place / "train.h5")
+        mean, std = statistics_of(self._cache)
+        self._mean, self._std = torch.from_numpy(mean).float(), torch.tensor(float(std))
+        with open_cache(place / "val.h5") as held_out:
+            units = [torch.from_numpy(unit) for unit in held_out.image_units(64)]
+        self.held_out = self._normalised(torch.cat([unit.flatten(0, 1) for unit in units]))
+        self.width = self.held_out.shape[1]
+
+    def _normalised(self, tokens_bd):
+        return normalise(tokens_bd, self._mean, self._std)
+
+    def batches(self, seed):
+        """All batches of the run, in the order that training gives them."""
+        stream = TokenStream(self._cache, BATCH, seed)
+        return [self._normalised(batch) for n in range(EPOCHS) for batch in stream.batches(n)]
+
+
+def judged(pre_bf, decoder, bias, x_bd, thresholds=0.0):
+    """(FVU, dead features) of an SAE at L0 = K: its codes before the threshold, its decoder.
+
+    thresholds: those of its features, which are moved together until K codes are kept.
+    """
+    codes = pre_bf.relu()
+    above = codes - thresholds
+    floor = above.flatten().topk(K * len(codes), sorted=False).values.min()
+    codes = torch.where(above >= floor, codes, 0.0)
+    error = (x_bd - codes @ decoder - bias).double().square().sum()
+    spread = (x_bd - x_bd.mean(dim=0)).double().square().sum()
+    return float(error / spread), int((codes.amax(dim=0) == 0).sum())
+
+
+def own(family, chosen, data, seed, batches):
+    """Train one of this library's families; (FVU, dead features)."""
+    settings = TrainingSettings(batch_size=BATCH, epochs=EPOCHS, seed=seed, **as_settings(chosen))
+    trainer = FAMILIES.module(family, "trainer").TRAINER(
+        SaeSpec(family, FACTOR, K), data.width, settings, "cpu"
+    )
+    for step, batch in enumerate(batches):
+        trainer.begin_step(step, len(batches))
+        trainer.step(batch)
+    encoder, bias, decoder = trainer.finish()
+    thresholds = trainer.threshold()
+    pre_bf = data.held_out @ encoder.T + bias
+    return judged(pre_bf, decoder, 0.0, data.held_out, 0.0 if thresholds is None else thresholds)
+
+
+def overcomplete(data, seed, batches):
+    """overcomplete's BatchTopKSAE in the body of its own training loop, at the paper's settings."""
+    import matplotlib
+
+    # overcomplete 0.3.0 calls a function that newer versions of matplotlib no longer have.
+    matplotlib.cm.get_cmap = matplotlib.colormaps.get_cmap
+    from overcomplete.sae import BatchTopKSAE
+
+    torch.manual_seed(seed)
+    model = BatchTopKSAE(data.width, FACTOR * data.width, top_k=K * BATCH, device="cpu").train()
+    optimizer = torch.optim.Adam(model.parameters(), lr=2e-3)
+    for x_bd in batches:
+        optimizer.zero_grad()
+        _, _, x_hat = model(x_bd)
+        (x_bd - x_hat).square().mean().backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+    with torch.no_grad():
+        pre_bf, _ = model.encoder(data.held_out)
+        return judged(pre_bf, model.get_dictionary(), 0.0, data.held_out)
+
+
+def dictionary_learning(rate, data, seed, batches):
+    """dictionary-learning's BatchTopKTrainer; its own settings but for the learning rate."""
+    from dictionary_learning.trainers.batch_top_k import BatchTopKTrainer
+
+    trainer = BatchTopKTrainer(
+        steps=len(batches), activation_dim=data.width, dict_size=FACTOR * data.width, k=K,
+        layer=0, lm_name="none", lr=rate, seed=seed, device="cpu",
+        warmup_steps=min(1000, len(batches) // 10),
+    )  # fmt: skip
+    for step, x_bd in enumerate(batches):
+        trainer.update(step, x_bd)
+    sae = trainer.ae
+    with torch.no_grad():
+        pre_bf = sae.encoder(data.held_out - sae.b_dec)
+        return judged(pre_bf, sae.decoder.weight.T, sae.b_dec, data.held_out)
+
+
+def sae_lens(data, seed, batches):
+    """sae-lens' BatchTopKTrainingSAE with Adam at the paper's rate, in the order of its trainer."""
+    from sae_lens.saes.batchtopk_sae import BatchTopKTrainingSAE, BatchTopKTrainingSAEConfig
+    from sae_lens.saes.sae import TrainStepInput
+
+    torch.manual_seed(seed)
+    features = FACTOR * data.width
+    sae = BatchTopKTrainingSAE(
+        BatchTopKTrainingSAEConfig(d_in=data.width, d_sae=features, k=K, device="cpu")
+    )
+    optimizer = torch.optim.Adam(sae.parameters(), lr=2e-3, betas=(0.9, 0.999))
+    idle = torch.zeros(features)
+    for step, x_bd in enumerate(batches):
+        output = sae.training_forward_pass(
+            TrainStepInput(
+                sae_in=x_bd,
+                coefficients={},
+                dead_neuron_mask=idle > 1000,
+                n_training_steps=step,
+                is_logging_step=False,
+            )
+        )
+        fired = (output.feature_acts > 0).any(dim=0)
+        idle = torch.where(fired, 0, idle + 1)
+        optimizer.zero_grad()
+        output.loss.backward()
+        torch.nn.utils.clip_grad_norm_(sae.parameters(), 1.0)
+        optimizer.step()
+    with torch.no_grad():
+        norms = sae.W_dec.norm(dim=1)
+        x_bd = data.held_out - sae.b_dec * sae.cfg.apply_b_dec_to_input
+        pre_bf = x_bd @ sae.W_enc + sae.b_enc
+        return judged(pre_bf * norms, sae.W_dec / norms[:, None], sae.b_dec, data.held_out)
+
+
+PEERS = {
+    "overcomplete 0.3.0, rate 2e-3": overcomplete,
+    "dictionary-learning 0.1.0": lambda *run: dictionary_learning(None, *run),
+    "dictionary-learning 0.1.0, rate 2e-3": lambda *run: dictionary_learning(2e-3, *run),
+    "sae-lens 6.54.12, rate 2e-3": sae_lens,
+}
+
+
+class _Nothing(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Empty modules in place of packages that are not installed and that training does not need."""
+
+    NAMES = ("transformer_lens", "nnsight", "wandb", "zstandard", "datasets", "tenacity")
+
+    def find_spec(self, name, path, target=None):
+        if name.partition(".")[0] in self.NAMES:
+            return importlib.machinery.ModuleSpec(name, self, is_package=True)
+        return None
+
+    def create_module(self, spec):
+        module = MagicMock()
+        module.__path__ = []
+        module.HookPoint = torch.nn.Identity
+        module.HookedRootModule = type("Root", (torch.nn.Module,), {"setup": lambda self: None})
+        return module
+
+    def exec_module(self, module):
+        pass
+
+
+def spread(values, text):
+    """The mean of some values, and how far they lie apart."""
+    middle = text(statistics.mean(values))
+    return middle if len(values) == 1 else f"{middle} ({text(min(values))}–{text(max(values))})"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--study", type=Path, default=ROOT / "results/demo")
+    parser.add_argument("--backbones", nargs="+", default=["dino_small", "mae_small"])
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--only", default="", help="recipes whose name has this")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    sys.meta_path.append(_Nothing())  # the last: what is installed is found before
+    torch.manual_seed(0)
+    data = {name: Data(arguments.study / "activations" / name) for name in arguments.backbones}
+    kinds = {
+        name: lambda *run, family=family, chosen=chosen: own(family, chosen, *run)
+        for name, (family, chosen) in RECIPES.items()
+    } | PEERS
+    seeds = range(42, 42 + arguments.seeds)
+    batches = {(name, seed): each.batches(seed) for name, each in data.items() for seed in seeds}
+    print("| recipe |", " | ".join(f"{name}: FVU | dead" for name in data), "| seconds |")
+    print("|---|" + "---:|" * (2 * len(data) + 1))
+    for kind, trained in kinds.items():
+        if arguments.only not in kind:
+            continue
+        cells, seconds = [], 0.0
+        try:
+            for name, each in data.items():
+                runs = [clock(trained, each, seed, batches[name, seed]) for seed in seeds]
+                seconds += sum(timing.cpu_seconds for _, timing in runs)
+                fvu, dead = zip(*(result for result, _ in runs), strict=True)
+                cells += [spread(fvu, "{:.5f}".format), spread(dead, "{:.0f}".format)]
+        except ImportError as error:
+            print(f"left out: {kind} ({error})", file=sys.stderr)
+            continue
+        print(f"| {kind} |", " | ".join(cells), f"| {seconds:.0f} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
