@@ -8,7 +8,7 @@ import sys
 import textwrap
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import h5py
@@ -408,3 +408,20 @@ def test_killed_writer_leaves_nothing_that_loads(tmp_path):
     )
     assert run.returncode == -signal.SIGKILL
     assert not (tmp_path / "shard.h5").exists()
+
+
+def test_a_write_that_failed_is_told_by_the_next_image(tmp_path):
+    """Not only by the next chunk, which may be far."""
+
+    def append_two():
+        with ShardWriter(tmp_path / "shard.h5", cache_info(), 0, 1, images=22) as writer:
+            writer._writing = Future()
+            writer._writing.set_exception(OSError("a disk has failed"))
+            for image in random_activations()[:2, None]:
+                appended.append(image)
+                writer.append(image, [0], ["id"])
+
+    appended = []
+    with pytest.raises(OSError, match="a disk has failed"):
+        append_two()
+    assert len(appended) == 1

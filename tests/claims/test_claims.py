@@ -1104,6 +1104,30 @@ def test_contiguities_are_compared_over_the_saes_that_have_both(lacking):
     assert from_run(without, demo_roles()).values["contiguity_rho"] == 1
 
 
+def test_tasks_and_backbones_that_print_has_not_change_nothing():
+    numbers = Numbers()
+    rows, tasks = list(numbers.score_rows()), list(numbers.downstream_rows())
+    others = [
+        row | {"task": task}
+        for task in ("classification_own", "classification_more")
+        for row in tasks
+    ]
+    others += [row | {"backbone": "mae_permuted", "value": 0.1} for row in tasks]
+    alone, beside = (
+        from_run(rows, demo_roles(), downstream=found) for found in (tasks, tasks + others)
+    )
+    assert alone.values == beside.values
+
+
+def test_a_study_of_one_sae_has_means_and_no_spread():
+    rows = [row for row in Numbers().score_rows() if row["sae"] == "sae_0"]
+    found = from_run(rows, demo_roles()).values
+    assert found["kept/dtd/mae"] == pytest.approx(0.9)
+    assert not [key for key in found if "_std/" in key]
+    two = [row for row in Numbers().score_rows() if row["sae"] in ("sae_0", "sae_1")]
+    assert from_run(two, demo_roles()).values["kept_std/dtd/mae"] == 0
+
+
 def test_evidence_is_read_from_the_files_of_a_run(tmp_path):
     numbers, files = Numbers(), []
     more = {"family": "batchtopk", "expansion_factor": 4, "sparsity": 8, "k": 8, "reason": None,

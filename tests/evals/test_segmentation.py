@@ -288,6 +288,24 @@ def test_the_step_size_falls_to_zero_and_every_row_is_seen_once_per_epoch(monkey
     assert not untrained.bias.any()
 
 
+@pytest.mark.parametrize("rows", [1, 3, 5, 6, 10, 14])
+def test_a_step_takes_about_a_batch_and_no_step_is_empty(rows):
+    """A batch of 4: never more than half as many again, in as few steps as come closest."""
+
+    class Blocks:
+        labels = (np.arange(rows) % 2,)
+
+        def load(self, number):
+            return np.eye(rows, 12, dtype=np.float32)
+
+    seen = []
+    views = {"it": (12, lambda rows: seen.append(len(rows)) or rows)}
+    fit_heads(Blocks(), views, 2, HeadSettings(epochs=1, batch=4))
+    assert len(seen) == {1: 1, 3: 1, 5: 1, 6: 2, 10: 2, 14: 4}[rows]  # ties to the even number
+    assert sum(seen) == rows
+    assert max(seen) - min(seen) <= 1
+
+
 def test_classes_that_only_the_truth_has_count_and_unknown_ones_do_not(planted):
     train, test = planted
     seen = train.labels_np.copy()
