@@ -137,6 +137,31 @@ def test_what_is_missing_is_named_and_not_judged():
     assert row["reason"] == "no value of a"
 
 
+@pytest.mark.parametrize(("names", "told"), [("xy", "a/x, a/y"), ("xyz", "a/x, a/y, a/z"),
+                                             ("wxyz", "a/w, a/x, a/y, …")])  # fmt: skip
+def test_three_of_what_is_missing_are_named(names, told):
+    with pytest.raises(quantities.Missing, match=rf"^no value of {told}$"):
+        quantities.mean(Evidence({}), "a/*", list(names))
+
+
+def test_what_is_found_stands_beside_what_is_claimed():
+    assert judge(claim(), Evidence({"a": 0.53}))["difference"] == pytest.approx(0.03)
+    assert judge(claim(), Evidence({"a": 0.53}))["found"] == 0.53
+    named = claim(published="x first", compute="first", arguments={"pattern": "a/*", "over": ["x"]},
+                  accept={"equals": "x first"}, printed=None)  # fmt: skip
+    row = judge(named, Evidence({"a/x": 1.0}))
+    assert (row["found"], row["difference"]) == ("x", None)
+
+
+@pytest.mark.parametrize("zero", ["b/x", "b/y"])
+def test_no_ratio_has_a_bottom_of_zero(zero):
+    evidence = Evidence({"a/x": 1.0, "a/y": 3.0, "b/x": 2.0, "b/y": 4.0} | {zero: 0.0})
+    with pytest.raises(quantities.Missing, match="0"):
+        quantities.ratio(evidence, "a/x", zero)
+    with pytest.raises(quantities.Missing, match="0"):
+        quantities.mean_ratio(evidence, "a/*", "b/*", ["x", "y"])
+
+
 def test_print_must_agree_up_to_rounding_whatever_a_run_is_allowed():
     """0.56 is within 0.1 of 0.5, but no rounding of it."""
     assert verdict(claim(), {"a": 0.56}) == REPRODUCED
@@ -335,6 +360,7 @@ def test_the_views_of_the_verdicts(printed):
     page = claims_page(table)
     for heading in ("Differs", "Reproduced", "Not computable here", "Second readings, not counted"):
         assert f"## {heading}" in page
+        assert f"\n\n## {heading}\n\n|" in page  # Markdown wants a blank line on either side
     assert layout.as_csv(table).count("\n") >= len(table.rows) + 1
 
 

@@ -128,3 +128,13 @@ def test_the_path_of_a_shard_says_its_block(results):
     for layer in (0, 3, 11):
         shard = paths.shard("imagenet/train", 2, 16, place("clip", layer))
         assert paths.block_of(shard) == layer
+
+
+def test_an_evaluator_of_no_sweep_is_needed_where_it_is_embedded_and_where_it_is_normalised():
+    config = paper_config()
+    config["sweeps"] = {"main": config["sweeps"]["main"] | {"backbones": ["mae"]}}
+    config["downstream"] = None
+    study = Study(config)
+    assert found(study)["clip/layer11"] == ["imagenet/train", "imagenet/val"]
+    (evaluator,) = (p for p in places.needed(study) if p.backbone == "clip")
+    assert [split.name for split in evaluator.reduced] == ["imagenet/val"]
