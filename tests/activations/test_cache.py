@@ -26,6 +26,7 @@ from visae.activations.format import (
 )
 from visae.activations.shards import ShardWriter, join_shards, shard_bounds
 from visae.activations.source import Activations
+from visae.base import hdf5
 from visae.base.errors import UserError
 
 
@@ -425,3 +426,15 @@ def test_a_write_that_failed_is_told_by_the_next_image(tmp_path):
     with pytest.raises(OSError, match="a disk has failed"):
         append_two()
     assert len(appended) == 1
+
+
+def test_another_number_of_shards_than_of_their_sizes_is_refused(tmp_path, monkeypatch):
+    """By what the file says: the file is whole, and its writer was wrong."""
+
+    def one_more(file, name, texts, own=hdf5.write_strings):
+        own(file, name, [*texts, texts[-1]] if name == "shard_files" else texts)
+
+    monkeypatch.setattr(hdf5, "write_strings", one_more)
+    path = write_cache(tmp_path, random_activations())
+    with pytest.raises(UserError, match="its images are not those of its shards"):
+        ActivationCache(path)
