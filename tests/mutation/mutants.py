@@ -199,7 +199,8 @@ class Maker(ast.NodeVisitor):
         for default in [*node.args.defaults, *node.args.kw_defaults]:
             if default is not None:
                 self.visit(default)
-        compiled = any("jit" in ast.unparse(decorator) for decorator in node.decorator_list)
+        decorators = " ".join(map(ast.unparse, node.decorator_list))
+        compiled = "jit" in decorators or "intrinsic" in decorators
         outermost = self.function is None and not compiled
         if outermost:
             self.function = ".".join([*self.classes, node.name])
@@ -732,10 +733,12 @@ def main():
     parser.add_argument("--number", type=int, default=40, help="mutants per group")
     parser.add_argument("--of", nargs="*", default=list(GROUPS), choices=GROUPS)
     parser.add_argument("--only", default="*", help="pattern of modules, as evals/*/compute.py")
+    parser.add_argument("--no-planted", action="store_true", help="only those that are drawn")
     parser.add_argument("--again", help="log of a run: only what survived there")
     parser.add_argument("--list", action="store_true", help="print the mutants and run none")
     arguments = parser.parse_args()
-    by_hand = [mutant for mutant in planted() if fnmatch.fnmatch(mutant.module, arguments.only)]
+    by_hand = [] if arguments.no_planted else planted()
+    by_hand = [mutant for mutant in by_hand if fnmatch.fnmatch(mutant.module, arguments.only)]
     mutants = [
         (group, mutant)
         for group in arguments.of
