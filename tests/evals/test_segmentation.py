@@ -17,6 +17,7 @@ from visae.backbones.preprocessing import Preprocessing
 from visae.base.errors import UserError
 from visae.evals.segmentation.compute import (
     LabelledPatches,
+    _outcome,
     _PatchBlocks,
     as_seen,
     class_iou,
@@ -153,6 +154,17 @@ def test_iou_is_of_classes_and_not_of_images():
     """One image all of class 0 and right, one all of class 1 and half right."""
     iou = class_iou(confusion(np.repeat([0, 1], 10), np.repeat([0, 1, 0], [10, 5, 5]), 2))
     np.testing.assert_allclose(iou, [10 / 15, 0.5])
+
+
+def test_a_class_that_is_only_predicted_counts_in_one_mean_and_not_in_the_other():
+    confused = np.array([[3, 1, 0, 0], [1, 2, 1, 0], [0, 0, 0, 0], [0, 0, 0, 0]])
+    outcome = _outcome(confused, list("abcd"), QUICK, {"known": 1})
+    assert outcome.details["iou_per_class"] == pytest.approx({"a": 3 / 5, "b": 2 / 5, "c": 0.0,
+                                                              "d": None})  # fmt: skip
+    assert outcome.value == pytest.approx((3 / 5 + 2 / 5 + 0) / 3)
+    assert outcome.readings["miou_of_tested_classes"] == pytest.approx((3 / 5 + 2 / 5) / 2)
+    assert outcome.readings["patch_accuracy"] == pytest.approx(5 / 8)
+    assert outcome.data == {"known": 1, "scored_classes": 3}
 
 
 # ---------------------------------------------------------------- heads
@@ -326,6 +338,12 @@ def test_nothing_labelled_is_said(planted):
     outcome = segment_raw(train, LabelledPatches(test.cache, nothing), NAMES, np.zeros(5), 1.0)
     assert outcome.value is None
     assert outcome.reason == "no test patch is labelled"
+    known = segment_raw(train, test, NAMES, np.zeros(5), 1.0, HeadSettings(epochs=1)).data
+    # What is known of the data is told without a value as well.
+    assert outcome.data.items() >= {
+        "classes": 3, "test_patches": 0, "training_patches": known["training_patches"],
+    }.items()  # fmt: skip
+    assert set(known) - set(outcome.data) == {"scored_classes"}
     nothing = np.full_like(train.labels_np, UNLABELLED)
     with pytest.raises(UserError, match="needs labelled training rows"):
         segment_raw(LabelledPatches(train.cache, nothing), test, NAMES, np.zeros(5), 1.0)
