@@ -1145,6 +1145,14 @@ def test_tasks_and_backbones_that_print_has_not_change_nothing():
     assert alone.values == beside.values
 
 
+def test_a_setting_of_absorption_is_a_reading_of_absorption():
+    """No other reading of it, and none of another metric that is called alike."""
+    numbers = Numbers({"absorption.mean_f1_one": 0.5, "fvu.absorbed_alpha_0.7_beta_0.3": 0.5})
+    found = {key for key in numbers.evidence().values if key.startswith("absorbed/")}
+    settings = {setting.replace("_beta_", "/beta_") for setting in SETTINGS}
+    assert found == {f"absorbed/{s}/{backbone}" for s in settings for backbone in BACKBONES}
+
+
 def test_a_study_of_one_sae_has_means_and_no_spread():
     rows = [row for row in Numbers().score_rows() if row["sae"] == "sae_0"]
     found = from_run(rows, demo_roles()).values
