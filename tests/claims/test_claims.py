@@ -234,6 +234,8 @@ def test_ratio_carries_the_rounding_of_both_sides():
     [
         ({"compute": "magic"}, "there is no quantity 'magic'"),
         ({"accept": {"roughly": 1}}, "accept needs one of"),
+        ({"accept": {"within": 0.1, "at_most": 1}}, "accept needs one of"),
+        ({"accept": {}}, "accept needs one of"),
         ({"printed": None}, "within needs printed"),
         ({"color": "red"}, "unexpected keyword argument 'color'"),
         ({"published": True}, "True is not of the type"),
