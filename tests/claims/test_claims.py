@@ -199,6 +199,25 @@ def test_second_readings_are_shown_but_not_counted():
     assert "Second readings" in claims_page(table)
 
 
+def test_every_claim_stands_in_its_section_alone():
+    there, far, lacking = {"key": "a"}, {"key": "far"}, {"key": "lacking"}
+    own = {"holds": there, "fails": far, "unknown": lacking}
+    found = [claim(id=name, arguments=key) for name, key in own.items()]
+    found += [claim(id=f"other_{name}", arguments=key, variant=True) for name, key in own.items()]
+    page = claims_page(verdict_table(found, Evidence({"a": 0.5, "far": 9.0})))
+    sections = dict(part.split("\n", 1) for part in page.split("\n## ")[1:])
+    listed = {
+        heading: {each.id for each in found if f"| {each.id} |" in text}
+        for heading, text in sections.items()
+    }
+    assert listed == {
+        "Differs": {"fails"},
+        "Reproduced": {"holds"},
+        "Not computable here": {"unknown"},
+        "Second readings, not counted": {"other_holds", "other_fails", "other_unknown"},
+    }
+
+
 def test_p_of_print_are_those_of_a_ranking_with_that_rho():
     evidence = Evidence({"rho": 0.9, "odd": 0.85})
     assert quantities.p_of(evidence, "rho").value == pytest.approx(0.0374, abs=1e-4)
@@ -256,6 +275,14 @@ def test_a_list_of_more_than_claims_is_refused(tmp_path, other):
     path = tmp_path / "claims.yaml"
     path.write_text(yaml.safe_dump([claim()._asdict(), other]), encoding="utf-8")
     with pytest.raises(UserError, match="is no list of claims"):
+        read_claims(path)
+
+
+@pytest.mark.parametrize("text", ["{}", "claims: []", "a word", "3", ""])
+def test_a_file_that_is_no_list_is_refused(tmp_path, text):
+    path = tmp_path / "claims.yaml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(UserError, match=r"claims\.yaml"):
         read_claims(path)
 
 
