@@ -30,6 +30,8 @@ def test_a_target_that_does_not_exist_is_named(words, message):
     [
         "figure_3 all",
         "results/demo/figure_9.pdf",  # files are left to Snakemake
+        "figure_9.pdf",
+        "./figure_3x",
         "nothing_like_it",
         "--cores all --until metric -- figure_3",
         "--configfile figure_9 -- figure_3",
