@@ -183,7 +183,7 @@ def test_the_correlation_ratio_orders_as_f_does(within, between, f):
 def test_features_that_the_codes_have_not_are_refused(problem, asked, tmp_path):
     codes_fn = problem[0]
     with h5py.File(tmp_path / "codes.h5", "w") as file:
-        in_file = file.create_dataset("codes", data=codes_fn, chunks=(8, 240))
+        in_file = stored(file, codes_fn, (8, 240))
         for codes in (codes_fn, in_file):
             with pytest.raises(UserError, match=f"features {min(asked)} to {max(asked)} are asked"):
                 gather_features(codes, asked)

@@ -126,3 +126,16 @@ def test_a_replicate_differs_in_its_name_its_seeds_and_what_is_in_its_folder(num
     rest = {key: found[key] for key in found if key not in ("study", "backbones", "replicates")}
     own = {key: config[key] for key in config if key not in ("study", "backbones", "replicates")}
     assert str(rest) == str(own).replace("results/demo/", f"results/demo_{number}/")
+
+
+@pytest.mark.parametrize(
+    ("own", "over", "both"),
+    [
+        ({"a": {"b": 1, "c": 2}}, {"a": {"b": 3}}, {"a": {"b": 3, "c": 2}}),
+        ({"a": {"b": 1}}, {"a": None}, {"a": None}),
+        ({"a": 1}, {"a": {"b": 2}}, {"a": {"b": 2}}),
+        ({"a": 1}, {"c": {"b": 2}}, {"a": 1, "c": {"b": 2}}),
+    ],
+)
+def test_an_arm_changes_what_it_names_at_any_depth(own, over, both):
+    assert configs._merged(own, over) == both

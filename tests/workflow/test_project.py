@@ -80,7 +80,6 @@ def test_planted_faults_are_of_the_present_code():
     for fault in yaml.safe_load((ROOT / "tests/mutation/equivalent.yaml").read_text("utf-8")):
         source = (ROOT / "workflow_scripts/visae" / fault["module"]).read_text("utf-8")
         assert fault["was"] in source, fault
-        assert fault["becomes"] not in source, fault
 
 
 def test_the_guide_for_contributors_is_short():
