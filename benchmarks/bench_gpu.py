@@ -21,7 +21,8 @@ from unittest import mock
 import numpy as np
 import torch
 
-for name in ("numba", "numba.core", "numba.core.caching", "numba.extending", "llvmlite"):
+COMPILERS = "numba", "numba.core", "numba.core.caching", "numba.extending", "llvmlite"
+for name in (*COMPILERS, "llvmlite.binding"):
     if importlib.util.find_spec(name.partition(".")[0]) is None:
         sys.modules[name] = mock.MagicMock()
 

@@ -17,11 +17,12 @@ import tempfile
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import timm
 import torch
+from list_preprocessing import CHECKPOINTS
 from PIL import Image
 from safetensors.torch import save_file
 from transformers import AutoConfig
@@ -44,8 +45,7 @@ class Kind:
     positions. prefix: tokens before the patches, `registers` among them. scaled: whether blocks
     have layer scales. biased: whether the patch embedding has a bias. kind: the type of model in
     transformers. renames: timm's names → transformers', as regular expressions, the first that
-    fits. processor: of its weights on the hub, where the loader has no settings of its own for the
-    type.
+    fits.
     """
 
     label: str
@@ -58,7 +58,6 @@ class Kind:
     registers: int = 0
     scaled: bool = False
     biased: bool = True
-    processor: dict | None = None
 
 
 DINO = (
@@ -127,7 +126,7 @@ KINDS = {
         scaled=True,
     ),
     "dinov2_with_registers": Kind(
-        "DINOv2 with registers",
+        "DINOv2, registers",
         "dinov2_with_registers",
         {
             "timm": "vit_small_patch14_reg4_dinov2.lvd142m",
@@ -182,7 +181,7 @@ KINDS = {
         renames=TWO_TOWERS,
     ),
     "siglip2": Kind(
-        "SigLIP2",
+        "SigLIP 2",
         "siglip_vision_model",
         {
             "timm": "vit_base_patch16_siglip_256.v2_webli",
@@ -211,14 +210,6 @@ KINDS = {
         patch=16,
         prefix=1,
         renames=VIT,
-        processor={
-            "image_processor_type": "DeiTImageProcessor",
-            "size": {"height": 256, "width": 256},
-            "crop_size": {"height": 224, "width": 224},
-            "resample": 3,
-            "image_mean": [0.485, 0.456, 0.406],
-            "image_std": [0.229, 0.224, 0.225],
-        },
     ),
 }
 
@@ -233,7 +224,7 @@ class Shape(NamedTuple):
 
 def shape_of(kind):
     """That of the comparison: of the small models of each family."""
-    return Shape(12, 384, kind.native)
+    return Shape(12, 192, kind.native)
 
 
 # ---------------------------------------------------------------- equal weights
@@ -356,7 +347,8 @@ def small_tower(shape):
     if not timm.is_model(name):
 
         def build(pretrained=False, **kwargs):
-            sizes = options_of("timm", KINDS["siglip"], shape) | {"img_size": shape.native}
+            sizes: dict[str, Any] = options_of("timm", KINDS["siglip"], shape)
+            sizes["img_size"] = shape.native
             return timm.create_model("vit_base_patch16_siglip_224", **sizes | kwargs)
 
         build.__name__, build.__module__ = name, "timm.models.vision_transformer"
@@ -396,12 +388,17 @@ def write(kind, loader, shape, tensors, folder):
         path.parent.mkdir()
         options = options_of(loader, kind, shape)
         AutoConfig.for_model(kind.kind, **options).to_json_file(path.parent / "config.json")
-        if kind.processor:
-            processor = json.dumps(kind.processor)
-            (path.parent / "preprocessor_config.json").write_text(processor, encoding="utf-8")
+        processor = json.dumps(processor_of(kind))
+        (path.parent / "preprocessor_config.json").write_text(processor, encoding="utf-8")
     named = in_the_names_of(loader, kind, tensors)
     save_file({name: tensor.contiguous() for name, tensor in named.items()}, path)
     return path.parent if loader == "transformers" else path
+
+
+def processor_of(kind):
+    """The settings that lie beside the published weights on the hub."""
+    published = [each for each in CHECKPOINTS if each.loader == "transformers"]
+    return next(each.settings for each in published if each.kind == kind.label)
 
 
 def built(kind, loader, shape, weights, size, implementation=None):
@@ -505,7 +502,7 @@ def facts():
             if said := LOADERS[loader].families.get(family):
                 yield (
                     f"| {family} | {loader} | {_positions(said)} | {GELU[said.gelu]} | "
-                    f"{said.eps:g} | {_images(said.preparing)} |"
+                    f"`{said.eps:g}` | {_images(said.preparing)} |"
                 )
 
 
@@ -520,12 +517,13 @@ def _images(preparing):
     if preparing is None:
         return "by the model"
     share = f", middle {preparing.share:.3g}" if preparing.share < 1 else ""
-    return f"{preparing.resize_mode}, {preparing.interpolation}{share}"
+    by = f"{preparing.resampling}, {preparing.margin}"
+    return f"{preparing.resize_mode}, {preparing.interpolation}{share}, {by}"
 
 
 def differences(lines):
     """The table of how far libraries lie apart, as lines of Markdown."""
-    columns = "Models | Libraries | Pixels | Block 3 | Block 11 | With `implementation` | From file"
+    columns = "Models | Libraries | Pixels | Block 3 | Block 11 | Set | From file"
     yield f"| {columns} |"
     yield "|---|---|---:|---:|---:|---:|---:|"
     groups = {}
@@ -558,17 +556,21 @@ def _said(value):
     return f"{value:.1e}" if value < 1e-3 else f"{value:.1%}"
 
 
-def write_page(lines):
-    """Put both tables, and the versions, between their marks in the page."""
-    packages = {"timm": "timm", "open_clip": "open_clip_torch", "transformers": "transformers"}
-    versions = [f"{package} {metadata.version(package)}" for package in packages.values()]
-    parts = {
+def parts(lines):
+    """What stands between marks in the page, by the marks' name."""
+    packages = ("timm", "open_clip_torch", "transformers", "torch")
+    versions = ", ".join(f"{package} {metadata.version(package)}" for package in packages)
+    return {
         "facts": "\n".join(facts()),
         "differences": "\n".join(differences(lines)),
-        "versions": f"Made with {', '.join(versions)} and torch {metadata.version('torch')}.",
+        "versions": f"Made with {versions}.",
     }
+
+
+def write_page(lines):
+    """Put both tables, and the versions, between their marks in the page."""
     text = PAGE.read_text(encoding="utf-8")
-    for name, part in parts.items():
+    for name, part in parts(lines).items():
         start, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
         before, rest = text.split(start)
         text = f"{before}{start}\n\n{part}\n\n{end}{rest.split(end)[1]}"

@@ -94,7 +94,22 @@ def open_clip_models():
 
 def transformers_models():
     """{model type: no tags}: models on the hub are not listed."""
-    return {name: [] for name in TRANSFORMERS_TYPES}
+    from transformers import CONFIG_MAPPING
+
+    return {name: [] for name in CONFIG_MAPPING}
+
+
+def said_by_settings(name):
+    """`?` for a type of transformers whose settings speak of images, else `-`; nothing is built."""
+    from transformers import AutoConfig
+
+    try:
+        config = AutoConfig.for_model(name)
+    except Exception:  # of any of the settings' classes, some of which need more
+        return "?"
+    settings = ("vision_config", "image_config", "backbone_config", "image_size", "patch_size")
+    settings += ("architecture", "num_channels")
+    return "?" if "vision" in name or any(hasattr(config, each) for each in settings) else "-"
 
 
 LISTS = {
@@ -113,10 +128,13 @@ def measured(loader, names):
     """What a list says of the first name that is built: a `Listed` as text, `-` or `?`.
 
     The image size is the model's own, or, where that cannot be, 224. `?` where nothing is known: a
-    tag may ask for another architecture, or for files of its own.
+    tag may ask for another architecture, or for files of its own; and a type of transformers that
+    is none of TRANSFORMERS_TYPES may be large, so that it is left to the loader.
     """
     from visae.backbones.shapes import built_without_weights, flops_of_blocks
 
+    if loader == "transformers" and names[0] not in TRANSFORMERS_TYPES:
+        return said_by_settings(names[0])
     said = []
     specs = [
         BackboneSpec("listed", loader, name, "random", image_size)

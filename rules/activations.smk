@@ -35,12 +35,20 @@ def shard_paths(splits, block="{layer}", apart=False):
 ANY_BACKBONE = "[a-z][a-z0-9_]*"
 
 
-def extractions(batch, splits):
-    """[(end of a rule's name, blocks, backbones), …]: of one block, and of several at once."""
+def but_views(backbones):
+    """The wildcard constraint `backbones` without those whose caches are views."""
+    return f"(?!({alternatives(VIEWS)})/){backbones}" if VIEWS else backbones
+
+
+def rules_of(step, batch, splits):
+    """[(end of a rule's name, blocks, backbones), …]: of one block, and of several at once.
+
+    step: the start of its name.
+    """
     if not workflow.is_main_process:
         # What is there has changed since the job was planned. Its command names the rule.
         for asked in sys.argv:
-            if several := re.fullmatch(f"extract_{batch}(_blocks((_[0-9]+)+))", asked):
+            if several := re.fullmatch(f"{step}_{batch}(_blocks((_[0-9]+)+))", asked):
                 yield several[1], several[2].split("_")[1:], ANY_BACKBONE
         yield "", ["{layer}"], ANY_BACKBONE
         return
@@ -57,7 +65,7 @@ for batch, splits in jobs.extraction(STUDY):
     apart = jobs.shards_apart(STUDY, splits)
     shard = f"-shard-{{shard}}-of-{splits[0].shards:05d}" if apart else ""
 
-    for several, blocks, backbones in extractions(batch, splits):
+    for several, blocks, backbones in rules_of("extract", batch, splits):
         work = f"{{backbone}}-layer{'-'.join(map(str, blocks))}-{batch}{shard}"
 
         rule:
@@ -138,7 +146,64 @@ for batch, splits in jobs.extraction(STUDY):
         script:
             "../workflow_scripts/join_activations.py"
 
-    if VIEWS:
+
+# A training split that is not cached: its cache without the activations, which are computed again
+# wherever they are read.
+measured = [(split.name.replace("/", "_"), [split]) for split in jobs.measuring(STUDY)]
+
+for batch, splits in measured:
+
+    for several, blocks, backbones in rules_of("measure", batch, splits):
+        work = f"{{backbone}}-layer{'-'.join(map(str, blocks))}-{batch}"
+
+        rule:
+            name:
+                f"measure_{batch}{several}"
+            input:
+                indices=index_paths(splits),
+                classes=class_paths(splits),
+                weights=local_weights,
+            output:
+                caches=[
+                    PATHS.cache(split.name, place("{backbone}", block))
+                    for block in blocks
+                    for split in splits
+                ],
+            log:
+                f"<logs>/measure/{work}.log",
+            benchmark:
+                f"<benchmarks>/measure/{work}.tsv"
+            wildcard_constraints:
+                backbone=but_views(backbones),
+            conda:
+                "../envs/torch.yaml"
+            threads: 8
+            resources:
+                gpu=1,
+                mem_mb=memory(16000),
+                runtime=minutes(480),
+            params:
+                backbone=backbone_settings,
+                splits={
+                    split.name: (
+                        settings("datasets", split.dataset, "root"),
+                        split.shards,
+                        STUDY.seed,
+                    )
+                    for split in splits
+                },
+                extraction=settings("extraction"),
+                code=code("measure_activations"),
+                loader_code=loader_code,
+            message:
+                f"Measuring {batch} activations of {{wildcards.backbone}}"
+            script:
+                "../workflow_scripts/measure_activations.py"
+
+
+if VIEWS:
+
+    for batch, splits in [*jobs.extraction(STUDY), *measured]:
 
         rule:
             name:

@@ -59,6 +59,28 @@ def library_code(sweep):
     return of
 
 
+def training_inputs():
+    """The inputs and the params of a training job beyond its caches: of activations that it computes."""
+    if STUDY.training.cached:
+        return {}, {}
+    inputs = {
+        "indices": index_paths([STUDY.training]),
+        "classes": class_paths([STUDY.training]),
+        "weights": local_weights,
+    }
+    params = {
+        "backbone": backbone_settings,
+        "root": settings("datasets", STUDY.training.dataset, "root"),
+        "order_seed": STUDY.seed,
+        "extraction": settings("extraction"),
+        "loader_code": loader_code,
+    }
+    return inputs, params
+
+
+images, network = training_inputs()
+
+
 for sweep in jobs.sweep_groups(STUDY):
     for job, specs in jobs.training(sweep):
 
@@ -66,6 +88,7 @@ for sweep in jobs.sweep_groups(STUDY):
             name:
                 f"train_{job}"
             input:
+                **images,
                 cache=cache_path(STUDY.training),
                 held_out=cache_path(STUDY.held_out),
                 statistics=cache_path(STUDY.statistics),
@@ -80,12 +103,14 @@ for sweep in jobs.sweep_groups(STUDY):
                 layer=alternatives(set(sweep.layers.values())),
             conda:
                 "../envs/torch.yaml"
-            threads: 4
+            # As many as activations are measured with: another number may round them otherwise.
+            threads: 8 if network else 4
             resources:
                 gpu=1,
-                mem_mb=memory(8000, saes=specs),
-                runtime=minutes(60, saes=specs),
+                mem_mb=memory(16000 if network else 8000, saes=specs),
+                runtime=minutes(480 if network else 60, saes=specs),
             params:
+                **network,
                 saes=[spec.text for spec in specs],
                 training=STUDY.training_settings(sweep),
                 statistics=STUDY.statistics.name,

@@ -16,9 +16,9 @@ def body(snakemake):
     params, files, wildcards = snakemake.params, snakemake.input, snakemake.wildcards
     destination, warnings = Path(snakemake.output.saes[0]).parents[1], {}
     with (
-        open_cache(files.cache) as cache,
+        open_cache(files.cache, whole=False) as cache,
         open_cache(files.held_out) as held_out,
-        open_cache(files.statistics) as normalising,
+        open_cache(files.statistics, whole=False) as normalising,
     ):
         check_compatible(cache.info, wildcards.backbone, int(wildcards.layer))
         for spec in map(SaeSpec.from_text, counted(params.saes, "SAEs imported", len(params.saes))):

@@ -11,7 +11,7 @@ from visae.encoding.raw_pass import reduce_raw
 def body(snakemake):
     params = snakemake.params
     results, place = paths.of_job(snakemake)
-    with open_cache(snakemake.input.statistics) as normalising:
+    with open_cache(snakemake.input.statistics, whole=False) as normalising:
         for split, activations in open_activations(results, place, params, snakemake.threads):
             check_same_activations(normalising.info, activations.info)
             reduce_raw(

@@ -2,13 +2,16 @@
 
 import csv
 import importlib.metadata
+import json
 import random
+import re
 import sys
 
 import pytest
+from transformers import CONFIG_MAPPING
 
 from visae.backbones import BackboneSpec, catalogue
-from visae.backbones.catalogue import Catalogue, Listed, as_listed, check_model, elsewhere
+from visae.backbones.catalogue import Catalogue, Listed, as_listed, check_model, instead
 from visae.backbones.geometry import known, listed_geometry
 from visae.backbones.loaders import LOADERS
 from visae.backbones.sizes import pair
@@ -45,7 +48,10 @@ def test_the_lists_are_those_of_the_installed_versions():
     assert tagged == set(open_clip.list_pretrained())
     head, listed = rows("transformers")
     assert head == ["transformers", importlib.metadata.version("transformers"), "/", "types"]
-    assert set(listed) == set(list_models.TRANSFORMERS_TYPES)
+    assert set(listed) == set(CONFIG_MAPPING.keys())
+    assert {name for name, (said, _) in listed.items() if Listed.read(said)} <= set(
+        list_models.TRANSFORMERS_TYPES
+    )
 
 
 def test_the_table_in_docs_is_that_of_the_lists():
@@ -128,17 +134,62 @@ def test_the_plan_needs_no_library_for_models_at_their_own_size(loader, model):
     assert as_listed(chosen | {"options": {"depth": 2}}) is None
 
 
-def test_a_model_of_another_loader_is_suggested_there():
-    assert (
-        elsewhere("vit_base_patch16_224.mae", "transformers") == "timm has it: set `loader: timm`"
-    )
-    assert "`model: ViT-B-16:" in elsewhere("ViT-B-16", "timm")
-    assert elsewhere("google/siglip2-base-patch16-naflex", "timm").endswith(
-        "`loader: transformers`"
-    )
-    assert elsewhere("vit_of_nobody", "timm") is None
-    with pytest.raises(UserError, match="open_clip has it: set `loader: open_clip`"):
-        check_model("b", entry("timm", "ViT-B-16-SigLIP:webli"), 3)
+@pytest.mark.parametrize(
+    "loader, model, said",
+    [
+        ("transformers", "vit_base_patch16_224.mae", "timm has it: set `loader: timm`"),
+        ("timm", "ViT-B-16:openai", "open_clip has it: set `loader: open_clip`"),
+        ("timm", "ViT-B-16", "`loader: open_clip` and `model: ViT-B-16:dfn2b or ViT-B-16:openai"),
+        ("timm", "google/siglip2-base-patch16-naflex", "on the hub: set `loader: transformers`"),
+        ("open_clip", "hf-hub:a/B-16", "`loader: transformers` and `model: a/B-16`"),
+        ("timm", "dinov2", "transformers has it: set `loader: transformers`"),
+        # Written as elsewhere.
+        ("timm", "ViT-B/16", "set `loader: open_clip` and `model: ViT-B-16:"),
+        ("open_clip", "ViT-B/16:openai", "did you mean ViT-B-16:openai?"),
+        ("open_clip", "ViT-B-16/openai", "did you mean ViT-B-16:openai?"),
+        ("open_clip", "vit-b-16:OpenAI", "did you mean ViT-B-16:openai?"),
+        ("open_clip", "vit_base_patch16_224:mae", "and `model: vit_base_patch16_224.mae`"),
+        ("timm", "timm/vit_base_patch16_224.mae", "did you mean vit_base_patch16_224.mae?"),
+        ("timm", "hf_hub:timm/vit_base_patch16_224.mae", "did you mean vit_base_patch16_224.mae?"),
+        ("timm", "VIT_BASE_PATCH16_224 ", "did you mean vit_base_patch16_224?"),
+        ("transformers", "DINOv2", "did you mean dinov2?"),
+        ("transformers", "data2vec_vision", "did you mean data2vec-vision?"),
+        # Mistyped, of this loader or of another.
+        (
+            "timm",
+            "vit_base_patch14_dinov2.laion2b",
+            "did you mean vit_base_patch14_dinov2.lvd142m?",
+        ),
+        ("timm", "ViT-L/14@336px", "did you mean ViT-L-14-336:openai or"),
+        ("timm", "ViT-B-16-SigLIP2:webl", "ViT-B-16-SigLIP2:webli of open_clip? Then set"),
+        ("open_clip", "ViT-B-16:laion2b", "did you mean ViT-B-16:"),
+        ("timm", "", "docs/models.csv lists those that can be used"),
+    ],
+)
+def test_a_model_is_suggested_where_it_is_and_as_it_is_written(loader, model, said):
+    assert said in instead(model, loader)
+    with pytest.raises(UserError, match=f"does not have; {re.escape(instead(model, loader))}"):
+        check_model("b", entry(loader, model), 3)
+
+
+def test_what_is_suggested_can_be_used():
+    for loader, model in (("timm", "resnet500"), ("open_clip", "RN5"), ("transformers", "swim")):
+        said = instead(model, loader)
+        for catalogue_ in map(Catalogue, LOADERS):
+            for row in catalogue_.rows():
+                if row.said == "-":
+                    assert not re.search(rf"(mean|or) {re.escape(row.architecture)}[ ?:.]", said)
+
+
+@pytest.mark.parametrize("model", ["metaclip_2", "clip", "siglip2", "timm_wrapper", "swin"])
+def test_types_that_are_not_listed_are_left_to_the_loader(model):
+    check_model("b", entry("transformers", model), 3)
+
+
+@pytest.mark.parametrize("model", ["bert", "llama", "wav2vec2"])
+def test_types_without_images_are_refused(model):
+    with pytest.raises(UserError, match="is no plain vision transformer"):
+        check_model("b", entry("transformers", model), 3)
 
 
 @pytest.mark.parametrize("size", [225, [224, 225]])
@@ -146,6 +197,49 @@ def test_an_image_size_that_leaves_a_rest_is_refused_before_anything_is_built(si
     with pytest.raises(UserError, match=r"leaves a rest .* patches of 16 .* a multiple of 16"):
         check_model("b", entry("timm", "vit_base_patch16_224", image_size=size), 3)
     check_model("b", entry("timm", "vit_base_patch16_224", image_size=[224, 448]), 3)
+
+
+@pytest.mark.parametrize(
+    "loader, model, size, options, patch",
+    [
+        ("timm", "vit_base_patch16_224", 226, {"depth": 2}, 16),
+        ("timm", "vit_base_patch16_224", 226, {"patch_size": 8}, 8),
+        ("timm", "naflexvit_base_patch16_gap", [224, 250], {}, 16),
+        ("open_clip", "ViT-L-14:openai", 225, {"vision_cfg": {"layers": 2}}, 14),
+        ("open_clip", "ViT-B-16:openai", 240, {"vision_cfg": {"patch_size": 32}}, 32),
+        ("transformers", "siglip2_vision_model", 250, {}, 16),
+        ("transformers", "dinov2", 224, {"patch_size": 16, "hidden_size": 32}, 0),
+        ("timm", "vit_so400m_patch14_siglip_384.webli", 384, {}, 14),
+    ],
+)
+def test_a_rest_is_found_also_where_options_change_the_model(loader, model, size, options, patch):
+    chosen = entry(loader, model, image_size=size, options=options)
+    if not patch:
+        check_model("b", chosen, 1)
+        return
+    with pytest.raises(UserError, match=rf"patches of {patch} pixels .* a multiple of {patch}"):
+        check_model("b", chosen, 1)
+
+
+def test_options_that_name_another_architecture_say_nothing_of_patches():
+    options = {"vision_cfg": {"timm_model_name": "vit_base_patch14_dinov2"}}
+    check_model("b", entry("open_clip", "ViT-B-16:openai", image_size=14, options=options), 3)
+
+
+@pytest.mark.parametrize("beside", [{}, {"model_type": "clip"}])
+def test_a_local_folder_says_its_patches_and_blocks(beside, tmp_path):
+    said = {"patch_size": 14, "num_hidden_layers": 12}
+    content = beside | ({"vision_config": said} if beside else said)
+    (tmp_path / "config.json").write_text(json.dumps(content))
+    chosen = entry("transformers", "somebody/something", weights=str(tmp_path), image_size=224)
+    check_model("b", chosen, 11)
+    with pytest.raises(UserError, match="has 12 blocks, numbered 0 to 11"):
+        check_model("b", chosen, 12)
+    with pytest.raises(UserError, match="a multiple of 14"):
+        check_model("b", chosen | {"image_size": 225}, 3)
+    for damaged in ("[1]", "null", "{", '{"patch_size": "a"}', '{"vision_config": 3}'):
+        (tmp_path / "config.json").write_text(damaged)
+        check_model("b", chosen | {"image_size": 225}, 99)
 
 
 @pytest.mark.parametrize(
@@ -158,7 +252,7 @@ def test_an_image_size_that_leaves_a_rest_is_refused_before_anything_is_built(si
             "timm does not have; did you mean vit_base",
         ),
         ("timm", "vit_base_patch16_224.mea", 11, r"did you mean vit_base_patch16_224\.mae"),
-        ("timm", "", 11, "did you mean"),
+        ("timm", "", 11, r"docs/models\.csv lists"),
         ("timm", "resnet18.a1_in1k", 3, "is no plain vision transformer"),
         ("timm", "vit_base_patch16_224.mae", 12, r"block 12 of backbones\.b .* numbered 0 to 11"),
         ("open_clip", "ViT-B-16", 11, "did you mean ViT-B-16:"),

@@ -11,6 +11,7 @@ import pytest
 import timm
 import torch
 from open_clip.pretrained import get_pretrained_cfg
+from safetensors.torch import save_file
 from study_fixtures import paper_config
 from timm.data.config import resolve_model_data_config
 
@@ -102,6 +103,41 @@ def test_the_loaders_own_differ_where_the_setting_is_needed(tokens, name, one, o
     ):
         files = tokens(name, one, OWN, "file"), tokens(name, other, OWN, "file")
         assert apart(*files) > 0.1  # two fields of view
+
+
+@pytest.mark.parametrize("cells", [16, 14, 21])
+def test_naflex_needs_no_setting(tmp_path, cells):
+    """SigLIP 2's NaFlex: timm and transformers resample the table of 16 × 16 alike."""
+    kind = KINDS["siglip2"]
+    shape = Shape(DEPTH, WIDTH, kind.native)
+    drawn = compare.drawn(kind, shape)
+    patches = drawn["patch_embed.proj.weight"].permute(0, 2, 3, 1).flatten(1)
+    of_timm = compare.in_the_names_of("timm", kind, drawn)
+    of_timm |= {
+        "embeds.pos_embed": of_timm.pop("pos_embed").reshape(1, 16, 16, WIDTH),
+        "embeds.proj.weight": patches,
+        "embeds.proj.bias": of_timm.pop("patch_embed.proj.bias"),
+    }
+    del of_timm["patch_embed.proj.weight"]
+    of_transformers = compare.in_the_names_of("transformers", kind, drawn)
+    of_transformers["embeddings.patch_embedding.weight"] = patches
+    options = compare.options_of("transformers", kind, shape)
+    del options["image_size"]
+    ways = (
+        ("timm", "naflexvit_base_patch16_siglip.v2_webli", of_timm),
+        ("transformers", "siglip2_vision_model", of_transformers),
+    )
+    seen = []
+    for loader, model, tensors in ways:
+        path = tmp_path / f"{loader}.safetensors"
+        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path)
+        own = compare.options_of("timm", kind, shape) if loader == "timm" else options
+        backbone = build_backbone(
+            BackboneSpec("b", loader, model, str(path), 16 * cells, options=own)
+        )
+        pixels = backbone.normalise(compare.square(compare.photograph(), 16 * cells))
+        seen.append(backbone.patch_tokens(pixels, DEPTH - 1))
+    assert apart(*seen) <= ZERO
 
 
 @pytest.mark.parametrize("name", ["mae", "deit"])
@@ -222,11 +258,22 @@ def test_what_open_clips_entry_says_is_what_its_tags_say():
         assert said.preparing.interpolation == settings["interpolation"], name
         tower = open_clip.get_model_config(name.split(":")[0])["vision_cfg"].get("timm_model_name")
         if tower:
-            assert family_of("timm", tower) == family, name
+            tag = "v2_webli" if "SigLIP2" in name else "webli"
+            assert family_of("timm", f"{tower}.{tag}") == family, name
             assert said.gelu == LOADERS["timm"].families[family].gelu
         elif said.gelu:
             assert settings["quick_gelu"], name
     assert found == LOADERS["open_clip"].families.keys()
+
+
+def test_the_page_says_what_the_entries_and_the_comparison_say():
+    lines, page = compare.read_lines(), compare.PAGE.read_text(encoding="utf-8")
+    for name, part in compare.parts(lines).items():
+        assert part in page, f"run resources/compare_implementations.py: {name}"
+    assert {line["family"] for line in lines} == {kind.label for kind in KINDS.values()}
+    settings = [key for key in lines[0] if "_as_" in key]
+    assert len(settings) == 4
+    assert max(float(line[key]) for line in lines for key in settings) <= ZERO
 
 
 # ---------------------------------------------------------------- refusals
@@ -247,7 +294,7 @@ MAE = ("timm", "vit_base_patch16_224.mae")
         (
             ("transformers", "google/siglip-so400m-patch14-384"),
             "timm",
-            r"give backbones\.b\.preprocessing resize_mode, resize and interpolation, as https",
+            r"give backbones\.b\.preprocessing resize_mode, .*, resampling and margin, as https",
         ),
         (MAE, "tensorflow", "There is no loader 'tensorflow'"),
     ],
@@ -269,6 +316,7 @@ def test_a_model_with_another_activation_than_its_family_is_refused():
 
 def test_an_open_preprocessing_can_be_given():
     given = {"resize_mode": "shortest", "resize": 426, "interpolation": "bicubic"}
+    given |= {"resampling": "pillow", "margin": "even"}
     where = ("b", "transformers", "google/siglip-so400m-patch14-384", "timm")
     assert implementation(*where, given).gelu == "exact"
 

@@ -15,6 +15,7 @@ from backbone_fixtures import ONE_PER_LOADER, small_spec, some_images
 from safetensors.torch import save_file
 
 from visae.backbones import build_backbone
+from visae.backbones.weights import save_weights
 from visae.base.errors import UserError
 
 
@@ -426,3 +427,77 @@ def test_a_text_tower_that_cannot_be_built_is_no_traceback(monkeypatch):
     monkeypatch.setattr(open_clip, "create_model", without_tokenizer)
     with pytest.raises(UserError, match=r"with its text tower \(ValueError: tokenizer\): set `wei"):
         build_backbone(small_spec("open_clip", weights="pretrained"))
+
+
+@pytest.mark.parametrize("registers", [0, 2])
+def test_weights_with_more_tokens_of_the_prefix_are_refused(registers, saved, tmp_path):
+    small = {"patch_size": 8, "embed_dim": 32, "depth": 3, "num_heads": 2}
+    model = small_spec("timm_registers").model
+    save_weights(build_backbone(small_spec("timm_registers")), tmp_path / "four.safetensors")
+    with pytest.raises(UserError, match=r"do not fit .*reg_token"):
+        read(
+            "timm",
+            tmp_path / "four.safetensors",
+            model=model,
+            options=small | {"reg_tokens": registers},
+        )
+
+
+def test_registers_are_not_lost_where_a_configuration_forgets_them(tmp_path):
+    build_backbone(small_spec("dinov2_with_registers")).model.save_pretrained(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config | {"model_type": "dinov2"}))
+    with pytest.raises(UserError, match="register_tokens is one too many"):
+        read("dinov2", tmp_path, options={})
+
+
+def test_tokens_of_other_networks_in_a_file_are_left_out(saved, tmp_path):
+    others = {
+        "mask_token": torch.zeros(1, 1, 32),
+        "decoder.cls_token": torch.zeros(1, 1, 32),
+        "multimodal_model.cls_token": torch.zeros(1, 1, 32),
+        "text.token_embedding.weight": torch.zeros(4, 32),
+    }
+    save_file(state(saved["timm"]) | others, tmp_path / "whole.safetensors")
+    loaded = read("timm", tmp_path / "whole.safetensors")
+    assert loaded.weights_fingerprint == saved["timm"].weights_fingerprint
+
+
+NAFLEX = {"image_processor_type": "Siglip2ImageProcessor", "patch_size": 8, "max_num_patches": 16}
+FIXED = {"image_processor_type": "SiglipImageProcessor", "size": {"height": 32, "width": 32}}
+
+
+@pytest.mark.parametrize(
+    "kind, processor, message",
+    [
+        ("siglip2_vision_model", FIXED, "half of those .*: the model is for them, the processor"),
+        ("siglip_vision_model", NAFLEX, "half of those .*: the processor is for them, the model"),
+        ("siglip2_vision_model", NAFLEX | {"patch_size": 16}, "patches of 16 .* model have 8"),
+        ("siglip2_vision_model", NAFLEX | {"max_num_patches": None}, "max_num_patches is missing"),
+        ("siglip2_vision_model", NAFLEX | {"max_num_patches": 0}, "max_num_patches is missing"),
+        ("siglip2_vision_model", NAFLEX | {"max_num_patches": "16"}, "max_num_patches is '16'"),
+        ("siglip2_vision_model", NAFLEX | {"max_num_patches": -1}, "max_num_patches is -1"),
+    ],
+)
+def test_half_of_a_configuration_for_images_of_any_size(kind, processor, message, tmp_path):
+    build_backbone(small_spec(kind)).model.save_pretrained(tmp_path)
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(processor))
+    for image_size in (None, 32):
+        with pytest.raises(UserError, match=message):
+            read(kind, tmp_path, image_size=image_size, options={})
+
+
+@pytest.mark.parametrize("patches", [16, 15, 20])
+def test_a_whole_configuration_for_images_of_any_size(patches, tmp_path):
+    build_backbone(small_spec("siglip2_vision_model")).model.save_pretrained(tmp_path)
+    processor = NAFLEX | {"max_num_patches": patches}
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(processor))
+    found = read("siglip2_vision_model", tmp_path, image_size=24, options={})
+    assert (found.grid, found.preprocessing["resampling"]) == ((3, 3), "torch_bytes")
+
+
+@pytest.mark.parametrize("places", [15, 12, 0, -4])
+def test_positions_that_make_no_square_are_refused(places):
+    options = small_spec("siglip2_vision_model").options | {"num_patches": places}
+    with pytest.raises(UserError, match=f"'num_patches' .* is {places}, which is no square"):
+        build_backbone(small_spec("siglip2_vision_model", options=options, image_size=None))

@@ -1,8 +1,13 @@
 """Progress: a line now and then, with what is left; none of short work, none unasked."""
 
+import numpy as np
 import pytest
+import scipy.sparse
 
+from visae.audit import matching
 from visae.base import progress
+from visae.evals.retrieval import compute as retrieval
+from visae.probing.multinomial import fit_probe
 
 
 @pytest.fixture
@@ -72,3 +77,16 @@ def test_outside_of_jobs_nothing_is_counted(monkeypatch):
     monkeypatch.setattr(progress.time, "monotonic", None)
     assert list(progress.counted("abc", "letters")) == ["a", "b", "c"]
     progress.Count("letters")(3)
+
+
+def test_probes_matches_and_retrieval_say_how_far_they_are(said, monkeypatch):
+    random = np.random.default_rng(0)
+    x_nd, labels_n = random.normal(size=(40, 8)).astype(np.float32), np.arange(40) % 4
+    fit_probe(x_nd, labels_n, estimator="adam")
+    monkeypatch.setattr(matching, "_BLOCK", 1)
+    codes = scipy.sparse.csr_array(np.maximum(x_nd, 0))
+    matching.match(codes, codes, 2, 0.95, 0)
+    monkeypatch.setattr(retrieval, "_BLOCK_BYTES", 1)
+    retrieval.retrieve(x_nd, labels_n)
+    for what in ("passes of a probe", "blocks of features compared", "blocks of queries compared"):
+        assert [line for line in said if what in line], what

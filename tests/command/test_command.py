@@ -64,6 +64,8 @@ def test_a_config_of_own_images_is_a_study_that_can_be_trained(photos, tmp_path,
     settings = study.config["training"]
     steps = 24 * 49 * settings["epochs"] / settings["batch_size"]
     assert steps >= settings["minimum_steps"]
+    each = -(-24 * 49 // settings["batch_size"])  # the last batch of a pass is smaller
+    assert f"{each * settings['epochs']:,} steps in all" in (tmp_path / "pets.yaml").read_text()
     again = CliRunner().invoke(main, [*words, "--backbone", models[0]])
     assert (again.exit_code, "pets.yaml exists" in again.output) == (1, True)
 
@@ -80,6 +82,18 @@ def test_one_backbone_has_no_second_space_and_flat_images_no_classes(tmp_path, m
     assert "fvu" in asked
     assert not {"monosemanticity", "cross_domain"} & set(asked)
     assert "sparse_probing" in study.absent
+    # A tenth of 4 images would be none. M1 has a score all the same.
+    assert study.config["metrics"]["localization"]["minimum_images"] == 2
+
+
+def test_an_sae_of_ones_own_is_scored_beside_a_new_study_of_one_backbone(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    save(tmp_path / "flat", ["."], 20)
+    config = tmp_path / "flat.yaml"
+    new.write_study(config, "flat", tmp_path / "flat", ["timm:vit_tiny_patch16_224"])
+    path, _ = with_sae(CHECKPOINTS / "dictionary_learning/topk", config, "vit_tiny_patch16_224")
+    main_sweep, own = Study(yaml.safe_load(path.read_text())).sweeps.values()
+    assert own.metrics == main_sweep.metrics
 
 
 def test_a_mistake_in_labels_is_told_and_does_not_make_them_vanish(photos, tmp_path):
@@ -211,6 +225,21 @@ def test_a_run_is_a_line_per_job_with_the_time_left():
     assert log.getvalue() == "".join(lines)
 
 
+def test_a_dry_run_is_the_table_of_its_jobs():
+    table = ["index_images       1\n", "train_main         2\n", "total              3\n"]
+    lines = [
+        "Job stats:\n", "job            count\n", "-----------  -------\n", *table, "\n",
+        "Job 0: The study is complete\n", "Reason: Missing output files: a.pdf\n",
+        "Job stats:\n", "job            count\n", "-----------  -------\n", *table, "\n",
+        "Reasons:\n", "    (check individual jobs above for details)\n",
+        "    code has changed since last execution:\n", "        train_main\n",
+        "This was a dry-run (flag -n). The order of jobs does not …\n",
+    ]  # fmt: skip
+    out = io.StringIO()
+    follow.follow(lines, out)
+    assert out.getvalue() == "".join([*table, lines[-1]])
+
+
 def test_how_far_jobs_are_comes_once_a_minute():
     far = ["  train_main mae: 5 of 90 training steps (5 s, 1 min 25 s left)\n"] * 5
     other = "  encode: 3 images encoded (5 s)\n"
@@ -288,6 +317,7 @@ def test_an_sae_becomes_a_sweep_of_the_study(tmp_path, monkeypatch):
     assert (spec.name, spec.configuration) == ("topk", "topk_4x_k8")
     own = {"clip_small": {"topk": str(CHECKPOINTS / "dictionary_learning/topk")}}
     assert sweep.folders == own
+    assert sweep.metrics == study.sweeps["main"].metrics
     # Its file of weights stands for the folder.
     weights = CHECKPOINTS / "dictionary_learning/topk/ae.pt"
     assert with_sae(weights, tmp_path / "my.yaml", "clip_small", inputs="raw")[0] == path

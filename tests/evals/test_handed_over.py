@@ -183,7 +183,7 @@ def test_everything_is_handed_over_in_its_place(name, of_raw, monkeypatch):
     if name == "segmentation":
         statistics = Named("statistics_of()[0]"), Named("statistics_of()[1]")
         monkeypatch.setattr(module, "load_sae", lambda folder: Named("load_sae()"))
-        monkeypatch.setattr(module, "open_cache", lambda path: Named("open_cache()"))
+        monkeypatch.setattr(module, "open_cache", lambda path, **_: Named("open_cache()"))
         monkeypatch.setattr(module, "statistics_of", lambda cache: statistics)
 
     def shared(key, build):

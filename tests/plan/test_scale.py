@@ -244,6 +244,39 @@ def test_stream_stores_no_activations_and_passes_once_more_for_every_sweep():
     assert moved == stored
 
 
+def test_lean_keeps_no_activations_to_train_on_and_passes_once_more_for_each_block():
+    config = paper_config() | {"storage": "lean"}
+    study, geometries, counts = planned(config)
+    rows = stages(study, geometries, counts)
+    # ImageNet's validation images at eight blocks, the scenes at five.
+    images_256, images_196 = (VAL + MASKED) + VAL, 4 * (VAL + MASKED) + 2 * VAL
+    content = (images_256 * 256 + images_196 * 196) * BASE * 2
+    assert sums(rows, "extract", "written") == pytest.approx(content, rel=3e-3)
+    # One pass for the statistics of all blocks, and one for each block and each control.
+    assert sums(rows, "measure", "images") == 5 * TRAIN
+    assert sums(rows, "compute", "images") == (5 + 3 + 2) * TRAIN
+    assert sums(rows, "train", "read") == 0
+    # main and jumprelu are encoded together.
+    assert sums(rows, "stream", "images") == (5 + 3) * OTHERS
+    for stage in ("train", "rank", "score", "fit_raw_probes"):
+        full = stages(*planned(paper_config()))
+        assert sums(rows, stage, "gpu_flops") == sums(full, stage, "gpu_flops")
+    [disk] = re.findall(r"Disk: ([\d.]+) GB", plan.summary(study, geometries, counts, rows, 0))
+    assert float(disk) < 1500
+    shown = " ".join(plan.summary(study, geometries, counts, rows, 0).split())
+    assert "12,811,670 while SAEs train and 4,939,424 while they encode" in shown
+    assert "lean" not in plan.summary(*planned(paper_config()), stages(*planned(paper_config())), 0)
+
+
+def test_each_epoch_of_lean_is_a_pass_of_its_own_and_so_is_each_batch_of_saes():
+    config = paper_config() | {"storage": "lean"}
+    config["training"]["epochs"] = 3
+    config["sweeps"]["layer_3"]["batches"] = 2
+    rows = stages(*planned(config))
+    assert sums(rows, "compute", "images") == 3 * (5 + 2 * 3 + 2) * TRAIN
+    assert sums(rows, "measure", "images") == 5 * TRAIN
+
+
 def test_each_training_job_reads_the_cache_and_has_a_checkpoint():
     config = paper_config()
     config["sweeps"]["main"]["batches"] = 3
@@ -452,7 +485,7 @@ def test_plan_is_printed_and_a_run_that_cannot_fit_does_not_start(repository):
 def test_documented_tables_are_the_commands():
     text = (ROOT / "docs" / "scale.md").read_text("utf-8")
     sections = text.split("\n## ")[1:]
-    assert len(sections) == 4
+    assert len(sections) == 5
     for section in sections:
         config = paper_config()
         for block in re.findall(r"```yaml\n(.*?)```", section, flags=re.DOTALL):

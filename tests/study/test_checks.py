@@ -196,3 +196,19 @@ def test_what_normalises_is_the_training_split_or_the_evaluation_split(evaluatio
     config["evaluation"]["statistics"] = "owns"
     with pytest.raises(UserError, match=r"statistics is 'owns'.*did you mean 'own'"):
         Study(config)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"on_bad_image": "skip"}, "storage is lean, which goes only with on_bad_image: fail"),
+        (
+            {"extraction": {"chunk_images": 64, "batch_size": 48}},
+            "chunk_images is 64, which is not a whole number of batches of 48 images",
+        ),
+    ],
+)
+def test_what_lean_cannot_compute_as_a_cache_holds_it_is_refused(changes, said):
+    Study(paper_config() | changes)
+    with pytest.raises(UserError, match=said):
+        Study(paper_config() | changes | {"storage": "lean"})

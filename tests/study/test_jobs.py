@@ -183,3 +183,17 @@ def test_joined_names_of_many_sweeps_fit_in_file_names():
     assert max(len(name) for found in names for name in found) <= 150
     assert len(set(names[0])) == len(names[0])
     assert set(names[0]) != set(names[1])  # other sweeps are other jobs
+
+
+def test_sweeps_of_a_block_share_a_pass_where_activations_are_computed():
+    full, lean = (Study(paper_config() | {"storage": name}) for name in ("full", "lean"))
+    assert [sweep.name for sweep in jobs.sweep_groups(full)] == list(full.sweeps)
+    assert [sweep.name for sweep in jobs.sweep_groups(lean)] == [
+        *("main_and_jumprelu", "layer_3", "token_order")
+    ]
+    assert jobs.measuring(full) == []
+    assert jobs.measuring(lean) == [lean.training]
+    # Jobs are as fine as before otherwise.
+    assert jobs.evaluation(lean, ["fvu", "localization"], "metrics") == [
+        *(("fvu", ("fvu",)), ("localization", ("localization",)))
+    ]

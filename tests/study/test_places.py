@@ -138,3 +138,37 @@ def test_an_evaluator_of_no_sweep_is_needed_where_it_is_embedded_and_where_it_is
     assert found(study)["clip/layer11"] == ["imagenet/train", "imagenet/val"]
     (evaluator,) = (p for p in places.needed(study) if p.backbone == "clip")
     assert [split.name for split in evaluator.reduced] == ["imagenet/val"]
+
+
+def test_lean_measures_the_training_split_of_all_blocks_in_one_pass_and_caches_what_is_read_again():
+    study = Study(paper_config() | {"storage": "lean"})
+    assert not study.training.cached
+    kept = ["imagenet/val", "ade20k/training", "ade20k/validation"]
+    assert [split.name for split in study.splits()] == kept
+    needs = {place.name: place for place in places.needed(study)}
+    assert all(list(place.measured) == [study.training] for place in needs.values())
+    assert passes(study, [study.training]) == {(3, 11): ["dinov2", "clip", "siglip"]}
+    full = places.needed(Study(paper_config()))
+    assert set(needs) == {place.name for place in full}
+    assert not any(place.measured for place in full)
+
+
+def test_a_block_that_is_measured_already_is_not_measured_with_others(tmp_path, monkeypatch):
+    study = Study(paper_config() | {"storage": "lean"})
+    monkeypatch.setattr(study, "paths", Paths(str(tmp_path)))
+    cache = Path(study.paths.cache(study.training.name, place("clip", 11)))
+    cache.parent.mkdir(parents=True)
+    cache.touch()
+    assert passes(study, [study.training]) == {(3, 11): ["dinov2", "siglip"]}
+
+
+@pytest.mark.parametrize(
+    ("where", "kept"),
+    [("imagenet", ["imagenet/train"]), ("cub", ["cub/train", "cub/test"])],
+)
+def test_a_data_set_may_be_cached_in_lean_too(where, kept):
+    config = paper_config() | {"storage": "lean"}
+    config["datasets"][where]["cache"] = True
+    study = Study(config)
+    assert set(kept) <= {split.name for split in study.splits()}
+    assert study.training.cached == (where == "imagenet")

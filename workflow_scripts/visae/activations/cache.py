@@ -15,6 +15,7 @@ from visae.activations.format import (
     CacheInfo,
     as_read,
     check_chunk,
+    checksum,
     chunk_bounds,
     content_fingerprint,
     open_file,
@@ -22,7 +23,7 @@ from visae.activations.format import (
 )
 from visae.activations.source import Cache
 from visae.base import hdf5
-from visae.base.arrays import Float
+from visae.base.arrays import Float, Shaped
 from visae.base.declared import Array, check_arrays
 from visae.base.errors import UserError
 from visae.base.reading import guarded, refusing
@@ -31,10 +32,12 @@ from visae.base.reading import guarded, refusing
 class ActivationCache(Cache):
     """Read a joined cache, chunk by chunk, each checked against its CRC-32.
 
-    Raises UserError when the file is damaged, exchanged or made of others, or a shard is missing.
+    whole: whether shards have to be there. A cache without them still says what is in it, and has
+    statistics. Raises UserError when the file is damaged, exchanged or made of others, or a shard
+    is missing.
     """
 
-    def __init__(self, path: str | Path):
+    def __init__(self, path: str | Path, whole: bool = True):
         self.path: Path = Path(path)
         self.files = (self.path,)
         self._file = open_sealed(self.path)
@@ -43,6 +46,9 @@ class ActivationCache(Cache):
         try:
             with guarded(self.path, "activations"):
                 self._read()
+            if whole:
+                for number in range(len(self._shard_ends)):
+                    self._shard_path(number)
         except BaseException:
             self._file.close()
             raise
@@ -54,15 +60,14 @@ class ActivationCache(Cache):
         images = attributes["shard_images"].tolist()
         self.chunks = chunk_bounds(images, self.info.chunk_images)
         self._shard_ends = list(itertools.accumulate(images))
-        names = hdf5.strings(self._file, "shard_files")
-        self._shard_paths = [beside(self.path, name, "shard") for name in names]
+        self._shard_files = hdf5.strings(self._file, "shard_files")
         self.image_ids = hdf5.strings(self._file, "image_ids")
         self.skipped_ids = hdf5.strings(self._file, "skipped_ids")
         declared = ARRAYS | (STATISTICS if "statistics" in self._file else {})
         arrays = {name: hdf5.array(self._file, name) for name in declared}
         sizes = {"C": len(self.chunks), "N": len(self.image_ids), "D": self.info.width}
         check_arrays(declared, arrays, **sizes)
-        if len(images) != len(names) or self._shard_ends[-1] != len(self.image_ids):
+        if len(images) != len(self._shard_files) or self._shard_ends[-1] != len(self.image_ids):
             raise ValueError("its images are not those of its shards")
         self.labels, self._crc = arrays["labels"], arrays["crc32"]
         if "statistics/std" in arrays:
@@ -76,6 +81,13 @@ class ActivationCache(Cache):
     def close(self) -> None:
         for file in (self._file, *self._shards.values()):
             file.close()
+
+    def _shard_path(self, number):
+        return beside(self.path, self._shard_files[number], "shard")
+
+    def is_chunk(self, number: int | np.integer, stored_npd: Shaped[np.ndarray, "n P D"]) -> bool:
+        """Whether activations, as they are stored, are those of chunk `number`."""
+        return bool(checksum(stored_npd) == self._crc[number])
 
     def read_chunk(
         self, number: int | np.integer, out: Float[np.ndarray, "n P D"] | None = None
@@ -92,7 +104,7 @@ class ActivationCache(Cache):
         # From the shard itself: where a virtual data set finds it depends on links, on the working
         # directory and on HDF5_VDS_PREFIX, and nothing that is found there is refused.
         shard = bisect.bisect_right(self._shard_ends, start)
-        path, offset = self._shard_paths[shard], self._shard_ends[shard - 1] if shard else 0
+        path, offset = self._shard_path(shard), self._shard_ends[shard - 1] if shard else 0
         cure = f"remove {path} and run the workflow again"
         with refusing(f"chunk {number} of {self.path}", "in its shard", cure):
             with self._lock:  # of two threads, one opens a shard
@@ -124,5 +136,5 @@ def beside(path: Path, name: str, kind: str) -> Path:
             return file
     raise UserError(
         f"{path} refers to the {kind} {name}, which is missing: run the workflow again, or restore "
-        f"the {kind}"
+        f"the {kind}; where storage is lean, there are none of the activations to train on"
     )

@@ -21,7 +21,7 @@ from torch.utils.data import DataLoader, Dataset
 from visae.activations.format import CacheInfo
 from visae.activations.shards import ShardWriter, shard_bounds
 from visae.backbones.backbone import Backbone, autocast, forward_noise, permute_patches
-from visae.base.arrays import Float
+from visae.base.arrays import Float, UInt
 from visae.base.errors import UserError
 from visae.base.progress import counted
 from visae.images.decoding import load_image
@@ -129,7 +129,7 @@ def token_batches(
             raise UserError(next(iter(failures.values())))
         kept = [record for record in batch if record.image_id not in failures]
         if kept:
-            tokens = _tokens(backbone, pixels, kept, layers, precision)
+            tokens = tokens_of(backbone, pixels, kept, layers, precision)
         else:
             none_npd = np.empty((0, math.prod(backbone.grid), backbone.width), np.float32)
             tokens = dict.fromkeys(layers, none_npd)
@@ -160,7 +160,13 @@ def _extract_shard(backbone, job, chunk_images, batch_size, workers, on_bad_imag
                     writer.append(tokens[layer], labels, ids)
 
 
-def _tokens(backbone, pixels, records, layers, precision):
+def tokens_of(
+    backbone: Backbone,
+    pixels: UInt[torch.Tensor, "n 3 _ _"],
+    records: Sequence[ImageRecord],
+    layers: Collection[int],
+    precision: str,
+) -> dict[int, Float[np.ndarray, "n P D"]]:
     """Patch tokens of decoded images in the backbone's token order: {block: array [n, P, D]}."""
     device = next(backbone.parameters()).device
     image_ids = [record.image_id for record in records]

@@ -18,16 +18,43 @@ from visae.base.paths import Paths, backbone_and_layer
 from visae.base.seals import recorded
 
 
-def open_cache(path: str | Path) -> Cache:
-    """The cache at `path`, or the view of one: UserError when it is damaged or missing."""
+def open_cache(path: str | Path, whole: bool = True) -> Cache:
+    """The cache at `path`, or the view of one: UserError when it is damaged or missing.
+
+    whole: as of `ActivationCache`.
+    """
     of_view = recorded(path).get("kind") == permuted.FORMAT
-    return PermutedCache(path) if of_view else ActivationCache(path)
+    return PermutedCache(path, whole) if of_view else ActivationCache(path, whole)
 
 
 def read_statistics(path: str | Path) -> tuple[Float[np.ndarray, " D"], float]:
     """(mean float64 [D], std) of the cache at `path`; UserError if it has none."""
-    with open_cache(path) as cache:
+    with open_cache(path, whole=False) as cache:
         return statistics_of(cache)
+
+
+def open_training(path: str | Path, results: Paths, params: Any, threads: int) -> Cache:
+    """The training cache at `path`; without shards, its activations are computed when asked for.
+
+    results: of the job. params: the job's. Without shards they have what a network needs:
+    `backbone`, `root`, `extraction` and `order_seed`, that of the order of images.
+    """
+    if not params.get("backbone"):
+        return open_cache(path)
+    # Torch and the backbones, which caches do not need.
+    from visae.activations.computed import computed_cache
+    from visae.base.devices import take_device
+
+    return computed_cache(
+        open_cache(path, whole=False),
+        params.backbone,
+        results.index_and_classes,
+        params.root,
+        params.order_seed,
+        take_device(),
+        threads,
+        params.extraction,
+    )
 
 
 def open_activations(

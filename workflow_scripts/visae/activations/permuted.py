@@ -34,7 +34,7 @@ def write_permuted(path: str | Path, cache: str | Path, backbone: str, seed: int
     seed: of the orders (`visae.backbones.order.patch_order`). Raises UserError when the cache is
     damaged, or not in raster order.
     """
-    with ActivationCache(cache) as raster:
+    with ActivationCache(cache, whole=False) as raster:
         info = raster.info
     if info.token_order != "raster":
         raise UserError(
@@ -53,10 +53,11 @@ class PermutedCache(Cache):
     """Read a view that `write_permuted` wrote: chunk by chunk, as the cache that it names.
 
     Mean and standard deviation are those of that cache, of the same tokens. Raises UserError when
-    the view or the cache is damaged, exchanged or missing.
+    the view or the cache is damaged, exchanged or missing. whole: as of `ActivationCache`. raster:
+    the open cache, in whose place there may be another of the same activations.
     """
 
-    def __init__(self, path: str | Path):
+    def __init__(self, path: str | Path, whole: bool = True):
         self.path = Path(path)
         self.files = (self.path,)
         with open_hdf5(self.path, FORMAT) as file, guarded(self.path, "a view of a cache"):
@@ -72,29 +73,29 @@ class PermutedCache(Cache):
                 f"{self.path} is a view of another {of} than lies there now: remove the view and "
                 "run the workflow again"
             )
-        self._cache = ActivationCache(of)
+        self.raster: Cache = ActivationCache(of, whole)
         own = {"backbone": self.info.backbone, "token_order": "permuted"}
-        if replace(self._cache.info, **own) != self.info:
+        if replace(self.raster.info, **own) != self.info:
             self.close()
             raise UserError(
                 f"{self.path} describes other activations than {of}, of which it is a view: remove "
                 "the view and run the workflow again"
             )
         for name in ("labels", "image_ids", "skipped_ids", "chunks", "mean", "std"):
-            setattr(self, name, getattr(self._cache, name))
+            setattr(self, name, getattr(self.raster, name))
 
     @property
     def fingerprint(self) -> str:
         said = f"{self.info.backbone} {self.info.token_order} {self.seed}"
-        return fingerprints.of_bytes(said.encode(), self._cache.fingerprint.encode())
+        return fingerprints.of_bytes(said.encode(), self.raster.fingerprint.encode())
 
     def close(self) -> None:
-        self._cache.close()
+        self.raster.close()
 
     def read_chunk(
         self, number: int | np.integer, out: Float[np.ndarray, "n P D"] | None = None
     ) -> Float[np.ndarray, "n P D"]:
-        raster_npd = self._cache.read_chunk(number)
+        raster_npd = self.raster.read_chunk(number)
         permuted_npd = np.empty_like(raster_npd) if out is None else out
         start, stop = self.chunks[number]
         for image_id, raster_pd, permuted_pd in zip(

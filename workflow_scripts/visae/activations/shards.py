@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +26,7 @@ from visae.activations.format import (
     open_sealed,
 )
 from visae.base import hdf5
-from visae.base.arrays import Num
+from visae.base.arrays import Float, Num, Shaped
 from visae.base.compiled import njit
 from visae.base.declared import Array, check_arrays
 from visae.base.errors import UserError
@@ -148,7 +148,7 @@ class ShardWriter:
 
     def _write(self, start, chunk):
         self._activations[start : start + len(chunk)] = chunk
-        mean, squares = _moments_of(chunk, self.info)
+        mean, squares = moments_of(chunk, self.info)
         self._means.append(mean)
         self._squares.append(squares)
         self._crc.append(checksum(chunk))
@@ -183,7 +183,9 @@ class ShardWriter:
         seal_hdf5(self._file, self._path, FORMAT, self._made_of, APART)
 
 
-def _moments_of(stored_npd, info):
+def moments_of(
+    stored_npd: Shaped[np.ndarray, "n P D"], info: CacheInfo
+) -> tuple[Float[np.ndarray, " D"], Float[np.ndarray, " D"]]:
     """Mean and Σ(a - mean)² of a chunk as it is stored, by channel: float64 [D] each."""
     if info.storage == "float16":
         return _moments(stored_npd.view(np.uint16).reshape(-1, info.width))
@@ -233,7 +235,6 @@ def join_shards(shard_paths: Sequence[str | Path], path: str | Path, statistics:
     info = shards[0].info
     for shard in shards[1:]:
         _check_same(info, shard.info, shard.path)
-    images = [shard.images for shard in shards]
     misaligned = [s.path for s in shards[:-1] if s.images % info.chunk_images]
     # Skipped images shorten a shard; chunk boundaries are then kept per shard, see `chunk_bounds`.
     if misaligned and not any(s.ids["skipped_ids"] for s in shards):
@@ -241,35 +242,56 @@ def join_shards(shard_paths: Sequence[str | Path], path: str | Path, statistics:
             f"{misaligned[0]} does not hold whole chunks of {info.chunk_images} images: remove it "
             "and extract it again"
         )
+    write_joined(
+        path,
+        info,
+        [(shard.path, shard.images) for shard in shards],
+        {name: np.concatenate([s.arrays[name] for s in shards]) for name in SHARD_ARRAYS},
+        {name: [text for shard in shards for text in shard.ids[name]] for name in SHARD_IDS},
+        statistics,
+        made_of(path, shard_paths),
+    )
+
+
+def write_joined(
+    path: str | Path,
+    info: CacheInfo,
+    shards: Sequence[tuple[str | Path, int]],
+    arrays: Mapping[str, np.ndarray],
+    ids: Mapping[str, Sequence[str]],
+    statistics: bool,
+    origin: Mapping[str, str],
+) -> None:
+    """Write the joined cache at `path` of shards, which need not be there.
+
+    shards: the path and the number of images of each. arrays, ids: those of all shards, by the
+    names in `SHARD_ARRAYS` and `SHARD_IDS`. statistics: as of `join_shards`. origin: what
+    all is made of. Raises UserError where activations do not vary.
+    """
+    path = Path(path)
+    images = [count for _, count in shards]
     shape = (sum(images), info.patches, info.width)
-    layout = h5py.VirtualLayout(shape, info.stored_dtype)
-    start = 0
-    for shard in shards:
-        relative = os.path.relpath(shard.path, path.parent)
-        source = h5py.VirtualSource(relative, "activations", (shard.images, *shape[1:]))
-        layout[start : start + shard.images] = source
-        start += shard.images
+    layout, start = h5py.VirtualLayout(shape, info.stored_dtype), 0
+    names = [os.path.relpath(shard, path.parent) for shard, _ in shards]
+    for name, count in zip(names, images, strict=True):
+        source = h5py.VirtualSource(name, "activations", (count, *shape[1:]))
+        layout[start : start + count] = source
+        start += count
     # Of what the shards were made of: their content is in the checksums.
-    origin = made_of(path, shard_paths)
     origin = {place: digest for place, digest in origin.items() if place.startswith(ROOTS[:2])}
     with atomic_path(path) as temporary, h5py.File(temporary, "w", libver=LIBVER) as file:
         hdf5.write_attributes(file, info.attributes())
         file.attrs["shard_images"] = np.array(images)
-        names = [os.path.relpath(shard.path, path.parent) for shard in shards]
         hdf5.write_strings(file, "shard_files", names)
         file.create_virtual_dataset("activations", layout)
         for name in ("crc32", "labels"):
-            file[name] = np.concatenate([shard.arrays[name] for shard in shards])
+            file[name] = arrays[name]
         for name in SHARD_IDS:
-            joined = [text for shard in shards for text in shard.ids[name]]
-            hdf5.write_strings(file, name, joined)
+            hdf5.write_strings(file, name, ids[name])
         if statistics:
-            counts = np.concatenate([shard.chunk_tokens for shard in shards])
-            mean, std = _merge_moments(
-                counts,
-                np.concatenate([shard.arrays["chunk_mean"] for shard in shards]),
-                np.concatenate([shard.arrays["chunk_squares"] for shard in shards]),
-            )
+            bounds = chunk_bounds(images, info.chunk_images)
+            counts = [(stop - start) * info.patches for start, stop in bounds]
+            mean, std = _merge_moments(counts, arrays["chunk_mean"], arrays["chunk_squares"])
             if not std > 0:
                 raise UserError(
                     f"the activations of {info.backbone} at layer {info.layer} on {info.dataset}/"
@@ -296,7 +318,6 @@ class _Shard:
     path: Path
     info: CacheInfo
     images: int
-    chunk_tokens: list[int]
     arrays: dict[str, np.ndarray]
     """By name, those of `SHARD_ARRAYS`."""
     ids: dict[str, list[str]]
@@ -330,8 +351,7 @@ def _checked_shard(path, number, total):
             f"{path} says that it is shard {stated[0]} of {stated[1]}, but shard {number} of "
             f"{total} was expected: remove it and run the workflow again"
         )
-    tokens = [(stop - start) * info.patches for start, stop in bounds]
-    return _Shard(path, info, images, tokens, arrays, ids)
+    return _Shard(path, info, images, arrays, ids)
 
 
 def _check_same(info, other, path):

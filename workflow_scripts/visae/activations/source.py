@@ -13,7 +13,7 @@ from typing import Self
 import numpy as np
 
 from visae.activations.format import CacheInfo
-from visae.base.arrays import Float, Int
+from visae.base.arrays import Float, Int, Shaped
 
 
 class LabelledImages:
@@ -89,6 +89,10 @@ class Cache(Activations):
 
     skipped_ids: list[str]
     """Of the images that could not be read."""
+
+    def is_chunk(self, number: int | np.integer, stored_npd: Shaped[np.ndarray, "n P D"]) -> bool:
+        """Whether activations, as they are stored, are those of chunk `number`."""
+        raise NotImplementedError
 
     def read_chunk(
         self, number: int | np.integer, out: Float[np.ndarray, "n P D"] | None = None

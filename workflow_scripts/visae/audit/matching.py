@@ -22,6 +22,7 @@ from scipy.sparse.csgraph import maximum_bipartite_matching
 
 from visae.base.arrays import Bool, Float, Int
 from visae.base.errors import UserError
+from visae.base.progress import counted
 from visae.evals.sparse_codes import inner_products
 
 _BLOCK = 512
@@ -205,7 +206,8 @@ class _Standardised:
         """Yield (features of a block, their correlations with all of `other.features`)."""
         items = self._codes.shape[0]
         columns = scipy.sparse.csc_matrix(self._codes)
-        for start in range(0, len(self.features) if len(other.features) else 0, _BLOCK):
+        starts = range(0, len(self.features) if len(other.features) else 0, _BLOCK)
+        for start in counted(starts, "blocks of features compared", len(starts)):
             part = slice(start, start + _BLOCK)
             own = scipy.sparse.csr_matrix(columns[:, part])
             block = inner_products(own, other._codes, threads=threads) / np.float32(items)

@@ -8,6 +8,8 @@ for what is no plain vision transformer, and `?` where unknown.
 """
 
 import difflib
+import json
+import re
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -95,6 +97,59 @@ class Catalogue:
         tagged = [f"{row.architecture}{self.between}{tag}" for row in rows for tag in row.tags]
         return tagged + ([row.architecture for row in rows] if self.kind != "tagged" else [])
 
+    def same(self, model):
+        """The usable names that `model` is, but for case and separators; at most three."""
+        plain = _plain(model)
+        for row in self.usable():
+            if _plain(row.architecture) == plain:
+                if self.kind != "tagged":
+                    return [row.architecture]
+                return sorted(self._tagged(row), key=len)[:3]
+            if plain.startswith(_plain(row.architecture)):
+                found = [name for name in self._tagged(row) if _plain(name) == plain]
+                if found:
+                    return found
+        return []
+
+    def alike(self, model):
+        """(from 0 to 1, how much the best is like `model`; the usable names most alike it).
+
+        Where the architecture is one of the library's, it is the tag that has to be another.
+        """
+        rows, names = self.usable(), {}
+        architecture = _plain(model.partition(self.between)[0])
+        same = [row for row in rows if _plain(row.architecture) == architecture and row.tags]
+        for row in same or rows:
+            bare = [] if same or self.kind == "tagged" else [row.architecture]
+            for name in [*self._tagged(row), *bare]:
+                names.setdefault(_plain(name), name)
+        if same:
+            close = difflib.get_close_matches(_plain(model), names, cutoff=0)
+            return 1.0, [names[each] for each in close]
+        close = difflib.get_close_matches(_plain(model), names)
+        if not close:
+            return 0.0, []
+        likeness = difflib.SequenceMatcher(None, _plain(model), close[0]).ratio()
+        return likeness, [names[each] for each in close]
+
+    def usable(self):
+        """The rows of models that can be used, so far as it is known; of types those alone."""
+        unknown = ("-", "?") if self.kind == "types" else ("-",)
+        return [row for row in self.rows() if row.said not in unknown]
+
+    def _tagged(self, row):
+        return [f"{row.architecture}{self.between}{tag}" for tag in row.tags]
+
+
+HUB_ID = re.compile(r"(?:hf[-_]hub:)?([\w.-]+/[\w.-]+)")
+"""An owner and a name."""
+
+
+def _plain(name):
+    """A model's name in small letters, with one kind of separator, without where it lies."""
+    name = re.sub(r"^(hf[-_]hub:)?(timm[/.])?", "", name.strip().lower())
+    return re.sub(r"[^a-z0-9]+", "-", name).strip("-")
+
 
 def _path(loader):
     return Path(loaders.__file__).parent / loader / "models.txt"
@@ -109,8 +164,7 @@ def catalogues():
 
 def names(loader):
     """The models in a loader's list that can be used, as its config entry names them."""
-    catalogue = Catalogue(loader)
-    return [row.architecture for row in catalogue.rows() if row.said != "-"]
+    return [row.architecture for row in Catalogue(loader).usable()]
 
 
 def check_model(name, entry, layer):
@@ -126,23 +180,26 @@ def check_model(name, entry, layer):
         return
     catalogue = Catalogue(entry["loader"])
     if catalogue.kind == "types" and (catalogue.between in entry["model"] or _described(entry)):
-        return
-    row, tag = catalogue.row(entry["model"])
-    if row is None or tag not in (row.tags if catalogue.kind == "tagged" else [*row.tags, ""]):
-        if _installed(catalogue.package) in (catalogue.version, None):
+        patch, blocks = _of_folder(entry)
+    else:
+        row, tag = catalogue.row(entry["model"])
+        if row is None or tag not in (row.tags if catalogue.kind == "tagged" else [*row.tags, ""]):
+            if _installed(catalogue.package) in (catalogue.version, None):
+                raise UserError(
+                    f"config: backbones.{name}.model is '{entry['model']}', which "
+                    f"{catalogue.package} does not have; "
+                    + instead(entry["model"], entry["loader"])
+                )
+            return
+        if row.said == "-":
             raise UserError(
-                f"config: backbones.{name}.model is '{entry['model']}', which {catalogue.package} "
-                f"does not have; {_instead(catalogue, row, entry['model'])}"
+                f"config: backbones.{name}.model is '{entry['model']}', which is no plain vision "
+                "transformer with one token per patch in every block; choose another"
             )
-        return
-    if row.said == "-":
-        raise UserError(
-            f"config: backbones.{name}.model is '{entry['model']}', which is no plain vision "
-            "transformer with one token per patch in every block; choose another"
-        )
-    listed = Listed.read(row.said)
-    _check_rest(name, entry, listed)
-    blocks = _blocks(entry, listed)
+        listed = Listed.read(row.said)
+        patch, blocks = (listed.patch, listed.blocks) if listed else (None, None)
+    _check_rest(name, entry, _patch(entry, patch))
+    blocks = _blocks(entry, blocks)
     if blocks is not None and layer >= blocks:
         keys = ".".join(("options", *LOADERS[entry["loader"]].blocks))
         of_options = f" by its {keys}" if entry["options"] else ""
@@ -152,47 +209,63 @@ def check_model(name, entry, layer):
         )
 
 
-def _check_rest(name, entry, listed):
-    """Refuse an image size that is no multiple of the listed patch."""
+def _check_rest(name, entry, patch):
+    """Refuse an image size that is no multiple of the patch, where that is known."""
     size = entry.get("image_size")
-    if listed is None or entry["options"] or size is None:
+    if patch is None or size is None:
         return
-    if any(side % listed.patch for side in pair(size)):
+    if any(side % patch for side in pair(size)):
         raise UserError(
             f"config: backbones.{name}.image_size is {size}, which leaves a rest when it is cut "
-            f"into the patches of {listed.patch} pixels of '{entry['model']}'; choose a multiple "
-            f"of {listed.patch}"
+            f"into the patches of {patch} pixels of '{entry['model']}'; choose a multiple of "
+            f"{patch}"
         )
 
 
-def _instead(catalogue, row, model):
-    """What to say of a model that a catalogue lacks; `row`: of its architecture, or None."""
-    if said := elsewhere(model, catalogue.loader):
+OTHER_MODEL = {"timm_model_name", "architecture", "model_args"}
+"""Options that name another architecture, of whose patches nothing is known."""
+
+
+def _patch(entry, own):
+    """Pixels of a patch's side by the options, or the model's `own`; None where neither says it."""
+    said, within = _option(entry, LOADERS[entry["loader"]].patch)
+    if isinstance(said, int) and said > 0:
         return said
-    known = catalogue.names()
-    if row and row.tags:
-        known = [f"{row.architecture}{catalogue.between}{tag}" for tag in row.tags]
-    close = difflib.get_close_matches(model, known) or known[:3]
-    return f"did you mean {' or '.join(close)}?"
+    return None if said is not None or OTHER_MODEL & within.keys() else own
 
 
-def elsewhere(model, loader):
-    """What to say of a model that another loader's library has; None where none has it."""
-    for catalogue in catalogues():
-        if catalogue.loader == loader:
-            continue
-        row, tag = catalogue.row(model)
-        if catalogue.kind == "types" and tag:
-            return f"it is written like one on the hub: set `loader: {catalogue.loader}`"
-        if row is None or tag not in ["", *row.tags]:
-            continue
-        if catalogue.kind == "tagged" and not tag:
-            tagged = " or ".join(f"{model}{catalogue.between}{each}" for each in row.tags[:3])
-            return (
-                f"{catalogue.loader} has it: set `loader: {catalogue.loader}` and `model: {tagged}`"
-            )
-        return f"{catalogue.loader} has it: set `loader: {catalogue.loader}`"
-    return None
+def instead(model, loader):
+    """What to write for a model that the library of `loader` lacks: the end of a sentence.
+
+    Names are compared without case, separators and what says where they lie, so that `ViT-B/16` is
+    open_clip's ViT-B-16. The loader's own names come first, then those of others and of the hub,
+    then the ones that are most alike.
+    """
+    lists = sorted(catalogues(), key=lambda each: each.loader != loader)
+    for catalogue in lists:
+        if same := catalogue.same(model):
+            return _suggested(catalogue, same, model, loader)
+    hub = HUB_ID.fullmatch(model)
+    found = next((each for each in lists if each.kind == "types" and each.loader != loader), None)
+    if hub and found:
+        changed = f" and `model: {hub[1]}`" if hub[1] != model else ""
+        return f"it is written like one on the hub: set `loader: {found.loader}`{changed}"
+    alike = {each.loader: each.alike(model) for each in lists}
+    best = max(lists, key=lambda each: alike[each.loader][0])
+    likeness, close = alike[best.loader]
+    if not likeness:
+        return "docs/models.csv lists those that can be used"
+    return _suggested(best, close, model, loader)
+
+
+def _suggested(catalogue, names, model, loader):
+    choice, change = " or ".join(names), f"set `loader: {catalogue.loader}`"
+    if catalogue.loader == loader:
+        return f"did you mean {choice}?"
+    if not catalogue.same(model):
+        return f"did you mean {choice} of {catalogue.loader}? Then {change} too"
+    changed = "" if names == [model] else f" and `model: {choice}`"
+    return f"{catalogue.loader} has it: {change}{changed}"
 
 
 def as_listed(entry):
@@ -215,10 +288,9 @@ def suggestions(model):
     """{loader: names in its library's list that are `model`, or are like it}."""
     found = {}
     for catalogue in catalogues():
-        known = catalogue.names()
-        found[catalogue.loader] = (
-            [model] if model in known else difflib.get_close_matches(model, known)
-        )
+        known = model in catalogue.names()
+        alike = catalogue.same(model) or catalogue.alike(model)[1]
+        found[catalogue.loader] = [model] if known else alike
     return found
 
 
@@ -227,14 +299,33 @@ def _described(entry):
     return (Path(entry.get("weights", "")) / "config.json").is_file()
 
 
-def _blocks(entry, listed):
-    """The number of blocks by the options, or by the list; None where neither is sure to say it."""
-    said = entry["options"]
-    for key in LOADERS[entry["loader"]].blocks:
-        said = said.get(key) if isinstance(said, dict) else None
+def _of_folder(entry):
+    """(pixels of a patch's side, blocks) as the config.json of a local folder says, or None."""
+    path = Path(entry.get("weights", "")) / "config.json"
+    try:
+        said = json.loads(path.read_text(encoding="utf-8"))
+        said, of = said.get("vision_config") or said, LOADERS[entry["loader"]]
+        found = [said.get(keys[-1]) for keys in (of.patch, of.blocks)]
+    except (OSError, ValueError, AttributeError):  # a file that the loader will name
+        return None, None
+    return tuple(each if isinstance(each, int) and each > 0 else None for each in found)
+
+
+def _blocks(entry, own):
+    """The number of blocks by the options, or the model's `own`; None where it is not sure."""
+    said, _ = _option(entry, LOADERS[entry["loader"]].blocks)
     if isinstance(said, int) and said > 0:
         return said
-    return None if entry["options"] or listed is None else listed.blocks
+    return None if entry["options"] else own
+
+
+def _option(entry, keys):
+    """(what stands at `keys` in the options, or None; the dictionary that it stands in)."""
+    within = entry["options"]
+    for key in keys[:-1]:
+        within = within.get(key)
+        within = within if isinstance(within, dict) else {}
+    return (within.get(keys[-1]) if keys else None), within
 
 
 def _installed(package):

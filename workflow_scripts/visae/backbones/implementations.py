@@ -12,7 +12,7 @@ from visae.backbones.loaders import LOADERS
 from visae.backbones.sizes import pair, scaled
 from visae.base.errors import UserError
 
-PREPARED = ("resize_mode", "resize", "interpolation")
+PREPARED = ("resize_mode", "resize", "interpolation", "resampling", "margin")
 """The keys of `preprocessing` by which libraries differ."""
 
 
@@ -68,6 +68,8 @@ def prepared(preparing, size):
         "resize_mode": preparing.resize_mode,
         "resize": scaled(pair(size), lambda side: rounded(side / preparing.share)),
         "interpolation": preparing.interpolation,
+        "resampling": preparing.resampling,
+        "margin": preparing.margin,
     }
 
 

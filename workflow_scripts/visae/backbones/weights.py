@@ -16,6 +16,9 @@ from visae.base.seals import made_of, write_tensors
 WRAPPERS = ("_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
 # The numbers by which blocks multiply what they add to the tokens.
 LAYER_SCALES = re.compile(r"(ls_?[12]\.gamma|gamma_[12])$")
+# A class, register or distillation token, which goes through all blocks.
+PREFIX_TOKEN = re.compile(r"(.*\.)?(cls|class|dist|distillation|reg|register|storage)_?"
+                          r"(token|embedding)s?")  # fmt: skip
 GROUPED = re.compile(r"blocks\.(\d+)\.(\d+)\.(.+)")
 
 
@@ -124,7 +127,7 @@ def _fit(model, part, translate, never_read):
     """How the tensors of `part` fit `model`.
 
     Further tensors (classification heads, text towers, decoders) are left out, unless they belong
-    to a list of the model, as the blocks of a deeper network do.
+    to a list of the model, as the blocks of a deeper network do, or are tokens of the prefix.
     """
     tensors, grouped = _ungrouped(part.tensors)
     quantised = [n for n, t in tensors.items() if t.ndim > 1 and t.dtype.itemsize == 1]
@@ -153,12 +156,23 @@ def _fit(model, part, translate, never_read):
     problems += [
         f"{name} is one too many"
         for name in tensors
-        if name not in wanted and name.startswith(tuple(lists))
+        if name not in wanted and (name.startswith(tuple(lists)) or is_prefix_token(name, wanted))
     ]
     notes = [f"names without `{part.prefix}`"] if part.prefix else []
     notes += ["blocks in groups, in their order"] if grouped else []
     notes += [f"{', '.join(spared)} not in the file, and never read"] if spared else []
     return _Fit(part, found, problems, notes)
+
+
+def is_prefix_token(name, wanted):
+    """Whether the tensor `name` of a file is a token that stands beside those of the model's own.
+
+    Without it the network would be another. wanted: the names of the model's tensors.
+    """
+    beside = name.rpartition(".")[0]
+    return PREFIX_TOKEN.fullmatch(name) is not None and any(
+        each.rpartition(".")[0] == beside for each in wanted
+    )
 
 
 def _ungrouped(tensors):

@@ -166,6 +166,11 @@ class Paths:
         _file, _split, _dataset, layer, *_ = reversed(shard.split("/"))
         return int(layer.removeprefix("layer"))
 
+    def block_of_cache(self, cache):
+        """The block whose activations the joined cache at the path `cache` holds."""
+        _file, _dataset, layer, *_ = reversed(cache.split("/"))
+        return int(layer.removeprefix("layer"))
+
     # ---- SAEs
 
     def sae(self, sae, file=WEIGHTS, place=PLACE):

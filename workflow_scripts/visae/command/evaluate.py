@@ -11,6 +11,8 @@ from visae.study.study import Study
 def with_sae(folder, config, backbone, layer=None, inputs=None, family=None, k=None):
     """Write the config of the study with the SAE in `folder` as a sweep of its own.
 
+    The SAE has the metrics of the first sweep on its backbone.
+
     config: path of the study's config; the new one lies beside it. layer: block; None for the
     backbone's. inputs: `reading.input`. family, k: of the SAE, where its files do not say.
 
@@ -31,9 +33,13 @@ def with_sae(folder, config, backbone, layer=None, inputs=None, family=None, k=N
     name = _free_name(folder.resolve().name, taken)
     open_left = {key: value for key, value in (("family", family), ("k", k)) if value is not None}
     own = str(folder.resolve())
+    like = next(
+        (s for key, s in given["sweeps"].items() if backbone in study.sweeps[key].layers), {}
+    )
     sweep = {
         "backbones": [backbone],
         **({} if layer is None else {"layer": layer}),
+        **({"metrics": like["metrics"]} if "metrics" in like else {}),
         "saes": {name: {"folder": own, **open_left} if open_left else own},
         **({"reading": {"input": inputs}} if inputs else {}),
     }

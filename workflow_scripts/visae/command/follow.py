@@ -1,7 +1,8 @@
 """A run of Snakemake as one line per job and a bar with the time left.
 
 Every job prints a line of its own, "✓ train_main (4.1 s)" or "✗ …" (`visae.base.job`). Snakemake
-then reports "12 of 96 steps (13%) done". Errors and whatever else is not routine pass through.
+then reports "12 of 96 steps (13%) done". Errors and whatever else is not routine pass through. Of a
+dry run there is the table of jobs.
 """
 
 import re
@@ -23,6 +24,10 @@ FAR = re.compile(r"  ([a-z]\w*[^:]*): (\d.* \([^()]*\))$")
 """How far a job is (`visae.base.progress`): its title, and that."""
 STEPS = re.compile(r"(\d+) of (\d+) steps")
 TOTAL = re.compile(r"total +(\d+)$")
+COUNT = re.compile(r"\w+ +\d+$")
+"""A row of the table of jobs; the last is the total."""
+HEADER = re.compile(r"job +count$")
+DRY = "This was a dry-run"
 SECONDS_APART = 60
 """Between lines about the time left, where the output is no terminal."""
 
@@ -37,6 +42,7 @@ def follow(lines, out=None, log=None, clock=time.monotonic):
     """
     out = out or sys.stdout
     finished, started, said = deque(), clock(), clock()
+    table, why = [], False  # of jobs, and whether reasons for them are being told
     told = {}  # title of a job → when it was said last how far it is
     bar = tqdm(file=out, unit="job", disable=None, dynamic_ncols=True, leave=False)
     for line in lines:
@@ -47,6 +53,11 @@ def follow(lines, out=None, log=None, clock=time.monotonic):
         if log and not often:
             log.write(line)
             log.flush()
+        why = line.startswith("Reasons:") or (why and line.startswith("    "))
+        if HEADER.match(line):
+            table.clear()  # a dry run prints it twice
+        elif COUNT.match(line):
+            table.append(line)
         if far:
             bar.set_postfix_str(f"{far[1]}: {far[2]}")
             if bar.disable and not often:
@@ -67,7 +78,9 @@ def follow(lines, out=None, log=None, clock=time.monotonic):
         elif counted := TOTAL.match(line):
             bar.total = int(counted[1])
             bar.refresh()
-        elif not ROUTINE.match(line):
+        elif line.startswith(DRY):
+            _write(bar, out, "".join([*table, line]))
+        elif not (why or ROUTINE.match(line)):
             _write(bar, out, line)
     bar.close()
 

@@ -33,6 +33,9 @@ COARSE = 20_000
 
 SHARD = 50_000
 
+FEW = 500
+"""Images for scores below which the 50 that M1 asks of a feature are more than a tenth."""
+
 
 def write_study(path, name, folder, backbones, layer=None, random=False):
     """Write the config of the study `name` to `path`; returns what was found and what to do next.
@@ -132,7 +135,7 @@ def _measurable(entry):
 
 
 def _text(name, folder, shares, counts, classes, entries, geometries):
-    train = next(iter(counts.values()))
+    train, scored = counts.values()
     tokens = min(train * geometry.patches for geometry in geometries.values())
     width = max(geometry.width for geometry in geometries.values())
     smallest, largest = BATCHES
@@ -152,10 +155,12 @@ def _text(name, folder, shares, counts, classes, entries, geometries):
         splits=splits,
         backbones=entries,
         metrics=_metrics(entries),
+        scored=scored,
+        minimum_images=max(2, scored // 10) if scored < FEW else None,
         width=width,
         batch=batch,
         epochs=epochs,
-        steps=math.ceil(tokens * epochs / batch),
+        steps=math.ceil(tokens / batch) * epochs,
     )
 
 

@@ -66,8 +66,8 @@ class OpenStudy:
         """Raises UserError unless `name` is one of `saes`."""
         if name not in self.saes:
             raise UserError(
-                f"the study {self.name} has no trained SAE '{name}': choose one of "
-                f"{', '.join(self.saes) or 'none, since no SAE is trained yet'}"
+                f"the study {self.name} has no trained SAE '{name}': "
+                + (f"choose one of {', '.join(self.saes)}" if self.saes else "train its SAEs first")
             )
 
     # ---------------------------------------------------------------- tables

@@ -46,7 +46,8 @@ class Artefact:
 class Place:
     """One block of one backbone: the splits that are cached, and those that are reduced raw.
 
-    view: whether its caches are views of those of another backbone.
+    measured: those that are not cached, but measured. view: whether its caches are views of those
+    of another backbone.
     """
 
     backbone: str
@@ -54,6 +55,7 @@ class Place:
     geometry: Geometry
     cached: list
     reduced: list
+    measured: list
     view: bool
 
     @property
@@ -67,7 +69,7 @@ def places(study, geometries):
     for needs in needed(study):
         geometry = geometries[needs.backbone]
         check_block(needs.backbone, needs.layer, geometry)
-        splits = list(needs.cached), list(needs.reduced)
+        splits = list(needs.cached), list(needs.reduced), list(needs.measured)
         found.append(Place(needs.backbone, needs.layer, geometry, *splits, needs.backbone in views))
     return found
 
@@ -95,12 +97,16 @@ def _cache_files(study, place, counts):
     chunk_images = study.config["extraction"]["chunk_images"]
     patches, width = place.geometry.patches, place.geometry.width
     number = number_bytes(study, place.backbone)
-    for split in place.cached:
+    for split in [*place.measured, *place.cached]:
         images = counts[split.name].images
         labels = (place.backbone, place.layer, split.name)
         joined = study.paths.cache(split.name, place.name)
         if place.view:
             yield Artefact(joined, "permute", *labels, FILE_BYTES, split)
+            continue
+        if not split.cached:
+            size = images * TEXT_BYTES + FILE_BYTES
+            yield Artefact(joined, "measure", *labels, size, split)
             continue
         chunks = -(-images // chunk_images)
         for shard in range(split.shards):

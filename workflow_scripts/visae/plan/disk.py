@@ -120,6 +120,8 @@ def _refusal(study, files, counts, needed, free):
         f"{kind} {readable(size)}" for kind, size in sorted(kinds.items(), key=lambda k: -k[1])
     )
     cures = ["free space", f"link {study.paths.results} to a larger disk"]
+    if study.config["storage"] == "full":
+        cures.append("set storage: lean (activations to train on are then computed, not stored)")
     cached = _streamable(study, files)
     if cached:
         cures.append(f"set datasets.{cached}.cache: false (its activations are then never stored)")

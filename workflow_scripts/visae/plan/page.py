@@ -11,6 +11,9 @@ from visae.plan.disk import readable
 
 COLUMNS = ("written", "read", "images", "FLOPs, CUDA", "FLOPs, CPU", "GPU-hours")
 
+AGAIN = {"compute": "while SAEs train", "stream": "while they encode"}
+"""Stages in which images pass through a network for a sweep."""
+
 SOURCES = {
     "config": "as the config states",
     "files": "as the files say, which are not indexed yet",
@@ -44,6 +47,7 @@ def summary(study, geometries, counts, rows, free):
         f"Disk: {readable(written + resume)} at most at once. Of these, {readable(resume)} are "
         "resumable checkpoints, if all training jobs run at the same time. Nothing is deleted. "
         f"Free now: {readable(free)}.",
+        *_again(study, rows),
         "",
         f"GPU-hours are an assumption, not a measurement: {speeds['float32_flops']:.3g} FLOP/s in "
         f"float32, {speeds['float16_flops']:.3g} in float16, and reading at "
@@ -64,6 +68,20 @@ def summary(study, geometries, counts, rows, free):
         if names:
             lines.append(f"Images of {', '.join(names)}: {text}.")
     return "\n".join(lines) + "\n"
+
+
+def _again(study, rows):
+    """What is computed again, and would be for what is added later: lines of the summary."""
+    if study.training.cached:
+        return []
+    passed = {kind: sum(row.images for row in rows if row.stage == kind) for kind in AGAIN}
+    counts = " and ".join(f"{images:,} {AGAIN[kind]}" for kind, images in passed.items() if images)
+    return [
+        "",
+        "`storage: lean` keeps no activations to train on. Images pass through networks again, "
+        f"{counts}. What metrics read is kept: a metric that is added later computes nothing else "
+        "again. A sweep that is added trains and encodes the others of its block again.",
+    ]
 
 
 def stage_table(rows, speeds):

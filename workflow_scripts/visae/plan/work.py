@@ -13,6 +13,7 @@ from visae.evals.shelf import reads
 from visae.plan import probes
 from visae.plan.artefacts import artefacts, number_bytes, places
 from visae.sae.screened import CROWDED, is_screened
+from visae.study import jobs
 
 CANDIDATES = 1.1
 """Codes that screened encoding on CUDA computes in float32, per kept one: 1.04 to 1.06 were seen at
@@ -81,12 +82,12 @@ def _extraction(study, all_places, counts, files):
     precision = study.config["extraction"]["precision"]
     rows, deepest = [], {}
     for place in all_places:
-        for split in place.cached if not place.view else ():
+        for split in [*place.measured, *place.cached] if not place.view else ():
             key = place.backbone, split
             deepest[key] = max(deepest.get(key, place.layer), place.layer)
     for place in all_places:
         key, geometry = (place.backbone, place.layer), place.geometry
-        for split in place.cached:
+        for split in [*place.measured, *place.cached]:
             if place.view:
                 written = _written(files, "permute", *key, split.name)
                 rows.append(Stage("permute", *key, split.name, 0, written, 0, 0, 0, precision))
@@ -97,10 +98,11 @@ def _extraction(study, all_places, counts, files):
             passed = images if last else 0
             work = passed * geometry.flops[place.layer]
             read = _cache_bytes(study, place.backbone, geometry, images)
-            written = _written(files, "extract", *key, split.name)
-            rows.append(
-                Stage("extract", *key, split.name, passed, written, 0, work, work, precision)
-            )
+            step = "extract" if split.cached else "measure"
+            written = _written(files, step, *key, split.name)
+            rows.append(Stage(step, *key, split.name, passed, written, 0, work, work, precision))
+            if not split.cached:
+                continue
             written = _written(files, "join", *key, split.name)
             rows.append(Stage("join", *key, split.name, 0, written, read, 0, 0, precision))
         for split in place.reduced:
@@ -113,7 +115,7 @@ def _extraction(study, all_places, counts, files):
             rows.append(
                 Stage("reduce_raw", *key, split.name, passed, written, read, work, work, precision)
             )
-    order = ("extract", "join", "permute", "reduce_raw")
+    order = ("measure", "extract", "join", "permute", "reduce_raw")
     return sorted(rows, key=lambda row: order.index(row.stage))
 
 
@@ -126,6 +128,11 @@ def _products(specs, width, passes):
     gpu = sum((1 + passes) * 2 * width * s.features(width) for s in specs)
     cpu = sum(2 * width * (s.features(width) + passes * (s.k or s.features(width))) for s in specs)
     return gpu, int(cpu)
+
+
+def _first_of_groups(study):
+    """The names of sweeps, of those that are trained and encoded together the first."""
+    return {next(iter(group.origins.values())) for group in jobs.sweep_groups(study)}
 
 
 def _screened(specs, width):
@@ -148,14 +155,20 @@ def _screened(specs, width):
 def _training(study, geometries, counts, files):
     precision, epochs = (study.config["training"][key] for key in ("precision", "epochs"))
     images = counts[study.training.name].images * epochs
+    first, computing = _first_of_groups(study), study.config["extraction"]["precision"]
     for sweep in study.sweeps.values():
         # Sweeps that are trained together share the reading; here each counts its own.
         for backbone, layer in sweep.layers.items():
             geometry = geometries[backbone]
+            if not study.training.cached and sweep.name in first and not sweep.imported:
+                passed = images * sweep.training_jobs
+                work = passed * geometry.flops[layer]
+                key = ("compute", backbone, layer, sweep.name)
+                yield Stage(*key, passed, 0, 0, work, work, computing)
             tokens = 0 if sweep.imported else images * geometry.patches
             gpu, cpu = _products(sweep.saes, geometry.width, passes=4)
             written = _written(files, "train", backbone, layer, sweep.name)
-            read = tokens * geometry.width * number_bytes(study, backbone)
+            read = tokens * geometry.width * number_bytes(study, backbone) * study.training.cached
             yield Stage(
                 "train",
                 backbone,
@@ -171,6 +184,7 @@ def _training(study, geometries, counts, files):
 
 
 def _encoding(study, geometries, counts, files):
+    first = _first_of_groups(study)
     for stage in ("encode", "stream"):
         for sweep in study.sweeps.values():
             splits = [s for s in study.encoded_splits(sweep) if s.cached == (stage == "encode")]
@@ -180,7 +194,8 @@ def _encoding(study, geometries, counts, files):
                 gpu, half = _screened(sweep.saes, geometry.width)
                 _, cpu = _products(sweep.saes, geometry.width, passes=1)
                 gpu, half, cpu = (images * geometry.patches * work for work in (gpu, half, cpu))
-                passed = images if stage == "stream" else 0
+                # Sweeps that are encoded together share the pass over the images.
+                passed = images if stage == "stream" and sweep.name in first else 0
                 forward = passed * geometry.flops[layer]
                 if study.config["extraction"]["precision"] == "float16":
                     half += forward

@@ -16,6 +16,7 @@ import numpy as np
 from visae.base.arrays import Float, Int
 from visae.base.declared import Array, check_arrays
 from visae.base.errors import UserError
+from visae.base.progress import counted
 from visae.base.reading import guarded
 from visae.base.seals import made_of, read_npz, write_npz
 from visae.probing.logistic_regression import solve
@@ -163,7 +164,7 @@ def _adam(x_nd, targets, n_classes, device, seed):
     torch.nn.init.zeros_(layer.bias)
     optimizer = torch.optim.Adam(layer.parameters(), lr=_LEARNING_RATE, weight_decay=_WEIGHT_DECAY)
     generator = torch.Generator().manual_seed(seed)
-    for _ in range(EPOCHS):
+    for _ in counted(range(EPOCHS), "passes of a probe", EPOCHS):
         for rows in torch.randperm(len(x), generator=generator).split(_BATCH):
             rows = rows.to(device)
             optimizer.zero_grad()

@@ -1,6 +1,6 @@
 """Kernels of the screened product (`visae.sae.screen`), compiled for the CPU.
 
-`_candidates` and `_dot` are written as LLVM vectors of 16 numbers. The order of their sums is then
+`_candidates` and `_dots` are written as LLVM vectors of 16 numbers. The order of their sums is then
 the same on every processor, and a processor that knows AVX-512 packs what is found in one step.
 All are in this one file because numba's cache on disk notices changes of the file of the
 compiled function only, not of the functions that it calls.
@@ -8,53 +8,32 @@ compiled function only, not of the functions that it calls.
 
 from __future__ import annotations
 
+import functools
+import itertools
+
 import numpy as np
 from llvmlite import ir
+from llvmlite.binding import get_host_cpu_features
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
 from visae.base.compiled import njit
 from visae.sae.screened import WIDTH_UNIT
+from visae.sae.vectors import FLOATS, INDEX, INT, INTS, LANES, at, called, constant, load, spread
 
-LANES = 16
 SUMS = WIDTH_UNIT // LANES
 """Vectors of partial sums in a dot product, so that one addition need not wait for the last."""
+TOGETHER = 4 if get_host_cpu_features().get("avx512f") else 1
+"""Dot products with one row that are computed at once, as the registers allow: it is read once, and
+several others are under way from the second cache."""
 LARGEST_BYTE = 127
 SMALLEST_SCALE = np.float32(2.0**-40)
 LARGEST_ENTRY = np.float32(2.0**55)
 """Rows with larger entries are not bounded: a product of two could overflow on its way."""
 
-_FLOAT, _INT, _INDEX = ir.FloatType(), ir.IntType(32), ir.IntType(64)
-_FLOATS, _INTS = ir.VectorType(_FLOAT, LANES), ir.VectorType(_INT, LANES)
 # Sums may be reordered for speed, but NaN and infinity keep their meaning.
 _FAST = {"reassoc", "contract", "nsz", "arcp"}
-
-
-def _numbers(values):
-    return ir.Constant(ir.VectorType(_INT, len(values)), list(values))
-
-
-def _at(context, builder, kind, array, index):
-    """The address of array[index]."""
-    return builder.gep(context.make_array(kind)(context, builder, array).data, [index])
-
-
-def _load(builder, address, vector):
-    return builder.load(builder.bitcast(address, vector.as_pointer()), align=4)
-
-
-def _spread(builder, scalar):
-    """A vector of 16 times the scalar."""
-    empty = ir.Constant(ir.VectorType(scalar.type, LANES), ir.Undefined)
-    first = builder.insert_element(empty, scalar, ir.Constant(_INT, 0))
-    return builder.shuffle_vector(first, empty, _numbers([0] * LANES))
-
-
-def _called(builder, name, result, *arguments):
-    kinds = [argument.type for argument in arguments]
-    function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(result, kinds), name)
-    return builder.call(function, arguments)
 
 
 @intrinsic
@@ -72,62 +51,82 @@ def _candidates(
     def generate(context, builder, signature, arguments):
         row, first, factors, *cuts, slack, offset, found, end = arguments
         kinds = signature.args
-        address = _at(context, builder, kinds[0], row, first)
+        address = at(context, builder, kinds[0], row, first)
         if isinstance(kinds[0].dtype, types.Integer):
-            values = builder.sitofp(_load(builder, address, _INTS), _FLOATS)
+            values = builder.sitofp(load(builder, address, INTS), FLOATS)
         else:
-            values = _load(builder, address, _FLOATS)
-        cut = _spread(builder, builder.fneg(slack))
+            values = load(builder, address, FLOATS)
+        cut = spread(builder, builder.fneg(slack))
         for number, terms in enumerate(cuts):
-            terms = _load(builder, _at(context, builder, kinds[3 + number], terms, first), _FLOATS)
-            factor = _spread(builder, builder.extract_value(factors, number))
-            cut = _called(builder, "llvm.fma.v16f32", _FLOATS, terms, factor, cut)
+            terms = load(builder, at(context, builder, kinds[3 + number], terms, first), FLOATS)
+            factor = spread(builder, builder.extract_value(factors, number))
+            cut = called(builder, "llvm.fma.v16f32", FLOATS, terms, factor, cut)
         kept = builder.not_(builder.fcmp_ordered("<", values, cut))
-        start = builder.trunc(builder.add(first, offset), _INT)
-        numbers = builder.add(_spread(builder, start), _numbers(range(LANES)))
-        target = _at(context, builder, kinds[9], found, end)
+        start = builder.trunc(builder.add(first, offset), INT)
+        numbers = builder.add(spread(builder, start), constant(range(LANES)))
+        target = at(context, builder, kinds[9], found, end)
         nothing = ir.VoidType()
-        _called(builder, "llvm.masked.compressstore.v16i32", nothing, numbers, target, kept)
-        return builder.zext(builder.ctpop(builder.bitcast(kept, ir.IntType(LANES))), _INDEX)
+        called(builder, "llvm.masked.compressstore.v16i32", nothing, numbers, target, kept)
+        return builder.zext(builder.ctpop(builder.bitcast(kept, ir.IntType(LANES))), INDEX)
 
     return signature, generate
 
 
-@intrinsic
-def _dot(typing_context, left, right, width):
-    """The float32 dot product of the first `width` elements, always summed in one order."""
-    signature = types.float32(left, right, width)
+def _dots_of(count):
+    """A function: float32 dot products of a row with `count` others, each summed in one order."""
 
-    def generate(context, builder, signature, arguments):
-        left, right, width = arguments
-        zeros = ir.Constant(_FLOATS, [0.0] * LANES)
-        sums = [cgutils.alloca_once_value(builder, zeros) for _ in range(SUMS)]
-        for each in sums:
-            builder.store(zeros, each)
-        start, step = ir.Constant(_INDEX, 0), ir.Constant(_INDEX, WIDTH_UNIT)
-        with cgutils.for_range_slice(builder, start, width, step, _INDEX) as (index, _):
-            for number, each in enumerate(sums):
-                here = builder.add(index, ir.Constant(_INDEX, LANES * number))
-                pair = [
-                    _load(builder, _at(context, builder, kind, array, here), _FLOATS)
-                    for kind, array in zip(signature.args, (left, right), strict=False)
-                ]
-                total = _called(builder, "llvm.fma.v16f32", _FLOATS, *pair, builder.load(each))
-                builder.store(total, each)
-        parts = [builder.load(each) for each in sums]
-        while len(parts) > 1:
-            parts = [builder.fadd(*parts[k : k + 2]) for k in range(0, len(parts), 2)]
-        (total,), lanes = parts, LANES
-        while lanes > 1:
-            lanes //= 2
-            halves = [
-                builder.shuffle_vector(total, total, _numbers(range(k, k + lanes)))
-                for k in (0, lanes)
-            ]
-            total = builder.fadd(*halves)
-        return builder.extract_element(total, ir.Constant(_INT, 0))
+    @intrinsic
+    def dots(typing_context, left, right, columns, place):
+        """Of left with right[columns[place]], right[columns[place + 1]] … : a tuple."""
+        signature = types.UniTuple(types.float32, count)(left, right, columns, place)
+        return signature, functools.partial(_generate_dots, count)
 
-    return signature, generate
+    return dots
+
+
+def _generate_dots(count, context, builder, signature, arguments):
+    left, right, columns, place = arguments
+    kinds = signature.args
+    width = builder.extract_value(context.make_array(kinds[0])(context, builder, left).shape, 0)
+    starts = []
+    for number in range(count):
+        here = builder.add(place, ir.Constant(INDEX, number))
+        column = builder.load(at(context, builder, kinds[2], columns, here))
+        starts.append(builder.mul(builder.sext(column, INDEX), width))
+    zeros = ir.Constant(FLOATS, [0.0] * LANES)
+    sums = [[cgutils.alloca_once_value(builder, zeros) for _ in range(SUMS)] for _ in range(count)]
+    for each in itertools.chain.from_iterable(sums):
+        builder.store(zeros, each)
+    step = ir.Constant(INDEX, WIDTH_UNIT)
+    with cgutils.for_range_slice(builder, ir.Constant(INDEX, 0), width, step, INDEX) as (d, _):
+        for lane in range(SUMS):
+            here = builder.add(d, ir.Constant(INDEX, LANES * lane))
+            own = load(builder, at(context, builder, kinds[0], left, here), FLOATS)
+            for start, parts in zip(starts, sums, strict=True):
+                address = at(context, builder, kinds[1], right, builder.add(start, here))
+                other = load(builder, address, FLOATS)
+                total = builder.load(parts[lane])
+                total = called(builder, "llvm.fma.v16f32", FLOATS, own, other, total)
+                builder.store(total, parts[lane])
+    totals = [_summed(builder, [builder.load(each) for each in parts]) for parts in sums]
+    return context.make_tuple(builder, signature.return_type, totals)
+
+
+def _summed(builder, parts):
+    """The sum of all numbers of some vectors."""
+    while len(parts) > 1:
+        parts = [builder.fadd(*parts[k : k + 2]) for k in range(0, len(parts), 2)]
+    (total,), lanes = parts, LANES
+    while lanes > 1:
+        lanes //= 2
+        halves = [
+            builder.shuffle_vector(total, total, constant(range(k, k + lanes))) for k in (0, lanes)
+        ]
+        total = builder.fadd(*halves)
+    return builder.extract_element(total, ir.Constant(INT, 0))
+
+
+_one_dot, _dots = _dots_of(1), _dots_of(TOGETHER)
 
 
 @njit(nogil=True, cache=True, fastmath=_FAST)
@@ -204,22 +203,33 @@ def compute_candidates(
 
     Goes through the columns `tile` at a time, whose rows stay in the cache meanwhile.
     """
-    columns, width = right_bd.shape
+    columns = len(right_bd)
     place_a = np.arange(start, stop) * columns
     kept_a = place_a.copy()
+    codes = np.empty(TOGETHER, np.float32)
     for first in range(0, columns, tile):
         for a in range(start, stop):
             place, kept = place_a[a - start], kept_a[a - start]
-            end = a * columns + counts_a[a]
-            while place < end and found[place] < first + tile:
-                b = found[place]
-                code = _dot(left_ad[a], right_bd[b], width)  # pyright: ignore[reportCallIssue]
-                code += bias_a[a] + bias_b[b]
-                # Every code is written and only kept ones move the position on: which ones are
-                # is hard to predict.
-                found[kept], values[kept] = b, code
-                kept += not ((code < lower_a[a] + lower_b[b]) | (code <= 0))
-                place += 1
-            place_a[a - start], kept_a[a - start] = place, kept
+            end, last = a * columns + counts_a[a], place
+            while last < end and found[last] < first + tile:
+                last += 1
+            place_a[a - start] = last
+            while place < last:
+                count = TOGETHER if last - place >= TOGETHER else 1
+                if count == TOGETHER:
+                    dots = _dots(left_ad[a], right_bd, found, place)  # pyright: ignore
+                    for k in range(TOGETHER):
+                        codes[k] = dots[k]
+                else:
+                    codes[0] = _one_dot(left_ad[a], right_bd, found, place)[0]  # pyright: ignore
+                for k in range(count):
+                    b = found[place + k]
+                    code = codes[k] + (bias_a[a] + bias_b[b])
+                    # Every code is written and only kept ones move the position on: which ones
+                    # are is hard to predict.
+                    found[kept], values[kept] = b, code
+                    kept += not ((code < lower_a[a] + lower_b[b]) | (code <= 0))
+                place += count
+            kept_a[a - start] = kept
     for a in range(start, stop):
         counts_a[a] = kept_a[a - start] - a * columns

@@ -13,6 +13,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
 
 from visae.base.arrays import Float, Int
 from visae.base.compiled import njit
@@ -21,12 +25,15 @@ from visae.sae.adam import gradient
 from visae.sae.screen import Features, Tokens
 from visae.sae.screen_bytes import BYTES, Screen
 from visae.sae.screened import is_screened
+from visae.sae.vectors import FLOATS, INDEX, LANES, at, called, load, spread
 
 ROWS_PER_BLOCK = 512
 
 # Sums may be reordered for speed, but NaN and infinity keep their meaning.
 _FAST = {"reassoc", "contract", "nsz", "arcp"}
 _jit = njit(nogil=True, cache=True, fastmath=_FAST)
+VECTORS = 4
+"""Vectors of sums that are held in registers while rows are added to them."""
 
 
 class SparseCodes(NamedTuple):
@@ -162,16 +169,27 @@ def set_gradients_by_feature(
         if parameter.grad is None:
             parameter.grad = torch.empty_like(parameter)
     encoder, bias, decoder = (gradient(parameter).numpy() for parameter in parameters)
-    scale = np.float32(2 / (len(x_bd) * averaged))
-    starts, *columns = _by_feature(*codes, grad_codes, len(bias))
+    scale, threads = np.float32(2 / (len(x_bd) * averaged)), torch.get_num_threads()
+    starts, rows, values, grads = _by_feature(*codes, grad_codes, len(bias))
+
+    def sum_rows(rows_bd, starts, weights, sums):
+        arguments = rows_bd, _slices(rows_bd), starts, rows, weights, scale, sums
+        in_pieces(_sum_rows, len(sums), threads, *arguments)
+
+    sum_rows(x_bd, starts, grads, encoder)
+    _sum_weights(starts, grads, scale, bias)
     first = 0
     for stop, residual in parts:
-        grads = encoder[first:stop], bias[first:stop], decoder[first:stop]
-        own = starts[first : stop + 1]
-        threads = torch.get_num_threads()
-        arguments = x_bd, residual, own, *columns, scale, *grads
-        in_pieces(_sum_features, stop - first, threads, *arguments)
+        sum_rows(residual, starts[first : stop + 1], values, decoder[first:stop])
         first = stop
+
+
+def _slices(rows_nd):
+    """Rows [n, D] as slices [S, n, width] that lie together, without the rest of D."""
+    step = VECTORS * LANES
+    whole = rows_nd.shape[1] // step * step
+    slices = rows_nd[:, :whole].reshape(len(rows_nd), whole // step, step)
+    return np.ascontiguousarray(slices.swapaxes(0, 1))
 
 
 @_jit
@@ -249,6 +267,61 @@ def _largest(row_starts, features, values, k):
     return starts, kept_features[:position], kept_values[:position]
 
 
+@intrinsic
+def _add_to_vectors(typing_context, sums, d, rows, numbers, weights, scale, start, stop):
+    """Add what `_add_rows` says to sums[d : d + VECTORS · LANES]."""
+    signature = types.void(sums, d, rows, numbers, weights, scale, start, stop)
+
+    def generate(context, builder, signature, arguments):
+        sums, d, rows, numbers, weights, scale, start, stop = arguments
+        kinds = signature.args
+        places = [builder.add(d, ir.Constant(INDEX, LANES * k)) for k in range(VECTORS)]
+        width = builder.extract_value(context.make_array(kinds[0])(context, builder, sums).shape, 0)
+        held = []
+        for place in places:
+            found = load(builder, at(context, builder, kinds[0], sums, place), FLOATS)
+            held.append(cgutils.alloca_once_value(builder, found))
+        one = ir.Constant(INDEX, 1)
+        with cgutils.for_range_slice(builder, start, stop, one, INDEX) as (entry, _):
+            number = builder.load(at(context, builder, kinds[3], numbers, entry))
+            weight = builder.load(at(context, builder, kinds[4], weights, entry))
+            factor = spread(builder, builder.fmul(weight, scale))
+            first = builder.mul(builder.sext(number, INDEX), width)
+            for place, total in zip(places, held, strict=True):
+                here = at(context, builder, kinds[2], rows, builder.add(first, place))
+                row, before = load(builder, here, FLOATS), builder.load(total)
+                after = called(builder, "llvm.fmuladd.v16f32", FLOATS, factor, row, before)
+                builder.store(after, total)
+        for place, total in zip(places, held, strict=True):
+            address = at(context, builder, kinds[0], sums, place)
+            pointer = builder.bitcast(address, FLOATS.as_pointer())
+            builder.store(builder.load(total), pointer, align=4)
+
+    return signature, generate
+
+
+@njit(nogil=True, fastmath=_FAST)
+def _add_rows(sums, rows_nd, numbers, weights, scale, start, stop):
+    """sums += Σ scale · weights[e] · rows_nd[numbers[e]] of the entries start … stop, in order."""
+    width, step = len(sums), VECTORS * LANES
+    whole = width // step * step
+    for d in range(0, whole, step):
+        _add_to_vectors(  # pyright: ignore[reportCallIssue]
+            sums, d, rows_nd, numbers, weights, scale, start, stop
+        )
+    _add_rest(sums, whole, rows_nd, numbers, weights, scale, start, stop)
+
+
+@njit(nogil=True, fastmath=_FAST)
+def _add_rest(sums, first, rows_nd, numbers, weights, scale, start, stop):
+    """The same of the dimensions from `first` on."""
+    if first < len(sums):
+        for entry in range(start, stop):
+            row, weight = rows_nd[numbers[entry]], weights[entry] * scale
+            for d in range(first, len(sums)):
+                sums[d] += weight * row[d]
+
+
 @_jit
 def _decode_rows(
     start, stop, x_bd, row_starts, features, values, decoder_fd, residual_bd, squares_b, grad_codes
@@ -259,10 +332,8 @@ def _decode_rows(
         residual = residual_bd[row]
         for d in range(width):
             residual[d] = -x_bd[row, d]
-        for entry in range(row_starts[row], row_starts[row + 1]):
-            atom, value = decoder_fd[features[entry]], values[entry]
-            for d in range(width):
-                residual[d] += value * atom[d]
+        codes = row_starts[row], row_starts[row + 1]
+        _add_rows(residual, decoder_fd, features, values, np.float32(1), *codes)
         squares = np.float32(0)
         for d in range(width):
             squares += residual[d] * residual[d]
@@ -295,32 +366,40 @@ def _by_feature(row_starts, features, values, grad_codes, count):
 
 
 @_jit
-def _sum_features(
-    start,
-    stop,
-    x_bd,
-    residual_bd,
-    feature_starts,
-    rows,
-    values,
-    grad_codes,
-    scale,
-    encoder_grad_fd,
-    bias_grad_f,
-    decoder_grad_fd,
-):
-    """Per feature: scale · Σ value · residual, scale · Σ grad · x and scale · Σ grad."""
-    width = x_bd.shape[1]
+def _sum_rows(start, stop, rows_nd, slices_snw, starts, numbers, weights, scale, sums_fd):
+    """Per feature: Σ scale · weights · rows_nd[numbers]. slices: from `_slices` of the rows."""
+    step = VECTORS * LANES
+    sums_fd[start:stop] = 0
+    for s in range(len(slices_snw)):
+        for feature in range(start, stop):
+            sums = sums_fd[feature, s * step : (s + 1) * step]
+            _add_to_vectors(  # pyright: ignore[reportCallIssue]
+                sums,
+                0,
+                slices_snw[s],
+                numbers,
+                weights,
+                scale,
+                starts[feature],
+                starts[feature + 1],
+            )
     for feature in range(start, stop):
-        encoder_grad, decoder_grad = encoder_grad_fd[feature], decoder_grad_fd[feature]
-        encoder_grad[:] = 0
-        decoder_grad[:] = 0
+        _add_rest(
+            sums_fd[feature],
+            len(slices_snw) * step,
+            rows_nd,
+            numbers,
+            weights,
+            scale,
+            starts[feature],
+            starts[feature + 1],
+        )
+
+
+@njit(nogil=True, cache=True)  # the order of the sum is kept
+def _sum_weights(starts, weights, scale, sums_f):
+    for feature in range(len(sums_f)):
         total = np.float32(0)
-        for entry in range(feature_starts[feature], feature_starts[feature + 1]):
-            x, residual = x_bd[rows[entry]], residual_bd[rows[entry]]
-            value, grad = values[entry] * scale, grad_codes[entry] * scale
-            total += grad
-            for d in range(width):
-                encoder_grad[d] += grad * x[d]
-                decoder_grad[d] += value * residual[d]
-        bias_grad_f[feature] = total
+        for entry in range(starts[feature], starts[feature + 1]):
+            total += weights[entry] * scale
+        sums_f[feature] = total

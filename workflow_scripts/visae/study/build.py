@@ -32,7 +32,22 @@ def split(config, dataset, name, where):
             f"datasets.{dataset}.splits ({', '.join(splits)})"
         )
     entry = datasets[dataset]
-    return Split(dataset, name, splits[name]["shards"], entry["cache"], labels_of(entry, name))
+    cached = entry["cache"]
+    if cached is None:
+        cached = config["storage"] == "full" or (dataset, name) in _read_again(config)
+    return Split(dataset, name, splits[name]["shards"], cached, labels_of(entry, name))
+
+
+def _read_again(config):
+    """(data set, split) of those whose activations are cached with `storage: lean`, too."""
+    training, evaluation = config["training"], config["evaluation"]
+    found = {
+        (training["dataset"], training["threshold_split"]),
+        (evaluation["dataset"], evaluation["split"]),
+    }
+    if masked := (config["downstream"] or {}).get("segmentation"):
+        found |= {(masked["dataset"], masked[part]) for part in ("train", "test")}
+    return found
 
 
 def sweeps(config, absent):

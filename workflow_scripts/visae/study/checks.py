@@ -321,6 +321,8 @@ def _labels(study):
 def _streams(study):
     """Only what is encoded once may do without a cache; its number of images must be known."""
     cached = {"training": study.training, "evaluation": study.evaluation}
+    if study.config["datasets"][study.training.dataset]["cache"] is None:
+        del cached["training"]
     if study.segmentation:
         cached["downstream.segmentation"] = study.segmentation[0]
     for where, split in cached.items():
@@ -329,12 +331,22 @@ def _streams(study):
                 f"config: datasets.{split.dataset}.cache is false, but {where} reads this data "
                 "set's activations from a cache; set it to true"
             )
-    streamed = [split.dataset for split in study.encoded_splits() if not split.cached]
+    if not study.training.cached:
+        sizes = study.config["extraction"]
+        if sizes["chunk_images"] % sizes["batch_size"]:
+            raise UserError(
+                f"config: extraction.chunk_images is {sizes['chunk_images']}, which is not a whole "
+                f"number of batches of {sizes['batch_size']} images; with `storage: lean` "
+                "training reads chunks that are computed batch by batch, so change one of them"
+            )
+    read = [*study.encoded_splits(), study.training]
+    streamed = [split.dataset for split in read if not split.cached]
     if streamed and study.config["on_bad_image"] == "skip":
+        said = study.config["datasets"][streamed[0]]["cache"] is not None
+        where = f"datasets.{streamed[0]}.cache is false" if said else "storage is lean"
         raise UserError(
-            f"config: datasets.{streamed[0]}.cache is false, which goes only with "
-            "on_bad_image: fail, because the number of images must be known in advance; change "
-            "one of them"
+            f"config: {where}, which goes only with on_bad_image: fail, because the number of "
+            "images must be known in advance; change one of them"
         )
 
 

@@ -17,9 +17,10 @@ LONGEST_NAME = 100
 def sweep_groups(study):
     """The sweeps as they are worked on: Sweeps, each of one or several sweeps of the config.
 
-    In coarse granularity, sweeps on the same activations are trained, encoded and scored together.
+    In coarse granularity, and where no activations are kept to train on, sweeps on the same
+    activations are trained, encoded and scored together.
     """
-    if not _coarse(study):
+    if not _coarse(study) and study.training.cached:
         return list(study.sweeps.values())
     groups = {}
     for sweep in study.sweeps.values():
@@ -47,6 +48,11 @@ def extraction(study):
     together.
     """
     return _by_dataset(study, study.splits(), sharded_apart=True)
+
+
+def measuring(study):
+    """The training split, where its activations are measured but not kept."""
+    return [] if study.training.cached else [study.training]
 
 
 def shards_apart(study, splits):

@@ -18,13 +18,15 @@ from visae.study import jobs, roles
 class Needed:
     """The splits that are cached of one block of one backbone, and those that are reduced raw.
 
-    Both are dictionaries for their keys' sake: each split once, in order.
+    measured: those of whose cache there is all but the activations. All are dictionaries for their
+    keys' sake: each split once, in order.
     """
 
     backbone: str
     layer: int
     cached: dict = field(default_factory=dict)
     reduced: dict = field(default_factory=dict)
+    measured: dict = field(default_factory=dict)
 
     @property
     def name(self):
@@ -38,6 +40,7 @@ def needed(study):
     def need(backbone, layer, cached, reduced=()):
         place = found.setdefault((backbone, layer), Needed(backbone, layer))
         place.cached |= dict.fromkeys(jobs.extracted_with(study, cached))
+        place.measured |= {split: None for split in jobs.measuring(study) if split in cached}
         place.reduced |= dict.fromkeys(jobs.reduced_with(study, reduced))
 
     for sweep in study.sweeps.values():
@@ -52,7 +55,7 @@ def needed(study):
     raster = in_raster_order(study)
     for place in list(found.values()):
         if place.backbone in raster:
-            need(raster[place.backbone], place.layer, list(place.cached))
+            need(raster[place.backbone], place.layer, [*place.cached, *place.measured])
     return list(found.values())
 
 
@@ -69,11 +72,14 @@ def passes(study, needs, views, splits):
     """{blocks: backbones} of the passes over `splits` that give several blocks at once.
 
     needs: of `needed`. views: of `in_raster_order`. Blocks are in increasing order. Those that
-    were asked for later than others, whose shards stand, have a pass of their own.
+    were asked for later than others, whose shards stand (or, of splits that are measured, whose
+    caches), have a pass of their own.
     """
     blocks = {}
     for place in needs:
-        if place.backbone not in views and any(split in place.cached for split in splits):
+        if place.backbone not in views and any(
+            split in place.cached or split in place.measured for split in splits
+        ):
             blocks.setdefault(place.backbone, set()).add(place.layer)
     found = {}
     for backbone, layers in blocks.items():
@@ -91,9 +97,14 @@ def _level(study, backbone, layers, splits):
     for layer in sorted(layers):
         place = paths.place(backbone, layer)
         there = tuple(
-            os.path.exists(study.paths.shard(split.name, number, split.shards, place))
-            for split in splits
-            for number in range(split.shards)
+            os.path.exists(path) for split in splits for path in _written(study, split, place)
         )
         groups.setdefault(there, []).append(layer)
     return map(tuple, groups.values())
+
+
+def _written(study, split, place):
+    """The files of a split that a pass writes."""
+    if not split.cached:
+        return [study.paths.cache(split.name, place)]
+    return [study.paths.shard(split.name, n, split.shards, place) for n in range(split.shards)]

@@ -16,14 +16,17 @@ LOADERS = Shelf("visae.backbones.loaders", "loader")
 class Preparing:
     """How a library prepares the images of a family of models.
 
-    resize_mode, interpolation: of `Preprocessing`. share: of the resized image's side, which is cut
-    out. rounded: how pixels of the resized image are rounded, `down` or `nearest`.
+    resize_mode, interpolation, resampling, margin: of `Preprocessing`. share: of the resized
+    image's side, which is cut out. rounded: how pixels of the resized image are rounded, `down` or
+    `nearest`.
     """
 
     resize_mode: str
     interpolation: str
     share: float = 1.0
     rounded: str = "nearest"
+    resampling: str = "pillow"
+    margin: str = "even"
 
 
 @dataclass(frozen=True)
@@ -50,8 +53,9 @@ class Loader:
     label: the library's name. description: what it builds, in one sentence. model: how `model` in
     the config names an architecture and its weights. source: where its models are listed.
     token_orders: the orders of patches that it can give. shuffling: the types of model whose
-    forward pass draws an order itself, and which can have the order `forward`. blocks: the keys in
-    `options` under which the number of blocks stands, the outer first. families: how it computes
+    forward pass draws an order itself, and which can have the order `forward`. blocks, patch:
+    the keys in `options` under which the number of blocks and the patch's side stand, the outer
+    first. families: how it computes
     models that other libraries have as well, by a name that all loaders give the family; the first
     whose `models` fit is a model's.
     """
@@ -63,4 +67,5 @@ class Loader:
     token_orders: tuple[str, ...] = field(default=("raster", "permuted"), metadata=ASIDE)
     shuffling: tuple[str, ...] = field(default=(), metadata=ASIDE)
     blocks: tuple[str, ...] = field(default=(), metadata=ASIDE)
+    patch: tuple[str, ...] = field(default=(), metadata=ASIDE)
     families: dict[str, Family] = field(default_factory=dict)

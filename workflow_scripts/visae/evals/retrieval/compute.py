@@ -19,6 +19,7 @@ import scipy.sparse
 
 from visae.base.arrays import Bool, Float, Int
 from visae.base.errors import UserError
+from visae.base.progress import counted
 from visae.evals.results import Result
 from visae.evals.sparse_codes import inner_products, read_codes
 
@@ -125,7 +126,8 @@ def _others_ahead(similarities, eligible, class_of_image, device):
     classes = torch.from_numpy(class_of_image).to(device)
     step = max(1, _BLOCK_BYTES // (4 * classes.numel()))
     ahead = []
-    for start in range(0, eligible.size, step):
+    starts = range(0, eligible.size, step)
+    for start in counted(starts, "blocks of queries compared", len(starts)):
         queries = eligible[start : start + step]
         similarity_qn = similarities(queries)
         rows = torch.from_numpy(queries).to(device)

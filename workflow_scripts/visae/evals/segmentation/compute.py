@@ -64,7 +64,7 @@ def compute(inputs, settings, job):
         check_fits(saved, caches[0].info, folder)
         inputs.seen["sae"] = saved.fingerprint
         return segment_sae(*parts, saved.model, head, job.seed, job.device)
-    with open_cache(inputs.cache(inputs.data.statistics)) as normalising:
+    with open_cache(inputs.cache(inputs.data.statistics), whole=False) as normalising:
         check_same_activations(normalising.info, caches[0].info)
         info = normalising.info
         inputs.seen[f"activations of {info.dataset}/{info.split}"] = normalising.fingerprint

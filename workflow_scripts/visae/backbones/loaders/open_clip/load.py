@@ -5,7 +5,6 @@ GELU belong to it: without it open_clip gives SigLIP CLIP's mean and standard de
 """
 
 import contextlib
-import difflib
 import functools
 import logging
 
@@ -13,7 +12,7 @@ import open_clip
 import torch
 
 from visae.backbones.backbone import Backbone
-from visae.backbones.catalogue import elsewhere
+from visae.backbones.catalogue import instead
 from visae.backbones.preprocessing import Preprocessing
 from visae.backbones.sizes import scaled
 from visae.backbones.timm_models import after_blocks
@@ -136,12 +135,9 @@ def _check_name(spec):
     architecture, _, tag = spec.model.partition(":")
     known = [f"{name}:{known_tag}" for name, known_tag in open_clip.list_pretrained()]
     if spec.model not in known:
-        same = [name for name in known if name.startswith(f"{architecture}:")]
-        close = difflib.get_close_matches(spec.model, same or known) or same or known[:3]
         raise UserError(
             f"open_clip has no model '{spec.model}' (to be written `architecture:tag`), which "
-            f"backbone '{spec.name}' asks for: "
-            + (elsewhere(spec.model, "open_clip") or f"did you mean {' or '.join(close)}?")
+            f"backbone '{spec.name}' asks for: " + instead(spec.model, "open_clip")
         )
     return architecture, tag
 

@@ -12,6 +12,7 @@ ENTRY = Loader(
     model="architecture.tag",
     source="https://huggingface.co/timm",
     blocks=("depth",),
+    patch=("patch_size",),
     families={
         "dinov2": Family(r"vit_\w+_patch14_dinov2\b", 1e-6, "exact", SMOOTH, WHOLE),
         "dinov2_with_registers": Family(
@@ -24,15 +25,24 @@ ENTRY = Loader(
         ),
         "clip": Family(r"vit_\w+_clip_(quickgelu_)?\d+\b", 1e-5, None, SMOOTH),
         # The GELU of SigLIP goes by the model's size.
-        "siglip_tanh": Family(
-            r"vit_(base_patch32|so400m_patch16|giantopt_patch16)_siglip_|vit_large_patch16_siglip_(gap_)?512\b",
+        "siglip2_tanh": Family(
+            r"vit_(base_patch32|so400m_patch16|giantopt_patch16)_siglip_(gap_)?\d+\.v2_"
+            r"|vit_large_patch16_siglip_(gap_)?512\.v2_",
             1e-6,
             "tanh",
             SMOOTH,
             NINE_TENTHS,
         ),
-        "siglip": Family(r"vit_(base|large)_patch16_siglip_", 1e-6, "exact", SMOOTH, NINE_TENTHS),
+        "siglip2": Family(
+            r"vit_((base|large)_patch16|so400m_patch14)_siglip_(gap_)?\d+\.v2_",
+            1e-6,
+            "exact",
+            SMOOTH,
+            NINE_TENTHS,
+        ),
+        "siglip_tanh": Family(r"vit_so400m_patch16_siglip_", 1e-6, "tanh", SMOOTH, NINE_TENTHS),
         "siglip_so400m_14": Family(r"vit_so400m_patch14_siglip_", 1e-6, "exact", SMOOTH),
+        "siglip": Family(r"vit_(base|large)_patch16_siglip_", 1e-6, "exact", SMOOTH, NINE_TENTHS),
         "mae": Family(r"vit_\w+\.mae$", 1e-6, "exact", SMOOTH, NINE_TENTHS),
         "deit": Family(r"deit_\w+_patch16_224\b", 1e-6, "exact", SMOOTH, NINE_TENTHS),
     },

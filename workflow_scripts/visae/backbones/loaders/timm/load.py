@@ -1,6 +1,5 @@
 """Vision transformers of timm, by `architecture.tag`."""
 
-import difflib
 import inspect
 import re
 import sys
@@ -8,7 +7,7 @@ import sys
 import timm
 
 from visae.backbones.backbone import Backbone
-from visae.backbones.catalogue import elsewhere
+from visae.backbones.catalogue import instead
 from visae.backbones.timm_models import after_blocks, timm_preprocessing
 from visae.backbones.weights import (
     construction,
@@ -95,8 +94,7 @@ def _check_name(spec):
     if timm.is_model(architecture) and tag:
         known, name = timm.list_pretrained(f"{architecture}.*"), spec.model
     if name not in known:
-        close = difflib.get_close_matches(name, known) or sorted(known)[:3]
         raise UserError(
             f"timm has no model '{spec.model}', which backbone '{spec.name}' asks for: "
-            + (elsewhere(spec.model, "timm") or f"did you mean {' or '.join(close)}?")
+            + instead(spec.model, "timm")
         )

@@ -1,9 +1,15 @@
 """Hugging Face transformers."""
 
+from dataclasses import replace
+
 from visae.backbones.loaders import Family, Loader, Preparing
 
 ROUGH, SMOOTH = ("bicubic", False), ("bicubic", True)
-SEVEN_EIGHTHS = Preparing("shortest", "bicubic", 224 / 256)
+# By the image processors with torchvision, which are the default since transformers 5.
+SQUASHED = Preparing("squash", "bicubic", resampling="torch_bytes", margin="down")
+BILINEAR = replace(SQUASHED, interpolation="bilinear")
+CUT = replace(SQUASHED, resize_mode="shortest")
+SEVEN_EIGHTHS = replace(CUT, share=224 / 256)
 
 ENTRY = Loader(
     label="transformers",
@@ -13,6 +19,7 @@ ENTRY = Loader(
     token_orders=("raster", "permuted", "forward"),
     shuffling=("vit_mae",),
     blocks=("num_hidden_layers",),
+    patch=("patch_size",),
     families={
         "dinov2": Family(
             r"dinov2$|facebook/dinov2-(small|base|large|giant)", 1e-6, "exact", ROUGH, SEVEN_EIGHTHS
@@ -29,44 +36,40 @@ ENTRY = Loader(
             1e-5,
             "exact",
             None,
-            Preparing("squash", "bilinear"),
+            replace(BILINEAR, resampling="torch_floats"),
         ),
-        "clip_openai": Family(
-            r"openai/clip-vit-", 1e-5, "quick", ROUGH, Preparing("shortest", "bicubic")
-        ),
-        "clip": Family(
-            r"clip_vision_model$|laion/CLIP-ViT-",
-            1e-5,
-            None,
-            ROUGH,
-            Preparing("shortest", "bicubic"),
-        ),
-        "siglip_tanh": Family(
-            r"google/siglip2?-(base-patch32|so400m-patch16|giant-opt|large-patch16-512)",
+        "clip_openai": Family(r"openai/clip-vit-", 1e-5, "quick", ROUGH, CUT),
+        "clip": Family(r"clip_vision_model$|laion/CLIP-ViT-", 1e-5, None, ROUGH, CUT),
+        "siglip2_tanh": Family(
+            r"google/siglip2-(base-patch32|so400m-patch16-\d|giant-opt|large-patch16-512)",
             1e-6,
             "tanh",
             ROUGH,
-            Preparing("squash", "bicubic"),
+            BILINEAR,
         ),
+        "siglip2": Family(
+            r"google/siglip2-((base|large)-patch16-\d|so400m-patch14)",
+            1e-6,
+            "tanh",
+            ROUGH,
+            BILINEAR,
+        ),
+        "siglip_tanh": Family(r"google/siglip-so400m-patch16", 1e-6, "tanh", ROUGH, SQUASHED),
+        "siglip_so400m_14": Family(r"google/siglip-so400m-patch14", 1e-6, "tanh", ROUGH, SQUASHED),
         "siglip": Family(
-            r"siglip_vision_model$|google/siglip2?-(base|large)-patch16-",
+            r"siglip_vision_model$|google/siglip-(base|large)-patch16-",
             1e-6,
             "tanh",
             ROUGH,
-            Preparing("squash", "bicubic"),
+            SQUASHED,
         ),
-        "siglip_so400m_14": Family(
-            r"google/siglip2?-so400m-patch14-", 1e-6, "tanh", ROUGH, Preparing("squash", "bicubic")
-        ),
-        "mae": Family(
-            r"vit_mae$|facebook/vit-mae-", 1e-12, "exact", ROUGH, Preparing("squash", "bilinear")
-        ),
+        "mae": Family(r"vit_mae$|facebook/vit-mae-", 1e-12, "exact", ROUGH, BILINEAR),
         "deit": Family(
             r"vit$|deit$|facebook/deit-(base|small|tiny)-(distilled-)?patch16-224$",
             1e-12,
             "exact",
             ROUGH,
-            Preparing("squash", "bicubic", 224 / 256),
+            replace(SEVEN_EIGHTHS, resize_mode="squash"),
         ),
     },
 )

@@ -10,7 +10,6 @@ cut, is found by holding its output against ours on one image.
 """
 
 import contextlib
-import difflib
 import importlib
 import inspect
 import itertools
@@ -26,7 +25,8 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 from transformers.models.auto.image_processing_auto import IMAGE_PROCESSOR_MAPPING_NAMES
 
 from visae.backbones.backbone import Backbone
-from visae.backbones.catalogue import elsewhere, names
+from visae.backbones.catalogue import instead, names
+from visae.backbones.implementations import prepared
 from visae.backbones.loaders.transformers.entry import ENTRY
 from visae.backbones.preprocessing import (
     INTERPOLATIONS,
@@ -41,6 +41,7 @@ from visae.backbones.weights import (
     construction,
     download,
     first_line,
+    is_prefix_token,
     load_weights,
     random_weights,
 )
@@ -51,22 +52,23 @@ HALF = {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
 CLIP = {"mean": (0.48145466, 0.4578275, 0.40821073), "std": (0.26862954, 0.26130258, 0.27577711)}
 
 
-def _settings(mode, resize, interpolation, normalisation):
-    return Preprocessing(mode, resize, 224, interpolation, **normalisation, margin="down")
+def _settings(family, normalisation):
+    """Of 224 pixels, as the entry says of a family; by Pillow, as up to transformers 4."""
+    said = prepared(ENTRY.families[family].preparing, 224) | {"resampling": "pillow"}
+    return Preprocessing(crop=224, **said, **normalisation)
 
 
 # For weights without a preprocessor_config.json: the preprocessing of the published checkpoint
 # that the paper names (or, for `vit`, of google/vit-base-patch16-224), where the defaults
-# of the type's image processor are others. By Pillow, as those processors had it up to
-# transformers 4.
+# of the type's image processor are others.
 PUBLISHED = {
-    "clip_vision_model": _settings("shortest", 224, "bicubic", CLIP),
-    "deit": _settings("squash", 256, "bicubic", IMAGENET),
-    "dinov2": _settings("shortest", 256, "bicubic", IMAGENET),
-    "dinov2_with_registers": _settings("shortest", 256, "bicubic", IMAGENET),
-    "siglip_vision_model": _settings("squash", 224, "bicubic", HALF),
-    "vit": _settings("squash", 224, "bilinear", HALF),
-    "vit_mae": _settings("squash", 224, "bilinear", IMAGENET),
+    "clip_vision_model": _settings("clip", CLIP),
+    "deit": _settings("deit", IMAGENET),
+    "dinov2": _settings("dinov2", IMAGENET),
+    "dinov2_with_registers": _settings("dinov2_with_registers", IMAGENET),
+    "siglip_vision_model": _settings("siglip", HALF),
+    "vit": Preprocessing("squash", 224, 224, "bilinear", **HALF, margin="down"),
+    "vit_mae": _settings("mae", IMAGENET),
 }
 
 LARGEST_DIFFERENCE = 1e-4
@@ -101,7 +103,7 @@ def load(spec):
     else:
         settings = _default_preprocessing(spec, config)
     if source is not None:
-        settings = _published_preprocessing(spec, source, settings)
+        settings = _published_preprocessing(spec, source, settings, model)
     size = scaled(spec.image_size or _native_size(config) or settings.crop, int)
     if hasattr(model, "timm_model") and size != settings.crop:
         with construction(spec):
@@ -129,12 +131,9 @@ def _source(spec):
         return None
     if "/" in spec.model:
         return spec.model
-    known = names("transformers")
-    close = difflib.get_close_matches(spec.model, known) or known
     raise UserError(
         f"'{spec.model}', which backbone '{spec.name}' asks for, is neither a hub id (with a `/`) "
-        "nor a model type of transformers: "
-        + (elsewhere(spec.model, "transformers") or f"did you mean {' or '.join(close)}?")
+        "nor a model type of transformers: " + instead(spec.model, "transformers")
     )
 
 
@@ -161,6 +160,12 @@ def _config(spec, source):
         raise UserError(
             f"The option '{unknown[0]}' of backbone '{spec.name}' does not exist for the model "
             f"type '{config.model_type}': see {type(config).__name__} of transformers."
+        )
+    places = spec.options.get("num_patches")
+    if isinstance(places, int) and (places < 1 or math.isqrt(places) ** 2 != places):
+        raise UserError(
+            f"The option 'num_patches' of backbone '{spec.name}' is {places}, which is no square: "
+            "it counts the positions of a square grid, such as 256 of 16 × 16."
         )
     options = dict(spec.options)
     if hasattr(config, "mask_ratio"):
@@ -220,7 +225,7 @@ def _published(spec, model_class, config, source, arguments):
     problems += [
         f"{name} is one too many"
         for name in sorted(found["unexpected_keys"])
-        if name.startswith(lists)
+        if name.startswith(lists) or is_prefix_token(name, model.state_dict())
     ]
     check_fit(spec, problems)
     return model
@@ -247,14 +252,29 @@ def _translated(tensors, model_class, config, arguments):
     )
 
 
-def _published_preprocessing(spec, source, default):
+def _published_preprocessing(spec, source, default, model):
     """The settings of `preprocessor_config.json`; `default` where a local folder has none."""
     if Path(source).is_dir() and not (Path(source) / "preprocessor_config.json").is_file():
         return default
     processor = _processor(spec, source)
     if not hasattr(processor, "size"):  # timm's transforms, whose settings are the model's
         return _as_the_processor(spec, processor, default)
-    return _settings_of(spec, processor)
+    settings = _settings_of(spec, processor)
+    _check_any_size(spec, processor, model)
+    return settings
+
+
+def _check_any_size(spec, processor, model):
+    """Refuse a NaFlex processor of a model that is none, the reverse, and patches of two sizes."""
+    of_model = "spatial_shapes" in inspect.signature(model.forward).parameters
+    if of_model != hasattr(processor, "max_num_patches"):
+        has, lacks = ("model", "processor") if of_model else ("processor", "model")
+        what = f"are half of those for images of any size: the {has} is for them, the {lacks} not"
+        raise _other_preprocessing(spec, what)
+    patches = getattr(processor, "patch_size", None), model.config.patch_size
+    if of_model and patches[0] not in (None, patches[1]):
+        what = f"cut patches of {patches[0]} pixels, and those of the model have {patches[1]}"
+        raise _other_preprocessing(spec, what)
 
 
 def _default_preprocessing(spec, config):
@@ -277,11 +297,12 @@ def _settings_of(spec, processor):
     share = getattr(processor, "crop_pct", None) or 1
     limits = {name: getattr(processor, name, None) for name in ("patch_size", "max_num_patches")}
     if not size and any(limits.values()):
-        lacking = [name for name, value in limits.items() if not value]
-        if lacking:
-            raise _other_preprocessing(
-                spec, f"are half of those for images of any size: {lacking[0]} is missing"
-            )
+        for name, value in limits.items():
+            if not isinstance(value, int) or value < 1:
+                wrong = f"is {value!r}" if value else "is missing"
+                raise _other_preprocessing(
+                    spec, f"are half of those for images of any size: {name} {wrong}"
+                )
         # Images of any size, as few patches as `max_num_patches`; here all are one square.
         side = math.isqrt(limits["max_num_patches"]) * limits["patch_size"]
         size = {"height": side, "width": side}
@@ -324,7 +345,10 @@ def _as_the_processor(spec, processor, settings):
     image = Image.fromarray(noise)
     try:
         with torch.device("cpu"):  # also where a model is built on the meta device
-            theirs = np.asarray(processor(image, return_tensors="pt")["pixel_values"][0])
+            answered = processor(image, return_tensors="pt")
+            theirs = np.asarray(answered["pixel_values"][0])
+            if "pixel_attention_mask" in answered:  # behind the patches there is padding
+                theirs = theirs[np.asarray(answered["pixel_attention_mask"][0]) == 1]
         # transformers rounds down.
         for resampling, margin in itertools.product(RESAMPLINGS, reversed(MARGINS)):
             found = replace(settings, resampling=resampling, margin=margin)

@@ -1,0 +1,77 @@
+"""`storage: lean` leaves behind the scores of `full`, and `full` is what was there before."""
+
+import json
+
+import pytest
+from workflow_fixtures import (
+    copy_repository,
+    plan,
+    small_config,
+    snakemake,
+    study_folder,
+    tiny_config,
+)
+
+from visae.base.seals import recorded
+
+PLACE = "dino_small/layer3"
+METRICS = ("localization", "fvu", "cross_domain")
+CACHE = f"activations/{PLACE}/photographs/train.h5"
+
+
+def config(**changes):
+    """Of one backbone, scored on its own data set and on another one."""
+    small, tiny = small_config(), tiny_config()
+    small["datasets"]["digits"] = tiny["datasets"]["digits"]
+    small["metrics"]["cross_domain"] = tiny["metrics"]["cross_domain"]
+    small["sweeps"]["main"] |= {"metrics": list(METRICS), "backbones": ["dino_small"]}
+    small["sweeps"]["main"]["grid"] = {"expansion_factor": [2], "k": [8]}
+    return small | changes
+
+
+@pytest.fixture(scope="module")
+def studies(tmp_path_factory):
+    """The results with `full`, those with `lean`, and the jobs that `lean` planned."""
+    folder = copy_repository(tmp_path_factory.mktemp("storage"))
+    targets = [f"results/tiny/metrics/{PLACE}/batchtopk_2x_k8/{metric}.json" for metric in METRICS]
+    snakemake(folder, *targets, config=config())
+    assert plan(folder, *targets, config=config(storage="full")) == {}
+    results = study_folder(folder)
+    full = folder / "full" / "tiny"
+    full.mkdir(parents=True)
+    for kind in ("activations", "saes", "reductions", "rankings", "probes", "metrics"):
+        (results / kind).rename(full / kind)
+    jobs = plan(folder, *targets, config=config(storage="lean"))
+    snakemake(folder, *targets)
+    return full, results, jobs
+
+
+def test_scores_are_the_same_byte_by_byte(studies):
+    full, lean, jobs = studies
+    assert jobs["measure_photographs_train"] == 1
+    assert jobs["stream_raw_all"] == jobs["stream_saes_main_all"] == 1
+    found = [path.relative_to(full) for path in sorted((full / "metrics").rglob("*.*"))]
+    assert {path.stem for path in found} == {*METRICS}
+    for path in found:
+        if path.stem != "cross_domain":
+            assert (full / path).read_bytes() == (lean / path).read_bytes()
+            continue
+        one, other = (json.loads((home / path).read_text()) for home in (full, lean))
+        # Its seal says what it was made of: of images, where there were caches of them.
+        assert one.pop("seal")["made_of"] != other.pop("seal")["made_of"]
+        assert json.dumps(one) == json.dumps(other)
+
+
+def test_weights_are_the_same_and_no_activations_to_train_on_are_there(studies):
+    full, lean, _ = studies
+    saes = [path for path in (full / "saes").rglob("*.*") if path.is_file()]
+    assert len(saes) == 3
+    for path in saes:
+        assert path.read_bytes() == (lean / path.relative_to(full)).read_bytes()
+    assert recorded(full / CACHE)["digest"] == recorded(lean / CACHE)["digest"]
+    shards = [
+        {"/".join(path.parts[-3:-1]) for path in (home / "activations" / PLACE).rglob("shard-*")}
+        for home in (full, lean)
+    ]
+    everything = {"photographs/train", "photographs/val", "digits/train", "digits/test"}
+    assert shards == [everything, {"photographs/val"}]
