@@ -149,9 +149,7 @@ for batch, splits in jobs.extraction(STUDY):
 
 # A training split that is not cached: its cache without the activations, which are computed again
 # wherever they are read.
-measured = [(split.name.replace("/", "_"), [split]) for split in jobs.measuring(STUDY)]
-
-for batch, splits in measured:
+for batch, splits in jobs.measuring(STUDY):
 
     for several, blocks, backbones in rules_of("measure", batch, splits):
         work = f"{{backbone}}-layer{'-'.join(map(str, blocks))}-{batch}"
@@ -203,7 +201,7 @@ for batch, splits in measured:
 
 if VIEWS:
 
-    for batch, splits in [*jobs.extraction(STUDY), *measured]:
+    for batch, splits in [*jobs.extraction(STUDY), *jobs.measuring(STUDY)]:
 
         rule:
             name:
