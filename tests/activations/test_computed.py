@@ -125,6 +125,29 @@ def test_every_chunk_is_that_of_the_cache_in_any_order(cached, measured, backbon
             np.testing.assert_array_equal(out, expected)
 
 
+@pytest.mark.parametrize("storage", ["bfloat16", "float32"])
+def test_other_storages_are_computed_as_they_are_cached(tmp_path, images, storage):
+    root, index = images
+    network = build_backbone(BackboneSpec(name="tiny", **BACKBONE, storage=storage))
+    cached, measured = tmp_path / "cached/train.h5", tmp_path / "measured/train.h5"
+    jobs = [
+        ShardJob("toy", "train", index, root, n, SHARDS, {1: path})
+        for n, path in enumerate(shards_of(cached))
+    ]
+    extract(network, jobs, **SETTINGS)
+    join_shards(shards_of(cached), cached, statistics=True)
+    shards, paths = {1: shards_of(measured)}, {1: measured}
+    measure(network, "toy", "train", index, root, shards, paths, **SETTINGS)
+    assert recorded(cached)["digest"] == recorded(measured)["digest"]
+    with ActivationCache(cached) as cache, closing(computed(measured, network, images)) as again:
+        expected = cache.read_chunk(5)
+        out = np.empty_like(expected)
+        assert again.read_chunk(5, out) is out
+        for found in (out, again.read_chunk(5)):
+            assert found.dtype == expected.dtype
+            np.testing.assert_array_equal(found, expected)
+
+
 def trained(folder, cache, held_out, minutes=15.0, **options):
     specs = [SaeSpec("batchtopk", 4, 3), SaeSpec("jumprelu", 2, 5)]
     settings = TrainingSettings(
