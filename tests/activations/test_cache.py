@@ -8,7 +8,7 @@ import sys
 import textwrap
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import h5py
@@ -26,6 +26,7 @@ from visae.activations.format import (
 )
 from visae.activations.shards import ShardWriter, join_shards, shard_bounds
 from visae.activations.source import Activations
+from visae.base import hdf5
 from visae.base.errors import UserError
 
 
@@ -408,3 +409,32 @@ def test_killed_writer_leaves_nothing_that_loads(tmp_path):
     )
     assert run.returncode == -signal.SIGKILL
     assert not (tmp_path / "shard.h5").exists()
+
+
+def test_a_write_that_failed_is_told_by_the_next_image(tmp_path):
+    """Not only by the next chunk, which may be far."""
+
+    def append_two():
+        with ShardWriter(tmp_path / "shard.h5", cache_info(), 0, 1, images=22) as writer:
+            writer._writing = Future()
+            writer._writing.set_exception(OSError("a disk has failed"))
+            for image in random_activations()[:2, None]:
+                appended.append(image)
+                writer.append(image, [0], ["id"])
+
+    appended = []
+    with pytest.raises(OSError, match="a disk has failed"):
+        append_two()
+    assert len(appended) == 1
+
+
+def test_another_number_of_shards_than_of_their_sizes_is_refused(tmp_path, monkeypatch):
+    """By what the file says: the file is whole, and its writer was wrong."""
+
+    def one_more(file, name, texts, own=hdf5.write_strings):
+        own(file, name, [*texts, texts[-1]] if name == "shard_files" else texts)
+
+    monkeypatch.setattr(hdf5, "write_strings", one_more)
+    path = write_cache(tmp_path, random_activations())
+    with pytest.raises(UserError, match="its images are not those of its shards"):
+        ActivationCache(path)

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from visae.activations.cache import ActivationCache
-from visae.activations.extraction import ShardJob, extract
+from visae.activations.extraction import ShardJob, extract, token_batches
 from visae.activations.shards import join_shards
 from visae.backbones import BackboneSpec, build_backbone
 from visae.backbones.backbone import forward_noise
@@ -305,3 +305,16 @@ def test_a_shard_of_an_opened_index_is_that_of_the_whole_one(backbone, dataset, 
         with extracted(backbone, (root, given), tmp_path / name, shards=2) as cache:
             caches.append((cache.fingerprint, cache.image_ids, activations(cache).tobytes()))
     assert caches[0] == caches[1]
+
+
+def test_a_batch_of_which_no_image_can_be_read_has_no_tokens(backbone, damaged):
+    root, index = damaged
+    batches = token_batches(
+        backbone, [0, 1], index.images[:10], root, 5, 0, on_bad_image="skip", precision="float32"
+    )
+    (none, nothing, bad), (kept, tokens, _) = batches
+    assert (none, bad) == ([], [record.image_id for record in index.images[:5]])
+    assert {layer: found.shape for layer, found in nothing.items()} == dict.fromkeys(
+        (0, 1), (0, *tokens[0].shape[1:])
+    )
+    assert [len(found) for found in tokens.values()] == [len(kept)] * 2 == [4, 4]

@@ -137,6 +137,31 @@ def test_what_is_missing_is_named_and_not_judged():
     assert row["reason"] == "no value of a"
 
 
+@pytest.mark.parametrize(("names", "told"), [("xy", "a/x, a/y"), ("xyz", "a/x, a/y, a/z"),
+                                             ("wxyz", "a/w, a/x, a/y, …")])  # fmt: skip
+def test_three_of_what_is_missing_are_named(names, told):
+    with pytest.raises(quantities.Missing, match=rf"^no value of {told}$"):
+        quantities.mean(Evidence({}), "a/*", list(names))
+
+
+def test_what_is_found_stands_beside_what_is_claimed():
+    assert judge(claim(), Evidence({"a": 0.53}))["difference"] == pytest.approx(0.03)
+    assert judge(claim(), Evidence({"a": 0.53}))["found"] == 0.53
+    named = claim(published="x first", compute="first", arguments={"pattern": "a/*", "over": ["x"]},
+                  accept={"equals": "x first"}, printed=None)  # fmt: skip
+    row = judge(named, Evidence({"a/x": 1.0}))
+    assert (row["found"], row["difference"]) == ("x", None)
+
+
+@pytest.mark.parametrize("zero", ["b/x", "b/y"])
+def test_no_ratio_has_a_bottom_of_zero(zero):
+    evidence = Evidence({"a/x": 1.0, "a/y": 3.0, "b/x": 2.0, "b/y": 4.0} | {zero: 0.0})
+    with pytest.raises(quantities.Missing, match="0"):
+        quantities.ratio(evidence, "a/x", zero)
+    with pytest.raises(quantities.Missing, match="0"):
+        quantities.mean_ratio(evidence, "a/*", "b/*", ["x", "y"])
+
+
 def test_print_must_agree_up_to_rounding_whatever_a_run_is_allowed():
     """0.56 is within 0.1 of 0.5, but no rounding of it."""
     assert verdict(claim(), {"a": 0.56}) == REPRODUCED
@@ -174,6 +199,25 @@ def test_second_readings_are_shown_but_not_counted():
     assert "Second readings" in claims_page(table)
 
 
+def test_every_claim_stands_in_its_section_alone():
+    there, far, lacking = {"key": "a"}, {"key": "far"}, {"key": "lacking"}
+    own = {"holds": there, "fails": far, "unknown": lacking}
+    found = [claim(id=name, arguments=key) for name, key in own.items()]
+    found += [claim(id=f"other_{name}", arguments=key, variant=True) for name, key in own.items()]
+    page = claims_page(verdict_table(found, Evidence({"a": 0.5, "far": 9.0})))
+    sections = dict(part.split("\n", 1) for part in page.split("\n## ")[1:])
+    listed = {
+        heading: {each.id for each in found if f"| {each.id} |" in text}
+        for heading, text in sections.items()
+    }
+    assert listed == {
+        "Differs": {"fails"},
+        "Reproduced": {"holds"},
+        "Not computable here": {"unknown"},
+        "Second readings, not counted": {"other_holds", "other_fails", "other_unknown"},
+    }
+
+
 def test_p_of_print_are_those_of_a_ranking_with_that_rho():
     evidence = Evidence({"rho": 0.9, "odd": 0.85})
     assert quantities.p_of(evidence, "rho").value == pytest.approx(0.0374, abs=1e-4)
@@ -209,6 +253,8 @@ def test_ratio_carries_the_rounding_of_both_sides():
     [
         ({"compute": "magic"}, "there is no quantity 'magic'"),
         ({"accept": {"roughly": 1}}, "accept needs one of"),
+        ({"accept": {"within": 0.1, "at_most": 1}}, "accept needs one of"),
+        ({"accept": {}}, "accept needs one of"),
         ({"printed": None}, "within needs printed"),
         ({"color": "red"}, "unexpected keyword argument 'color'"),
         ({"published": True}, "True is not of the type"),
@@ -229,6 +275,14 @@ def test_a_list_of_more_than_claims_is_refused(tmp_path, other):
     path = tmp_path / "claims.yaml"
     path.write_text(yaml.safe_dump([claim()._asdict(), other]), encoding="utf-8")
     with pytest.raises(UserError, match="is no list of claims"):
+        read_claims(path)
+
+
+@pytest.mark.parametrize("text", ["{}", "claims: []", "a word", "3", ""])
+def test_a_file_that_is_no_list_is_refused(tmp_path, text):
+    path = tmp_path / "claims.yaml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(UserError, match=r"claims\.yaml"):
         read_claims(path)
 
 
@@ -335,6 +389,7 @@ def test_the_views_of_the_verdicts(printed):
     page = claims_page(table)
     for heading in ("Differs", "Reproduced", "Not computable here", "Second readings, not counted"):
         assert f"## {heading}" in page
+        assert f"\n\n## {heading}\n\n|" in page  # Markdown wants a blank line on either side
     assert layout.as_csv(table).count("\n") >= len(table.rows) + 1
 
 
@@ -1102,6 +1157,38 @@ def test_contiguities_are_compared_over_the_saes_that_have_both(lacking):
     ]
     assert len(without) == len(rows) - 1
     assert from_run(without, demo_roles()).values["contiguity_rho"] == 1
+
+
+def test_tasks_and_backbones_that_print_has_not_change_nothing():
+    numbers = Numbers()
+    rows, tasks = list(numbers.score_rows()), list(numbers.downstream_rows())
+    others = [
+        row | {"task": task}
+        for task in ("classification_own", "classification_more")
+        for row in tasks
+    ]
+    others += [row | {"backbone": "mae_permuted", "value": 0.1} for row in tasks]
+    alone, beside = (
+        from_run(rows, demo_roles(), downstream=found) for found in (tasks, tasks + others)
+    )
+    assert alone.values == beside.values
+
+
+def test_a_setting_of_absorption_is_a_reading_of_absorption():
+    """No other reading of it, and none of another metric that is called alike."""
+    numbers = Numbers({"absorption.mean_f1_one": 0.5, "fvu.absorbed_alpha_0.7_beta_0.3": 0.5})
+    found = {key for key in numbers.evidence().values if key.startswith("absorbed/")}
+    settings = {setting.replace("_beta_", "/beta_") for setting in SETTINGS}
+    assert found == {f"absorbed/{s}/{backbone}" for s in settings for backbone in BACKBONES}
+
+
+def test_a_study_of_one_sae_has_means_and_no_spread():
+    rows = [row for row in Numbers().score_rows() if row["sae"] == "sae_0"]
+    found = from_run(rows, demo_roles()).values
+    assert found["kept/dtd/mae"] == pytest.approx(0.9)
+    assert not [key for key in found if "_std/" in key]
+    two = [row for row in Numbers().score_rows() if row["sae"] in ("sae_0", "sae_1")]
+    assert from_run(two, demo_roles()).values["kept_std/dtd/mae"] == 0
 
 
 def test_evidence_is_read_from_the_files_of_a_run(tmp_path):

@@ -118,9 +118,54 @@ class Given:
         return self._kept[key]
 
 
+DETAILS = {
+    "absorption": {"alpha", "beta", "budgets", "most_features", "not_converged"},
+    "classification": {"estimator", "converged"},
+    "cross_domain": {"headline", "estimators", "converged_raw", "not_converged"},
+    "fvu": {"dense_share"},
+    "localization": {"grid", "patches", "minimum_active", "minimum_images", "lower_quartile",
+                     "upper_quartile", "evaluable_features"},
+    "monosemanticity": {"evaluator", "top_images", "baseline_groups", "seed", "pooling"},
+    "preservation": {"estimator", "converged"},
+    "retrieval": {"similarity", "ties", "tie_tolerance"},
+    "segmentation": {"iou_per_class", "head"},
+    "sparse_probing": {"budgets", "headline_budget", "estimator", "not_converged"},
+}  # fmt: skip
+"""What every result says of how it was made."""
+
+DATA = {
+    "absorption": {"as_run_tasks", "eligible_tasks", "fits", "groups", "tasks"},
+    "classification": {"classes", "features", "test_images", "training_images"},
+    "cross_domain": {"other"},
+    "fvu": {"tokens", "features"},
+    "localization": {"features", "evaluable_features"},
+    "monosemanticity": {"features", "images", "live_features", "scored_features",
+                        "selected_features"},
+    "preservation": {"classes", "images", "test_images", "tested_classes"},
+    "retrieval": {"classes", "images", "images_alone_in_class", "images_without_features",
+                  "queries"},
+    "segmentation": {"classes", "scored_classes",
+                     *(f"{part}_{what}" for part in ("training", "test")
+                       for what in ("patches", "patches_unlabelled", "classes"))},
+    "sparse_probing": {"classes", "eligible_classes", "multinomial_fits", "one_vs_rest_fits",
+                       "test_images", "training_images"},
+}  # fmt: skip
+"""What every result counts."""
+
+
 def score_of(name, given, **settings):
     """What the eval finds, by the defaults of its settings where none are given."""
-    return computed(name, given, defaults(EVALS[entry_name(name)].settings) | settings, JOB)
+    found = computed(name, given, defaults(EVALS[entry_name(name)].settings) | settings, JOB)
+    for kind, result in (found if isinstance(found, dict) else {"": found}).items():
+        entry = entry_name(name)
+        if (entry, kind) == ("classification", "reconstructed"):  # taken over from M6
+            assert set(result.details) == {"estimator"}
+        elif (entry, kind) == ("classification", "raw"):
+            assert set(result.data) == {"test_images", "classes"}
+        else:
+            assert set(result.data) == DATA[entry]
+            assert set(result.details) == DETAILS[entry]
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -137,6 +182,7 @@ def held_out(noise):
 def test_every_metric_and_task_is_here():
     tested = {name.removeprefix("test_") for name in globals() if name.startswith("test_")}
     assert set(EVALS) <= tested
+    assert set(EVALS) == set(DETAILS) == set(DATA)
 
 
 def test_preservation(noise, held_out):
@@ -265,7 +311,7 @@ def test_fvu():
         squared_error=left, residual_sum=0.0, firing_count=np.ones(3, int), tokens=500, l0_sum=3
     )
     given = SimpleNamespace(sae="noise", encoded=lambda: encoded, raw=lambda: raw)
-    assert computed("fvu", given, {}, JOB).value == pytest.approx(1)
+    assert score_of("fvu", given).value == pytest.approx(1)
 
 
 def test_localization():
@@ -307,6 +353,8 @@ def test_segmentation(tmp_path):
     found |= segment_sae(train, test, names, sae, head)
     patches = test.labels_np.size
     for result in found.values():
+        assert set(result.details) == DETAILS["segmentation"]
+        assert set(result.data) == DATA["segmentation"]
         accuracy = result.readings["patch_accuracy"]
         assert abs(accuracy - 1 / CLASSES) < ERRORS * binomial_error(1 / CLASSES, patches)
         guess = 1 / (2 * CLASSES - 1)

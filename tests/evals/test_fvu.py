@@ -44,6 +44,11 @@ def test_as_run_is_a_ratio_of_variances_with_one_mean_for_all_dimensions():
 def test_as_run_is_null_where_the_mean_exceeds_the_size():
     """Two dimensions at 3: the squares sum to 18 per token, the squared sum is 36."""
     assert ratio_of_scalar_variances(1.0, 0.0, 0.0, np.full(2, 3.0), 10) is None
+    # One dimension that does not vary: the size is the mean's.
+    assert ratio_of_scalar_variances(1.0, 0.0, 0.0, np.full(1, 3.0), 10) is None
+    # Residuals whose mean exceeds their size.
+    assert ratio_of_scalar_variances(1.0, 30.0, 500.0, np.zeros(2), 10) is None
+    assert ratio_of_scalar_variances(0.0, 0.0, 500.0, np.zeros(2), 10) == 0
 
 
 @pytest.mark.parametrize("total_squares, tokens", [(0.0, 10), (0.0, 0)])

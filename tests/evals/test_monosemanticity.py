@@ -207,3 +207,17 @@ def test_images_without_a_class_are_not_of_one_class(problem, tmp_path):
         assert score.readings[reading] is None
         assert by_class.readings[reading] is not None
     write_result(tmp_path / "m5.json", "monosemanticity", score, SAE, {})
+
+
+def test_pairs_count_however_little_they_weigh():
+    """A feature's one pair weighs a quarter, within one class or between two."""
+    embeddings = np.random.default_rng(2).normal(size=(8, 4)).astype(np.float32)
+    codes_fn = np.zeros((2, 8), np.float16)
+    codes_fn[0, [0, 1]] = codes_fn[1, [0, 2]] = 1, 0.25
+    labels = np.array([0, 0, 1, 1, 1, 1, 1, 1])
+    score = monosemanticity(largest(codes_fn), {"x": embeddings}, "x", labels, top=2)
+    pairs = [cosine(embeddings[0], embeddings[other]) for other in (1, 2)]
+    np.testing.assert_allclose(score.arrays["monosemanticity"], pairs, atol=1e-6)
+    np.testing.assert_allclose(score.arrays["within"], [pairs[0], np.nan], atol=1e-6)
+    np.testing.assert_allclose(score.arrays["between"], [np.nan, pairs[1]], atol=1e-6)
+    assert score.arrays["within_share"].tolist() == [1, 0]

@@ -1,8 +1,11 @@
+import dataclasses
+
 import numpy as np
 import pytest
 from metric_fixtures import SAE
 from sklearn.linear_model import LogisticRegression
 
+from visae.evals.preservation import compute
 from visae.evals.preservation.compute import preservation
 from visae.evals.results import write_result
 from visae.probing.raw_probes import fit_raw_probe
@@ -80,3 +83,15 @@ def test_a_raw_probe_that_knows_nothing_gives_null(tmp_path):
     assert score.readings["retrained"] is None
     assert score.readings["accuracy_raw"] == 0
     write_result(tmp_path / "preservation.json", "preservation", score, SAE, {})
+
+
+@pytest.mark.parametrize("converged", [(True, False), (False, True)])
+def test_each_probe_says_whether_it_converged(features, converged, monkeypatch):
+    raw, labels, test_mask = features
+    raw_probe, recon_probe = (
+        dataclasses.replace(fit_raw_probe(raw, labels, test_mask), converged=each)
+        for each in converged
+    )
+    monkeypatch.setattr(compute, "fit_probe", lambda *_, **__: recon_probe)
+    score = preservation(raw, raw, labels, test_mask, raw_probe)
+    assert tuple(score.details["converged"][name] for name in ("raw", "retrained")) == converged

@@ -213,6 +213,14 @@ def test_documents_of_another_format_are_named(tmp_path):
         load(tmp_path / "fvu.json")
 
 
+@pytest.mark.parametrize("kind", ["metric", "task"])
+def test_a_score_of_an_eval_that_is_gone_is_named(tmp_path, kind):
+    path = tmp_path / "gone.json"
+    write_document(path, results.KIND, {kind: "gone"}, {})
+    with pytest.raises(UserError, match=r"gone\.json: there is no metric or task 'gone'"):
+        load(path)
+
+
 @pytest.mark.parametrize(
     ("name", "sparsity", "k"),
     [

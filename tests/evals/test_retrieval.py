@@ -147,6 +147,8 @@ def test_without_a_pair_the_value_is_null_with_a_reason():
 def test_bad_input_is_named(features_nd, labels, message):
     with pytest.raises(UserError, match=message):
         retrieve(features_nd, np.array(labels))
+    with pytest.raises(UserError, match=message):
+        retrieve_by_codes(features_nd.T, np.array(labels))
 
 
 @pytest.mark.parametrize("advantage", [0, 1e12])

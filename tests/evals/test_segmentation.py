@@ -17,6 +17,7 @@ from visae.backbones.preprocessing import Preprocessing
 from visae.base.errors import UserError
 from visae.evals.segmentation.compute import (
     LabelledPatches,
+    _outcome,
     _PatchBlocks,
     as_seen,
     class_iou,
@@ -155,6 +156,17 @@ def test_iou_is_of_classes_and_not_of_images():
     np.testing.assert_allclose(iou, [10 / 15, 0.5])
 
 
+def test_a_class_that_is_only_predicted_counts_in_one_mean_and_not_in_the_other():
+    confused = np.array([[3, 1, 0, 0], [1, 2, 1, 0], [0, 0, 0, 0], [0, 0, 0, 0]])
+    outcome = _outcome(confused, list("abcd"), QUICK, {"known": 1})
+    assert outcome.details["iou_per_class"] == pytest.approx({"a": 3 / 5, "b": 2 / 5, "c": 0.0,
+                                                              "d": None})  # fmt: skip
+    assert outcome.value == pytest.approx((3 / 5 + 2 / 5 + 0) / 3)
+    assert outcome.readings["miou_of_tested_classes"] == pytest.approx((3 / 5 + 2 / 5) / 2)
+    assert outcome.readings["patch_accuracy"] == pytest.approx(5 / 8)
+    assert outcome.data == {"known": 1, "scored_classes": 3}
+
+
 # ---------------------------------------------------------------- heads
 
 
@@ -288,6 +300,24 @@ def test_the_step_size_falls_to_zero_and_every_row_is_seen_once_per_epoch(monkey
     assert not untrained.bias.any()
 
 
+@pytest.mark.parametrize("rows", [1, 3, 5, 6, 10, 14])
+def test_a_step_takes_about_a_batch_and_no_step_is_empty(rows):
+    """A batch of 4: never more than half as many again, in as few steps as come closest."""
+
+    class Blocks:
+        labels = (np.arange(rows) % 2,)
+
+        def load(self, number):
+            return np.eye(rows, 12, dtype=np.float32)
+
+    seen = []
+    views = {"it": (12, lambda rows: seen.append(len(rows)) or rows)}
+    fit_heads(Blocks(), views, 2, HeadSettings(epochs=1, batch=4))
+    assert len(seen) == {1: 1, 3: 1, 5: 1, 6: 2, 10: 2, 14: 4}[rows]  # ties to the even number
+    assert sum(seen) == rows
+    assert max(seen) - min(seen) <= 1
+
+
 def test_classes_that_only_the_truth_has_count_and_unknown_ones_do_not(planted):
     train, test = planted
     seen = train.labels_np.copy()
@@ -308,6 +338,12 @@ def test_nothing_labelled_is_said(planted):
     outcome = segment_raw(train, LabelledPatches(test.cache, nothing), NAMES, np.zeros(5), 1.0)
     assert outcome.value is None
     assert outcome.reason == "no test patch is labelled"
+    known = segment_raw(train, test, NAMES, np.zeros(5), 1.0, HeadSettings(epochs=1)).data
+    # What is known of the data is told without a value as well.
+    assert outcome.data.items() >= {
+        "classes": 3, "test_patches": 0, "training_patches": known["training_patches"],
+    }.items()  # fmt: skip
+    assert set(known) - set(outcome.data) == {"scored_classes"}
     nothing = np.full_like(train.labels_np, UNLABELLED)
     with pytest.raises(UserError, match="needs labelled training rows"):
         segment_raw(LabelledPatches(train.cache, nothing), test, NAMES, np.zeros(5), 1.0)

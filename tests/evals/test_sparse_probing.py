@@ -61,6 +61,22 @@ def test_equal_to_tight_probes_one_by_one(problem, tmp_path):
     assert "60 features" in written["definition"]  # 128 do not exist
 
 
+def test_the_last_of_the_ranked_features_counts():
+    """Two features tell three classes, the better one of them two: with a budget of all, all."""
+    random = np.random.default_rng(0)
+    labels = np.arange(150) % 3
+    codes_fn = (random.random((2, 150)) / 4 + (labels == [[0], [1]]) * [[2], [1]]).astype(
+        np.float16
+    )
+    test_mask = stratified_split(labels)
+    rankings = rank_features(codes_fn, labels, ~test_mask)
+    score = sparse_probing(codes_fn, rankings, labels, test_mask, budgets=(1,))
+    assert score.details["budgets"] == [1, 2]
+    for reading in ("accuracy", "as_run_accuracy"):
+        assert score.readings[f"{reading}_at_1"] <= 0.8
+        assert score.readings[f"{reading}_at_2"] == 1
+
+
 def test_as_run_ranks_on_all_images_and_takes_the_area_on_the_linear_axis(problem, tmp_path):
     codes_fn, labels, test_mask, rankings = problem
     budgets = (1, 4, 16, 40)

@@ -215,3 +215,34 @@ def test_predictions_are_of_features_in_float32_whatever_their_type():
 def test_one_class_cannot_be_probed():
     with pytest.raises(UserError, match="two classes"):
         fit_probe(np.zeros((3, 2)), np.array([1, 1, 1]))
+
+
+@pytest.mark.parametrize("solver", ["SciPy", "torch"])
+def test_features_that_tell_little_have_a_probe_as_well(solver, monkeypatch):
+    """The slope of the loss is small from the beginning, and no probe stays at 0 for that."""
+    if solver == "torch":
+        monkeypatch.setattr(probes, "solve", by_torch)
+    random = np.random.default_rng(3)
+    x, labels = random.normal(size=(12, 2)), np.arange(12) % 2
+    sign = 2.0 * labels - 1
+    x -= sign[:, None] * (sign @ x - 0.05) / 12  # Σ ± x is 0.05
+    tight = tight_probe(x, labels).coef_[0]
+    assert 1e-3 < np.abs(tight).max() < 0.02
+    probe = fit_probe(x.astype(np.float32), labels)
+    found = probe.coef[1] - probe.coef[0]
+    np.testing.assert_allclose(found, tight, rtol=0, atol=1e-2 * np.abs(tight).max())
+
+
+@pytest.mark.parametrize("unit", [1.0, 100.0, 1e4])
+def test_the_loss_of_logits_of_any_size_is_exact(unit):
+    random = np.random.default_rng(4)
+    logits = unit * random.normal(size=(40, 5))
+    targets = random.integers(0, 5, 40)
+    wide = logits.astype(np.longdouble)
+    top = wide.max(axis=1, keepdims=True)
+    shares = np.exp(wide - top) / np.exp(wide - top).sum(axis=1, keepdims=True)
+    own = np.arange(5) == targets[:, None]
+    losses = np.log(np.exp(wide - top).sum(axis=1)) + top[:, 0] - wide[own]
+    loss, gradient = logistic_regression._multinomial_loss(targets, logits.copy())
+    assert loss == pytest.approx(float(losses.sum()), rel=1e-12)
+    np.testing.assert_allclose(gradient, (shares - own).astype(float), rtol=1e-9, atol=1e-15)

@@ -177,3 +177,15 @@ def test_the_correlation_ratio_orders_as_f_does(within, between, f):
     np.testing.assert_allclose(
         ratio[:-2], np.sqrt(explained / (explained + within)), rtol=1e-14, atol=1e-150
     )
+
+
+@pytest.mark.parametrize("asked", [[0, 50], [-1, 3], [50], [7, 49, 51, 2]])
+def test_features_that_the_codes_have_not_are_refused(problem, asked, tmp_path):
+    codes_fn = problem[0]
+    with h5py.File(tmp_path / "codes.h5", "w") as file:
+        in_file = stored(file, codes_fn, (8, 240))
+        for codes in (codes_fn, in_file):
+            with pytest.raises(UserError, match=f"features {min(asked)} to {max(asked)} are asked"):
+                gather_features(codes, asked)
+            assert gather_features(codes, [0, 49]).shape == (2, 240)
+            assert gather_features(codes, np.array([], int)).shape == (0, 240)

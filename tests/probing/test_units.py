@@ -1,5 +1,8 @@
 """Probes in any unit of the codes, against solutions of the same problem in extended precision."""
 
+import functools
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -45,11 +48,13 @@ def optimum(x_nd, labels):
         gradient = residual.T @ z + penalty * weights
         size = free.size * (features + 1)
         hessian = np.zeros((free.size, features + 1) * 2, np.longdouble)
-        for a, b in np.ndindex(free.size, free.size):
+        for a, b in itertools.combinations_with_replacement(range(free.size), 2):
             c, d = free[a], free[b]
             one = np.where(own[:, c], others, 1 - shares[:, c])
             bend = shares[:, c] * one if a == b else -shares[:, c] * shares[:, d]
-            hessian[a, :, b, :] = (z * bend[:, None]).T @ z + (a == b) * np.diag(penalty)
+            # Symmetric, as z' diag(bend) z is.
+            block = (z * bend[:, None]).T @ z + (a == b) * np.diag(penalty)
+            hessian[a, :, b, :] = hessian[b, :, a, :] = block
         hessian = hessian.reshape(size, size)
         inverse_root = 1 / np.sqrt(np.diag(hessian))
         equal = hessian * inverse_root * inverse_root[:, None]
@@ -91,6 +96,14 @@ def draw(kind, unit, classes):
     return (codes * unit).astype(np.float32), labels, images
 
 
+@functools.cache
+def optimum_of(kind, unit, classes, features=None, positive=None):
+    """`optimum` of the training images of a draw: of its first features, of one class or all."""
+    codes, labels, n = draw(kind, unit, classes)
+    wanted = labels if positive is None else labels == positive
+    return optimum(codes[:features, :n].T.astype(np.float64), wanted[:n])
+
+
 @pytest.mark.parametrize("unit", UNITS)
 @pytest.mark.parametrize("kind", ["overlap", "apart", "few"])
 def test_one_vs_rest_probes_have_the_areas_of_the_optimum(kind, unit):
@@ -101,7 +114,7 @@ def test_one_vs_rest_probes_have_the_areas_of_the_optimum(kind, unit):
     assert readout.converged.all()
     assert readout.scores.dtype == np.float64
     for k, scores in zip(budgets, readout.scores, strict=True):
-        coef, _ = optimum(codes[:k, :n].T.astype(np.float64), positive[:n])
+        coef, _ = optimum_of(kind, unit, 4, k, positive=0)
         exact = coef[1] @ codes[:k, n:].astype(np.float64)
         tolerance = 1e-9 if k <= 32 else 1e-2
         np.testing.assert_allclose(scores, exact, rtol=0, atol=tolerance * np.abs(exact).max())
@@ -120,7 +133,7 @@ def test_newton_in_single_precision_has_any_unit(kind, unit):
         torch, torch.as_tensor(x)[None], y, torch.ones_like(y), torch.zeros(1, x.shape[1])
     )
     assert converged.all()
-    coef, _ = optimum(codes[:, :n].T.astype(np.float64), labels[:n] == 0)
+    coef, _ = optimum_of(kind, unit, 4, len(codes), positive=0)
     exact = coef[1] @ codes[:, n:].astype(np.float64)
     scores = parameters[0, 1:].double().numpy() @ codes[:, n:].astype(np.float64)
     np.testing.assert_allclose(scores, exact, rtol=0, atol=1e-5 * np.abs(exact).max())
@@ -141,7 +154,7 @@ def test_multinomial_probes_choose_as_the_optimum(solver, classes, kind, unit, m
     codes, labels, n = draw(kind, unit, classes)
     x = codes.T
     probe = fit_probe(x[:n], labels[:n])
-    coef, intercept = optimum(x[:n].astype(np.float64), labels[:n])
+    coef, intercept = optimum_of(kind, unit, classes)
     exact = x[n:].astype(np.float64) @ (coef - coef.mean(axis=0)).T
     logits = x[n:].astype(np.float64) @ (probe.coef - probe.coef.mean(axis=0)).T
     np.testing.assert_allclose(logits, exact, rtol=0, atol=1e-2 * np.abs(exact).max())

@@ -1,5 +1,6 @@
 """Names of SAEs and their training settings."""
 
+import math
 import os
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from visae.base.errors import UserError
 from visae.sae.families import FAMILIES
-from visae.sae.specs import SaeSpec, TrainingSettings
+from visae.sae.specs import SOME_HAVE, SaeSpec, TrainingSettings, check_own
 
 
 @pytest.mark.parametrize(
@@ -86,3 +87,36 @@ def test_specs_import_no_torch():
     program = "import sys, visae.sae.specs; sys.exit('torch' in sys.modules)"
     path = os.pathsep.join(sys.path)
     subprocess.run([sys.executable, "-c", program], check=True, env={"PYTHONPATH": path})
+
+
+@pytest.mark.parametrize("spec", ["mine=topk_4x_k8", "mine=relu_2.5x_l1_0.1", "mine=topk_4x_"])
+def test_a_spec_keeps_the_name_that_people_gave_it(spec):
+    found = SaeSpec.from_text(spec)
+    assert (found.name, found.text) == ("mine", spec)
+    assert (found.sparsity is None) == spec.endswith("_")
+
+
+@pytest.mark.parametrize("label", [None, "mine"])
+@pytest.mark.parametrize(
+    ("family", "sparsity"),
+    [("topk", -1), ("topk", 0), ("relu", math.inf), ("relu", math.nan), ("jumprelu", -0.5)],
+)
+def test_no_sae_has_a_sparsity_that_cannot_be(family, sparsity, label):
+    with pytest.raises(UserError, match="is not a positive"):
+        SaeSpec(family, 4, sparsity, label)
+
+
+def test_only_an_sae_with_a_name_of_its_own_may_have_an_unknown_sparsity():
+    assert SaeSpec("topk", 4, None, "mine").k is None
+    assert SaeSpec("topk", 4.5, 2.5, "mine").k == 2.5
+    for factor, sparsity in ((4, None), (4, 2.5), (4.5, 2)):
+        with pytest.raises(UserError):
+            SaeSpec("topk", factor, sparsity)
+
+
+def test_settings_of_other_families_are_refused_unless_they_are_off():
+    spec = SaeSpec("topk", 4, 8)
+    for name in set(SOME_HAVE) - set(FAMILIES["topk"].settings):
+        check_own(spec, {name: None})
+        with pytest.raises(UserError, match=f"{name} is for SAEs of"):
+            check_own(spec, {name: 3})

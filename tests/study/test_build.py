@@ -1,5 +1,6 @@
 """Small decisions between a config and the parts of a study."""
 
+import copy
 from types import SimpleNamespace
 
 import pytest
@@ -98,3 +99,43 @@ def test_saes_with_pages_are_the_studys_own(key):
     with pytest.raises(UserError, match=rf"features\.{key} names the SAE '.*99x_k1', which the"):
         Study(config | {"features": {key: chosen}})
     assert Study(config | {"features": {"saes": [name]}}).config["features"]["saes"] == [name]
+
+
+@pytest.mark.parametrize("named", [[], ["jumprelu"], ["layer_3", "jumprelu"], ["main"]])
+def test_tasks_are_done_on_the_first_sweep_and_on_those_that_are_named(named):
+    config = paper_config()
+    config["downstream"]["sweeps"] = named
+    found = Study(config).downstream_sweeps
+    assert [sweep.name for sweep in found] == list(dict.fromkeys(["main", *named]))
+
+
+@pytest.mark.parametrize("number", [2, 3])
+def test_a_replicate_differs_in_its_name_its_seeds_and_what_is_in_its_folder(number):
+    config = demo_config() | {"replicates": [2, 3]}
+    config["backbones"]["mae_small"]["seed"] = 5
+    before = copy.deepcopy(config)
+    found = configs.replicated(config, number)
+    assert config == before
+    assert found["study"] == f"demo_{number}"
+    assert found["replicates"] == []
+    for name, entry in found["backbones"].items():
+        own = config["backbones"][name]
+        assert entry["seed"] - own.get("seed", 0) == 1000 * (number - 1)
+        moved = own["weights"].replace("results/demo/", f"results/demo_{number}/")
+        assert entry == own | {"seed": entry["seed"], "weights": moved}
+    rest = {key: found[key] for key in found if key not in ("study", "backbones", "replicates")}
+    own = {key: config[key] for key in config if key not in ("study", "backbones", "replicates")}
+    assert str(rest) == str(own).replace("results/demo/", f"results/demo_{number}/")
+
+
+@pytest.mark.parametrize(
+    ("own", "over", "both"),
+    [
+        ({"a": {"b": 1, "c": 2}}, {"a": {"b": 3}}, {"a": {"b": 3, "c": 2}}),
+        ({"a": {"b": 1}}, {"a": None}, {"a": None}),
+        ({"a": 1}, {"a": {"b": 2}}, {"a": {"b": 2}}),
+        ({"a": 1}, {"c": {"b": 2}}, {"a": 1, "c": {"b": 2}}),
+    ],
+)
+def test_an_arm_changes_what_it_names_at_any_depth(own, over, both):
+    assert configs._merged(own, over) == both

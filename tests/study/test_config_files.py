@@ -72,6 +72,8 @@ def test_a_sentence_gets_the_line_of_its_key(tmp_path):
         ("config: training.batch_size is 'many', but must be", f"{one}, line 4"),
         ("config: sweeps.main.grid.k.1 is 9", f"{other}, line 3"),
         ("config: sweeps.main.nothing is 9", f"{other}, line 2"),
+        ("config: sweeps.main.grid.k.first is 9", f"{other}, line 3"),
+        ("config: sweeps.main.grid.k.7 is 9", f"{other}, line 3"),
         ("config: block 12 of training.epochs is asked for", f"{one}, line 3"),
         ("config: study is 7", f"{other}, line 4"),
     ]:

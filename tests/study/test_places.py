@@ -130,6 +130,16 @@ def test_the_path_of_a_shard_says_its_block(results):
         assert paths.block_of(shard) == layer
 
 
+def test_an_evaluator_of_no_sweep_is_needed_where_it_is_embedded_and_where_it_is_normalised():
+    config = paper_config()
+    config["sweeps"] = {"main": config["sweeps"]["main"] | {"backbones": ["mae"]}}
+    config["downstream"] = None
+    study = Study(config)
+    assert found(study)["clip/layer11"] == ["imagenet/train", "imagenet/val"]
+    (evaluator,) = (p for p in places.needed(study) if p.backbone == "clip")
+    assert [split.name for split in evaluator.reduced] == ["imagenet/val"]
+
+
 def test_lean_measures_the_training_split_of_all_blocks_in_one_pass_and_caches_what_is_read_again():
     study = Study(paper_config() | {"storage": "lean"})
     assert not study.training.cached

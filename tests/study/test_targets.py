@@ -6,7 +6,7 @@ from visae.base.errors import UserError
 from visae.study.targets import check
 
 KNOWN = ["all", "metrics", "figure_3", "figure_8", "table_3"]
-OTHERS = {"table_5": "needs M5"}
+OTHERS = {"table_5": "needs M5", "interventions": "needs masks"}
 
 
 @pytest.mark.parametrize(
@@ -18,6 +18,7 @@ OTHERS = {"table_5": "needs M5"}
         ("--config a=2 -- Figure_3", "did you mean figure_3"),
         ("nothing_like_it figure_9", "no target 'figure_9'"),
         ("table_5", "'table_5' is not made for this study: it needs M5"),
+        ("interventions", "'interventions' is not made for this study: it needs masks"),
     ],
 )
 def test_a_target_that_does_not_exist_is_named(words, message):
@@ -30,6 +31,8 @@ def test_a_target_that_does_not_exist_is_named(words, message):
     [
         "figure_3 all",
         "results/demo/figure_9.pdf",  # files are left to Snakemake
+        "figure_9.pdf",
+        "./figure_3x",
         "nothing_like_it",
         "--cores all --until metric -- figure_3",
         "--configfile figure_9 -- figure_3",

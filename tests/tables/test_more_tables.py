@@ -306,6 +306,19 @@ def test_the_predicted_spread_is_that_of_permuted_maps(active):
                                          rel=0.02)  # fmt: skip
 
 
+@pytest.mark.parametrize("grid", [(2, 3), (2, 4)])
+@pytest.mark.parametrize("shape", ["normal", "one", "two"])
+def test_the_predicted_spread_is_exactly_that_of_all_orders(grid, shape):
+    patches = grid[0] * grid[1]
+    one = np.random.default_rng(1).normal(size=patches)
+    if shape != "normal":
+        one = (np.arange(patches) < (1 if shape == "one" else 2)).astype(float)
+    kurtosis = float(stats.kurtosis(one, fisher=False))
+    values = explicit_moran(np.array(list(itertools.permutations(one))), *grid)
+    assert values.mean() == pytest.approx(-1 / (patches - 1), abs=1e-12)
+    assert values.std() == pytest.approx(token_order.permutation_sd(grid, kurtosis), rel=1e-9)
+
+
 def arm(**changes):
     return {"arm": "MAE, permuted", "backbone": "mae", "token_order": "permuted",
             "grid": (14, 14), "mean": -0.005, "iqr": 0.0008, "raw_mean": -0.0052, "raw_z": -6.17,

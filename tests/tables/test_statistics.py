@@ -228,3 +228,16 @@ def test_equal_orders_have_equal_rho(order):
         == statistics.spearman(one, other).rho
         == -statistics.spearman(one, [-x for x in other]).rho
     )
+
+
+def test_p_of_every_order_of_five_is_students():
+    """By t = ρ √(3 / (1 − ρ²)), of ρ from the squared differences of ranks: 0 and ±1 among them."""
+    found = set()
+    for order in itertools.permutations(range(5)):
+        rho = 1 - 6 * sum((i - place) ** 2 for i, place in enumerate(order)) / (5 * 24)
+        t = math.inf if abs(rho) == 1 else rho * math.sqrt(3 / (1 - rho**2))
+        result = statistics.spearman(range(5), order)
+        assert result.rho == pytest.approx(rho, abs=1e-12)
+        assert result.p_t == pytest.approx(2 * stats.t.sf(abs(t), 3), rel=1e-9)
+        found.add((round(result.rho, 9), round(result.p_t, 9)))
+    assert {(1, 0), (-1, 0), (0, 1)} <= found

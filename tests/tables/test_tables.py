@@ -478,3 +478,10 @@ def test_a_reason_of_some_is_not_that_of_all():
     assert scores.unscored(some) is None
     assert scores.unscored(some[:1] * 2) == "one"
     assert scores.unscored([{"reason": "one"}, {"reason": "other"}]) is None
+
+
+def test_a_row_that_lacks_a_column_is_told_where_the_table_is_made():
+    columns = layout.Column("a", "A"), layout.Column("b", "B")
+    assert layout.Table("T", columns, [{"a": 1, "b": None, "more": 2}]).rows[0]["b"] is None
+    with pytest.raises(ValueError, match="T: a row lacks b"):
+        layout.Table("T", columns, [{"a": 1, "b": 2}, {"a": 1}])

@@ -77,6 +77,9 @@ def test_planted_faults_are_of_the_present_code():
     for fault in faults:
         source = (ROOT / "workflow_scripts/visae" / fault["module"]).read_text("utf-8")
         assert source.count(fault["was"]) == 1, fault
+    for fault in yaml.safe_load((ROOT / "tests/mutation/equivalent.yaml").read_text("utf-8")):
+        source = (ROOT / "workflow_scripts/visae" / fault["module"]).read_text("utf-8")
+        assert fault["was"] in source, fault
 
 
 def test_the_guide_for_contributors_is_short():

@@ -164,9 +164,9 @@ def measure_thresholds(
 
 def _count(models, counters, cache, images):
     """Show every counter the codes of its model; those that are None see nothing."""
-    tokens = len(held_out_images(cache, images)) * cache.info.patches
+    total = cache.info.patches * len(held_out_images(cache, images))
     batches = held_out_tokens(cache, images)
-    for batch in counted(batches, "held-out patches encoded", tokens, size=len):
+    for batch in counted(batches, "held-out patches encoded", total, size=len):
         batch = batch.to(models[0].encoder_weight.device)
         for model, counter in zip(models, counters, strict=True):
             if counter is not None:

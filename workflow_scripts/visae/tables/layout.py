@@ -50,7 +50,10 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows are mappings from column key to str, bool, int, float or None."""
+    """Rows are mappings from column key to str, bool, int, float or None.
+
+    Raises ValueError for a row that lacks a column.
+    """
 
     title: str
     columns: tuple[Column, ...]
@@ -58,6 +61,12 @@ class Table:
     notes: tuple[str, ...] = ()
     page: str | None = None
     """The Markdown view, where it is more than the table."""
+
+    def __post_init__(self):
+        keys = {column.key for column in self.columns}
+        for row in self.rows:
+            if lacking := keys - row.keys():
+                raise ValueError(f"{self.title}: a row lacks {', '.join(sorted(lacking))}")
 
 
 def read_sparsity(text):
