@@ -149,6 +149,9 @@ for batch, splits in jobs.extraction(STUDY):
 
 # A training split that is not cached: its cache without the activations, which are computed again
 # wherever they are read.
+# Also of training, which computes them again: another number may round them otherwise.
+MEASURING_THREADS = 8
+
 for batch, splits in jobs.measuring(STUDY):
 
     for several, blocks, backbones in rules_of("measure", batch, splits):
@@ -175,7 +178,7 @@ for batch, splits in jobs.measuring(STUDY):
                 backbone=but_views(backbones),
             conda:
                 "../envs/torch.yaml"
-            threads: 8
+            threads: MEASURING_THREADS
             resources:
                 gpu=1,
                 mem_mb=memory(16000),

@@ -303,7 +303,7 @@ def alternatives(names):
 
 
 # How many times as large the pooled codes of an SAE are as its reductions, in which only active ones
-# are stored: 2.5 to 6.5 times by the plan, for expansion factors 8 to 32 and K 256 to 64.
+# are stored: 1.4 to 6.5 times by the plan, for expansion factors 8 to 32 and K 256 to 64.
 DENSE = 7
 
 
