@@ -149,9 +149,10 @@ for batch, splits in jobs.extraction(STUDY):
 
 # A training split that is not cached: its cache without the activations, which are computed again
 # wherever they are read.
-measured = [(split.name.replace("/", "_"), [split]) for split in jobs.measuring(STUDY)]
+# Also of training, which computes them again: another number may round them otherwise.
+MEASURING_THREADS = 8
 
-for batch, splits in measured:
+for batch, splits in jobs.measuring(STUDY):
 
     for several, blocks, backbones in rules_of("measure", batch, splits):
         work = f"{{backbone}}-layer{'-'.join(map(str, blocks))}-{batch}"
@@ -177,7 +178,7 @@ for batch, splits in measured:
                 backbone=but_views(backbones),
             conda:
                 "../envs/torch.yaml"
-            threads: 8
+            threads: MEASURING_THREADS
             resources:
                 gpu=1,
                 mem_mb=memory(16000),
@@ -203,7 +204,7 @@ for batch, splits in measured:
 
 if VIEWS:
 
-    for batch, splits in [*jobs.extraction(STUDY), *measured]:
+    for batch, splits in [*jobs.extraction(STUDY), *jobs.measuring(STUDY)]:
 
         rule:
             name:

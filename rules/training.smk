@@ -59,8 +59,8 @@ def library_code(sweep):
     return of
 
 
-def training_inputs():
-    """The inputs and the params of a training job beyond its caches: of activations that it computes."""
+def to_compute_activations():
+    """The inputs and the params of a training job that computes its activations, beyond its caches."""
     if STUDY.training.cached:
         return {}, {}
     inputs = {
@@ -78,7 +78,7 @@ def training_inputs():
     return inputs, params
 
 
-images, network = training_inputs()
+computing_inputs, computing_params = to_compute_activations()
 
 
 for sweep in jobs.sweep_groups(STUDY):
@@ -88,7 +88,7 @@ for sweep in jobs.sweep_groups(STUDY):
             name:
                 f"train_{job}"
             input:
-                **images,
+                **computing_inputs,
                 cache=cache_path(STUDY.training),
                 held_out=cache_path(STUDY.held_out),
                 statistics=cache_path(STUDY.statistics),
@@ -103,14 +103,13 @@ for sweep in jobs.sweep_groups(STUDY):
                 layer=alternatives(set(sweep.layers.values())),
             conda:
                 "../envs/torch.yaml"
-            # As many as activations are measured with: another number may round them otherwise.
-            threads: 8 if network else 4
+            threads: 4 if STUDY.training.cached else MEASURING_THREADS
             resources:
                 gpu=1,
-                mem_mb=memory(16000 if network else 8000, saes=specs),
-                runtime=minutes(480 if network else 60, saes=specs),
+                mem_mb=memory(8000 if STUDY.training.cached else 16000, saes=specs),
+                runtime=minutes(60 if STUDY.training.cached else 480, saes=specs),
             params:
-                **network,
+                **computing_params,
                 saes=[spec.text for spec in specs],
                 training=STUDY.training_settings(sweep),
                 statistics=STUDY.statistics.name,

@@ -60,6 +60,14 @@ def test_all_bits_are_kept(tmp_path):
     np.testing.assert_array_equal(values, flat[flat != 0])
 
 
+@pytest.mark.parametrize("columns", [1, 7, 8, 9, 17])
+def test_negative_zeros_are_read_as_they_were_written(tmp_path, columns):
+    dense = np.zeros((5, columns), np.float16)
+    dense[::2, -1] = -0.0
+    with h5py.File(tmp_path / "codes.h5", "w") as file:
+        assert stored(file, dense, (2, 8))[:].tobytes() == dense.tobytes()
+
+
 @pytest.mark.parametrize("density", [0.0, 0.05, 0.4])
 @pytest.mark.parametrize("shape", [(640, 5000), (48, 3000)])
 def test_the_size_on_the_disk_is_what_is_counted(tmp_path, density, shape):

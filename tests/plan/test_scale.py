@@ -266,6 +266,9 @@ def test_lean_keeps_no_activations_to_train_on_and_passes_once_more_for_each_blo
     shown = " ".join(plan.summary(study, geometries, counts, rows, 0).split())
     assert "12,811,670 while SAEs train and 4,939,424 while they encode" in shown
     assert "lean" not in plan.summary(*planned(paper_config()), stages(*planned(paper_config())), 0)
+    # Imported SAEs are not trained, and a study may have one data set.
+    once = [row for row in rows if row.stage not in ("compute", "stream")]
+    assert "lean" not in plan.summary(study, geometries, counts, once, 0)
 
 
 def test_each_epoch_of_lean_is_a_pass_of_its_own_and_so_is_each_batch_of_saes():
@@ -499,6 +502,29 @@ def test_documented_tables_are_the_commands():
         assert f"Disk: {total}" in section
 
 
+def test_documented_comparisons_are_the_plans():
+    text = (ROOT / "docs" / "scale.md").read_text("utf-8")
+
+    def sums_of(**changes):
+        config = paper_config()
+        update_config(config, changes)
+        study, *known = planned(config)
+        rows = stages(study, *known)
+        hours = sum(row.hours(study.config["planning"]) for row in rows)
+        [disk] = re.findall(r"Disk: ([\d.]+ \wB)", plan.summary(study, *known, rows, free=0))
+        return disk, f"{sum(row.images for row in rows):,}", f"{hours:.1f}"
+
+    names = "disk at most", "images through a network", "GPU-hours"
+    stored = zip(sums_of(), sums_of(storage="lean"), strict=True)
+    for name, pair in zip(names, stored, strict=True):
+        assert f"| {name} | {pair[0]} | {pair[1]} |" in text
+    half = {"precision": "float16"}
+    hours = [sums_of(extraction=half, storage=storage)[-1] for storage in ("full", "lean")]
+    assert f"precision: float16}}` | {hours[0]} | {hours[1]} |" in text
+    disk, _, hours = sums_of(datasets={"inaturalist": {"cache": False}})
+    assert f"{disk} at most at once, and {hours} GPU-hours." in text
+
+
 def test_the_readme_has_the_sums_of_the_papers_study(paper):
     study, *known = planned(paper_config())
     *_, hours, _ = plan.stage_table(paper, study.config["planning"])[-1].split("|")
@@ -508,7 +534,7 @@ def test_the_readme_has_the_sums_of_the_papers_study(paper):
         for rows in (paper, [row for row in paper if row.stage == "extract"])
     )
     text = (ROOT / "README.md").read_text("utf-8")
-    cost = f"{float(hours):.0f} GPU-hours, counted and not measured | {float(disk):.1f} TB"
+    cost = f"{hours.strip()} GPU-hours, counted and not measured | {float(disk):.1f} TB"
     assert cost in text
     assert f"{written:.1f} TB, {extracted:.1f} TB of it activations" in text
 

@@ -179,10 +179,7 @@ class ComputedCache(Cache):
                 "measured: computing them again takes the same images, processor or GPU, threads "
                 "and versions; restore these, or remove the file and run the workflow again"
             )
-        read_npd = as_read(chunk_npd, self.info, out)
-        if out is not None and read_npd is not out:
-            out[...] = read_npd
-        return read_npd
+        return as_read(chunk_npd, self.info, out)
 
     def _decoded(self, path):
         return self._backbone.transform.pixels(load_image(self._root / path))

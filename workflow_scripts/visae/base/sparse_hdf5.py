@@ -35,7 +35,7 @@ VALUES_CHUNK = 65_536
 class SparseWriter:
     """Writes a matrix, block by block of columns.
 
-    chunks: (rows of a group, columns of a block). In memory is a block.
+    chunks: (rows of a group, columns of a block). In memory are the values of a block, once more.
     """
 
     def __init__(

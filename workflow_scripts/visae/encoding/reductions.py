@@ -37,8 +37,8 @@ BLOCK_IMAGES = 1024
 ROWS = 64
 """Images per HDF5 chunk of arrays of rows: 192 kB at a width of 768."""
 CHUNK_FEATURES = 16
-"""Features per HDF5 chunk of `codes_max`: a chunk is 32 kB, and reading one feature's row
-reads 16 neighbours along with it."""
+"""Features per group of `codes_max`: a chunk of its bits is 2 kB, and reading one feature's row
+reads 15 neighbours along with it."""
 
 
 @dataclass

@@ -76,11 +76,14 @@ def _again(study, rows):
         return []
     passed = {kind: sum(row.images for row in rows if row.stage == kind) for kind in AGAIN}
     counts = " and ".join(f"{images:,} {AGAIN[kind]}" for kind, images in passed.items() if images)
+    if not counts:
+        return []
     return [
         "",
         "`storage: lean` keeps no activations to train on. Images pass through networks again, "
-        f"{counts}. What metrics read is kept: a metric that is added later computes nothing else "
-        "again. A sweep that is added trains and encodes the others of its block again.",
+        f"{counts}. What metrics read is kept: a metric that is added to all sweeps of a pass "
+        "computes nothing else again. A sweep that joins a pass has the others trained and encoded "
+        "again.",
     ]
 
 

@@ -51,8 +51,9 @@ def extraction(study):
 
 
 def measuring(study):
-    """The training split, where its activations are measured but not kept."""
-    return [] if study.training.cached else [study.training]
+    """[(batch, [split])] of the training split, where its activations are measured but not kept."""
+    split = study.training
+    return [] if split.cached else [(_as_word(split.name), [split])]
 
 
 def shards_apart(study, splits):
@@ -171,6 +172,11 @@ def _by_dataset(study, splits, sharded_apart=False):
         own = split.name if sharded_apart and split.shards > 1 else split.dataset
         groups.setdefault("all" if coarse else own, []).append(split)
     return [
-        (name if coarse or len(group) > 1 else group[0].name.replace("/", "_"), group)
+        (name if coarse or len(group) > 1 else _as_word(group[0].name), group)
         for name, group in groups.items()
     ]
+
+
+def _as_word(split_name):
+    """The name of a split as a part of a file's."""
+    return split_name.replace("/", "_")
