@@ -11,7 +11,7 @@ sys.path.insert(0, str(Path(workflow.basedir) / "workflow_scripts"))
 from visae.base.errors import UserError
 from visae.study import config_files
 
-# YAML takes the last of two equal keys in silence, and Snakemake no line of a config.yaml that is none.
+# YAML takes the last of two equal keys in silence. Of a config.yaml that is no YAML Snakemake says no line.
 if workflow.is_main_process:
     try:
         for path in workflow.overwrite_configfiles or ["config.yaml"]:

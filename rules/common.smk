@@ -302,11 +302,6 @@ def alternatives(names):
 # ---------------------------------------------------------------- resources
 
 
-# How many times as large the pooled codes of an SAE are as its reductions, in which only active ones
-# are stored: 1.4 to 6.5 times by the plan, for expansion factors 8 to 32 and K 256 to 64.
-DENSE = 7
-
-
 @functools.cache
 def cluster_partitions():
     """Those that the Slurm executor chooses from, asked once the run has its executor."""
@@ -344,7 +339,7 @@ def memory(megabytes, saes=(), raw=0, codes=0):
             by_sae = {}
             for path in input.get("reductions", []):
                 by_sae.setdefault(PATHS.sae_of(path), []).append(path)
-            held += DENSE * codes * max(map(megabytes_of, by_sae.values()), default=0)
+            held += codes * max(map(megabytes_of_codes, by_sae.values()), default=0)
         first, factor = megabytes + weights + held, 1.5 ** (attempt - 1)
         return bounded("mem_mb", int(first), int(first * factor), rulename, sized=raw or codes)
 
@@ -361,11 +356,32 @@ def minutes(number, saes=(), per_gigabyte=0):
     total = number + expansions(saes)
 
     def runtime(wildcards, input, attempt, rulename):
-        read = DENSE * megabytes_of(input.get("reductions", [])) / 1000 if per_gigabyte else 0
+        read = megabytes_of_codes(input.get("reductions", [])) / 1000 if per_gigabyte else 0
         first = int(total + per_gigabyte * read)
         return bounded("runtime", first, first * 2 ** (attempt - 1), rulename, per_gigabyte)
 
     return runtime
+
+
+def megabytes_of_codes(reductions):
+    """The pooled codes (float16 [F, N]) of SAEs whose reductions are some files, at most.
+
+    A file has N · (F / 8 + 4 · D) bytes, of bits and of reconstructions, and the active codes besides.
+    """
+    found = 0
+    for path in reductions:
+        factor = largest_factors()[PATHS.sae_of(path)]
+        found += megabytes_of(path) * 2 * factor / (factor / 8 + 4)
+    return found
+
+
+@functools.cache
+def largest_factors():
+    """Name of an SAE → its expansion factor F / D, the largest of those called so."""
+    factors = {}
+    for sae in STUDY.saes():
+        factors[sae.name] = max(factors.get(sae.name, 0), sae.spec.expansion_factor)
+    return factors
 
 
 def megabytes_of(files):

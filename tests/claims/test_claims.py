@@ -156,9 +156,9 @@ def test_what_is_found_stands_beside_what_is_claimed():
 @pytest.mark.parametrize("zero", ["b/x", "b/y"])
 def test_no_ratio_has_a_bottom_of_zero(zero):
     evidence = Evidence({"a/x": 1.0, "a/y": 3.0, "b/x": 2.0, "b/y": 4.0} | {zero: 0.0})
-    with pytest.raises(quantities.Missing, match="0"):
+    with pytest.raises(quantities.Missing, match=f"^{zero} is 0$"):
         quantities.ratio(evidence, "a/x", zero)
-    with pytest.raises(quantities.Missing, match="0"):
+    with pytest.raises(quantities.Missing, match=r"^one of b/\* is 0$"):
         quantities.mean_ratio(evidence, "a/*", "b/*", ["x", "y"])
 
 
@@ -388,7 +388,6 @@ def test_the_views_of_the_verdicts(printed):
     assert layout.as_latex(table).isascii()
     page = claims_page(table)
     for heading in ("Differs", "Reproduced", "Not computable here", "Second readings, not counted"):
-        assert f"## {heading}" in page
         assert f"\n\n## {heading}\n\n|" in page  # Markdown wants a blank line on either side
     assert layout.as_csv(table).count("\n") >= len(table.rows) + 1
 

@@ -94,6 +94,18 @@ def test_an_sae_of_ones_own_is_scored_beside_a_new_study_of_one_backbone(tmp_pat
     path, _ = with_sae(CHECKPOINTS / "dictionary_learning/topk", config, "vit_tiny_patch16_224")
     main_sweep, own = Study(yaml.safe_load(path.read_text())).sweeps.values()
     assert own.metrics == main_sweep.metrics
+    assert "&id" not in path.read_text()  # YAML's mark of a list that stands there twice
+
+
+def test_an_sae_has_the_metrics_of_the_first_sweep_on_its_backbone(tmp_path):
+    """Of that backbone: the study's first sweep is not on it, and has all metrics."""
+    config = demo_config()
+    later = {"metrics": ["fvu"], "grid": {"expansion_factor": [2], "k": [8]}}
+    config["sweeps"]["later"] = config["sweeps"]["token_order"] | later
+    path, _ = with_sae(CHECKPOINTS / "overcomplete/topk_trained", write(tmp_path, config),
+                       "mae_permuted", inputs="raw", family="topk", k=8)  # fmt: skip
+    own = Study(yaml.safe_load(path.read_text())).sweeps["topk_trained"]
+    assert own.metrics == ("localization", "fvu")
 
 
 def test_a_mistake_in_labels_is_told_and_does_not_make_them_vanish(photos, tmp_path):

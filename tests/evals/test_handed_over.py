@@ -9,6 +9,7 @@ from dataclasses import asdict
 
 import pytest
 
+from visae.evals.entry import RAW
 from visae.evals.segmentation.heads import HeadSettings
 from visae.evals.shelf import EVALS
 
@@ -156,7 +157,12 @@ ELSEWHERE = {
 }
 
 
-@pytest.mark.parametrize("name", EVALS.names())
+def test_every_eval_is_here():
+    assert set(EVALS) == set(HANDED_OVER)
+    assert {name for name in EVALS if RAW in EVALS[name].of} == set(OF_RAW)
+
+
+@pytest.mark.parametrize("name", HANDED_OVER)
 def test_every_setting_of_every_eval_is_told_of(name):
     read = {setting for setting in EVALS[name].settings
             if f"settings[{setting}]" in str(HANDED_OVER[name])}  # fmt: skip

@@ -109,8 +109,10 @@ def test_no_sae_has_a_sparsity_that_cannot_be(family, sparsity, label):
 def test_only_an_sae_with_a_name_of_its_own_may_have_an_unknown_sparsity():
     assert SaeSpec("topk", 4, None, "mine").k is None
     assert SaeSpec("topk", 4.5, 2.5, "mine").k == 2.5
-    for factor, sparsity in ((4, None), (4, 2.5), (4.5, 2)):
-        with pytest.raises(UserError):
+    for factor, sparsity, said in (
+        (4, None, "sparsity None"), (4, 2.5, "sparsity 2.5"), (4.5, 2, "expansion factor 4.5"),
+    ):  # fmt: skip
+        with pytest.raises(UserError, match=f"^{said} "):
             SaeSpec("topk", factor, sparsity)
 
 

@@ -128,6 +128,11 @@ def test_a_replicate_differs_in_its_name_its_seeds_and_what_is_in_its_folder(num
     assert str(rest) == str(own).replace("results/demo/", f"results/demo_{number}/")
 
 
+def test_a_study_may_be_called_like_a_part_of_its_folder():
+    config = {"study": "result", "backbones": {}, "root": "results/result/data"}
+    assert configs.replicated(config, 2)["root"] == "results/result_2/data"
+
+
 @pytest.mark.parametrize(
     ("own", "over", "both"),
     [

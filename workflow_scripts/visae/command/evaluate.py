@@ -33,13 +33,12 @@ def with_sae(folder, config, backbone, layer=None, inputs=None, family=None, k=N
     name = _free_name(folder.resolve().name, taken)
     open_left = {key: value for key, value in (("family", family), ("k", k)) if value is not None}
     own = str(folder.resolve())
-    like = next(
-        (s for key, s in given["sweeps"].items() if backbone in study.sweeps[key].layers), {}
-    )
+    first = next((key for key, sweep in study.sweeps.items() if backbone in sweep.layers), None)
+    metrics = given["sweeps"].get(first, {}).get("metrics")
     sweep = {
         "backbones": [backbone],
         **({} if layer is None else {"layer": layer}),
-        **({"metrics": like["metrics"]} if "metrics" in like else {}),
+        **({"metrics": [*metrics]} if metrics else {}),
         "saes": {name: {"folder": own, **open_left} if open_left else own},
         **({"reading": {"input": inputs}} if inputs else {}),
     }

@@ -15,7 +15,7 @@ from tqdm import tqdm
 ROUTINE = re.compile(
     r"\[.* \d{4}\]$|Finished jobid|Select jobs|Execute \d+ jobs|Assuming|Using shell|Building DAG"
     r"|Provided cores|Rules claiming|Job stats|Job \d+:|localrule |Complete log|Elapsed time"
-    r"|job +count$|-+ +-+$|\w+ +\d+$|Config file|Reason|rule \w+:|checkpoint "
+    r"|-+ +-+$|Config file|Reason|rule \w+:|checkpoint "
     r"|SNAKEMAKE$|=+$|  [A-Z][\w ()]+: |Using (profile|workflow)"
     r"|Provided resources|Conda environments"
     r"|    (input|output|jobid|reason|resources|log|benchmark|wildcards|threads|params):|\s*$"
@@ -58,7 +58,10 @@ def follow(lines, out=None, log=None, clock=time.monotonic):
             table.clear()  # a dry run prints it twice
         elif COUNT.match(line):
             table.append(line)
-        if far:
+            if counted := TOTAL.match(line):
+                bar.total = int(counted[1])
+                bar.refresh()
+        elif far:
             bar.set_postfix_str(f"{far[1]}: {far[2]}")
             if bar.disable and not often:
                 _write(bar, out, line)
@@ -75,9 +78,6 @@ def follow(lines, out=None, log=None, clock=time.monotonic):
             if bar.disable and left and clock() - said >= SECONDS_APART:
                 said = clock()
                 _write(bar, out, f"[{done}/{total}] about {tqdm.format_interval(left)} left\n")
-        elif counted := TOTAL.match(line):
-            bar.total = int(counted[1])
-            bar.refresh()
         elif line.startswith(DRY):
             _write(bar, out, "".join([*table, line]))
         elif not (why or ROUTINE.match(line)):

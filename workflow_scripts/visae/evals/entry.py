@@ -23,8 +23,8 @@ class Needs:
 
     reads: names in `visae.evals.reads.READS`. after: evals whose results it reads. gpu: whether it
     asks for one. megabytes: memory, besides the reductions. raw_held: how many times the raw
-    reductions among its inputs are held. codes_held: how many times one SAE's reductions are.
-    minutes: run time, to which come `minutes_per_gigabyte` of reductions.
+    reductions among its inputs are held. codes_held: how many times one SAE's pooled codes are.
+    minutes: run time, to which come `minutes_per_gigabyte` of pooled codes.
     """
 
     reads: tuple[str, ...]

@@ -161,22 +161,23 @@ def replicated(config, number):
     backbone differs, which is that of its initialisation and of its pretraining; data, splits
     and the SAEs' seed do not.
     """
-    study = config["study"]
+    name = f"{config['study']}_{number}"
+    here, there = f"results/{config['study']}/", f"results/{name}/"
 
     def moved(value: Any) -> Any:
         if isinstance(value, dict):
             return {key: moved(item) for key, item in value.items()}
         if isinstance(value, list):
             return [moved(item) for item in value]
-        if isinstance(value, str) and value.startswith(f"results/{study}/"):
-            return value.replace(study, f"{study}_{number}", 1)
+        if isinstance(value, str) and value.startswith(here):
+            return there + value.removeprefix(here)
         return value
 
     backbones = {
-        name: entry | {"seed": entry.get("seed", 0) + SEEDS_APART * (number - 1)}
-        for name, entry in moved(config["backbones"]).items()
+        backbone: entry | {"seed": entry.get("seed", 0) + SEEDS_APART * (number - 1)}
+        for backbone, entry in moved(config["backbones"]).items()
     }
-    apart = {"study": f"{study}_{number}", "backbones": backbones, "replicates": []}
+    apart = {"study": name, "backbones": backbones, "replicates": []}
     return moved(config) | apart
 
 
