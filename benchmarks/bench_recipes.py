@@ -65,8 +65,8 @@ RECIPES = {
     "encoder from 0.7 decoder, rate 3.5e-3, rise 0.05, fall 0.25, auxiliary loss 1 of 96": (
         "batchtopk", rising(3.5e-3, 0.05, 0.25, 1, 96, 2560, encoder_from_decoder=0.7),
     ),
-    "encoder from decoder, rate 3.5e-3, rise 0.05, fall 0.3, auxiliary loss 1/2": (
-        "batchtopk", rising(3.5e-3, 0.05, 0.3, 1 / 2, 24, 2560, encoder_from_decoder=1.0),
+    "encoder from 0.87 decoder, rate 3.2e-3, rise 0.05, fall 0.25, auxiliary loss 1 of 96": (
+        "batchtopk", rising(3.2e-3, 0.05, 0.25, 1, 96, 2560, encoder_from_decoder=0.87),
     ),
     "TopK, rate 4e-3, fall 0.4": ("topk", rising(4e-3, 0, 0.4)),
     "Matryoshka, rate 4e-3, rise 0.1, fall 0.4": ("matryoshka", rising(4e-3, 0.1, 0.4)),
