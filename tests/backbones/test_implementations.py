@@ -13,7 +13,6 @@ import torch
 from open_clip.pretrained import get_pretrained_cfg
 from safetensors.torch import save_file
 from study_fixtures import paper_config
-from timm.data.config import resolve_model_data_config
 
 from visae.backbones import BackboneSpec, build_backbone
 from visae.backbones.catalogue import Catalogue
@@ -225,14 +224,63 @@ def test_what_timms_entry_says_of_a_family_is_what_timm_builds(family, name):
     assert eps == {said.eps}
     if said.gelu and not re.search("giant_|huge_plus|small_plus|7b", name):  # SwiGLU
         assert gelus_of(model) == {said.gelu}
-    settings = resolve_model_data_config(model)
-    if said.preparing:
-        assert said.preparing == Preparing(
-            {"center": "shortest"}[settings["crop_mode"]],
-            settings["interpolation"],
-            settings["crop_pct"],
-            "down" if settings["crop_pct"] < 1 else "nearest",
-        )
+
+
+def test_what_timms_entry_says_of_images_is_what_timm_says_of_every_model():
+    for name in names("timm"):
+        family = family_of("timm", name)
+        said = LOADERS["timm"].families[family].preparing if family else None
+        if said is None:
+            continue
+        settings = timm.get_pretrained_cfg(name)
+        assert said == Preparing(
+            {"center": "shortest"}[settings.crop_mode],
+            settings.interpolation,
+            settings.crop_pct,
+            "down" if settings.crop_pct < 1 else "nearest",
+        ), name
+
+
+@pytest.mark.parametrize(
+    "family, models",
+    [
+        (
+            "clip_openai",
+            {
+                "timm": "vit_base_patch32_clip_quickgelu_224.openai",
+                "open_clip": "ViT-B-32:openai",
+                "transformers": "openai/clip-vit-base-patch32",
+            },
+        ),
+        (
+            "clip_openai_large",
+            {
+                "timm": "vit_large_patch14_clip_336.openai",
+                "open_clip": "ViT-L-14-336-quickgelu:openai",
+                "transformers": "openai/clip-vit-large-patch14-336",
+            },
+        ),
+        (
+            "clip",
+            {
+                "timm": "vit_large_patch14_clip_224.laion2b",
+                "open_clip": "ViT-L-14:laion2b_s32b_b82k",
+                "transformers": "laion/CLIP-ViT-L-14-laion2B-s32B-b82K",
+            },
+        ),
+        # Whose images open_clip squashes.
+        (None, {"timm": "vit_huge_patch14_clip_224.dfn5b", "open_clip": "ViT-H-14:dfn5b"}),
+        (
+            None,
+            {
+                "timm": "vit_huge_patch14_clip_378.metaclip2_worldwide",
+                "open_clip": "ViT-H-14-worldwide-378:metaclip2_worldwide",
+            },
+        ),
+    ],
+)
+def test_a_checkpoint_is_of_one_family_in_all_libraries(family, models):
+    assert {family_of(loader, model) for loader, model in models.items()} == {family}
 
 
 def test_all_names_of_a_family_are_vision_transformers():
