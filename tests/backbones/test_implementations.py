@@ -375,6 +375,8 @@ def test_a_study_is_checked_when_it_is_planned():
     with pytest.raises(UserError, match=r"^config: backbones\.deit\.implementation is open_clip"):
         Study(config)
     config["backbones"]["deit"]["implementation"] = "transformers"
+    dinov2 = config["backbones"]["dinov2"]
+    dinov2["implementation"] = dinov2["loader"]  # which is as without
     study = Study(config)
     assert study.backbone_settings("deit")["implementation"] == "transformers"
     assert "implementation" not in study.backbone_settings("dinov2")
