@@ -13,6 +13,7 @@ import torch
 from open_clip.pretrained import get_pretrained_cfg
 from safetensors.torch import save_file
 from study_fixtures import paper_config
+from timm.models import _registry
 
 from visae.backbones import BackboneSpec, build_backbone
 from visae.backbones.catalogue import Catalogue
@@ -34,6 +35,15 @@ PAIRS = [
 ]
 # Small models of the libraries' own code: 81 positions, which are resampled to 25.
 DEPTH, WIDTH, OWN, SMALLER = 2, 64, 9, 5
+
+
+@pytest.fixture(scope="module", autouse=True)
+def own_registry():
+    """What the comparison registers with timm is no model for the tests of other files."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("_model_entrypoints", "_model_to_module"):
+            patch.setattr(_registry, name, dict(getattr(_registry, name)))
+        yield
 
 
 @pytest.fixture(scope="module")
