@@ -222,11 +222,6 @@ class Shape(NamedTuple):
     native: int
 
 
-def shape_of(kind):
-    """That of the comparison: of the small models of each family."""
-    return Shape(12, 192, kind.native)
-
-
 # ---------------------------------------------------------------- equal weights
 
 
@@ -304,9 +299,7 @@ def in_the_names_of(loader, kind, tensors):
         parts = [tensors.pop(name.replace(".q.", f".{each}.")) for each in "qkv"]
         tensors[name.replace(".q.", ".qkv.")] = torch.cat(parts)
     if kind.prefix and not kind.registers:
-        # The class token has a position of its own, which is 0 here.
-        table = tensors["pos_embed"]
-        tensors["pos_embed"] = torch.cat([torch.zeros_like(table[:, :1]), table], dim=1)
+        tensors["pos_embed"] = _with_class_position(tensors["pos_embed"])
     if loader == "timm":
         return tensors
     if kind.biased:
@@ -317,10 +310,14 @@ def in_the_names_of(loader, kind, tensors):
     return {f"visual.{renamed(OPEN_CLIP, name)}": tensor for name, tensor in tensors.items()}
 
 
+def _with_class_position(table):
+    """A table in which the class token has a position of its own, which is 0."""
+    return torch.cat([torch.zeros_like(table[:, :1]), table], dim=1)
+
+
 def _of_transformers(kind, tensors):
     if kind.prefix and "pos_embed" in tensors:
-        table = tensors["pos_embed"]
-        tensors["pos_embed"] = torch.cat([torch.zeros_like(table[:, :1]), table], dim=1)
+        tensors["pos_embed"] = _with_class_position(tensors["pos_embed"])
     if kind.renames is TWO_TOWERS:
         tensors["pos_embed"] = tensors["pos_embed"][0]
         if kind.prefix:
@@ -444,7 +441,7 @@ def square(image, size):
 def compared(name, table):
     """The lines of one family and one table of positions: dictionaries."""
     kind = KINDS[name]
-    shape, image = shape_of(kind), photograph()
+    shape, image = Shape(12, 192, kind.native), photograph()
     tensors = drawn(kind, shape, table)
     with tempfile.TemporaryDirectory() as folder:
         files = {loader: write(kind, loader, shape, tensors, folder) for loader in kind.models}

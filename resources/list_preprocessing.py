@@ -103,7 +103,7 @@ CHECKPOINTS = (
     Checkpoint("AIMv2", "transformers", "aimv2_vision_model", CLIP_PROCESSOR | shortest(224, 224)),
     Checkpoint("I-JEPA", "timm", "vit_huge_patch14_gap_224.in1k_ijepa"),
     Checkpoint("I-JEPA", "transformers", "ijepa", squashed(224, BILINEAR) | HALF),
-    Checkpoint("MSN", "transformers", "vit_msn", squashed(224, BICUBIC) | IMAGENET),
+    Checkpoint("MSN", "transformers", "vit_msn", squashed(224, BILINEAR) | IMAGENET),
     Checkpoint("MobileCLIP", "timm", "vit_base_mci_224.apple_mclip"),
     Checkpoint("MobileCLIP", "open_clip", "MobileCLIP-B:datacompdr"),
     Checkpoint("PE", "timm", "vit_pe_core_base_patch16_224.fb"),

@@ -270,16 +270,19 @@ def backbone_settings(wildcards):
 
 
 def loader_code(wildcards):
-    """Hash of the loader that builds a backbone: it is imported by name, unseen by `code`."""
+    """`code_of_loader` of the backbone that a job is for."""
     return code_of_loader(wildcards.backbone)
 
 
 def code_of_loader(name):
-    """The same of the backbone called `name`, and of the loader whose library it is to follow."""
-    entry = STUDY.backbones[name]
-    hashed = entry_code(LOADERS, entry["loader"])
-    if "implementation" in entry:
-        return [hashed, entry_code(LOADERS, entry["implementation"])]
+    """Hashes of what computes the backbone `name`, imported by name and so unseen by `code`.
+
+    Its loader, and the one whose library's `implementation` it is to have.
+    """
+    computed = STUDY.backbone_settings(name)
+    hashed = entry_code(LOADERS, computed["loader"])
+    if "implementation" in computed:
+        return [hashed, entry_code(LOADERS, computed["implementation"])]
     return hashed
 
 

@@ -13,7 +13,7 @@ import torch
 from open_clip.pretrained import get_pretrained_cfg
 from safetensors.torch import save_file
 from study_fixtures import paper_config
-from timm.data.config import resolve_model_data_config
+from timm.models import _registry
 
 from visae.backbones import BackboneSpec, build_backbone
 from visae.backbones.catalogue import Catalogue
@@ -35,6 +35,15 @@ PAIRS = [
 ]
 # Small models of the libraries' own code: 81 positions, which are resampled to 25.
 DEPTH, WIDTH, OWN, SMALLER = 2, 64, 9, 5
+
+
+@pytest.fixture(scope="module", autouse=True)
+def own_registry():
+    """What the comparison registers with timm is no model for the tests of other files."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("_model_entrypoints", "_model_to_module"):
+            patch.setattr(_registry, name, dict(getattr(_registry, name)))
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -225,14 +234,63 @@ def test_what_timms_entry_says_of_a_family_is_what_timm_builds(family, name):
     assert eps == {said.eps}
     if said.gelu and not re.search("giant_|huge_plus|small_plus|7b", name):  # SwiGLU
         assert gelus_of(model) == {said.gelu}
-    settings = resolve_model_data_config(model)
-    if said.preparing:
-        assert said.preparing == Preparing(
-            {"center": "shortest"}[settings["crop_mode"]],
-            settings["interpolation"],
-            settings["crop_pct"],
-            "down" if settings["crop_pct"] < 1 else "nearest",
-        )
+
+
+def test_what_timms_entry_says_of_images_is_what_timm_says_of_every_model():
+    for name in names("timm"):
+        family = family_of("timm", name)
+        said = LOADERS["timm"].families[family].preparing if family else None
+        if said is None:
+            continue
+        settings = timm.get_pretrained_cfg(name)
+        assert said == Preparing(
+            {"center": "shortest"}[settings.crop_mode],
+            settings.interpolation,
+            settings.crop_pct,
+            "down" if settings.crop_pct < 1 else "nearest",
+        ), name
+
+
+@pytest.mark.parametrize(
+    "family, models",
+    [
+        (
+            "clip_openai",
+            {
+                "timm": "vit_base_patch32_clip_quickgelu_224.openai",
+                "open_clip": "ViT-B-32:openai",
+                "transformers": "openai/clip-vit-base-patch32",
+            },
+        ),
+        (
+            "clip_openai_large",
+            {
+                "timm": "vit_large_patch14_clip_336.openai",
+                "open_clip": "ViT-L-14-336-quickgelu:openai",
+                "transformers": "openai/clip-vit-large-patch14-336",
+            },
+        ),
+        (
+            "clip",
+            {
+                "timm": "vit_large_patch14_clip_224.laion2b",
+                "open_clip": "ViT-L-14:laion2b_s32b_b82k",
+                "transformers": "laion/CLIP-ViT-L-14-laion2B-s32B-b82K",
+            },
+        ),
+        # Whose images open_clip squashes.
+        (None, {"timm": "vit_huge_patch14_clip_224.dfn5b", "open_clip": "ViT-H-14:dfn5b"}),
+        (
+            None,
+            {
+                "timm": "vit_huge_patch14_clip_378.metaclip2_worldwide",
+                "open_clip": "ViT-H-14-worldwide-378:metaclip2_worldwide",
+            },
+        ),
+    ],
+)
+def test_a_checkpoint_is_of_one_family_in_all_libraries(family, models):
+    assert {family_of(loader, model) for loader, model in models.items()} == {family}
 
 
 def test_all_names_of_a_family_are_vision_transformers():
@@ -327,6 +385,8 @@ def test_a_study_is_checked_when_it_is_planned():
     with pytest.raises(UserError, match=r"^config: backbones\.deit\.implementation is open_clip"):
         Study(config)
     config["backbones"]["deit"]["implementation"] = "transformers"
+    dinov2 = config["backbones"]["dinov2"]
+    dinov2["implementation"] = dinov2["loader"]  # which is as without
     study = Study(config)
     assert study.backbone_settings("deit")["implementation"] == "transformers"
     assert "implementation" not in study.backbone_settings("dinov2")

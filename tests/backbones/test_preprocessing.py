@@ -18,6 +18,7 @@ import transformers
 from backbone_fixtures import HF_MLP, small_spec
 from PIL import Image
 from torchvision.transforms import functional as older_functional
+from torchvision.transforms.v2.functional import _geometry
 from transformers.models.bit.image_processing_pil_bit import BitImageProcessorPil
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 from transformers.models.deit.image_processing_pil_deit import DeiTImageProcessorPil
@@ -90,9 +91,26 @@ def test_pixels_are_those_of_the_librarys_own_processor(checkpoint, files, tmp_p
             assert torch.equal(ours, expected)
 
 
-@pytest.mark.parametrize(
-    "kind", [c for c in CHECKPOINTS if c.settings], ids=lambda checkpoint: checkpoint.kind
-)
+OF_TRANSFORMERS = [checkpoint for checkpoint in CHECKPOINTS if checkpoint.settings]
+# Whose published settings are others than their processor's class has by default.
+NOT_OF_THE_CLASS = ("DINOv2", "DINOv2, registers", "SigLIP 2", "BEiT")
+
+
+@pytest.mark.parametrize("checkpoint", OF_TRANSFORMERS, ids=lambda checkpoint: checkpoint.kind)
+def test_rows_of_transformers_are_their_classes_own_but_for_those_that_the_page_names(
+    checkpoint, tmp_path
+):
+    bare = {"image_processor_type": checkpoint.settings["image_processor_type"]}
+    found = []
+    for name, settings in (("published", checkpoint.settings), ("bare", bare)):
+        (tmp_path / name).mkdir()
+        changed = replace(checkpoint, settings=settings)
+        built = list_preprocessing.built(changed, tmp_path / name)
+        found.append(list_preprocessing.described(built.transform))
+    assert (found[0] == found[1]) == (checkpoint.kind not in NOT_OF_THE_CLASS)
+
+
+@pytest.mark.parametrize("kind", OF_TRANSFORMERS, ids=lambda checkpoint: checkpoint.kind)
 def test_bytes_of_transformers_are_equal_before_they_are_normalised(kind, files, tmp_path):
     transform = list_preprocessing.built(kind, tmp_path).transform
     plain = {"do_normalize": False, "do_rescale": transform.resampling == "torch_floats"}
@@ -210,6 +228,35 @@ def test_the_older_resize_rounds_once(files):
     mode = older_functional.InterpolationMode.BICUBIC
     theirs = older_functional.resize(values, [224, 224], mode, antialias=True)
     assert torch.equal(torch.from_numpy(ours.pixels(image)), theirs)
+
+
+@pytest.mark.parametrize("kind", ["DINOv2", "MAE"])
+def test_where_torchvision_has_no_way_for_bytes_a_processor_rounds_once(
+    kind, files, tmp_path, monkeypatch
+):
+    """As on a GPU, by torchvision's code."""
+    checkpoint = next(c for c in OF_TRANSFORMERS if c.kind == kind)
+    transform = list_preprocessing.built(checkpoint, tmp_path).transform
+    processor = transformers.AutoImageProcessor.from_pretrained(tmp_path)
+    monkeypatch.setattr(_geometry, "_do_native_uint8_resize_on_cpu", lambda interpolation: False)
+    image = load_image(files[1])
+    theirs = np.asarray(processor(image, return_tensors="pt")["pixel_values"][0])
+    rounded = replace(transform, resampling="torch_rounded").normalised(image)
+    assert np.abs(rounded - theirs).max() <= LARGEST_DIFFERENCE
+    assert np.array_equal(transform.normalised(image), rounded)
+
+
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
+def test_bilinear_bytes_are_rounded_once_on_a_cpu_without_avx2(interpolation, files, monkeypatch):
+    bytes_ = Preprocessing("squash", 224, 224, interpolation, (0,) * 3, (1,) * 3, "torch_bytes")
+    rounded = replace(bytes_, resampling="torch_rounded")
+    image = load_image(files[1])
+    monkeypatch.setattr("platform.machine", lambda: "x86_64")
+    for capability, equal in (("AVX2", False), ("DEFAULT", interpolation == "bilinear")):
+        monkeypatch.setattr(
+            torch.backends.cpu, "get_cpu_capability", lambda capability=capability: capability
+        )
+        assert np.array_equal(bytes_.pixels(image), rounded.pixels(image)) == equal
 
 
 def test_an_entry_may_choose_resampling_and_margin(files):

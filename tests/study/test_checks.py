@@ -212,3 +212,25 @@ def test_what_lean_cannot_compute_as_a_cache_holds_it_is_refused(changes, said):
     Study(paper_config() | changes)
     with pytest.raises(UserError, match=said):
         Study(paper_config() | changes | {"storage": "lean"})
+
+
+@pytest.mark.parametrize(
+    ("resize", "size", "refused"),
+    [
+        (223, 224, True),
+        ([256, 208], [224, 224], True),
+        ([256, 208], 224, True),
+        (224, [224, 240], True),
+        (224, 224, False),
+        ([256, 224], 224, False),
+        (16, None, False),  # as far as the config says
+    ],
+)
+def test_images_that_are_cut_to_more_than_they_are_resized_to_are_refused(resize, size, refused):
+    config = paper_config()
+    config["backbones"]["deit"] |= {"image_size": size, "preprocessing": {"resize": resize}}
+    if not refused:
+        Study(config)
+        return
+    with pytest.raises(UserError, match=r"deit\.preprocessing\.resize is .*less .*; raise resize"):
+        Study(config)

@@ -146,5 +146,6 @@ RESAMPLINGS = {
 
 Pillow rounds to bytes after either direction, with weights of 22 bits; torch does so with weights
 of 16 bits (`torch_bytes`). `torch_rounded` rounds once, at the end: torchvision's older `Resize` on
-tensors, and both on a GPU. `torch_floats` does not round.
+tensors, and both where torchvision cannot resize bytes (on a GPU; by a bilinear filter on a CPU
+with neither AVX2 nor ARM). `torch_floats` does not round.
 """

@@ -10,7 +10,7 @@ import os
 from itertools import product
 from pathlib import Path
 
-from visae.backbones import geometry
+from visae.backbones import geometry, sizes
 from visae.backbones.catalogue import check_model
 from visae.backbones.implementations import implementation
 from visae.backbones.loaders import LOADERS
@@ -42,6 +42,7 @@ def _checks():
     return (
         _held_out_images,
         _models,
+        _resized,
         _layouts,
         _generated,
         _evaluators,
@@ -101,6 +102,19 @@ def _models(study):
             entry.get("implementation"),
             entry["preprocessing"],
         )
+
+
+def _resized(study):
+    """No more is cut out of an image than it is resized to, where the config gives both."""
+    for name, entry in study.backbones.items():
+        resize, crop = entry["preprocessing"].get("resize"), entry["image_size"]
+        if resize is None or crop is None:
+            continue
+        if any(cut > side for cut, side in zip(*map(sizes.pair, (crop, resize)), strict=True)):
+            raise UserError(
+                f"config: backbones.{name}.preprocessing.resize is {resize}, which is less than "
+                f"image_size, {crop}, that is cut out of it; raise resize"
+            )
 
 
 def _layouts(study):

@@ -152,9 +152,14 @@ class Study:
         return self.backbones[backbone]["weights"]
 
     def backbone_settings(self, backbone) -> dict[str, Any]:
-        """What of its entry decides its activations: not its label, nor its evaluator."""
+        """What of its entry decides its activations: not its label, nor its evaluator.
+
+        An `implementation` that is the loader's own changes none.
+        """
         entry = self.backbones[backbone]
         names = ("loader", "model", "seed", "image_size", "token_order", "preprocessing", "options")
         more = ("storage", "weights_part", "implementation")
         settings = {name: entry[name] for name in (*names, *more) if name in entry}
+        if settings.get("implementation") == settings["loader"]:
+            del settings["implementation"]
         return settings | {"weights": self.weights(backbone)}

@@ -55,9 +55,8 @@ class Loader:
     token_orders: the orders of patches that it can give. shuffling: the types of model whose
     forward pass draws an order itself, and which can have the order `forward`. blocks, patch:
     the keys in `options` under which the number of blocks and the patch's side stand, the outer
-    first. families: how it computes
-    models that other libraries have as well, by a name that all loaders give the family; the first
-    whose `models` fit is a model's.
+    first. families: how it computes models that other libraries have as well, by a name that all
+    loaders give the family; the first whose `models` fit is a model's.
     """
 
     label: str = field(metadata=ASIDE)

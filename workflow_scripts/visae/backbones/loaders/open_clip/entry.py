@@ -14,9 +14,10 @@ ENTRY = Loader(
     blocks=("vision_cfg", "layers"),
     patch=("vision_cfg", "patch_size"),
     families={
-        "clip_openai": Family(
-            r"ViT-[BL]-\d+(-336)?(-quickgelu)?:openai$", 1e-5, "quick", SMOOTH, WHOLE
+        "clip_openai_large": Family(
+            r"ViT-L-14(-336)?(-quickgelu)?:openai$", 1e-5, "quick", SMOOTH, WHOLE
         ),
+        "clip_openai": Family(r"ViT-B-\d+(-quickgelu)?:openai$", 1e-5, "quick", SMOOTH, WHOLE),
         "clip": Family(
             r"ViT-(B|L|H|g|bigG)-\d+(-336)?(-quickgelu)?:(?!dfn5b)", 1e-5, None, SMOOTH, WHOLE
         ),

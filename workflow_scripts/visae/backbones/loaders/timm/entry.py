@@ -20,10 +20,14 @@ ENTRY = Loader(
         ),
         "dinov3": Family(r"vit_\w+_patch16_dinov3(_qkvb)?\b", 1e-5, "exact", None, WHOLE),
         # Both GELUs are there, under two names of which one has the weights' own.
-        "clip_openai": Family(
-            r"vit_\w+_clip_(quickgelu_)?224\.openai$", 1e-5, None, SMOOTH, NINE_TENTHS
+        "clip_openai_large": Family(
+            r"vit_large_patch14_clip_(quickgelu_)?\d+\.openai$", 1e-5, None, SMOOTH, WHOLE
         ),
-        "clip": Family(r"vit_\w+_clip_(quickgelu_)?\d+\b", 1e-5, None, SMOOTH),
+        "clip_openai": Family(
+            r"vit_base_patch\d+_clip_(quickgelu_)?\d+\.openai$", 1e-5, None, SMOOTH, NINE_TENTHS
+        ),
+        # But those whose images open_clip squashes.
+        "clip": Family(r"vit_\w+_clip_(quickgelu_)?(?!378)\d+\b(?!\.dfn5b)", 1e-5, None, SMOOTH),
         # The GELU of SigLIP goes by the model's size.
         "siglip2_tanh": Family(
             r"vit_(base_patch32|so400m_patch16|giantopt_patch16)_siglip_(gap_)?\d+\.v2_"

@@ -38,7 +38,8 @@ ENTRY = Loader(
             None,
             replace(BILINEAR, resampling="torch_floats"),
         ),
-        "clip_openai": Family(r"openai/clip-vit-", 1e-5, "quick", ROUGH, CUT),
+        "clip_openai_large": Family(r"openai/clip-vit-large-", 1e-5, "quick", ROUGH, CUT),
+        "clip_openai": Family(r"openai/clip-vit-base-", 1e-5, "quick", ROUGH, CUT),
         "clip": Family(r"clip_vision_model$|laion/CLIP-ViT-", 1e-5, None, ROUGH, CUT),
         "siglip2_tanh": Family(
             r"google/siglip2-(base-patch32|so400m-patch16-\d|giant-opt|large-patch16-512)",

@@ -222,10 +222,11 @@ def _published(spec, model_class, config, source, arguments):
     problems = [f"{name} is missing" for name in sorted(found["missing_keys"])]
     modules = model.named_modules()
     lists = tuple(f"{name}." for name, m in modules if isinstance(m, torch.nn.ModuleList))
+    wanted = model.state_dict()
     problems += [
         f"{name} is one too many"
         for name in sorted(found["unexpected_keys"])
-        if name.startswith(lists) or is_prefix_token(name, model.state_dict())
+        if name.startswith(lists) or is_prefix_token(name, wanted)
     ]
     check_fit(spec, problems)
     return model
