@@ -16,6 +16,7 @@ from numba.core.dispatcher import Dispatcher
 runpy.run_path(sys.argv[1], run_name="__main__")
 kernels = misses = 0
 for name in (
+    "base.sparse_hdf5",
     "activations.shards",
     "probing.fstatistic",
     "probing.one_vs_rest",

@@ -21,7 +21,7 @@ from torch.utils.data import DataLoader, Dataset
 from visae.activations.format import CacheInfo
 from visae.activations.shards import ShardWriter, shard_bounds
 from visae.backbones.backbone import Backbone, autocast, forward_noise, permute_patches
-from visae.base.arrays import Float, UInt
+from visae.base.arrays import Float, Num
 from visae.base.errors import UserError
 from visae.base.progress import counted
 from visae.images.decoding import load_image
@@ -162,12 +162,15 @@ def _extract_shard(backbone, job, chunk_images, batch_size, workers, on_bad_imag
 
 def tokens_of(
     backbone: Backbone,
-    pixels: UInt[torch.Tensor, "n 3 _ _"],
+    pixels: Num[torch.Tensor, "n 3 _ _"],
     records: Sequence[ImageRecord],
     layers: Collection[int],
     precision: str,
 ) -> dict[int, Float[np.ndarray, "n P D"]]:
-    """Patch tokens of decoded images in the backbone's token order: {block: array [n, P, D]}."""
+    """Patch tokens of decoded images in the backbone's token order: {block: array [n, P, D]}.
+
+    pixels: as `Preprocessing.pixels` gives them, uint8 or float32.
+    """
     device = next(backbone.parameters()).device
     image_ids = [record.image_id for record in records]
     noise_np = None
