@@ -14,7 +14,7 @@ from torch import nn
 from visae.pretraining.captions import TextEncoder, caption, tokenize
 from visae.pretraining.towers import embedding_width, image_embeddings
 from visae.pretraining.training import Objective
-from visae.pretraining.views import random_views
+from visae.pretraining.views import network_input, random_views
 
 LARGEST_SCALE = 100.0
 
@@ -34,7 +34,7 @@ class Contrast(Objective):
     def cosines(self, images_b3hw, labels_b, generator):
         """Cosine [B, B] of each image (row) with each image's caption (column)."""
         views = random_views(images_b3hw, images_b3hw.shape[-2:], generator)
-        images = image_embeddings(self.backbone, self.backbone.normalise(views))
+        images = image_embeddings(self.backbone, network_input(self.backbone, views))
         texts = self.text(self.tokens_cl[labels_b])
         return F.normalize(images, dim=1) @ F.normalize(texts, dim=1).T
 

@@ -17,7 +17,7 @@ JITTER = 0.4
 
 
 def random_views(images_b3hw, size, generator, area=LARGE):
-    """One view per image, of `size` (h, w) pixels: float32 [B, 3, h, w] from 0 to 1.
+    """One view per image, of `size` (h, w) pixels: float32 [B, 3, h, w] in 0 … 255.
 
     A crop of a random share `area` of the image and a width:height ratio of 3:4 to 4:3 times the
     image's own, mirrored half of the time, resampled bilinearly; brightness, contrast and
@@ -41,8 +41,12 @@ def random_views(images_b3hw, size, generator, area=LARGE):
     grid = F.affine_grid(theta.to(device), [batch, 3, *size], align_corners=False)
     views = F.grid_sample(images_b3hw.float(), grid, padding_mode="border", align_corners=False)
     strengths = [uniform(1 - JITTER, 1 + JITTER).to(device) for _ in range(3)]
-    views = _jittered(views, *(strength[:, None, None, None] for strength in strengths))
-    return views.div_(255)
+    return _jittered(views, *(strength[:, None, None, None] for strength in strengths))
+
+
+def network_input(backbone, views_b3hw):
+    """What `backbone` sees of views in 0 … 255: float32, normalised."""
+    return backbone.normalise(views_b3hw / 255)  # of floats it takes the scale from 0 to 1
 
 
 def _jittered(views, brightness, contrast, saturation):

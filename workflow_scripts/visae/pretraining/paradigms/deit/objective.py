@@ -11,7 +11,7 @@ from torch import nn
 
 from visae.pretraining.towers import embedding_width, image_embeddings
 from visae.pretraining.training import Learner, Objective, fit
-from visae.pretraining.views import random_views
+from visae.pretraining.views import network_input, random_views
 
 TEACHER_WIDTHS = (32, 64, 128)
 
@@ -56,7 +56,9 @@ class Deit(Objective):
     def loss(self, images_b3hw, labels_b, generator):
         views = random_views(images_b3hw, images_b3hw.shape[-2:], generator)
         taught_b = self.teacher(views).argmax(dim=1)
-        logits = self.classifier(image_embeddings(self.backbone, self.backbone.normalise(views)))
+        logits = self.classifier(
+            image_embeddings(self.backbone, network_input(self.backbone, views))
+        )
         readings = {
             "accuracy": accuracy(logits, labels_b),
             "teacher_accuracy": (taught_b == labels_b).float().mean(),

@@ -17,7 +17,7 @@ from torch import nn
 from visae.backbones import build_backbone
 from visae.pretraining.towers import embedding_width, image_embeddings, only_patches
 from visae.pretraining.training import Objective
-from visae.pretraining.views import SMALL, random_views
+from visae.pretraining.views import SMALL, network_input, random_views
 
 PROTOTYPES = 256
 HIDDEN = 128
@@ -64,7 +64,7 @@ class Dino(Objective):
     def loss(self, images_b3hw, labels_b, generator):
         size = images_b3hw.shape[-2:]
         large = [
-            self.backbone.normalise(random_views(images_b3hw, size, generator))
+            network_input(self.backbone, random_views(images_b3hw, size, generator))
             for _ in range(LARGE_CROPS)
         ]
         with torch.no_grad():
@@ -99,7 +99,7 @@ class Dino(Objective):
         )
         crops = random_views(images_b3hw, (height * patch, width * patch), generator, area=SMALL)
         images = F.pad(
-            self.backbone.normalise(crops),
+            network_input(self.backbone, crops),
             [patch * n for n in (left, columns - width - left, top, rows - height - top)],
         )
         numbers = torch.arange(rows * columns, device=images.device).reshape(rows, columns)

@@ -13,7 +13,7 @@ from torch import nn
 
 from visae.pretraining.towers import last_tokens, only_patches, take
 from visae.pretraining.training import Objective
-from visae.pretraining.views import random_views
+from visae.pretraining.views import network_input, random_views
 
 MASKED = 0.75
 DECODER_WIDTH = 64
@@ -51,7 +51,7 @@ class Mae(Objective):
 
     def loss(self, images_b3hw, labels_b, generator):
         views = random_views(images_b3hw, images_b3hw.shape[-2:], generator)
-        images = self.backbone.normalise(views)
+        images = network_input(self.backbone, views)
         visible_bk, hidden_bm = self.choose(len(images), generator, images.device)
         with only_patches(self.backbone, visible_bk):
             encoded = last_tokens(self.backbone, images)[:, self.backbone.prefix_tokens :]
