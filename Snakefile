@@ -80,6 +80,9 @@ if workflow.is_main_process:
 
 
 onsuccess:
-    page = Path(f"results/{STUDY.name}/report/index.html")
+    results = Path("results") / STUDY.name
+    page, scores = results / "report/index.html", results / "tables/scores.csv"
     if page.exists():
-        print(f"Figures and tables are in results/{STUDY.name}; all on one page: {page}")
+        older = scores.exists() and page.stat().st_mtime < scores.stat().st_mtime
+        last = f"`report` makes {page} anew" if older else f"all on one page: {page}"
+        print(f"Figures and tables are in {results}; {last}")
