@@ -152,7 +152,7 @@ for batch, splits in jobs.extraction(STUDY):
 # Also of training, which computes them again: another number may round them otherwise.
 MEASURING_THREADS = 8
 
-for batch, splits in jobs.measuring(STUDY):
+for batch, splits in jobs.measurements(STUDY):
 
     for several, blocks, backbones in rules_of("measure", batch, splits):
         work = f"{{backbone}}-layer{'-'.join(map(str, blocks))}-{batch}"
@@ -204,7 +204,7 @@ for batch, splits in jobs.measuring(STUDY):
 
 if VIEWS:
 
-    for batch, splits in [*jobs.extraction(STUDY), *jobs.measuring(STUDY)]:
+    for batch, splits in [*jobs.extraction(STUDY), *jobs.measurements(STUDY)]:
 
         rule:
             name:

@@ -192,7 +192,8 @@ def test_sweeps_of_a_block_share_a_pass_where_activations_are_computed():
         *("main_and_jumprelu", "layer_3", "token_order")
     ]
     assert jobs.measuring(full) == []
-    assert jobs.measuring(lean) == [(lean.training.name.replace("/", "_"), [lean.training])]
+    assert jobs.measuring(lean) == [lean.training]
+    assert jobs.measurements(lean) == [("imagenet_train", [lean.training])]
     # Jobs are as fine as before otherwise.
     assert jobs.evaluation(lean, ["fvu", "localization"], "metrics") == [
         *(("fvu", ("fvu",)), ("localization", ("localization",)))

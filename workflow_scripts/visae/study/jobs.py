@@ -51,9 +51,13 @@ def extraction(study):
 
 
 def measuring(study):
-    """[(batch, [split])] of the training split, where its activations are measured but not kept."""
-    split = study.training
-    return [] if split.cached else [(_as_word(split.name), [split])]
+    """The training split, where its activations are measured but not kept."""
+    return [] if study.training.cached else [study.training]
+
+
+def measurements(study):
+    """[(batch, [split])]: the jobs of `measuring`."""
+    return [(_as_word(split.name), [split]) for split in measuring(study)]
 
 
 def shards_apart(study, splits):
