@@ -1,8 +1,20 @@
-"""Small transformers of every kind of model, with random weights."""
+"""Small transformers of every kind of model, with random weights, and pictures for them."""
 
+import numpy as np
 import torch
+from PIL import Image
 
 from visae.backbones import BackboneSpec
+from visae.images.index import ClassRecord, ImageRecord, build_index
+
+TINY = {
+    "loader": "timm",
+    "model": "deit_tiny_patch16_224.fb_in1k",
+    "weights": "random",
+    "image_size": 32,
+    "options": {"patch_size": 8, "embed_dim": 16, "depth": 2, "num_heads": 2},
+}
+"""Settings of a backbone of 4×4 patches, D = 16 and 2 blocks."""
 
 TIMM_SMALL = {"patch_size": 8, "embed_dim": 32, "depth": 3, "num_heads": 2}
 CLIP_SMALL = {
@@ -64,3 +76,15 @@ def small_spec(kind, **changes):
 
 def some_images(count=2, side=32, seed=0):
     return torch.randn(count, 3, side, side, generator=torch.Generator().manual_seed(seed))
+
+
+def random_pictures(root, images, ending, name="{:02d}"):
+    """The index of `images` pictures of random pixels below `root`, of two classes in turn."""
+    generator, records = np.random.default_rng(0), []
+    for number in range(images):
+        file = f"{name.format(number)}.{ending}"
+        pixels = generator.integers(0, 256, (40, 40, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(root / file)
+        label = number % 2
+        records.append(ImageRecord(f"id-{name.format(number)}", file, label, f"c{label}"))
+    return build_index(records, [ClassRecord(0, "c0"), ClassRecord(1, "c1")], root)

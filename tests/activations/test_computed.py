@@ -5,6 +5,7 @@ from contextlib import closing
 
 import numpy as np
 import pytest
+from backbone_fixtures import TINY, random_pictures
 from PIL import Image
 
 from visae.activations.cache import ActivationCache
@@ -16,39 +17,24 @@ from visae.activations.shards import join_shards
 from visae.backbones import BackboneSpec, build_backbone
 from visae.base.errors import UserError
 from visae.base.seals import recorded
-from visae.images.index import ClassRecord, ImageRecord, build_index, shuffled
+from visae.images.index import shuffled
 from visae.sae.specs import SaeSpec, TrainingSettings
 from visae.sae.training import train_and_save
 
 IMAGES, LAYERS, SHARDS = 45, (0, 1), 3
 SETTINGS = {"chunk_images": 8, "batch_size": 4}
-BACKBONE = {
-    "loader": "timm",
-    "model": "deit_tiny_patch16_224.fb_in1k",
-    "weights": "random",
-    "image_size": 32,
-    "options": {"patch_size": 8, "embed_dim": 16, "depth": 2, "num_heads": 2},
-}
 
 
 @pytest.fixture(scope="module")
 def backbone():
-    return build_backbone(BackboneSpec(name="tiny", **BACKBONE))
+    return build_backbone(BackboneSpec(name="tiny", **TINY))
 
 
 @pytest.fixture(scope="module")
 def images(tmp_path_factory):
     """(folder, index in a seeded order) of images of random pixels."""
     root = tmp_path_factory.mktemp("images")
-    generator = np.random.default_rng(0)
-    records = []
-    for number in range(IMAGES):
-        pixels = generator.integers(0, 256, (40, 40, 3), dtype=np.uint8)
-        Image.fromarray(pixels).save(root / f"{number:02d}.png")
-        label = number % 2
-        records.append(ImageRecord(f"id-{number:02d}", f"{number:02d}.png", label, f"c{label}"))
-    index = build_index(records, [ClassRecord(0, "c0"), ClassRecord(1, "c1")], root)
-    return root, shuffled(index, 7)
+    return root, shuffled(random_pictures(root, IMAGES, "png"), 7)
 
 
 def shards_of(path):
@@ -126,7 +112,7 @@ def test_every_chunk_is_that_of_the_cache_in_any_order(cached, measured, backbon
 @pytest.mark.parametrize("storage", ["bfloat16", "float32"])
 def test_other_storages_are_computed_as_they_are_cached(tmp_path, images, storage):
     root, index = images
-    network = build_backbone(BackboneSpec(name="tiny", **BACKBONE, storage=storage))
+    network = build_backbone(BackboneSpec(name="tiny", **TINY, storage=storage))
     cached, measured = tmp_path / "cached/train.h5", tmp_path / "measured/train.h5"
     jobs = [
         ShardJob("toy", "train", index, root, n, SHARDS, {1: path})
@@ -197,7 +183,7 @@ def test_a_view_of_it_is_that_of_the_cache(tmp_path, cached, measured, images):
     root, index = images
     # As rules have it: the index in files, the settings of the control.
     files = tmp_path / "val.csv", tmp_path / "classes.csv"
-    settings = BACKBONE | {"token_order": "permuted"}
+    settings = TINY | {"token_order": "permuted"}
     for name, path in (("cache", cached[0]), ("computed", measured[0])):
         write_permuted(tmp_path / f"{name}.h5", path, "tiny_permuted", 0)
     with open_cache(tmp_path / "cache.h5") as view:
@@ -221,7 +207,7 @@ def test_other_images_or_another_network_are_refused(tmp_path, measured, backbon
     root, index = images
     with pytest.raises(UserError, match="measured of other images, or by another network"):
         computed(measured[0], backbone, (root, shuffled(index, 8)))
-    other = build_backbone(BackboneSpec(name="tiny", **BACKBONE, seed=1))
+    other = build_backbone(BackboneSpec(name="tiny", **TINY, seed=1))
     with pytest.raises(UserError, match="measured of other images, or by another network"):
         computed(measured[0], other, images)
     # An image that has changed since.

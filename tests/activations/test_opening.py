@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from backbone_fixtures import TINY, random_pictures
 from cache_fixtures import random_activations, write_cache
-from PIL import Image
 
 from visae.activations import streaming
 from visae.activations.cache import ActivationCache
@@ -13,7 +13,7 @@ from visae.activations.opening import open_activations
 from visae.base import devices
 from visae.base.errors import UserError
 from visae.base.paths import Paths, place
-from visae.images.index import ClassRecord, ImageRecord, build_index, write_classes, write_images
+from visae.images.index import write_classes, write_images
 
 SPLITS = ("train", "val")
 
@@ -55,26 +55,13 @@ def images(tmp_path, monkeypatch):
     """(results, params) of a job that reads two splits of JPEGs."""
     monkeypatch.setattr(devices, "take_device", lambda: "cpu")
     results = Paths(str(tmp_path / "results"))
-    generator = np.random.default_rng(0)
     for split in SPLITS:
-        records = []
-        for number in range(6):
-            name = f"{split}-{number}.jpg"
-            pixels = generator.integers(0, 256, (40, 40, 3), dtype=np.uint8)
-            Image.fromarray(pixels).save(tmp_path / name)
-            records.append(ImageRecord(f"{split}-{number}", name, number % 2, f"c{number % 2}"))
-        index = build_index(records, [ClassRecord(0, "c0"), ClassRecord(1, "c1")], tmp_path)
+        index = random_pictures(tmp_path, 6, "jpg", f"{split}-{{}}")
         images, classes = results.index_and_classes(f"toy/{split}")
         write_images(Path(images), index)
         write_classes(Path(classes), index)
     params = Params(
-        backbone={
-            "loader": "timm",
-            "model": "deit_tiny_patch16_224.fb_in1k",
-            "weights": "random",
-            "image_size": 32,
-            "options": {"patch_size": 8, "embed_dim": 16, "depth": 2, "num_heads": 2},
-        },
+        backbone=TINY,
         splits={f"toy/{split}": tmp_path for split in SPLITS},
         extraction={"chunk_images": 4, "batch_size": 3, "precision": "float32"},
     )
@@ -87,7 +74,7 @@ def test_without_caches_the_images_are_read(images):
     for name, activations in open_activations(results, PLACE, params, threads=1):
         assert name == f"toy/{activations.info.split}"
         assert content(activations).shape == (6, 16, 16)
-        assert activations.image_ids[0] == f"{activations.info.split}-0"
+        assert activations.image_ids[0] == f"id-{activations.info.split}-0"
         infos.append((activations.info.backbone, activations.info.layer, activations.info.split))
     assert infos == [("tiny", 1, split) for split in SPLITS]
 

@@ -6,7 +6,7 @@ import h5py
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from backbone_fixtures import TINY, random_pictures
 from sparse_fixtures import CODES
 
 from visae.activations.cache import ActivationCache
@@ -20,7 +20,6 @@ from visae.base.errors import UserError
 from visae.base.sparse_hdf5 import SparseDataset
 from visae.encoding.raw_pass import reduce_raw
 from visae.encoding.sae_pass import encode_activations
-from visae.images.index import ClassRecord, ImageRecord, build_index
 from visae.sae.model import SparseAutoencoder
 
 IMAGES, LAYER = 13, 1
@@ -29,30 +28,14 @@ WIDTH = 16
 
 @pytest.fixture(scope="module")
 def backbone():
-    options = {"patch_size": 8, "embed_dim": WIDTH, "depth": 2, "num_heads": 2}
-    spec = BackboneSpec(
-        name="tiny",
-        loader="timm",
-        model="deit_tiny_patch16_224.fb_in1k",
-        weights="random",
-        image_size=32,
-        options=options,
-    )
-    return build_backbone(spec)
+    return build_backbone(BackboneSpec("tiny", **TINY))
 
 
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory):
     """(folder, index) of JPEGs of random pixels."""
     root = tmp_path_factory.mktemp("images")
-    generator = np.random.default_rng(0)
-    records = []
-    for number in range(IMAGES):
-        pixels = generator.integers(0, 256, (40, 40, 3), dtype=np.uint8)
-        Image.fromarray(pixels).save(root / f"{number:02d}.jpg")
-        label = number % 2
-        records.append(ImageRecord(f"id-{number:02d}", f"{number:02d}.jpg", label, f"c{label}"))
-    return root, build_index(records, [ClassRecord(0, "c0"), ClassRecord(1, "c1")], root)
+    return root, random_pictures(root, IMAGES, "jpg")
 
 
 def sae(features=40, threshold=0.5):
