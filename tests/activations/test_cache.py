@@ -52,6 +52,17 @@ def test_joined_file_is_a_plain_hdf5_view(tmp_path):
         np.testing.assert_array_equal(file["activations"][5:9], activations[5:9])
 
 
+def test_equal_caches_are_equal_bytes_whenever_they_are_made(tmp_path):
+    paths = [tmp_path / name / "train.h5" for name in "ab"]
+    for path in paths:
+        path.parent.mkdir()
+        write_cache(path.parent, random_activations(10), shards=3)
+        time.sleep(1.1)  # files keep whole seconds, where they keep any
+    first, second = ([*shards_of(path), path] for path in paths)
+    for one, other in zip(first, second, strict=True):
+        assert one.read_bytes() == other.read_bytes()
+
+
 def test_statistics_are_those_of_float64(tmp_path):
     activations = random_activations()
     tokens = activations.reshape(-1, 5).astype(np.float64)

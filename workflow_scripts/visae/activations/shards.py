@@ -272,7 +272,7 @@ def write_joined(
     images = [count for _, count in shards]
     shape = (sum(images), info.patches, info.width)
     layout, start = h5py.VirtualLayout(shape, info.stored_dtype), 0
-    layout.dcpl.set_obj_track_times(False)  # equal caches are equal bytes, whenever written
+    layout.dcpl.set_obj_track_times(False)  # equal caches are equal bytes, whenever they are made
     names = [os.path.relpath(shard, path.parent) for shard, _ in shards]
     for name, count in zip(names, images, strict=True):
         source = h5py.VirtualSource(name, "activations", (count, *shape[1:]))
@@ -298,8 +298,8 @@ def write_joined(
                     f"the activations of {info.backbone} at layer {info.layer} on {info.dataset}/"
                     f"{info.split} do not vary: check the backbone's weights and the images"
                 )
-            file["statistics/mean"] = mean
-            file["statistics/std"] = std
+            found = file.create_group("statistics")  # made by a path it would keep the time, too
+            found["mean"], found["std"] = mean, std
         seal_hdf5(file, path, FORMAT, origin, APART)
 
 
