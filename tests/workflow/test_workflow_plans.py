@@ -2,13 +2,12 @@
 
 import os
 import re
-import shlex
 import shutil
 from pathlib import Path
 
 import pytest
-from study_fixtures import ROOT, as_run_config, kept_config, paper_config, released_config
-from workflow_fixtures import copy_repository, plan, run_command, snakemake, write_study
+from study_fixtures import as_run_config, kept_config, paper_config, released_config
+from workflow_fixtures import copy_repository, plan, snakemake, write_study
 
 from visae.base.paths import Paths, place
 from visae.study.study import Study
@@ -153,25 +152,6 @@ def test_one_score_needs_no_other_data_set(repository):
     assert jobs["evaluate_main_fvu"] == 1
     assert not [rule for rule in jobs if "inaturalist" in rule or "cub" in rule or "dtd" in rule]
     assert not [rule for rule in jobs if rule.startswith(("rank", "fit_raw"))]
-
-
-NAMED = [
-    line.partition("  #")[0]
-    for line in (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
-    if line.startswith(
-        ("snakemake --profile profiles/demo ", "snakemake --profile profiles/local -n")
-    )
-]
-
-
-@pytest.mark.parametrize("command", NAMED)
-def test_what_the_readme_asks_for_by_name_is_planned(command, repository):
-    run = run_command(repository, [*shlex.split(command), "--dry-run"])
-    assert run.returncode == 0, run.stdout
-
-
-def test_the_readme_asks_for_things_by_name():
-    assert len(NAMED) == 4
 
 
 def test_figure_1b_needs_the_main_sweep_only(repository):

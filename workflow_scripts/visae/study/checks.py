@@ -42,7 +42,7 @@ def problems(study):
 def _checks():
     return (
         _held_out_images,
-        _models,
+        check_shapes,
         _resized,
         _layouts,
         _generated,
@@ -51,7 +51,6 @@ def _checks():
         _ragged,
         _pretraining,
         _unique_saes,
-        _sizes,
         _control,
         _tasks,
         _labels,
@@ -90,6 +89,26 @@ def _held_out_images(study):
                 "probes would be scored on the images that they were fitted on; name another for "
                 "one of them"
             )
+
+
+def check_shapes(study):
+    """Models, blocks and sizes, as far as they are known without measuring a backbone.
+
+    One check, since a size is asked of models alone that exist.
+    """
+    _models(study)
+    _sizes(study)
+
+
+def check_weights(study, name):
+    """UserError unless the weights of a backbone lie there or are made by the study itself."""
+    weights = study.weights(name)
+    made_here = {study.weights(other) for other in study.pretrained()}
+    if weights not in ("pretrained", "random", *made_here) and not os.path.exists(weights):
+        raise UserError(
+            f"config: backbones.{name}.weights is {weights!r}, which is neither pretrained, nor "
+            "random, nor a file or folder that exists; correct the path"
+        )
 
 
 def _models(study):
@@ -341,9 +360,11 @@ def _streams(study):
         cached["downstream.segmentation"] = study.segmentation[0]
     for where, split in cached.items():
         if not split.kept:
+            lean = ", or take it out and set storage to lean, with which training reads images"
+            cure = f"set it to true{lean if where == 'training' else ''}"
             raise UserError(
                 f"config: datasets.{split.dataset}.cache is false, but {where} reads this data "
-                "set's activations from a cache; set it to true"
+                f"set's activations from a cache; {cure}"
             )
     if not all(map(study.training.cached_in, storages(study))):
         sizes = study.config["extraction"]
