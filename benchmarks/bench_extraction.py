@@ -81,6 +81,11 @@ def work(backbone, folder, count, arguments):
     return {"decode": decode, "forward": forward, "extraction": extraction}
 
 
+def less(timing, other):
+    """The difference of two Timings."""
+    return Timing(timing.seconds - other.seconds, timing.cpu_seconds - other.cpu_seconds)
+
+
 def row(label, images, timing, floor):
     """A line of the table; timing and floor: of `images` images."""
     return (
@@ -105,12 +110,10 @@ def main():
         sizes = [path.stat().st_size for path in Path(folder, str(many)).glob("*.jpg")]
         times = best_times(arguments.repeats, **functions)
     further = {
-        name: Timing(*np.subtract(times[f"{name}_{many}"], times[f"{name}_{few}"]))
+        name: less(times[f"{name}_{many}"], times[f"{name}_{few}"])
         for name in ("forward", "extraction")
     }
-    once = Timing(
-        *np.subtract(times[f"extraction_{few}"], further["extraction"].scaled(few / (many - few)))
-    )
+    once = less(times[f"extraction_{few}"], further["extraction"].scaled(few / (many - few)))
     print(
         f"{arguments.model} at 224 px, JPEG files of 500×375 "
         f"({np.mean(sizes) / 1000:.0f} kB on average), batches of {arguments.batch}, "

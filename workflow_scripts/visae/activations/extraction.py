@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -107,7 +107,9 @@ def token_batches(
     workers: int,
     on_bad_image: str,
     precision: str,
-) -> Iterator[tuple[list[ImageRecord], dict[int, Float[np.ndarray, "n P D"]], list[str]]]:
+) -> Generator[
+    tuple[list[ImageRecord], dict[int, Float[np.ndarray, "n P D"]], list[str]], None, None
+]:
     """Yield (records, {block: patch tokens [n, P, D]}, ids of unreadable images) batch by batch.
 
     Each image passes through the network once, up to the last of the blocks `layers`.
