@@ -165,7 +165,7 @@ class Maker(ast.NodeVisitor):
 
     def __init__(self, source):
         self.found, self.functions = [], []
-        self.classes, self.function = [], None
+        self.classes, self.function, self.compiled = [], None, False
         tree = ast.parse(source)
         self.names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
         self.names |= {node.arg for node in ast.walk(tree) if isinstance(node, ast.arg)}
@@ -200,8 +200,11 @@ class Maker(ast.NodeVisitor):
             if default is not None:
                 self.visit(default)
         decorators = " ".join(map(ast.unparse, node.decorator_list))
-        compiled = "jit" in decorators or "intrinsic" in decorators
-        outermost = self.function is None and not compiled
+        around, self.compiled = (
+            self.compiled,
+            self.compiled or ("jit" in decorators or "intrinsic" in decorators),
+        )
+        outermost = self.function is None and not self.compiled
         if outermost:
             self.function = ".".join([*self.classes, node.name])
             self.functions.append((node, self.function))
@@ -209,6 +212,7 @@ class Maker(ast.NodeVisitor):
             self.visit(statement)
         if outermost:
             self.function = None
+        self.compiled = around
 
     def visit_ClassDef(self, node):
         self.classes.append(node.name)
