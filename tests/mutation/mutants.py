@@ -165,7 +165,8 @@ class Maker(ast.NodeVisitor):
 
     def __init__(self, source):
         self.found, self.functions = [], []
-        self.classes, self.function, self.compiled = [], None, False
+        # What makes instructions is run while kernels are compiled.
+        self.classes, self.function, self.compiled = [], None, "@intrinsic" in source
         tree = ast.parse(source)
         self.names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
         self.names |= {node.arg for node in ast.walk(tree) if isinstance(node, ast.arg)}
