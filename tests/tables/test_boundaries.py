@@ -323,7 +323,7 @@ def test_columns_of_patches_say_so(tmp_path):
     write_document(path, MATCHES, card)
     table = matches.matches_table([path], {"a": "A", "b": "B"})
     titles = {column.key: column.heading for column in table.columns}
-    for key in ("items", "mutual", "above", "median", "control", "left_live", "right_share"):
+    for key in ("mutual", "above", "median", "control", "left_live", "right_share"):
         assert titles[f"patch_{key}"].startswith("patches: ")
         assert not titles[key].startswith("patches: ")
         assert table.rows[0][f"patch_{key}"] is None
