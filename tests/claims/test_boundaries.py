@@ -11,6 +11,7 @@ from visae.claims.quantities import Missing
 from visae.claims.verdicts import DIFFERS, REPRODUCED, Claim, judge
 from visae.study.roles import BACKBONES, PAPER_METRICS, Roles
 
+AB = ["a", "b"]
 FEW = Evidence(
     {"a/x": 2.0, "a/y": -3.0, "a/z": 5.0, "b/x": 4.0, "b/y": -3.0, "b/z": 1.0},
     {"a/x": 0.25, "a/z": 0.5, "b/x": 0.5},
@@ -44,8 +45,8 @@ FEW = Evidence(
         ("first", {"pattern": "a/*", "ascending": True}, "y", 0),
         ("times_lowest", {"pattern": "?/*", "settings": ["a", "b"], "member": "y"}, 2, 0),
         ("times_lowest", {"pattern": "?/*", "settings": ["a", "b"], "member": "z"}, 0, 0),
-        ("settings_not_lowest", {"pattern": "?/*", "settings": "ab", "member": "y"}, "none", 0),
-        ("settings_not_lowest", {"pattern": "?/*", "settings": "ab", "member": "x"}, "a; b", 0),
+        ("settings_not_lowest", {"pattern": "?/*", "settings": AB, "member": "y"}, "none", 0),
+        ("settings_not_lowest", {"pattern": "?/*", "settings": AB, "member": "x"}, "a; b", 0),
     ],
 )  # fmt: skip
 def test_what_rules_compute(compute, arguments, value, slack):
