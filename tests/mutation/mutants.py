@@ -68,7 +68,7 @@ GROUPS = {
     "kernels": Group(
         ("encoding/*.py",),
         ("encoding", "evals/test_localization.py", "evals/test_monosemanticity.py",
-         "sae/exchange/test_scored.py"),
+         "sae/exchange/test_scored.py", "sae/test_screen.py", "sae/test_screen_halves.py"),
     ),
     "training": Group(
         ("sae/*.py", "sae/families/*/trainer.py"),
