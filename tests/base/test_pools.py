@@ -237,4 +237,4 @@ with Workers(2) as workers:
 
 @pytest.mark.parametrize(("device", "size"), [("cpu", 3), ("cuda:0", 1), ("mps", 1)])
 def test_a_gpu_has_no_processes_beside(device, size):
-    assert workers_on(device, 3).size == size
+    assert workers_on(device, processes=3).size == size

@@ -105,7 +105,7 @@ class Workers(_Pool):
         return (function(*arguments) for arguments in argument_tuples)
 
 
-def workers_on(device, processes):
+def workers_on(device, *, processes):
     """`Workers` of that many processes on the CPU; of this one alone where `device` is a GPU."""
     return Workers(processes if device == "cpu" else 1)
 

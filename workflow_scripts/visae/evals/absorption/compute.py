@@ -80,7 +80,7 @@ def absorption(
     )
     f1 = np.empty((len(eligible), len(budgets)))
     not_converged = 0
-    with workers_on(device, processes) as workers:
+    with workers_on(device, processes=processes) as workers:
         results = nested_probes(tasks, budgets, MAX_ITER, device, workers, len(eligible))
         for i, (scores, thresholds, converged) in enumerate(results):
             label, group = rankings.sibling_tasks[eligible[i]]

@@ -151,7 +151,7 @@ def domain_reading(
     images = train_labels, test_labels
     estimator = choose_estimator(rankings.classes.size)
     curve = accuracy_curve(train.rows(best), test.rows(best), *images, [budget], device, estimator)
-    with workers_on(device, processes) as workers:
+    with workers_on(device, processes=processes) as workers:
         areas = class_areas(train, test, rankings, rows, *images, [budget], device, workers)
     return DomainReading(
         raw=raw,

@@ -62,7 +62,7 @@ def sparse_probing(
     codes = gathered.of_images(~test_mask), gathered.of_images(test_mask)
     del gathered  # as large as both
     images = labels[~test_mask], labels[test_mask]
-    with workers_on(device, processes) as workers:
+    with workers_on(device, processes=processes) as workers:
         # First, because they are the longest single jobs.
         curve, as_run = (
             workers.submit(
