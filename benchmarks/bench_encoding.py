@@ -23,7 +23,7 @@ from visae.activations import cache as caches
 from visae.activations.cache import ActivationCache
 from visae.base import hdf5, seals
 from visae.encoding.encoders import SparseEncoder
-from visae.encoding.kernels import ActiveCodes, decode, reduce_found, sliced
+from visae.encoding.kernels import ActiveCodes, decode, reduce_maps, sliced, take_found
 from visae.encoding.moran import Neighbours
 from visae.encoding.reductions import SaeReductions
 from visae.encoding.sae_pass import encode_activations
@@ -48,12 +48,12 @@ def parse_arguments():
 def kernel_times(x_npd, sae, grid, repeats):
     """A Timing of one thread per step of a unit: codes, visit without and with Moran, decode."""
     images, patches, _ = x_npd.shape
-    features, step = sae.features, SparseEncoder.feature_block
+    features, step = sae.features, SparseEncoder.screened_block
     codes = ActiveCodes(images, patches, features)
     decoder = sliced(sae.decoder_weight.numpy())
     threshold = sae.threshold.expand(features).contiguous()
     encoder = Features(BYTES, sae.encoder_weight, sae.encoder_bias, threshold)
-    blocks = [slice(start, start + step) for start in range(0, features, step)]
+    blocks = [slice(f, min(f + step, features)) for f in range(0, features, step)]
 
     def find():
         screen = Screen(Tokens(BYTES, x_npd.flatten(0, 1)), step)
@@ -67,23 +67,20 @@ def kernel_times(x_npd, sae, grid, repeats):
 
     def visit(minimum_active):
         minima = len(minimum_active)
+        taken = codes.patch, codes.value, codes.end
         for block, codes_of_block in zip(blocks, found, strict=True):
-            reduce_found(
-                *codes_of_block,
-                patches,
-                block.start,
-                codes.patch,
-                codes.value,
-                codes.end,
-                np.empty((images, features), np.float32),
-                np.zeros(features, np.int64),
-                np.array(minimum_active, np.int64),
-                np.zeros((2, minima, features)),
-                np.zeros((minima, features), np.int64),
-                Neighbours.of_grid(grid).padded_map(),
-                Neighbours.of_grid(grid),
-                VARIANCE_FLOOR,
-            )
+            take_found(*codes_of_block, patches, block.start, *taken)
+        reduce_maps(
+            *taken,
+            np.empty((images, features), np.float32),
+            np.zeros(features, np.int64),
+            np.array(minimum_active, np.int64),
+            np.zeros((2, minima, features)),
+            np.zeros((minima, features), np.int64),
+            Neighbours.of_grid(grid).padded_map(),
+            Neighbours.of_grid(grid),
+            VARIANCE_FLOOR,
+        )
 
     def decode_unit():
         maxima = np.empty((images, sae.width), np.float32)

@@ -209,11 +209,12 @@ def training(bench):
     bench.say("training", f"step of all 12 on a shared batch{counted}", 1000 * seconds, "ms")
     trainers.clear()
     if importlib.util.find_spec("overcomplete") and not bench.small:
-        from bench_training import overcomplete_step
+        from peers import Overcomplete, Setting
 
         spec = bench.specs[0]
-        step = overcomplete_step(spec, bench.width, bench.tokens, bench.device)
-        seconds = bench.seconds(lambda: step(x_bd))
+        size = bench.width, spec.features(bench.width), spec.sparsity, bench.tokens
+        peer = Overcomplete(Setting(*size, device=bench.device))
+        seconds = bench.seconds(lambda: peer.step(x_bd))
         bench.say("training", f"overcomplete's step of {spec.name}", 1000 * seconds, "ms")
 
 

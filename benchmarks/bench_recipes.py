@@ -6,20 +6,15 @@ A feature is dead that has no kept code. Prints a Markdown table; more seeds add
 
     python benchmarks/bench_recipes.py --seeds 3
 
-Other libraries train with what they are installed as. Without their dependencies that is enough:
-
-    uv pip install --no-deps sae-lens==6.54.12 dictionary-learning==0.1.0 einops==0.8.2 \\
-        simple-parsing==0.1.9 docstring-parser==0.18.0
+Other libraries are installed as `peers.py` says.
 """
 
 import argparse
-import importlib.abc
-import importlib.machinery
 import statistics
 import sys
 from pathlib import Path
-from unittest.mock import MagicMock
 
+import peers
 import torch
 from timing import clock
 
@@ -67,6 +62,9 @@ RECIPES = {
     ),
     "encoder from 0.87 decoder, rate 3.2e-3, rise 0.05, fall 0.25, auxiliary loss 1 of 96": (
         "batchtopk", rising(3.2e-3, 0.05, 0.25, 1, 96, 2560, encoder_from_decoder=0.87),
+    ),
+    "encoder from 0.9 decoder, rate 2.8e-3, rise 0.05, fall 0.25, auxiliary loss 1 of 96": (
+        "batchtopk", rising(2.8e-3, 0.05, 0.25, 1, 96, 1280, encoder_from_decoder=0.9),
     ),
     "TopK, rate 4e-3, fall 0.4": ("topk", rising(4e-3, 0, 0.4)),
     "Matryoshka, rate 4e-3, rise 0.1, fall 0.4": ("matryoshka", rising(4e-3, 0.1, 0.4)),
@@ -128,107 +126,21 @@ def own(family, chosen, data, seed, batches):
     return judged(pre_bf, decoder, 0.0, data.held_out, 0.0 if thresholds is None else thresholds)
 
 
-def overcomplete(data, seed, batches):
-    """overcomplete's BatchTopKSAE in the body of its own training loop, at the paper's settings."""
-    import matplotlib
-
-    # overcomplete 0.3.0 calls a function that newer versions of matplotlib no longer have.
-    matplotlib.cm.get_cmap = matplotlib.colormaps.get_cmap
-    from overcomplete.sae import BatchTopKSAE
-
-    torch.manual_seed(seed)
-    model = BatchTopKSAE(data.width, FACTOR * data.width, top_k=K * BATCH, device="cpu").train()
-    optimizer = torch.optim.Adam(model.parameters(), lr=2e-3)
-    for x_bd in batches:
-        optimizer.zero_grad()
-        _, _, x_hat = model(x_bd)
-        (x_bd - x_hat).square().mean().backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-    with torch.no_grad():
-        pre_bf, _ = model.encoder(data.held_out)
-        return judged(pre_bf, model.get_dictionary(), 0.0, data.held_out)
-
-
-def dictionary_learning(rate, data, seed, batches):
-    """dictionary-learning's BatchTopKTrainer; its own settings but for the learning rate."""
-    from dictionary_learning.trainers.batch_top_k import BatchTopKTrainer
-
-    trainer = BatchTopKTrainer(
-        steps=len(batches), activation_dim=data.width, dict_size=FACTOR * data.width, k=K,
-        layer=0, lm_name="none", lr=rate, seed=seed, device="cpu",
-        warmup_steps=min(1000, len(batches) // 10),
-    )  # fmt: skip
-    for step, x_bd in enumerate(batches):
-        trainer.update(step, x_bd)
-    sae = trainer.ae
-    with torch.no_grad():
-        pre_bf = sae.encoder(data.held_out - sae.b_dec)
-        return judged(pre_bf, sae.decoder.weight.T, sae.b_dec, data.held_out)
-
-
-def sae_lens(data, seed, batches):
-    """sae-lens' BatchTopKTrainingSAE with Adam at the paper's rate, in the order of its trainer."""
-    from sae_lens.saes.batchtopk_sae import BatchTopKTrainingSAE, BatchTopKTrainingSAEConfig
-    from sae_lens.saes.sae import TrainStepInput
-
-    torch.manual_seed(seed)
-    features = FACTOR * data.width
-    sae = BatchTopKTrainingSAE(
-        BatchTopKTrainingSAEConfig(d_in=data.width, d_sae=features, k=K, device="cpu")
+def other(library, rate, data, seed, batches):
+    """The same of an SAE of another library, by its own step."""
+    peer = library(
+        peers.Setting(data.width, FACTOR * data.width, K, BATCH, rate, seed, len(batches))
     )
-    optimizer = torch.optim.Adam(sae.parameters(), lr=2e-3, betas=(0.9, 0.999))
-    idle = torch.zeros(features)
-    for step, x_bd in enumerate(batches):
-        output = sae.training_forward_pass(
-            TrainStepInput(
-                sae_in=x_bd,
-                coefficients={},
-                dead_neuron_mask=idle > 1000,
-                n_training_steps=step,
-                is_logging_step=False,
-            )
-        )
-        fired = (output.feature_acts > 0).any(dim=0)
-        idle = torch.where(fired, 0, idle + 1)
-        optimizer.zero_grad()
-        output.loss.backward()
-        torch.nn.utils.clip_grad_norm_(sae.parameters(), 1.0)
-        optimizer.step()
+    for x_bd in batches:
+        peer.step(x_bd)
     with torch.no_grad():
-        norms = sae.W_dec.norm(dim=1)
-        x_bd = data.held_out - sae.b_dec * sae.cfg.apply_b_dec_to_input
-        pre_bf = x_bd @ sae.W_enc + sae.b_enc
-        return judged(pre_bf * norms, sae.W_dec / norms[:, None], sae.b_dec, data.held_out)
+        return judged(*peer.evaluated(data.held_out), data.held_out)
 
 
-PEERS = {
-    "overcomplete 0.3.0, rate 2e-3": overcomplete,
-    "dictionary-learning 0.1.0": lambda *run: dictionary_learning(None, *run),
-    "dictionary-learning 0.1.0, rate 2e-3": lambda *run: dictionary_learning(2e-3, *run),
-    "sae-lens 6.54.12, rate 2e-3": sae_lens,
+OTHERS = {
+    f"{peers.DictionaryLearning.library}, its own rate": (peers.DictionaryLearning, None),
+    **{f"{library.library}, rate 2e-3": (library, 2e-3) for library in peers.BATCHTOPK},
 }
-
-
-class _Nothing(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Empty modules in place of packages that are not installed and that training does not need."""
-
-    NAMES = ("transformer_lens", "nnsight", "wandb", "zstandard", "datasets", "tenacity")
-
-    def find_spec(self, name, path, target=None):
-        if name.partition(".")[0] in self.NAMES:
-            return importlib.machinery.ModuleSpec(name, self, is_package=True)
-        return None
-
-    def create_module(self, spec):
-        module = MagicMock()
-        module.__path__ = []
-        module.HookPoint = torch.nn.Identity
-        module.HookedRootModule = type("Root", (torch.nn.Module,), {"setup": lambda self: None})
-        return module
-
-    def exec_module(self, module):
-        pass
 
 
 def spread(values, text):
@@ -245,13 +157,16 @@ def main():
     parser.add_argument("--only", default="", help="recipes whose name has this")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    sys.meta_path.append(_Nothing())  # the last: what is installed is found before
+    peers.install()
     torch.manual_seed(0)
     data = {name: Data(arguments.study / "activations" / name) for name in arguments.backbones}
     kinds = {
         name: lambda *run, family=family, chosen=chosen: own(family, chosen, *run)
         for name, (family, chosen) in RECIPES.items()
-    } | PEERS
+    } | {
+        name: lambda *run, library=library, rate=rate: other(library, rate, *run)
+        for name, (library, rate) in OTHERS.items()
+    }
     seeds = range(42, 42 + arguments.seeds)
     batches = {(name, seed): each.batches(seed) for name, each in data.items() for seed in seeds}
     print("| recipe |", " | ".join(f"{name}: FVU | dead" for name in data), "| seconds |")

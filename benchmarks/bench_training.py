@@ -1,19 +1,21 @@
 """Time of one training step on the CPU, side by side; prints a Markdown table.
 
 Compared on equal batches and from equal weights: this workflow's sparse step and its dense
-gradients, autograd with a full top-k, overcomplete's model and loop body (where it is installed),
-and the encoder's product alone in float32. Then the step with an auxiliary loss,
-where a share of the features is dead, and Matryoshka's with five prefixes; beside them those of
-dictionary-learning, where it is installed. Rounds are interleaved and the best is printed, since
-other work on the machine only adds time. The gradients of the sparse step are compared with
-autograd's on the last batch.
+gradients, autograd with a full top-k, and the encoder's product alone in float32. Then the step
+with an auxiliary loss, where a share of the features is dead, and Matryoshka's with five prefixes.
+Beside them are other libraries' own steps, of those that are installed (`peers.py`). Rounds are
+interleaved and the best is printed, since other work on the machine only adds time. The gradients
+of the sparse step are compared with autograd's on the last batch.
 
     PYTHONPATH=workflow_scripts python benchmarks/bench_training.py --threads 2
 """
 
 import argparse
+import sys
 import time
+from functools import partial
 
+import peers
 import torch
 
 from visae.sae.choices import Auxiliary
@@ -57,83 +59,42 @@ def autograd_step(sae):
     return step
 
 
-def overcomplete_step(spec, width, tokens, device="cpu"):
-    """overcomplete's model in the body of its `train_sae` loop, without the monitoring."""
-    import matplotlib
-
-    # overcomplete 0.3.0 calls a function that newer versions of matplotlib no longer have.
-    matplotlib.cm.get_cmap = matplotlib.colormaps.get_cmap
-    from overcomplete.sae import BatchTopKSAE
-
-    torch.manual_seed(42)
-    features = spec.features(width)
-    model = BatchTopKSAE(width, features, top_k=spec.sparsity * tokens, device=device).train()
-    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
-
-    def step(x_bd):
-        optimizer.zero_grad()
-        _, _, x_hat = model(x_bd)
-        model.get_dictionary()  # as `train_sae` does for its criterion
-        (x_bd - x_hat).square().mean().backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-
-    return step
-
-
-LONG = 10**9
-
-
 def auxiliary_step(spec, width, share):
     """The step with an auxiliary loss, where a `share` of the features has long been idle."""
-    settings = TrainingSettings(auxiliary=Auxiliary(LONG))
+    settings = TrainingSettings(auxiliary=Auxiliary(peers.LONG))
     sae = BatchTopK(spec, width, settings, "cpu")
     dead = round(share * sae.features)
     sae.weights["encoder_bias"].data[:dead] -= 1.0
 
     def step(x_bd):
-        sae.dead_features.idle[:dead] = LONG
+        sae.dead_features.idle[:dead] = peers.LONG
         return sae.step(x_bd)
 
     return step
 
 
-def peer_steps(spec, width, shares):
-    """{name: step} of dictionary-learning's trainers, with its auxiliary loss."""
-    from dictionary_learning.trainers.batch_top_k import BatchTopKTrainer
-    from dictionary_learning.trainers.matryoshka_batch_top_k import MatryoshkaBatchTopKTrainer
-
-    features = spec.features(width)
-    common = {
-        "steps": LONG,
-        "activation_dim": width,
-        "dict_size": features,
-        "k": spec.sparsity,
-        "layer": 0,
-        "lm_name": "none",
-        "device": "cpu",
+def peer_steps(spec, width, tokens, shares):
+    """{name: step} of the libraries that are installed; of one with its auxiliary loss too."""
+    setting = peers.Setting(width, spec.features(width), spec.sparsity, tokens)
+    dead = partial(peers.DictionaryLearning, setting)
+    kinds = {
+        **{library.library: partial(library, setting) for library in peers.BATCHTOPK},
+        **{
+            f"{peers.DictionaryLearning.library}, {share:.0%} dead": partial(dead, share)
+            for share in shares
+            if share
+        },
+        peers.DictionaryLearningMatryoshka.library: partial(
+            peers.DictionaryLearningMatryoshka, setting
+        ),
     }
-    halves = [1 / 16, 1 / 16, 1 / 8, 1 / 4, 1 / 2]
-    steps = {
-        "matryoshka": MatryoshkaBatchTopKTrainer(**common, group_fractions=halves),
-        **{f"{share:.0%} dead": BatchTopKTrainer(**common) for share in shares},
-    }
-
-    def of(trainer, share):
-        dead = round(share * features)
-
-        def step(x_bd):
-            trainer.num_tokens_since_fired[:dead] = LONG
-            trainer.update(1, x_bd)
-
-        if dead:
-            trainer.ae.encoder.bias.data[:dead] -= 1.0
-        return step
-
-    return {
-        f"dictionary-learning 0.1.0, {name}": of(trainer, share)
-        for (name, trainer), share in zip(steps.items(), (0, *shares), strict=True)
-    }
+    steps = {}
+    for name, build in kinds.items():
+        try:
+            steps[name] = build().step
+        except ImportError as error:
+            print(f"left out: {name} ({error})", file=sys.stderr)
+    return steps
 
 
 def gradient_error(sae, x_bd):
@@ -148,6 +109,7 @@ def gradient_error(sae, x_bd):
 
 def main():
     arguments = parsed_arguments()
+    peers.install()
     torch.set_num_threads(arguments.threads)
     tokens, width = arguments.tokens, arguments.width
     spec = SaeSpec("batchtopk", arguments.expansion_factor, arguments.k)
@@ -165,18 +127,11 @@ def main():
         "dense products, bracketed selection": saes[1].step,
         "dense autograd, full top-k": autograd_step(saes[2]),
     }
-    try:
-        kinds["overcomplete 0.3.0"] = overcomplete_step(spec, width, tokens)
-    except ImportError:
-        print("overcomplete is not installed: left out\n")
     for share in arguments.dead:
         kinds[f"auxiliary loss, {share:.0%} dead"] = auxiliary_step(spec, width, share)
     prefixed = SaeSpec("matryoshka", spec.expansion_factor, spec.sparsity)
     kinds["matryoshka, five prefixes"] = Matryoshka(prefixed, width, TrainingSettings(), "cpu").step
-    try:
-        kinds |= peer_steps(spec, width, arguments.dead)
-    except ImportError:
-        print("dictionary-learning is not installed: left out\n")
+    kinds |= peer_steps(spec, width, tokens, arguments.dead)
     chosen = arguments.only.split(",")
     kinds = {kind: step for kind, step in kinds.items() if any(part in kind for part in chosen)}
     best = {kind: [float("inf")] * 2 for kind in kinds}

@@ -43,9 +43,9 @@ class Kind:
 
     models: loader → model. patch: pixels of its side. native: image size of the table of
     positions. prefix: tokens before the patches, `registers` among them. scaled: whether blocks
-    have layer scales. biased: whether the patch embedding has a bias. kind: the type of model in
-    transformers. renames: timm's names → transformers', as regular expressions, the first that
-    fits.
+    have layer scales. biased: whether the patch embedding has a bias. rotary: whether queries and
+    keys are turned by their position, without a table. kind: the type of model in transformers.
+    renames: timm's names → transformers', as regular expressions, the first that fits.
     """
 
     label: str
@@ -58,6 +58,7 @@ class Kind:
     registers: int = 0
     scaled: bool = False
     biased: bool = True
+    rotary: bool = False
 
 
 DINO = (
@@ -152,6 +153,7 @@ KINDS = {
         renames=DINOV3,
         registers=4,
         scaled=True,
+        rotary=True,
     ),
     "clip": Kind(
         "CLIP",
@@ -253,7 +255,7 @@ def drawn(kind, shape, table="rough", seed=0):
         tensors["cls_token"] = normal(1, 1, width)
     if kind.registers:
         tensors["reg_token"] = normal(1, kind.registers, width)
-    if kind is not KINDS["dinov3"]:
+    if not kind.rotary:
         waves = _waves(side) if table == "smooth" else torch.eye(side**2)
         mixed = normal(
             waves.shape[1], width, std=1 / math.sqrt(float(waves.square().sum(1).mean()))
@@ -274,7 +276,7 @@ def drawn(kind, shape, table="rough", seed=0):
         if kind.scaled:
             for name in ("ls1.gamma", "ls2.gamma"):
                 tensors[start + name] = normal(width, std=0.1, mean=0.5)
-        if kind is KINDS["dinov3"]:  # which has none in timm's and none of keys in transformers
+        if kind.rotary:  # which has none in timm's and none of keys in transformers
             for name in ("q", "k", "v"):
                 tensors[f"{start}attn.{name}.bias"] = torch.zeros(width)
     return tensors
@@ -292,7 +294,7 @@ def in_the_names_of(loader, kind, tensors):
     tensors = dict(tensors)
     if loader == "transformers":
         return _of_transformers(kind, tensors)
-    if kind is KINDS["dinov3"]:
+    if kind.rotary:
         tensors = {n: t for n, t in tensors.items() if not re.search(r"attn\.[qkv]\.bias", n)}
         tensors = {re.sub(r"ls(\d)\.gamma", r"gamma_\1", n): t for n, t in tensors.items()}
     for name in [n for n in tensors if ".attn.q." in n]:
@@ -322,7 +324,7 @@ def _of_transformers(kind, tensors):
         tensors["pos_embed"] = tensors["pos_embed"][0]
         if kind.prefix:
             tensors["cls_token"] = tensors["cls_token"][0, 0]
-    if kind is KINDS["dinov3"]:
+    if kind.rotary:
         tensors = {n: t for n, t in tensors.items() if not n.endswith("attn.k.bias")}
     return {renamed(kind.renames, name): tensor for name, tensor in tensors.items()}
 
@@ -372,7 +374,7 @@ def options_of(loader, kind, shape):
     }
     if kind.renames is not DINO:
         options["intermediate_size"] = 4 * shape.width
-    if kind is KINDS["dinov3"]:
+    if kind.registers:
         options["num_register_tokens"] = kind.registers
     return options
 

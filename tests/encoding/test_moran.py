@@ -20,7 +20,7 @@ def sparse(flat_map, grid, floor=1e-8):
     neighbours = Neighbours.of_grid(grid)
     active = np.flatnonzero(flat_map).astype(np.int32)
     padded = neighbours.padded_map()
-    result = map_moran(active, flat_map[active], padded, neighbours, floor)
+    result = map_moran(active, flat_map[active], 0, len(active), padded, neighbours, floor)
     assert not padded.any()
     return np.array(result)
 

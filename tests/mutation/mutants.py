@@ -93,7 +93,16 @@ LIBRARIES = (
 
 # Headings and digits of tables, and lines of a log, are for eyes.
 # A loss of speed is no fault that a test should see; nor is what only a GPU would do otherwise.
-SPEED = ("_BLOCK", "BYTES", "_BATCH", "_CACHED", "_EIGENVECTORS", "_MAGNIFIED", "feature_block")
+SPEED = (
+    "_BLOCK",
+    "BYTES",
+    "_BATCH",
+    "_CACHED",
+    "_EIGENVECTORS",
+    "_MAGNIFIED",
+    "feature_block",
+    "screened_block",
+)
 KEYWORDS_OF_NO_EFFECT = {
     "strict", "encoding", "newline", "nogil", "cache", "device", "threads", "processes", "workers",
     "pinned", "non_blocking", "overwrite_a", "chunks", "daemon", "exist_ok", "sorted", "parallel",

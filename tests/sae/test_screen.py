@@ -195,6 +195,7 @@ def test_encoded_units_do_not_depend_on_the_way(monkeypatch, per_feature):
     x_npd[0, 0] = np.nan  # no codes, by any way
     plain = SparseEncoder(sae, (3, 4), (1, 2), 1e-8)(x_npd)
     monkeypatch.setattr(screened, "SCREENED_WEIGHTS", 1)
+    monkeypatch.setattr(SparseEncoder, "screened_block", 128)
     units = []
     for by_bytes in (True, False):
         monkeypatch.setattr(screen_bytes, "bytes_are_faster", lambda way=by_bytes: way)

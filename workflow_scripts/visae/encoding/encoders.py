@@ -24,9 +24,10 @@ from visae.encoding.dense_moran import dense_moran, sum_evaluable
 from visae.encoding.kernels import (
     ActiveCodes,
     decode,
-    reduce_block,
-    reduce_found,
+    reduce_maps,
     sliced,
+    take_found,
+    take_products,
 )
 from visae.encoding.moran import Neighbours
 from visae.encoding.reductions import SaeUnit, half_codes
@@ -68,14 +69,16 @@ class SparseEncoder:
     sae: a `SparseAutoencoder`. grid: (H, W). minimum_active: minimum numbers of active patches
     for Moran's I (none: it is not computed). variance_floor: see `visae.encoding.moran`.
 
-    A call allocates 8·n·P·F bytes for the case that every code is active, of which the
-    operating system provides only what is used: 8 bytes per active code.
+    Each thread keeps 8·n·P·F bytes for the case that every code is active, of which the operating
+    system provides only the pages that are used.
     """
 
     unit_images = 4
     """The product over 4 images is as fast as a large one, and its block of 256 features fits
     into 1 MB of cache."""
     feature_block = 256
+    screened_block = 1024
+    """Larger: its product is looked at once, and each block costs some calls."""
 
     def __init__(
         self,
@@ -118,7 +121,8 @@ class SparseEncoder:
             moran_sum=np.zeros((2, len(self._minimum_active), features)),
             moran_images=np.zeros((len(self._minimum_active), features), np.int64),
         )
-        reduced = (
+        signed_fnp = self._take(x_npd, codes)
+        reduce_maps(
             codes.patch,
             codes.value,
             codes.end,
@@ -131,12 +135,8 @@ class SparseEncoder:
             self._neighbours,
             self._variance_floor,
         )
-        if self._screened is not None:
-            self._reduce_screened(self._screened, x_npd, reduced)
-        elif self._sae.activation == "threshold":
-            self._reduce_products(x_npd, reduced)
-        else:
-            self._reduce_selected(x_npd, codes, reduced)
+        if signed_fnp is not None:
+            _restore_signs(codes, signed_fnp)
         if targets is None:
             unit.squared_error, unit.residual_sum = decode(
                 x_npd.numpy(),
@@ -154,41 +154,48 @@ class SparseEncoder:
         unit.codes_half = half_codes(codes_max)
         return unit
 
-    def _blocks(self):
-        return (
-            slice(f, f + self.feature_block)
-            for f in range(0, len(self._weight), self.feature_block)
-        )
+    def _take(self, x_npd, codes):
+        """Fill `ActiveCodes` with magnitudes; the codes [F, n, P] where some may be negative."""
+        if self._screened is not None:
+            self._take_screened(self._screened, x_npd, codes)
+        elif self._sae.activation == "threshold":
+            self._take_products(x_npd, codes)
+        else:
+            selected_fnp = self._selected(x_npd)
+            self._take_block(np.abs(selected_fnp), 0, codes)
+            return selected_fnp if self._sae.signed else None
+        return None
 
-    def _reduce_products(self, x_npd, reduced):
+    def _take_screened(self, features, x_npd, codes):
+        """Of a large encoder only the codes that are kept."""
+        screen = Screen(Tokens(BYTES, x_npd.flatten(0, 1)), self.screened_block)
+        for block in self._blocks(self.screened_block):
+            found = screen.find(features, block)
+            take_found(*found, x_npd.shape[1], block.start, codes.patch, codes.value, codes.end)
+
+    def _take_products(self, x_npd, codes):
         """The float32 product, block by block while it is in the cache."""
         images, patches, _ = x_npd.shape
         tokens_dt = x_npd.flatten(0, 1).T
         product = torch.empty(min(self.feature_block, len(self._weight)), images * patches)
-        for block in self._blocks():
+        for block in self._blocks(self.feature_block):
             weight = self._weight[block]
             part = product[: len(weight)]
             torch.mm(weight, tokens_dt, out=part)
-            product_bnp = part.numpy().reshape(-1, images, patches)
-            reduce_block(product_bnp, block.start, self._bias, self._threshold, *reduced)
+            self._take_block(part.numpy().reshape(-1, images, patches), block.start, codes)
 
-    def _reduce_screened(self, features, x_npd, reduced):
-        """Of a large encoder only the codes that are kept."""
-        screen = Screen(Tokens(BYTES, x_npd.flatten(0, 1)), self.feature_block)
-        for block in self._blocks():
-            found = screen.find(features, block)
-            reduce_found(*found, x_npd.shape[1], block.start, *reduced)
+    def _take_block(self, product_bnp, first, codes):
+        cuts = self._bias, self._threshold
+        take_products(product_bnp, first, *cuts, codes.patch, codes.value, codes.end)
 
-    def _reduce_selected(self, x_npd, codes, reduced):
-        """Codes of an SAE whose features compete with each other, which have been selected."""
-        shape = x_npd.shape[:2]
+    def _selected(self, x_npd):
+        """Codes [F, n, P] of an SAE whose features compete with each other."""
         pre_tf = torch.addmm(self._sae.encoder_bias, x_npd.flatten(0, 1), self._weight.T)
-        selected_fnp = self._sae.activate(pre_tf).T.contiguous().unflatten(1, shape)
-        for block in self._blocks():
-            magnitudes = selected_fnp[block].abs().numpy()
-            reduce_block(magnitudes, block.start, self._bias, self._threshold, *reduced)
-        if self._sae.signed:
-            _restore_signs(codes, selected_fnp.numpy())
+        return self._sae.activate(pre_tf).T.contiguous().unflatten(1, x_npd.shape[:2]).numpy()
+
+    def _blocks(self, size):
+        features = len(self._weight)
+        return (slice(f, min(f + size, features)) for f in range(0, features, size))
 
     def _decoded(self, codes, patches):
         """Normalised reconstructions [n, P, D] of `ActiveCodes`."""

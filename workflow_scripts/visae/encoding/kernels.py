@@ -11,17 +11,21 @@ import numpy as np
 
 from visae.base.arrays import Float
 from visae.base.compiled import njit
+from visae.base.scratch import scratch
 
 DECODE_WIDTH = 64
 """Dimensions decoded together: a constant, so that the inner loop is unrolled and vectorised."""
 
 
 class ActiveCodes:
-    """Active codes of n images: those of image i and feature f at end[i, f] … end[i, f + 1]."""
+    """Active codes of n images: those of image i and feature f at end[i, f] … end[i, f + 1].
+
+    A thread has one at a time: the arrays are its scratch arrays.
+    """
 
     def __init__(self, images: int, patches: int, features: int):
-        self.patch = np.empty((images, features * patches), np.int32)
-        self.value = np.empty((images, features * patches), np.float32)
+        self.patch = scratch("patches of codes", np.int32, images, features * patches)
+        self.value = scratch("values of codes", np.float32, images, features * patches)
         self.end = np.zeros((images, features + 1), np.int64)
 
 
@@ -37,10 +41,11 @@ def sliced(decoder_fd: Float[np.ndarray, "F D"]) -> Float[np.ndarray, "slices F 
 
 
 @njit(nogil=True, cache=True)
-def map_moran(patches, values, padded, neighbours, variance_floor):
+def map_moran(patches, values, start, stop, padded, neighbours, variance_floor):
     """Moran's I of one map from its active patches: (queen, rook), float64.
 
-    patches: int [n], the active patches. values: float [n], their codes; all others are 0.
+    patches[start:stop]: int, the active patches. values[start:stop]: float, their codes; all others
+    are 0. (A slice would be counted as one more user of its array, for each map.)
     padded: from `Neighbours.padded_map`; zero on entry and on return. Both results are NaN
     where the map's variance does not exceed `variance_floor`.
 
@@ -48,14 +53,14 @@ def map_moran(patches, values, padded, neighbours, variance_floor):
     while some patch is 0, since the variance is then at least z̄²/P; full maps are first
     shifted by their mean, to which I is invariant.
     """
-    n, total = len(patches), neighbours.patches
+    total = neighbours.patches
     shift = 0.0
-    if n == total:
-        for value in values:
-            shift += value
+    if stop - start == total:
+        for k in range(start, stop):
+            shift += values[k]
         shift /= total
     first = second = queen_edge = rook_edge = 0.0
-    for k in range(n):
+    for k in range(start, stop):
         patch = patches[k]
         value = np.float64(values[k]) - shift
         padded[neighbours.position[patch]] = value
@@ -65,12 +70,12 @@ def map_moran(patches, values, padded, neighbours, variance_floor):
         rook_edge += value * neighbours.rook_degree[patch]
     # Each pair of neighbours once: right and below; below left and below right.
     straight = diagonal = 0.0
-    for k in range(n):
+    for k in range(start, stop):
         here = neighbours.position[patches[k]]
         below = here + neighbours.stride
         straight += padded[here] * (padded[here + 1] + padded[below])
         diagonal += padded[here] * (padded[below - 1] + padded[below + 1])
-    for k in range(n):
+    for k in range(start, stop):
         padded[neighbours.position[patches[k]]] = 0.0
     mean = first / total
     squares = second - first * mean
@@ -83,120 +88,61 @@ def map_moran(patches, values, padded, neighbours, variance_floor):
 
 
 @njit(nogil=True)
-def add_evaluable(queen, rook, active, minimum_active, moran_sum_2m, moran_images_m):
-    """Add a map's Moran's I (NaN: not evaluable) where it has enough active patches."""
+def add_evaluable(queen, rook, active, minimum_active, place, moran_sum, moran_images):
+    """Add a map's Moran's I (NaN: not evaluable) where it has enough active patches.
+
+    place: of its feature, on the last axis of moran_sum [2, M, F] and moran_images [M, F].
+    """
     if np.isnan(queen):
         return
     for m in range(len(minimum_active)):
         if active >= minimum_active[m]:
-            moran_sum_2m[0, m] += queen
-            moran_sum_2m[1, m] += rook
-            moran_images_m[m] += 1
-
-
-@njit(nogil=True)
-def least_active(minimum_active, patches):
-    """From how many active patches on a map is looked at."""
-    return max(minimum_active.min(), 1) if len(minimum_active) else patches + 1
-
-
-@njit(nogil=True, forceinline=True)
-def reduce_map(
-    i,
-    f,
-    start,
-    stop,
-    least,
-    code_patch,
-    code_value,
-    code_end,
-    codes_max,
-    firing_count,
-    minimum_active,
-    moran_sum,
-    moran_images,
-    padded,
-    neighbours,
-    variance_floor,
-):
-    """Take the codes start … stop, of image i and feature f, into the arrays of `SaeUnit`."""
-    largest = np.float32(0)
-    for k in range(start, stop):
-        largest = max(largest, code_value[i, k])
-    code_end[i, f + 1] = stop
-    codes_max[i, f] = largest
-    active = stop - start
-    firing_count[f] += active
-    if active < least:
-        return
-    queen, rook = map_moran(
-        code_patch[i, start:stop], code_value[i, start:stop], padded, neighbours, variance_floor
-    )
-    add_evaluable(queen, rook, active, minimum_active, moran_sum[:, :, f], moran_images[:, f])
+            moran_sum[0, m, place] += queen
+            moran_sum[1, m, place] += rook
+            moran_images[m, place] += 1
 
 
 @njit(nogil=True, cache=True)
-def reduce_block(
-    product_bnp,
-    first,
-    bias,
-    threshold,
-    code_patch,
-    code_value,
-    code_end,
-    codes_max,
-    firing_count,
-    minimum_active,
-    moran_sum,
-    moran_images,
-    padded,
-    neighbours,
-    variance_floor,
-):
-    """Threshold a block of features and reduce its active codes, all in one visit.
+def take_products(product_bnp, first, bias, threshold, code_patch, code_value, code_end):
+    """Append the active codes of a block of features, from `first` on, to `ActiveCodes`.
 
-    product_bnp: x · encoder without the bias, for the features from `first` on. Appends to
-    the codes (see `ActiveCodes`) and fills the block's part of the arrays of `SaeUnit`.
+    product_bnp: x · encoder without the bias.
     """
     features, images, patches = product_bnp.shape
-    least = least_active(minimum_active, patches)
     for b in range(features):
         f = first + b
         for i in range(images):
-            start = stop = code_end[i, f]
+            stop = code_end[i, f]
             for p in range(patches):
                 code = product_bnp[b, i, p] + bias[f]
                 if code >= threshold[f] and code > 0:
                     code_patch[i, stop] = p
                     code_value[i, stop] = code
                     stop += 1
-            reduce_map(
-                i,
-                f,
-                start,
-                stop,
-                least,
-                code_patch,
-                code_value,
-                code_end,
-                codes_max,
-                firing_count,
-                minimum_active,
-                moran_sum,
-                moran_images,
-                padded,
-                neighbours,
-                variance_floor,
-            )
+            code_end[i, f + 1] = stop
 
 
 @njit(nogil=True, cache=True)
-def reduce_found(
-    counts,
-    tokens,
-    codes,
-    patches,
-    first,
+def take_found(counts, tokens, codes, patches, first, code_patch, code_value, code_end):
+    """The same of codes that are known: counts, tokens and codes are those of `screen.Found`."""
+    images = len(code_end)
+    for b in range(len(counts)):
+        f = first + b
+        place = b * images * patches
+        last = place + counts[b]
+        for i in range(images):
+            stop = code_end[i, f]
+            while place < last and tokens[place] < (i + 1) * patches:
+                if codes[place] > 0:  # which NaN is not
+                    code_patch[i, stop] = tokens[place] - i * patches
+                    code_value[i, stop] = codes[place]
+                    stop += 1
+                place += 1
+            code_end[i, f + 1] = stop
+
+
+@njit(nogil=True, cache=True)
+def reduce_maps(
     code_patch,
     code_value,
     code_end,
@@ -209,39 +155,27 @@ def reduce_found(
     neighbours,
     variance_floor,
 ):
-    """The same of codes that are known: counts, tokens and codes are those of `screen.Found`."""
-    images = len(codes_max)
-    least = least_active(minimum_active, patches)
-    for b in range(len(counts)):
-        f = first + b
-        place = b * images * patches
-        last = place + counts[b]
-        for i in range(images):
-            start = stop = code_end[i, f]
-            while place < last and tokens[place] < (i + 1) * patches:
-                if codes[place] > 0:  # which NaN is not
-                    code_patch[i, stop] = tokens[place] - i * patches
-                    code_value[i, stop] = codes[place]
-                    stop += 1
-                place += 1
-            reduce_map(
-                i,
-                f,
-                start,
-                stop,
-                least,
-                code_patch,
-                code_value,
-                code_end,
-                codes_max,
-                firing_count,
-                minimum_active,
-                moran_sum,
-                moran_images,
-                padded,
-                neighbours,
-                variance_floor,
+    """Fill the arrays of `SaeUnit` that are by feature, from the arrays of `ActiveCodes`."""
+    # From how many active patches on a map is looked at:
+    least = neighbours.patches + 1
+    for minimum in minimum_active:
+        least = min(least, max(minimum, 1))
+    for i in range(len(code_end)):
+        patches, values = code_patch[i], code_value[i]
+        for f in range(len(firing_count)):
+            start, stop = code_end[i, f], code_end[i, f + 1]
+            largest = np.float32(0)
+            for k in range(start, stop):
+                largest = max(largest, values[k])
+            codes_max[i, f] = largest
+            active = stop - start
+            firing_count[f] += active
+            if active < least:
+                continue
+            queen, rook = map_moran(
+                patches, values, start, stop, padded, neighbours, variance_floor
             )
+            add_evaluable(queen, rook, active, minimum_active, f, moran_sum, moran_images)
 
 
 @njit(nogil=True, cache=True)
@@ -257,10 +191,10 @@ def moran_of_channels(
     for i in range(images):
         maps_dp = np.ascontiguousarray(x_npd[i].T)
         for d in range(width):
-            queen, rook = map_moran(every_patch, maps_dp[d], padded, neighbours, variance_floor)
-            add_evaluable(
-                queen, rook, patches, minimum_active, moran_sum[:, :, d], moran_images[:, d]
+            queen, rook = map_moran(
+                every_patch, maps_dp[d], 0, patches, padded, neighbours, variance_floor
             )
+            add_evaluable(queen, rook, patches, minimum_active, d, moran_sum, moran_images)
 
 
 @njit(nogil=True, cache=True, fastmath={"contract"})

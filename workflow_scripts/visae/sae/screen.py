@@ -31,6 +31,7 @@ import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 
 from visae.base.arrays import Float, Int
@@ -59,6 +60,14 @@ class Rounded(NamedTuple):
     """The norm of what rounding takes from the row."""
     kept: Float[torch.Tensor, " n"]
     """The norm of what it leaves."""
+
+
+class Arrays(NamedTuple):
+    """A `Side` as kernels on the CPU take it: parts of arrays cost less than parts of tensors."""
+
+    rows: Float[np.ndarray, "n D"]
+    bias: Float[np.ndarray, " n"]
+    lower: Float[np.ndarray, " n"]
 
 
 class Arithmetic(abc.ABC):
@@ -101,6 +110,11 @@ class Side(abc.ABC):
         self._length = torch.where(self._inverse > 0, self._norm / self._inverse, torch.inf)
         self._gamma = rounding_of_sums(width)
         self._sum_error = arithmetic.sum_error(width)
+
+    @functools.cached_property
+    def arrays(self) -> Arrays:
+        """Of tensors on the CPU."""
+        return Arrays(self.rows.numpy(), self.bias.detach().numpy(), self.lower.numpy())
 
     @functools.cached_property
     def by_rounded(self) -> Float[torch.Tensor, "4 n"]:

@@ -17,6 +17,7 @@ import torch
 
 from visae.base.arrays import Float, Int
 from visae.base.pools import in_pieces
+from visae.base.scratch import scratch
 from visae.sae import screened
 from visae.sae.screen import UNIT_ROUNDOFF, WORST, Arithmetic, Rounded, Side, is_faster
 from visae.sae.screen_kernels import (
@@ -65,37 +66,43 @@ class Screen:
     """The codes of some tokens by an encoder, as far as they are kept.
 
     right: the Side whose rows are columns of the product; `find` is given the other, at most
-    `rows` of it at once. An instance serves one thread.
+    `rows` of it at once. A thread uses one instance at a time: it works in scratch arrays.
     """
 
     def __init__(self, right: Side, rows: int):
         self._right, columns = right, len(right.rows)
         self._tile = max(1, TILE_BYTES // (4 * right.rows.shape[1]))
         self._by_bytes = bytes_are_faster()
-        self._product = torch.empty(rows * min(columns, COLUMNS))
+        self._product = torch.from_numpy(
+            scratch("screened product", np.float32, rows * min(columns, COLUMNS))
+        )
         self._counts = np.empty(rows, np.int64)
-        self._found = np.empty(rows * columns, np.int32), np.empty(rows * columns, np.float32)
+        self._found = (
+            scratch("found columns", np.int32, rows * columns),
+            scratch("found codes", np.float32, rows * columns),
+        )
 
     def find(self, left: Side, part: slice) -> Found:
         """The kept codes of a part of the rows of `left`; good until the next call."""
-        right, rows_ad = self._right, left.rows[part]
-        counts = self._counts[: len(rows_ad)]
+        rows, columns = left.arrays, self._right.arrays
+        counts = self._counts[: len(rows.rows[part])]
         self._by_bytes = self._by_bytes and self._candidates(left, part, counts)
         if not self._by_bytes:
             self._candidates(left, part, counts)
-        limits = left.bias[part], right.bias, left.lower[part], right.lower
-        operands = (tensor.numpy() for tensor in (rows_ad, right.rows, *limits))
-        arguments = *operands, self._tile, counts, *self._found
-        in_pieces(compute_candidates, len(rows_ad), torch.get_num_threads(), *arguments)
+        operands = rows.rows[part], columns.rows
+        limits = rows.bias[part], columns.bias, rows.lower[part], columns.lower
+        arguments = *operands, *limits, self._tile, counts, *self._found
+        in_pieces(compute_candidates, len(counts), torch.get_num_threads(), *arguments)
         return Found(counts, *self._found)
 
     def _candidates(self, left, part, counts):
         """Set counts and found columns to the candidates: whether they are few."""
         right, total = self._right, len(self._right.rows)
         if self._by_bytes:
-            cuts_4a, cuts_4b, slack = left.by_rounded[:, part], right.by_rounded, WORST
+            cuts_4a, cuts_4b, slack = left.by_rounded, right.by_rounded, WORST
         else:
-            cuts_4a, cuts_4b, slack = left.by_floats[:, part], right.by_floats, SMALLEST
+            cuts_4a, cuts_4b, slack = left.by_floats, right.by_floats, SMALLEST
+        cuts_4a, cuts_4b = np.ascontiguousarray(cuts_4a.numpy()[:, part]), cuts_4b.numpy()
         counts[:] = 0
         for first in range(0, total, COLUMNS):
             columns = slice(first, min(first + COLUMNS, total))
@@ -106,7 +113,7 @@ class Screen:
                 byte_product(left.rounded[part], right.rounded[columns].T, product)
             else:
                 torch.mm(left.rows[part], right.rows[columns].T, out=product)
-            cuts = (cut.contiguous().numpy() for cut in (cuts_4a, cuts_4b[:, columns]))
+            cuts = cuts_4a, np.ascontiguousarray(cuts_4b[:, columns])
             arguments = product.numpy(), *cuts, np.float32(slack), first, total, counts
             threads = torch.get_num_threads()
             in_pieces(find_candidates, len(counts), threads, *arguments, self._found[0])
