@@ -90,7 +90,7 @@ def test_normalisations_are_shared_by_saes_of_equal_statistics():
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("minima", [[], [1], [3, 1]])
+@pytest.mark.parametrize("minima", [[], [0], [3, 1], [6], [7]])
 @pytest.mark.parametrize("rule", ["threshold", *SELECTIONS])
 def test_both_encoders_reduce_the_codes_of_the_model(rule, minima):
     """By their magnitude, of rules whose codes may be negative; x̂ has their sign."""
@@ -139,29 +139,27 @@ def test_coherence_is_that_of_the_definition_on_any_grid(grid):
         chosen = np.sort(random.choice(patches, active, replace=False))
         values[chosen] = random.random(active) + 0.1
         expected = [moran_by_definition(values, grid, diagonal) for diagonal in (True, False)]
-        found = kernels.map_moran(chosen, values[chosen], padded, neighbours, 1e-8)
+        codes = [9.0, *values[chosen], 9.0], [0, *chosen, 0]  # others' before and behind
+        given = np.array(codes[1]), np.array(codes[0]), 1, active + 1, padded, neighbours
+        found = kernels.map_moran(*given, 1e-8)
         np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-9)
         assert not padded.any()
         maps = torch.from_numpy(values)[None, :, None]
         np.testing.assert_allclose(dense_moran(maps, grid, 1e-8)[:, 0, 0], expected, atol=1e-9)
         variance = values.var()
         for floor, defined in ((variance * 0.99, True), (variance * 1.01, False)):
-            queen, rook = kernels.map_moran(chosen, values[chosen], padded, neighbours, floor)
+            queen, rook = kernels.map_moran(*given, floor)
             assert np.isnan(queen) == np.isnan(rook) == (not defined)
             assert np.isnan(dense_moran(maps, grid, floor)).any().item() == (not defined)
 
 
-@pytest.mark.parametrize(("minima", "least"), [([], 13), ([0], 1), ([5, 2], 2), ([13], 13)])
-def test_maps_are_looked_at_from_the_least_minimum_on(minima, least):
-    assert kernels.least_active(np.array(minima, np.int64), 12) == least
-
-
 def test_maps_count_for_the_minima_that_they_reach():
-    sums, images = np.zeros((2, 3)), np.zeros(3, np.int64)
+    sums, images = np.zeros((2, 3, 2)), np.zeros((3, 2), np.int64)
     for queen, rook, active in ((0.5, 0.25, 2), (1.0, 2.0, 5), (np.nan, np.nan, 9), (0.5, 0.5, 1)):
-        kernels.add_evaluable(queen, rook, active, np.array([5, 2, 1]), sums, images)
-    assert images.tolist() == [1, 2, 3]
-    assert sums.tolist() == [[1.0, 1.5, 2.0], [2.0, 2.25, 2.75]]
+        kernels.add_evaluable(queen, rook, active, np.array([5, 2, 1]), 1, sums, images)
+    assert images.T.tolist() == [[0, 0, 0], [1, 2, 3]]
+    assert sums[:, :, 1].tolist() == [[1.0, 1.5, 2.0], [2.0, 2.25, 2.75]]
+    assert not sums[:, :, 0].any()
 
 
 @pytest.mark.parametrize("width", [1, 63, 64, 65, 130])
