@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from visae.base import fingerprints, pools
-from visae.base.pools import Threads, Workers, ahead, in_pieces
+from visae.base.pools import Threads, Workers, ahead, in_pieces, workers_on
 
 
 def square(number):
@@ -233,3 +233,8 @@ with Workers(2) as workers:
     while time.monotonic() < deadline and any(Path(f"/proc/{pid}").exists() for pid in workers):
         time.sleep(0.1)
     assert not any(Path(f"/proc/{pid}").exists() for pid in workers)
+
+
+@pytest.mark.parametrize(("device", "size"), [("cpu", 3), ("cuda:0", 1), ("mps", 1)])
+def test_a_gpu_has_no_processes_beside(device, size):
+    assert workers_on(device, processes=3).size == size

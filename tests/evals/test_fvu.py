@@ -56,3 +56,12 @@ def test_no_variance_is_null(total_squares, tokens, tmp_path):
     score = fvu(0.0, total_squares, np.zeros(3, int), tokens, 0, 0.0, np.zeros(2))
     assert score.value is None
     write_result(tmp_path / "fvu.json", "fvu", score, SAE, {})
+
+
+@pytest.mark.parametrize(("tokens", "shares"), [(0, [0, 0]), (1, [0, 1]), (2, [0, 0.5])])
+def test_shares_of_tokens_on_which_features_fire(tokens, shares):
+    firing = np.array([0, min(tokens, 1)])
+    score = fvu(1.0, 2.0, firing, tokens, 1, 0.0, np.zeros(2))
+    assert score.arrays["firing_share"].tolist() == shares
+    assert score.readings["mean_l0"] == (1 / tokens if tokens else None)
+    assert (score.reason == "there are no tokens") == (tokens == 0)

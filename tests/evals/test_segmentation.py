@@ -1,5 +1,7 @@
 """Segmentation: labels of patches, IoU, and linear heads against references."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import scipy.sparse
@@ -31,7 +33,7 @@ from visae.evals.segmentation.compute import (
 from visae.evals.segmentation.heads import HeadSettings, LinearHead, fit_heads, predictions
 from visae.images.index import UNLABELLED, ClassRecord, ImageRecord, build_index
 from visae.sae.adam import Adam
-from visae.sae.model import SparseAutoencoder
+from visae.sae.model import SELECTIONS, SparseAutoencoder
 
 GRID = (3, 4)
 NAMES = ["sky", "tree", "road"]
@@ -366,6 +368,17 @@ def test_sparse_codes_are_the_codes():
     expected = sae.encode(sae.normalise(activations))
     assert 0.05 < (expected > 0).float().mean() < 0.6
     np.testing.assert_allclose(sparse_codes(sae, activations).toarray(), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("activation", SELECTIONS)
+def test_sparse_codes_of_other_rules_are_the_codes(activation, monkeypatch):
+    monkeypatch.setattr("visae.evals.segmentation.compute._TOKENS", 5)
+    sae = replace(toy_sae(), activation=activation, k=4)
+    activations = torch.from_numpy(random_activations(3).reshape(-1, 5))
+    expected = sae.encode(sae.normalise(activations))
+    assert (expected != 0).sum(dim=1).max() == 4
+    np.testing.assert_allclose(sparse_codes(sae, activations).toarray(), expected, atol=1e-6)
+    assert sparse_codes(sae, activations[:0]).shape == (0, 20)
 
 
 def test_a_sparse_batch_and_a_dense_one_train_alike():

@@ -68,7 +68,7 @@ GROUPS = {
     "kernels": Group(
         ("encoding/*.py",),
         ("encoding", "evals/test_localization.py", "evals/test_monosemanticity.py",
-         "sae/exchange/test_scored.py"),
+         "sae/exchange/test_scored.py", "sae/test_screen.py", "sae/test_screen_halves.py"),
     ),
     "training": Group(
         ("sae/*.py", "sae/families/*/trainer.py"),
@@ -174,7 +174,8 @@ class Maker(ast.NodeVisitor):
 
     def __init__(self, source):
         self.found, self.functions = [], []
-        self.classes, self.function = [], None
+        # What makes instructions is run while kernels are compiled.
+        self.classes, self.function, self.compiled = [], None, "@intrinsic" in source
         tree = ast.parse(source)
         self.names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
         self.names |= {node.arg for node in ast.walk(tree) if isinstance(node, ast.arg)}
@@ -209,8 +210,11 @@ class Maker(ast.NodeVisitor):
             if default is not None:
                 self.visit(default)
         decorators = " ".join(map(ast.unparse, node.decorator_list))
-        compiled = "jit" in decorators or "intrinsic" in decorators
-        outermost = self.function is None and not compiled
+        around, self.compiled = (
+            self.compiled,
+            self.compiled or ("jit" in decorators or "intrinsic" in decorators),
+        )
+        outermost = self.function is None and not self.compiled
         if outermost:
             self.function = ".".join([*self.classes, node.name])
             self.functions.append((node, self.function))
@@ -218,6 +222,7 @@ class Maker(ast.NodeVisitor):
             self.visit(statement)
         if outermost:
             self.function = None
+        self.compiled = around
 
     def visit_ClassDef(self, node):
         self.classes.append(node.name)

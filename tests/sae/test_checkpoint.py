@@ -188,3 +188,10 @@ def test_a_cache_of_other_activations_is_refused(tmp_path, changes):
     name = next(iter(changes))
     with pytest.raises(UserError, match=f"with {name}"):
         check_fits(load_sae(tmp_path), cache_info(**{"width": 5} | changes), tmp_path)
+
+
+@pytest.mark.parametrize("loss", [float("nan"), float("inf")])
+def test_a_log_of_no_numbers_is_not_written(tmp_path, monkeypatch, loss):
+    monkeypatch.setitem(LOG[0], "loss", loss)
+    with pytest.raises(ValueError, match="JSON compliant"):
+        saved_folder(tmp_path / "sae")

@@ -74,9 +74,11 @@ def run(tmp_path, monkeypatch):
 
 
 def test_a_copy_shares_the_results_and_leaves_the_study_as_it_is(run, tmp_path):
+    (tmp_path / "results/demo/saes/link").symlink_to("elsewhere")
     folder = tmp_path / arms.prepare(run, "off")
     assert folder == tmp_path / Paths("results/demo").arm("off")
     copy = folder / "results/demo"
+    assert os.readlink(copy / "saes/link") == "elsewhere"
     shared = [p.relative_to(copy).as_posix() for p in copy.rglob("*") if p.is_file()]
     assert sorted(shared) == ["activations/a.h5", "saes/b"]
     assert os.path.samefile(copy / "saes/b", tmp_path / "results/demo/saes/b")

@@ -76,3 +76,18 @@ def test_a_sweep_that_is_elsewhere_on_all_of_its_backbones_is_the_early_one():
     # A backbone that the main sweep lacks has no other block there.
     unknown = {"main": first, "new": sweep(siglip=3)}
     assert roles.early(SimpleNamespace(sweeps=unknown)) is None
+
+
+def test_the_parts_of_the_papers_study():
+    found = roles.Roles.of(Study(paper_config()))
+    assert vars(found) == {
+        "main": "main",
+        "jumprelu": "jumprelu",
+        "early": "layer_3",
+        "backbones": {name: name for name in roles.BACKBONES},
+        "tasks": {"cub": "cub200", "dtd": "dtd", "inaturalist": "inaturalist"},
+    }
+    config = paper_config()
+    config["sweeps"] = {"main": config["sweeps"]["main"]}
+    found = roles.Roles.of(Study(config, check=False))
+    assert (found.main, found.jumprelu, found.early) == ("main", None, None)

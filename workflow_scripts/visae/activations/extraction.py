@@ -235,7 +235,7 @@ def _by_processes(items, workers):
 
 
 class _DecodedBatches(Dataset):
-    """Batches of records as pixels [n, 3, H, W] and the failures: image id → message."""
+    """Batches of records as pixels [n, 3, H, W], or None, and the failures: image id → message."""
 
     def __init__(self, batches, root, transform):
         self.batches, self.root, self.transform = batches, Path(root), transform
@@ -250,6 +250,4 @@ class _DecodedBatches(Dataset):
                 pixels.append(self.transform.pixels(load_image(self.root / record.path)))
             except UserError as error:
                 failures[record.image_id] = str(error)
-        empty = np.empty((0, 3, *self.transform.shape), np.uint8)
-        stacked = np.stack(pixels) if pixels else empty
-        return torch.from_numpy(stacked), failures
+        return torch.from_numpy(np.stack(pixels)) if pixels else None, failures

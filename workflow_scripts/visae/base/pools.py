@@ -105,6 +105,11 @@ class Workers(_Pool):
         return (function(*arguments) for arguments in argument_tuples)
 
 
+def workers_on(device, *, processes):
+    """`Workers` of that many processes on the CPU; of this one alone where `device` is a GPU."""
+    return Workers(processes if device == "cpu" else 1)
+
+
 PARENT_DEATH_SIGNAL = 1
 """Of prctl(2)."""
 

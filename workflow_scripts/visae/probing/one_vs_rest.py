@@ -65,10 +65,10 @@ def nested_probes(
     """Yield the `Readout` of each task by probes of K budgets.
 
     tasks: iterable of BinaryTask, consumed as the workers get free, so that memory holds a few
-    batches. budgets: ascending feature counts, none above k. workers: `visae.base.pools.Workers`,
-    for the CPU. total: how many tasks there are, to say how far it is.
+    batches. budgets: ascending feature counts, none above k. workers: of
+    `visae.base.pools.workers_on`. total: how many tasks there are, to say how far it is.
     """
-    workers = workers if workers is not None and device == "cpu" else Workers()
+    workers = workers or Workers()
     batches = _batches(tasks, "cpu" if device == "cpu" else "cuda")
     count = Count("probes of one class fitted", total)
     for results in workers.map(fit_batch, ((b, list(budgets), max_iter, device) for b in batches)):

@@ -42,9 +42,7 @@ def stratified_split(
     _, class_of_image, sizes = np.unique(labels, return_inverse=True, return_counts=True)
     test_counts = _test_counts(sizes, test_fraction, random)
     test_mask = np.zeros(labels.size, dtype=bool)
-    images_by_class = np.split(
-        np.argsort(class_of_image, kind="stable"), np.cumsum(sizes)[:-1] if sizes.size else []
-    )
+    images_by_class = np.split(np.argsort(class_of_image, kind="stable"), np.cumsum(sizes))[:-1]
     for images, count in zip(images_by_class, test_counts, strict=True):
         test_mask[random.permutation(images)[:count]] = True
     return test_mask

@@ -32,8 +32,8 @@ class Adam:
     ):
         self.parameters = list(parameters)
         self.learning_rate, self.weight_decay, self.beta1 = learning_rate, weight_decay, beta1
-        self._means = [torch.zeros_like(p, requires_grad=False) for p in self.parameters]
-        self._squares = [torch.zeros_like(p, requires_grad=False) for p in self.parameters]
+        self._means = [torch.zeros_like(p) for p in self.parameters]
+        self._squares = [torch.zeros_like(p) for p in self.parameters]
         self._steps = [torch.zeros((), device=p.device) for p in self.parameters]
 
     def clear_gradients(self):

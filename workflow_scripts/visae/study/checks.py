@@ -7,6 +7,7 @@ import contextlib
 import difflib
 import json
 import os
+from fractions import Fraction
 from itertools import product
 from pathlib import Path
 
@@ -148,7 +149,9 @@ def _layouts(study):
                 f"config: datasets.{name} has splits that are shares of one folder, which the "
                 f"layout {entry['layout']} has not; take `share` out, or set layout to imagefolder"
             )
-        if shares and (len(shares) < len(entry["splits"]) or sum(shares.values()) > 1 + 1e-9):
+        # On paper: 0.7 + 0.2 + 0.1 are 1.
+        whole = sum(Fraction(str(share)) for share in (shares or {}).values())
+        if shares and (len(shares) < len(entry["splits"]) or whole > 1):
             raise UserError(
                 f"config: datasets.{name}.splits: give each split a `share` of the one folder, "
                 "such as 0.8 and 0.2, and no more than 1 together"

@@ -133,7 +133,7 @@ def _mappings(node: yaml.Node | None) -> Iterator[yaml.MappingNode]:
     left, seen = [node], set()
     while left:
         node = left.pop()
-        if node is None or id(node) in seen:
+        if id(node) in seen:
             continue
         seen.add(id(node))
         if isinstance(node, yaml.MappingNode):

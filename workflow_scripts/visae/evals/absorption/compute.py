@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from visae.base.arrays import Bool, Float, Int
-from visae.base.pools import Workers
+from visae.base.pools import workers_on
 from visae.evals.absorption.entry import ALPHAS, BETAS
 from visae.evals.results import Result
 from visae.probing.one_vs_rest import BinaryTask, nested_probes
@@ -80,7 +80,7 @@ def absorption(
     )
     f1 = np.empty((len(eligible), len(budgets)))
     not_converged = 0
-    with Workers(processes if device == "cpu" else 1) as workers:
+    with workers_on(device, processes=processes) as workers:
         results = nested_probes(tasks, budgets, MAX_ITER, device, workers, len(eligible))
         for i, (scores, thresholds, converged) in enumerate(results):
             label, group = rankings.sibling_tasks[eligible[i]]

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from visae.base.arrays import Float, Int
-from visae.base.pools import Workers
+from visae.base.pools import workers_on
 from visae.evals.cross_domain.entry import BUDGET
 from visae.evals.results import Result
 from visae.probing.multinomial import LinearProbe, choose_estimator
@@ -151,7 +151,7 @@ def domain_reading(
     images = train_labels, test_labels
     estimator = choose_estimator(rankings.classes.size)
     curve = accuracy_curve(train.rows(best), test.rows(best), *images, [budget], device, estimator)
-    with Workers(processes if device == "cpu" else 1) as workers:
+    with workers_on(device, processes=processes) as workers:
         areas = class_areas(train, test, rankings, rows, *images, [budget], device, workers)
     return DomainReading(
         raw=raw,

@@ -217,13 +217,14 @@ def _score_in(embeddings_nd, selection, labels, seed, baseline_groups):
             )
         )
     within, between, within_mass, between_mass = np.concatenate(sums, axis=1)
-    # Images without a class are of no one class.
-    of_classes = 1.0 if (labels >= 0).all() else np.nan
+    cosine = _ratio(within + between, within_mass + between_mass)
+    if (labels < 0).any():  # images without a class are of no one class
+        within_mass = between_mass = np.full_like(cosine, np.nan)
     return _Space(
-        cosine=_ratio(within + between, within_mass + between_mass),
-        within=_ratio(within, within_mass) * of_classes,
-        between=_ratio(between, between_mass) * of_classes,
-        within_share=_ratio(within_mass, within_mass + between_mass) * of_classes,
+        cosine=cosine,
+        within=_ratio(within, within_mass),
+        between=_ratio(between, between_mass),
+        within_share=_ratio(within_mass, within_mass + between_mass),
         baseline=_baseline(embeddings_nd, selection.images.shape[1], seed, baseline_groups),
     )
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from visae.base.arrays import Bool, Int
-from visae.base.pools import Workers
+from visae.base.pools import workers_on
 from visae.evals.results import Result
 from visae.evals.sparse_probing.areas import area_over_budget, area_over_log_budget
 from visae.evals.sparse_probing.entry import BUDGETS, HEADLINE_BUDGET
@@ -62,7 +62,7 @@ def sparse_probing(
     codes = gathered.of_images(~test_mask), gathered.of_images(test_mask)
     del gathered  # as large as both
     images = labels[~test_mask], labels[test_mask]
-    with Workers(processes if device == "cpu" else 1) as workers:
+    with workers_on(device, processes=processes) as workers:
         # First, because they are the longest single jobs.
         curve, as_run = (
             workers.submit(

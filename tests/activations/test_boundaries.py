@@ -1,0 +1,185 @@
+"""Where a rule of activations begins to hold: statistics, seeds, chunks, the ends of a stream."""
+
+import inspect
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from cache_fixtures import cache_info, random_activations, write_cache
+
+from visae.activations import streaming
+from visae.activations.cache import ActivationCache
+from visae.activations.normalisation import check_statistics, statistics_of
+from visae.activations.permuted import PermutedCache, write_permuted
+from visae.activations.shards import ShardWriter, join_shards, shard_bounds
+from visae.activations.source import Activations
+from visae.activations.tokens import TokenStream
+from visae.base.errors import UserError
+
+
+class Given(Activations):
+    """Stands for a cache of width 3 with some statistics."""
+
+    path = "the cache"
+
+    def __init__(self, mean=None, std=None):
+        self.info, self.mean, self.std = cache_info(width=3), mean, std
+
+
+MEAN = np.array([1.0, 2.0, 3.0])
+
+
+@pytest.mark.parametrize(("mean", "std"), [(None, None), (MEAN, None), (None, 2.0)])
+def test_statistics_are_a_mean_and_a_standard_deviation(mean, std):
+    with pytest.raises(UserError, match=r"^the cache has no statistics"):
+        statistics_of(Given(mean, std))
+    assert statistics_of(Given(MEAN, 2.0)) == (MEAN, 2.0)
+    check_statistics("it", MEAN, 2.0, Given(mean, std))  # normalised by those of another
+
+
+@pytest.mark.parametrize(
+    ("mean", "std", "fits"),
+    [
+        (MEAN, 2.0, True), (MEAN[:2], 2.0, False), (MEAN[None], 2.0, False), (MEAN, 0.0, False),
+        (MEAN, -2.0, False), (MEAN, np.inf, False), (MEAN, np.nan, False),
+        (MEAN * [1, np.nan, 1], 2.0, False), (MEAN * [1, 1, np.inf], 2.0, False),
+    ],
+)  # fmt: skip
+def test_what_cannot_normalise_is_refused(mean, std, fits):
+    for given in (Given(), Given(MEAN, 2.0)):
+        if fits:
+            check_statistics("it", mean, std, given)
+            continue
+        with pytest.raises(UserError, match=r"statistics of it .* cannot normalise .* width 3 in"):
+            check_statistics("it", mean, std, given)
+
+
+@pytest.mark.parametrize(("mean", "std"), [(MEAN + 1, 2.0), (MEAN, 2.1), (MEAN * [1, 1, 2], 2.0)])
+def test_other_statistics_than_those_of_a_cache_are_refused(mean, std):
+    with pytest.raises(UserError, match=r"^the activation statistics of it are not those of the"):
+        check_statistics("it", mean, std, Given(MEAN, 2.0))
+
+
+@pytest.mark.parametrize("seed", [-1, 0])
+def test_a_view_has_a_seed_from_0_on(tmp_path, seed):
+    cache, view = write_cache(tmp_path, random_activations(5)), tmp_path / "view.h5"
+    write_permuted(view, cache, "control", seed)
+    if seed < 0:
+        with pytest.raises(UserError, match="its seed is -1"):
+            PermutedCache(view)
+        return
+    with PermutedCache(view) as opened:
+        assert opened.seed == seed
+
+
+@pytest.mark.parametrize("more", ["_crc", "_means", "_squares"])
+def test_a_shard_has_a_checksum_and_moments_of_every_chunk(tmp_path, more):
+    info = cache_info()
+    path = tmp_path / "shard-00000-of-00001.h5"
+    with ShardWriter(path, info, 0, 1, 6) as writer:
+        writer.append(random_activations(6), np.zeros(6, int), [f"i{row}" for row in range(6)])
+        writer._writing.result()
+        value = 0 if more == "_crc" else np.zeros(5)
+        getattr(writer, more).append(value)
+    with pytest.raises(UserError, match="shard-00000"):
+        join_shards([path], tmp_path / "cache.h5", statistics=True)
+
+
+@pytest.mark.parametrize(
+    ("images", "shards", "bounds"),
+    [
+        (9, 1, [(0, 9)]), (9, 2, [(0, 4), (4, 9)]), (9, 3, [(0, 4), (4, 8), (8, 9)]),
+        (8, 2, [(0, 4), (4, 8)]), (9, 4, None), (1, 1, [(0, 1)]), (0, 1, None),
+    ],
+)  # fmt: skip
+def test_shards_are_whole_chunks_of_four(images, shards, bounds):
+    if bounds:
+        assert shard_bounds(images, shards, 4) == bounds
+        return
+    most = max(-(-images // 4), 1)
+    with pytest.raises(UserError, match=f"`shards` of this split to at most {most} in"):
+        shard_bounds(images, shards, 4)
+
+
+@pytest.mark.parametrize("skipped", [0, 1])
+@pytest.mark.parametrize("written", [3, 4, 5])
+def test_a_shard_has_all_of_its_images_or_says_which_not(tmp_path, skipped, written):
+    path, info = tmp_path / "shard.h5", cache_info()
+
+    def write():
+        with ShardWriter(path, info, 0, 1, 5) as writer:
+            ids = [f"i{row}" for row in range(written)]
+            writer.append(random_activations(written), np.zeros(written, int), ids)
+            for _ in range(skipped):
+                writer.skip("gone")
+
+    if written + skipped == 5:
+        write()
+    else:
+        with pytest.raises((RuntimeError, TypeError, ValueError)):
+            write()
+    assert path.exists() == (written + skipped == 5)
+
+
+@pytest.mark.parametrize("ragged", [None, 8])
+@pytest.mark.parametrize("batch_size", [7, 12, 96])
+def test_a_stream_that_is_asked_for_its_end_gives_nothing(tmp_path, ragged, batch_size):
+    with ActivationCache(write_cache(tmp_path, random_activations(20))) as cache:
+        stream = TokenStream(cache, batch_size, 0, window_images=8, ragged_images=ragged)
+        batches = list(stream.batches())
+        assert len(batches) == len(stream)
+        assert sum(map(len, batches)) == cache.tokens == 240
+        assert list(stream.batches(start=len(stream))) == []
+        last = list(stream.batches(start=len(stream) - 1))
+        assert [batch.tolist() for batch in last] == [batches[-1].tolist()]
+        seen = np.cumsum([0, *map(len, batches)])
+        assert [stream.tokens_after(step) for step in range(len(stream))] == seen[:-1].tolist()
+        assert stream.tokens_after(2 * len(stream) + 1) == 2 * 240 + seen[1]
+
+
+@pytest.mark.parametrize(("window", "chunks"), [(1, 1), (4, 1), (7, 1), (8, 2)])
+def test_a_window_is_of_whole_chunks_and_one_at_least(tmp_path, window, chunks):
+    with ActivationCache(write_cache(tmp_path, random_activations(20))) as cache:
+        stream = TokenStream(cache, 12, 0, window_images=window)
+        assert max(len(numbers) for numbers, _ in stream._windows(0)) == chunks
+
+
+@pytest.mark.parametrize(("unit", "sizes"), [(1, [1] * 6), (4, [4, 2]), (5, [5, 1]), (6, [6]),
+                                             (7, [6])])  # fmt: skip
+def test_units_are_counted_whatever_the_chunks(tmp_path, unit, sizes):
+    given = random_activations(6)
+    with ActivationCache(write_cache(tmp_path, given)) as cache:
+        units = list(cache.image_units(unit))
+    assert [len(each) for each in units] == sizes
+    np.testing.assert_array_equal(np.concatenate(units), given)
+
+
+def test_streams_are_of_one_checked_backbone_and_say_what_they_are_made_of(monkeypatch):
+    calls = []
+
+    def noted(name):
+        return lambda *arguments, **settings: calls.append((name, arguments, settings)) or name
+
+    backbone = SimpleNamespace(to=noted("to"))
+    monkeypatch.setattr(streaming, "build_backbone", lambda spec: backbone)
+    for name in ("check_backbone", "read_index", "StreamedActivations"):
+        monkeypatch.setattr(streaming, name, noted(name))
+    settings = {"precision": "float16", "chunk_images": 8, "batch_size": 4}
+    splits = {"a/train": ("root", "train.csv", "classes.csv"), "b/val": ("other", "v", "c")}
+    opened = inspect.unwrap(streaming.open_streams)(
+        SimpleNamespace(weights="weights"), 5, splits, "cpu", 3, settings
+    )
+    assert [name for name, _ in opened] == list(splits)
+    assert calls[:2] == [("to", ("cpu",), {}), ("check_backbone", (backbone, 5, "float16"), {})]
+    assert calls[2:] == [
+        each
+        for name, (root, *files) in splits.items()
+        for each in (
+            ("read_index", tuple(files), {}),
+            (
+                "StreamedActivations",
+                (backbone, 5, *name.split("/"), "read_index", root),
+                {"workers": 3, "files": (*files, "weights"), **settings},
+            ),
+        )
+    ]
