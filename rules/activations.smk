@@ -2,10 +2,16 @@
 # of a shard writes it for all blocks that the study reads of a backbone.
 
 import re
+from functools import partial
 
 from visae.study import places
 
-NEEDED, VIEWS = places.needed(STUDY), places.in_raster_order(STUDY)
+NEEDED, VIEWS = places.needed(STUDY), roles.views(STUDY)
+
+
+def kept_as(storages):
+    """The start of the constraint of a backbone: blocks whose activations are kept so alone."""
+    return places.only(NEEDED, settings("storage"), storages)
 
 
 def of_raster(splits):
@@ -40,32 +46,32 @@ def but_views(backbones):
     return f"(?!({alternatives(VIEWS)})/){backbones}" if VIEWS else backbones
 
 
-def rules_of(step, batch, splits):
+def rules_of(step, batch, splits, storages):
     """[(end of a rule's name, blocks, backbones), …]: of one block, and of several at once.
 
-    step: the start of its name.
+    step: the start of its name. storages: of the blocks.
     """
     if not workflow.is_main_process:
         # What is there has changed since the job was planned. Its command names the rule.
         for asked in sys.argv:
             if several := re.fullmatch(f"{step}_{batch}(_blocks((_[0-9]+)+))", asked):
                 yield several[1], several[2].split("_")[1:], ANY_BACKBONE
-        yield "", ["{layer}"], ANY_BACKBONE
+        yield "", ["{layer}"], kept_as(storages) + ANY_BACKBONE
         return
     others = []
-    for blocks, backbones in places.passes(STUDY, NEEDED, VIEWS, splits).items():
+    for blocks, backbones in places.passes(STUDY, NEEDED, VIEWS, splits, storages).items():
         yield f"_blocks_{'_'.join(map(str, blocks))}", blocks, alternatives(backbones)
         others += [place(name, f"({alternatives(blocks)})/") for name in backbones]
     # The end of the path says whether a block has a pass with others.
     but_them = f"(?!{alternatives(others)})" if others else ""
-    yield "", ["{layer}"], but_them + ANY_BACKBONE
+    yield "", ["{layer}"], kept_as(storages) + but_them + ANY_BACKBONE
 
 
-for batch, splits in jobs.extraction(STUDY):
+for batch, splits, storages in jobs.by_storage(STUDY, partial(jobs.extraction, STUDY)):
     apart = jobs.shards_apart(STUDY, splits)
     shard = f"-shard-{{shard}}-of-{splits[0].shards:05d}" if apart else ""
 
-    for several, blocks, backbones in rules_of("extract", batch, splits):
+    for several, blocks, backbones in rules_of("extract", batch, splits, storages):
         work = f"{{backbone}}-layer{'-'.join(map(str, blocks))}-{batch}{shard}"
 
         rule:
@@ -127,7 +133,7 @@ for batch, splits in jobs.extraction(STUDY):
         benchmark:
             f"<benchmarks>/join/{{backbone}}-layer{{layer}}-{batch}.tsv"
         wildcard_constraints:
-            backbone=alternatives(sorted(set(STUDY.backbones) - set(VIEWS))),
+            backbone=f"{kept_as(storages)}({alternatives(sorted(set(STUDY.backbones) - set(VIEWS)))})",
         conda:
             "../envs/torch.yaml"
         threads: 1
@@ -152,9 +158,9 @@ for batch, splits in jobs.extraction(STUDY):
 # Also of training, which computes them again: another number may round them otherwise.
 MEASURING_THREADS = 8
 
-for batch, splits in jobs.measurements(STUDY):
+for batch, splits, storages in jobs.by_storage(STUDY, partial(jobs.measurements, STUDY)):
 
-    for several, blocks, backbones in rules_of("measure", batch, splits):
+    for several, blocks, backbones in rules_of("measure", batch, splits, storages):
         work = f"{{backbone}}-layer{'-'.join(map(str, blocks))}-{batch}"
 
         rule:
@@ -202,9 +208,14 @@ for batch, splits in jobs.measurements(STUDY):
                 "../workflow_scripts/measure_activations.py"
 
 
+def caches_of(storage):
+    """The splits whose caches are written together, measured ones last."""
+    return [*jobs.extraction(STUDY, storage), *jobs.measurements(STUDY, storage)]
+
+
 if VIEWS:
 
-    for batch, splits in [*jobs.extraction(STUDY), *jobs.measurements(STUDY)]:
+    for batch, splits, storages in jobs.by_storage(STUDY, caches_of):
 
         rule:
             name:
@@ -218,7 +229,7 @@ if VIEWS:
             benchmark:
                 f"<benchmarks>/permute/{{backbone}}-layer{{layer}}-{batch}.tsv"
             wildcard_constraints:
-                backbone=alternatives(VIEWS),
+                backbone=f"{kept_as(storages)}({alternatives(VIEWS)})",
             conda:
                 "../envs/torch.yaml"
             threads: 1

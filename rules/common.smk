@@ -24,7 +24,7 @@ from visae.pretraining.paradigms import PARADIGMS
 from visae.products import PRODUCTS, sources
 from visae.products.product import KINDS
 from visae.sae.families import FAMILIES
-from visae.study import jobs, roles, targets
+from visae.study import checks, jobs, roles, targets
 from visae.study.config import write_config
 from visae.study.study import Study
 
@@ -239,16 +239,12 @@ def local_weights(wildcards):
 
 def weights_file(name):
     """The same of the backbone called `name`."""
+    try:
+        checks.check_weights(STUDY, name)
+    except UserError as error:
+        raise WorkflowError(str(error)) from None
     weights = STUDY.weights(name)
-    if weights in ("pretrained", "random"):
-        return []
-    made_here = {STUDY.weights(other) for other in STUDY.pretrained()}
-    if weights not in made_here and not os.path.exists(weights):
-        raise WorkflowError(
-            f"config: backbones.{name}.weights is {weights!r}, which is neither pretrained, nor "
-            "random, nor a file or folder that exists; correct the path"
-        )
-    return weights
+    return [] if weights in ("pretrained", "random") else weights
 
 
 def settings(*keys):

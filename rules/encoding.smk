@@ -2,6 +2,7 @@
 # leaves behind all that any metric needs; another pools the raw activations. Splits of data sets
 # with `cache: false` are read straight from their images, with no activations on disk.
 
+from functools import partial
 
 from visae.study.evals import of_moran
 
@@ -30,15 +31,26 @@ def activations_of(splits, cached):
     return inputs, moran | extraction
 
 
-def passes(sweep=None):
-    """[(batch, splits, cached), …]: the jobs of one pass each."""
-    return [
-        *((*batch, True) for batch in jobs.encoding(STUDY, sweep)),
-        *((*batch, False) for batch in jobs.streaming(STUDY, sweep)),
-    ]
+# Whether splits are cached, and what their passes are.
+KINDS_OF_PASSES = ((True, jobs.encoding), (False, jobs.streaming))
 
 
-for batch, splits, cached in passes():
+def raw_passes():
+    """[(batch, splits, storages, cached), …]: jobs of one pass each, at blocks of these storages."""
+    for cached, batches in KINDS_OF_PASSES:
+        for batch in jobs.by_storage(STUDY, partial(batches, STUDY, None)):
+            yield *batch, cached
+
+
+def sae_passes():
+    """[(sweep, batch, splits, cached), …]: the same of the SAEs of a sweep, or of a group of them."""
+    for cached, batches in KINDS_OF_PASSES:
+        for sweep in jobs.encoded_together(STUDY, cached):
+            for batch in batches(STUDY, sweep):
+                yield sweep, *batch, cached
+
+
+for batch, splits, storages, cached in raw_passes():
     inputs, needed = activations_of(splits, cached)
     step = "reduce_raw" if cached else "stream_raw"
 
@@ -54,6 +66,8 @@ for batch, splits, cached in passes():
             f"<logs>/{step}/{{backbone}}-layer{{layer}}-{batch}.log",
         benchmark:
             f"<benchmarks>/{step}/{{backbone}}-layer{{layer}}-{batch}.tsv"
+        wildcard_constraints:
+            backbone=kept_as(storages) + ANY_BACKBONE,
         conda:
             "../envs/torch.yaml"
         threads: 4 if cached else 8
@@ -70,43 +84,45 @@ for batch, splits, cached in passes():
             "../workflow_scripts/reduce_raw.py"
 
 
-for sweep in jobs.sweep_groups(STUDY):
+for sweep, batch, splits, cached in sae_passes():
+    inputs, needed = activations_of(splits, cached)
     names = sweep.sae_names()
+    step = "encode" if cached else "stream_saes"
 
-    for batch, splits, cached in passes(sweep):
-        inputs, needed = activations_of(splits, cached)
-        step = "encode" if cached else "stream_saes"
+    rule:
+        name:
+            f"{step}_{sweep.name}_{batch}"
+        input:
+            **inputs,
+            saes=sae_weights(names),
+            statistics=cache_path(STUDY.statistics) if sweep.imported else [],
+        output:
+            reductions=reduction_paths(names, splits),
+        log:
+            f"<logs>/{step}/{sweep.name}-{batch}-{{backbone}}-layer{{layer}}.log",
+        benchmark:
+            f"<benchmarks>/{step}/{sweep.name}-{batch}-{{backbone}}-layer{{layer}}.tsv"
+        wildcard_constraints:
+            backbone=alternatives(sweep.backbones),
+            layer=alternatives(set(sweep.layers.values())),
+        conda:
+            "../envs/torch.yaml"
+        threads: 4 if cached else 8
+        resources:
+            gpu=1,
+            mem_mb=memory(8000 if cached else 16000, saes=sweep.saes),
+            runtime=minutes(60 if cached else 480, saes=sweep.saes),
+        params:
+            **needed,
+            code=code("encode_activations"),
+        message:
+            f"Encoding {batch} with the SAEs of {sweep.name} on {{wildcards.backbone}}"
+        script:
+            "../workflow_scripts/encode_activations.py"
 
-        rule:
-            name:
-                f"{step}_{sweep.name}_{batch}"
-            input:
-                **inputs,
-                saes=sae_weights(names),
-                statistics=cache_path(STUDY.statistics) if sweep.imported else [],
-            output:
-                reductions=reduction_paths(names, splits),
-            log:
-                f"<logs>/{step}/{sweep.name}-{batch}-{{backbone}}-layer{{layer}}.log",
-            benchmark:
-                f"<benchmarks>/{step}/{sweep.name}-{batch}-{{backbone}}-layer{{layer}}.tsv"
-            wildcard_constraints:
-                backbone=alternatives(sweep.backbones),
-                layer=alternatives(set(sweep.layers.values())),
-            conda:
-                "../envs/torch.yaml"
-            threads: 4 if cached else 8
-            resources:
-                gpu=1,
-                mem_mb=memory(8000 if cached else 16000, saes=sweep.saes),
-                runtime=minutes(60 if cached else 480, saes=sweep.saes),
-            params:
-                **needed,
-                code=code("encode_activations"),
-            message:
-                f"Encoding {batch} with the SAEs of {sweep.name} on {{wildcards.backbone}}"
-            script:
-                "../workflow_scripts/encode_activations.py"
+
+for sweep in jobs.encoded_together(STUDY, cached=True):
+    names = sweep.sae_names()
 
     for batch, datasets in jobs.ranking(STUDY, sweep):
 

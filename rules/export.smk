@@ -14,7 +14,7 @@ rule export:
         "All SAEs of the study are exported"
 
 
-for sweep in jobs.sweep_groups(STUDY):
+for sweep in jobs.trained_together(STUDY):
 
     rule:
         name:

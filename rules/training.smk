@@ -59,9 +59,9 @@ def library_code(sweep):
     return of
 
 
-def to_compute_activations():
+def to_compute_activations(cached):
     """The inputs and the params of a training job that computes its activations, beyond its caches."""
-    if STUDY.training.cached:
+    if cached:
         return {}, {}
     inputs = {
         "indices": index_paths([STUDY.training]),
@@ -78,10 +78,10 @@ def to_compute_activations():
     return inputs, params
 
 
-computing_inputs, computing_params = to_compute_activations()
+for sweep in jobs.trained_together(STUDY):
+    cached = STUDY.training.cached_in(sweep.storage)
+    computing_inputs, computing_params = to_compute_activations(cached)
 
-
-for sweep in jobs.sweep_groups(STUDY):
     for job, specs in jobs.training(sweep):
 
         rule:
@@ -103,11 +103,11 @@ for sweep in jobs.sweep_groups(STUDY):
                 layer=alternatives(set(sweep.layers.values())),
             conda:
                 "../envs/torch.yaml"
-            threads: 4 if STUDY.training.cached else MEASURING_THREADS
+            threads: 4 if cached else MEASURING_THREADS
             resources:
                 gpu=1,
-                mem_mb=memory(8000 if STUDY.training.cached else 16000, saes=specs),
-                runtime=minutes(60 if STUDY.training.cached else 480, saes=specs),
+                mem_mb=memory(8000 if cached else 16000, saes=specs),
+                runtime=minutes(60 if cached else 480, saes=specs),
             params:
                 **computing_params,
                 saes=[spec.text for spec in specs],

@@ -19,6 +19,13 @@ def paper_config():
     return copy.deepcopy(_load("config.yaml"))
 
 
+def kept_config():
+    """The paper's config, with all activations kept that are read."""
+    config = paper_config()
+    del config["sweeps"]["layer_3"]["storage"]
+    return config
+
+
 def as_run_config():
     """A fresh copy of the config of the paper as it was run."""
     return copy.deepcopy(_load("as_run.yaml"))

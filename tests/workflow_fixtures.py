@@ -114,9 +114,9 @@ def run_command(folder, command, fresh=False):
     """Run the words of `command`, the first of which is snakemake, in `folder`."""
     python, environment = [sys.executable], dict(os.environ)
     if not fresh:
-        python = warm_python.command(_warm_python(*SNAKEMAKE))
+        python = warm_python.command(warm(*SNAKEMAKE))
         if not PLANNING & set(command):
-            environment[warm_python.JOBS] = _warm_python(*JOBS)
+            environment[warm_python.JOBS] = warm(*JOBS)
     return subprocess.run(
         [*python, "-m", *command],
         cwd=folder,
@@ -128,7 +128,7 @@ def run_command(folder, command, fresh=False):
 
 
 @functools.cache
-def _warm_python(*modules):
+def warm(*modules):
     """The address of a Python that has imported `modules`; it ends when this process does."""
     folder = tempfile.TemporaryDirectory()
     address = os.path.join(folder.name, "socket")

@@ -6,6 +6,7 @@ from visae.backbones.checks import check_backbone
 from visae.base import paths
 from visae.base.devices import take_device
 from visae.base.job import run
+from visae.base.memory import keep_freed
 from visae.images.rows import open_index
 
 
@@ -26,6 +27,7 @@ def body(snakemake):
                 layer: results.shard(name, shard, shards, place) for layer, place in places.items()
             }
             jobs.append(ShardJob(*name.split("/"), index, root, shard, shards, outputs, files))
+    keep_freed()
     backbone = build_backbone(BackboneSpec(wildcards.backbone, **params.backbone))
     backbone.to(take_device())
     for layer in layers:

@@ -6,6 +6,7 @@ from visae.backbones.checks import check_backbone
 from visae.base import paths
 from visae.base.devices import take_device
 from visae.base.job import run
+from visae.base.memory import keep_freed
 from visae.images.rows import open_index
 
 
@@ -16,6 +17,7 @@ def body(snakemake):
     files = results.index_and_classes(name)
     layers = sorted(map(results.block_of_cache, snakemake.output.caches))
     places = {layer: paths.place(backbone_name, layer) for layer in layers}
+    keep_freed()
     backbone = build_backbone(BackboneSpec(backbone_name, **params.backbone))
     backbone.to(take_device())
     for layer in layers:

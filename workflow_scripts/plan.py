@@ -3,11 +3,11 @@
 import shutil
 from pathlib import Path
 
-from visae.backbones import geometry
 from visae.backbones.measuring import measured
 from visae.base.files import write_text
 from visae.base.job import run
 from visae.plan.feasible import check_training
+from visae.plan.geometries import geometries
 from visae.plan.images import count_images
 from visae.plan.page import details, summary, write_rows
 from visae.plan.work import stages
@@ -19,12 +19,12 @@ def body(snakemake):
     page, table = study.paths.plan("plan.md"), study.paths.plan("plan.csv")
     folder = Path(page).parent
     folder.mkdir(parents=True, exist_ok=True)
-    geometries = geometry.complete(study.backbones, study.paths.plan("geometry.json"), measured)
+    shapes = geometries(study, measured)
     counts = count_images(study, study.paths.results)
-    check_training(study, geometries, counts)
-    rows = stages(study, geometries, counts)
+    check_training(study, shapes, counts)
+    rows = stages(study, shapes, counts)
     speeds = study.config["planning"]
-    shown = summary(study, geometries, counts, rows, shutil.disk_usage(folder).free)
+    shown = summary(study, shapes, counts, rows, shutil.disk_usage(folder).free)
     write_text(page, f"# Plan of the study {study.name}\n\n{shown}{details(rows, speeds)}")
     write_rows(table, rows, speeds)
     return f"\n{shown}\nBy backbone, block and sweep: {page}, {table}\n"

@@ -1,5 +1,7 @@
 """Extraction of small data sets with a small backbone, against one image at a time."""
 
+import os
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,6 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
+from visae.activations import extraction
 from visae.activations.cache import ActivationCache
 from visae.activations.extraction import ShardJob, extract, token_batches
 from visae.activations.shards import join_shards
@@ -121,6 +124,54 @@ def test_the_same_shard_holds_the_same_bytes(backbone, dataset, tmp_path):
     assert len(fingerprints) == 1
 
 
+@pytest.mark.parametrize("storage", ["float16", "bfloat16", "float32"])
+def test_a_shard_is_the_same_file_whoever_decodes(dataset, tmp_path, storage, monkeypatch):
+    """Threads on the CPU; beside a GPU it would be processes."""
+    backbone, (root, index) = build_backbone(replace(SPEC, storage=storage)), dataset
+    path, found = tmp_path / "shard.h5", {}
+    for workers, by in ((0, "threads"), (2, "threads"), (2, "processes")):
+        with monkeypatch.context() as patched:
+            if by == "processes":
+                patched.setattr(extraction, "_by_threads", extraction._by_processes)
+            else:
+                patched.setattr(os, "fork", None)
+            extract(
+                backbone, [ShardJob("toy", "train", index, root, 0, 1, {1: path})], 4, 5, workers
+            )
+        found[workers, by] = path.read_bytes()
+    assert len(set(found.values())) == 1
+
+
+@pytest.mark.parametrize("resampling", ["pillow", "torch_bytes", "torch_floats"])
+def test_threads_and_processes_decode_the_same_pixels_in_order(backbone, damaged, resampling):
+    root, index = damaged
+    transform = replace(backbone.transform, resampling=resampling)
+    batches = [index.images[first : first + 5] for first in range(0, IMAGES, 5)]
+    items = extraction._DecodedBatches(batches, root, transform)
+    alone = [items[number] for number in range(len(items))]
+    assert sum(len(failures) for _, failures in alone) == 7
+    for make, workers in ((extraction._by_threads, 3), (extraction._by_processes, 2)):
+        ahead = list(make(items, workers))
+        assert [failures for _, failures in ahead] == [failures for _, failures in alone]
+        for (pixels, _), (expected, _) in zip(ahead, alone, strict=True):
+            assert pixels.dtype == expected.dtype
+            assert torch.equal(pixels, expected)
+
+
+def test_torch_has_one_core_where_it_decodes_and_all_of_them_elsewhere():
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        with extraction.decoders(2) as pool:
+            found = list(pool.map(torch.get_num_threads, [()] * 6))
+        here = torch.get_num_threads()
+        with extraction.Threads(1) as pool:
+            beside = pool.submit(torch.get_num_threads).result()
+    finally:
+        torch.set_num_threads(before)
+    assert (found, here, beside) == ([1] * 6, 3, 3)
+
+
 def test_several_blocks_of_one_pass_are_as_if_extracted_alone(backbone, damaged, tmp_path):
     """Also where images are skipped; the network sees each image once."""
     root, index = damaged
@@ -209,6 +260,7 @@ def test_unreadable_images_are_skipped_and_recorded(backbone, dataset, damaged, 
 def test_an_unreadable_image_is_named_and_leaves_nothing(backbone, damaged, tmp_path, workers):
     with pytest.raises(UserError, match=r"00\.jpg"):
         extracted(backbone, damaged, tmp_path / "out", workers=workers)
+    assert [each.name for each in threading.enumerate() if each.name.startswith("pool")] == []
     assert list((tmp_path / "out" / "train").iterdir()) == []
 
 

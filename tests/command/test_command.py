@@ -1,6 +1,7 @@
 """The command: configs that are written run, mistakes are said together, runs are followed."""
 
 import io
+import math
 import shutil
 
 import numpy as np
@@ -18,6 +19,7 @@ from visae.command.check import problems
 from visae.command.evaluate import with_sae
 from visae.command.main import _lines, main
 from visae.command.run import command_of
+from visae.plan.geometries import geometries
 from visae.sae.exchange.foreign import identify
 from visae.study.study import Study
 
@@ -141,6 +143,23 @@ def test_long_names_of_folders_are_kept_and_a_model_stands_once(photos, tmp_path
         new.write_study(tmp_path / "y.yaml", "pets", folder, [model, model])
 
 
+@pytest.mark.parametrize(
+    ("scored", "minimum"), [(15, 2), (new.FEW - 1, (new.FEW - 1) // 10), (new.FEW, 50)]
+)
+def test_few_images_for_scores_ask_fewer_of_a_feature(scored, minimum, tmp_path, monkeypatch):
+    """A tenth of them, so that M1 is of some features; from 500 on a tenth is its default."""
+    monkeypatch.chdir(tmp_path)
+    save(tmp_path / "photos/train", ["cat"], 4)
+    (tmp_path / "photos/val/cat").mkdir(parents=True)
+    for number in range(scored):
+        (tmp_path / f"photos/val/cat/{number}.png").hardlink_to("photos/train/cat/0.png")
+    new.write_study(tmp_path / "x.yaml", "x", tmp_path / "photos", ["timm:vit_tiny_patch16_224"])
+    written = yaml.safe_load((tmp_path / "x.yaml").read_text())
+    said = written.get("metrics", {}).get("localization", {}).get("minimum_images")
+    assert said == (minimum if scored < new.FEW else None)
+    assert Study(written).config["metrics"]["localization"]["minimum_images"] == minimum
+
+
 def test_a_model_of_one_library_needs_no_loader():
     assert new._loader_of("vit_tiny_patch16_224") == "timm"
     assert new._loader_of("ViT-B-16-quickgelu:openai") == "open_clip"
@@ -186,6 +205,52 @@ def test_the_configs_of_the_repository_are_right(tmp_path):
     text = tmp_path / "text.yaml"
     text.write_text("study: [1, 2\n")
     assert "line " in problems([text])[0]
+
+
+OWN = {"label": "x", "paradigm": "x", "weights": "random", "layer": 4, "evaluator": "clip_small"}
+TIMM = {"loader": "timm", "model": "vit_tiny_patch16_224"}
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("backbones.dino_small.layer", 9),
+        ("backbones.dino_small", OWN | TIMM | {"layer": 40}),
+        ("backbones.dino_small.image_size", 65),
+        ("backbones.dino_small", OWN | TIMM | {"image_size": 225}),
+        ("backbones.siglip_small.options.patch_size", 7),
+        ("backbones.dino_small.options.num_heads", 5),
+        ("sweeps.jumprelu.grid.target_l0", [100_000]),
+        ("training.minimum_steps", 10**9),
+        (
+            "datasets.digits",
+            {"layout": "dtd", "root": "/away", "splits": {"train": {}, "test": {}}},
+        ),
+        ("backbones.mae_permuted.weights", "/nowhere"),
+        ("training.batch_size", -math.inf),
+    ],
+)
+def test_a_fault_is_said_once(path, value, tmp_path):
+    config = demo_config()
+    del config["sweeps"]["token_order"]  # it would miss what some of these take away
+    config["datasets"]["photographs"]["splits"]["train"]["images"] = 1000
+    change(config, path, value)
+    assert len(problems([write(tmp_path, config)])) == 1
+
+
+def test_weights_that_are_not_there_are_told_without_asking_the_network(tmp_path, monkeypatch):
+    """Of a model of the hub the shapes would be asked for there, with retries."""
+    config = demo_config()
+    hub = {"loader": "transformers", "model": "owner/no-such-model", "weights": "/nowhere"}
+    change(config, "backbones.dino_small", OWN | hub)
+    monkeypatch.setattr("socket.getaddrinfo", lambda *_, **__: pytest.fail("the network is asked"))
+    [sentence] = problems([write(tmp_path, config)])
+    assert (
+        "backbones.dino_small.weights is '/nowhere', which is neither pretrained, nor" in sentence
+    )
+    study = Study(config)
+    with pytest.raises(UserError, match="'/nowhere'"):
+        geometries(study, lambda entries: pytest.fail(f"{entries} are measured"))
 
 
 # ---------------------------------------------------------------------------- visae run, progress

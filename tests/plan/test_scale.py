@@ -6,6 +6,8 @@ That counted bytes are those on the disk is checked where a study runs (tests/te
 import copy
 import re
 import shutil
+from itertools import product
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -13,11 +15,12 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from snakemake.utils import update_config
-from study_fixtures import ROOT, demo_config, paper_config
+from study_fixtures import ROOT, demo_config, kept_config, paper_config
 from workflow_fixtures import copy_repository, snakemake, write_study
 
 from visae.backbones import geometry
 from visae.base.errors import UserError
+from visae.base.paths import Paths
 from visae.base.seals import write_beside
 from visae.images.index import (
     CLASSES_FORMAT,
@@ -32,6 +35,7 @@ from visae.plan import page as plan
 from visae.plan.artefacts import active_features, artefacts, places, resume_files
 from visae.plan.images import Count, count_images
 from visae.plan.work import Stage, stages
+from visae.sae.exchange.inspected import write_inspected
 from visae.sae.specs import SaeSpec
 from visae.study import jobs
 from visae.study.study import Study
@@ -62,7 +66,8 @@ def sums(rows, stage, quantity):
 
 @pytest.fixture(scope="module")
 def paper():
-    return stages(*planned(paper_config()))
+    """With all activations kept."""
+    return stages(*planned(kept_config()))
 
 
 def test_caches_of_the_paper(paper):
@@ -126,7 +131,7 @@ def test_encoding_of_the_paper(paper):
     assert row.gpu_flops - row.half_flops == pytest.approx(tokens * rest, rel=1e-6)
     assert row.precision == "float32"
     # Where half of the codes may be kept, and where the encoder is small, both products are whole.
-    config = paper_config()
+    config = kept_config()
     config["sweeps"]["jumprelu"]["grid"] = {"expansion_factor": [8], "target_l0": [64, 3072]}
     config["sweeps"]["layer_3"]["grid"] = {"expansion_factor": [1], "k": [64]}
     rows = stages(*planned(config))
@@ -137,8 +142,33 @@ def test_encoding_of_the_paper(paper):
     assert (row.half_flops, row.gpu_flops) == (0, tokens * 2 * 2 * BASE * BASE)
 
 
+@pytest.mark.parametrize("activation", ["threshold", "topk", None])
+def test_imported_saes_that_select_codes_are_not_screened_once_they_are_read(tmp_path, activation):
+    config = kept_config()
+    main = config["sweeps"]["main"]
+    del main["backbones"]
+    main |= {
+        "published": {"clip": str(tmp_path)},
+        "grid": {"expansion_factor": [8], "k": [64, 128]},
+    }
+    config["sweeps"] = {"main": main}
+    study, *known = planned(config | {"downstream": None})
+    study.paths = Paths(str(tmp_path))
+    if activation:
+        path = study.paths.inspected("main", "clip-layer11")
+        Path(path).parent.mkdir(parents=True)
+        read = {"batchtopk_8x_k64": {"inference": {"activation": activation}}}
+        write_inspected(path, "", read)
+    tokens, features = (VAL + OTHERS) * 196, 8 * BASE
+    [row] = [r for r in stages(study, *known) if r.stage == "encode"]
+    screened = 1 if activation == "topk" else 2
+    assert row.half_flops == screened * tokens * 2 * BASE * features
+    whole = row.gpu_flops - row.half_flops
+    assert (whole > tokens * 2 * 2 * BASE * features) == (activation == "topk")
+
+
 def test_streamed_images_pass_in_the_precision_of_extraction():
-    config, halves, forward = paper_config(), [], 0
+    config, halves, forward = kept_config(), [], 0
     config["datasets"]["inaturalist"]["cache"] = False
     for precision in ("float32", "float16"):
         config["extraction"] = {"precision": precision}
@@ -176,7 +206,7 @@ def test_reductions_of_the_paper(paper):
     ],
 )
 def test_active_features_are_as_many_as_the_sparsity_and_the_assumed_share_say(share, text, active):
-    config = paper_config()
+    config = kept_config()
     config["planning"] = {"active_patches": share}
     spec = SaeSpec.from_text(text)
     assert active_features(Study(config), spec, BASE, 196) == pytest.approx(active)
@@ -232,20 +262,20 @@ def test_gpu_hours_are_the_slower_of_products_and_reading(paper):
 
 
 def test_stream_stores_no_activations_and_passes_once_more_for_every_sweep():
-    config = paper_config()
+    config = kept_config()
     config["datasets"]["inaturalist"]["cache"] = False
     rows = stages(*planned(config))
     assert not [r for r in rows if r.stage == "extract" and r.work.startswith("inaturalist")]
     # main and JumpReLU on five backbones, layer 3 on three; and once for the raw features.
     assert sums(rows, "stream", "images") == 600_000 * (5 + 5 + 3)
     assert sums(rows, "reduce_raw", "images") == 600_000 * 8
-    stored = sums(stages(*planned(paper_config())), "encode", "written")
+    stored = sums(stages(*planned(kept_config())), "encode", "written")
     moved = sums(rows, "encode", "written") + sums(rows, "stream", "written")
     assert moved == stored
 
 
 def test_lean_keeps_no_activations_to_train_on_and_passes_once_more_for_each_block():
-    config = paper_config() | {"storage": "lean"}
+    config = kept_config() | {"storage": "lean"}
     study, geometries, counts = planned(config)
     rows = stages(study, geometries, counts)
     # ImageNet's validation images at eight blocks, the scenes at five.
@@ -259,20 +289,118 @@ def test_lean_keeps_no_activations_to_train_on_and_passes_once_more_for_each_blo
     # main and jumprelu are encoded together.
     assert sums(rows, "stream", "images") == (5 + 3) * OTHERS
     for stage in ("train", "rank", "score", "fit_raw_probes"):
-        full = stages(*planned(paper_config()))
+        full = stages(*planned(kept_config()))
         assert sums(rows, stage, "gpu_flops") == sums(full, stage, "gpu_flops")
     [disk] = re.findall(r"Disk: ([\d.]+) GB", plan.summary(study, geometries, counts, rows, 0))
     assert float(disk) < 1500
     shown = " ".join(plan.summary(study, geometries, counts, rows, 0).split())
     assert "12,811,670 while SAEs train and 4,939,424 while they encode" in shown
-    assert "lean" not in plan.summary(*planned(paper_config()), stages(*planned(paper_config())), 0)
+    assert "lean" not in plan.summary(*planned(kept_config()), stages(*planned(kept_config())), 0)
     # Imported SAEs are not trained, and a study may have one data set.
     once = [row for row in rows if row.stage not in ("compute", "stream")]
     assert "lean" not in plan.summary(study, geometries, counts, once, 0)
 
 
+def test_the_papers_study_fits_on_4_tb_in_20_gpu_hours(paper):
+    """The sweep at block 3 keeps nothing to train on; all else is kept as if it did."""
+    study, *known = planned(paper_config())
+    rows = stages(study, *known)
+    [disk] = re.findall(r"Disk: ([\d.]+) TB", plan.summary(study, *known, rows, free=0))
+    assert float(disk) <= 4
+    assert sum(row.hours(study.config["planning"]) for row in rows) <= 20
+    # Block 3 is on the way to block 11 no more where it is not kept.
+    again = 3 * (2 * TRAIN + 2 * OTHERS)
+    assert sum(row.images for row in rows) == 5 * (TRAIN + VAL + OTHERS + MASKED) + again
+    assert {(r.stage, r.layer) for r in rows if r.images} == {
+        *(("extract", 11), ("measure", 3), ("compute", 3), ("reduce_raw", 3), ("stream", 3))
+    }
+    saved = 648 * (TRAIN + OTHERS) * BASE * 2
+    written = [sums(each, "extract", "written") for each in (paper, rows)]
+    assert written[0] - written[1] == pytest.approx(saved, rel=2e-3)
+    for stage, quantity in product(("train", "score", "rank"), ("written", "gpu_flops")):
+        assert sums(rows, stage, quantity) == sums(paper, stage, quantity)
+    for quantity in ("written", "half_flops"):
+        passed = sums(rows, "encode", quantity) + sums(rows, "stream", quantity)
+        forward = sum(r.images * known[0][r.backbone].flops[3] for r in rows if r.stage == "stream")
+        own = passed - forward * (quantity == "half_flops")
+        assert own == sums(paper, "encode", quantity)
+
+
+def test_sweeps_of_a_block_share_a_pass_whatever_they_are_scored_on():
+    config = kept_config() | {"storage": "lean"}
+    rows = stages(*planned(config))
+    config["sweeps"]["jumprelu"] |= {"metrics": ["fvu", "cross_domain"], "batches": 2}
+    other = stages(*planned(config))
+    assert sums(other, "stream", "images") == sums(rows, "stream", "images") == (5 + 3) * OTHERS
+    assert sums(other, "compute", "images") == (2 * 5 + 3 + 2) * TRAIN
+    config["sweeps"]["main"]["batches"] = 2
+    assert sums(stages(*planned(config)), "compute", "images") == (2 * 5 + 3 + 2) * TRAIN
+    # One that is scored on its own data set alone is trained in the same pass.
+    config["sweeps"]["jumprelu"] |= {"metrics": ["fvu"]}
+    other = stages(*planned(config))
+    assert sums(other, "compute", "images") == (2 * 5 + 3 + 2) * TRAIN
+    assert sums(other, "stream", "images") == (5 + 3) * OTHERS
+
+
+def made(study, of, tmp_path):
+    """Write empty files for all that the SAEs `of` sweeps need, below another folder."""
+    study.paths = Paths(str(tmp_path))
+    for sae in (sae for sae in study.saes() if sae.sweep in of):
+        splits = study.encoded_splits(study.sweeps[sae.sweep])
+        paths = [study.paths.sae(sae.name, place=sae.place)]
+        paths += [study.paths.reductions(sae.name, split.name, sae.place) for split in splits]
+        for path in map(Path, paths):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+
+
+def told(config, tmp_path):
+    """What the plan of a study in another folder says of jobs that write files again."""
+    study, geometries, counts = planned(config)
+    study.paths = Paths(str(tmp_path))
+    rows = stages(study, geometries, counts)
+    return re.findall(r"^- (.*: .*)$", plan.summary(study, geometries, counts, rows, 0), re.M)
+
+
+def test_the_plan_says_what_a_metric_that_is_added_computes_again(tmp_path):
+    config = kept_config() | {"storage": "lean"}
+    config["sweeps"]["jumprelu"]["metrics"] = ["fvu"]
+    assert told(config, tmp_path) == []  # nothing is there
+    made(Study(config), ["main", "jumprelu", "layer_3"], tmp_path)
+    assert told(config, tmp_path) == []  # all is
+    # It reads what is there.
+    config["sweeps"]["jumprelu"]["metrics"] = ["fvu", "localization", "sparse_probing"]
+    assert told(config, tmp_path) == []
+    # It reads other data sets, on which the 12 main SAEs of the block are then encoded again.
+    config["sweeps"]["jumprelu"]["metrics"] = ["fvu", "cross_domain"]
+    assert told(config, tmp_path) == [
+        f"encoding {batch} with main_and_jumprelu: {5 * 12 * 2} files, {5 * images:,} images "
+        "through a network"
+        for batch, images in (("inaturalist", 600_000), ("cub", 11_788), ("dtd", 5_640))
+    ]
+
+
+def test_the_plan_says_what_an_sae_that_is_added_computes_again(tmp_path):
+    config = kept_config() | {"storage": "lean"}
+    made(Study(config), ["main", "layer_3"], tmp_path)
+    training, *encoding = told(config, tmp_path)
+    assert training == (
+        f"training main_and_jumprelu: {5 * 12} files, {5 * TRAIN:,} images through a network"
+    )
+    assert [line.partition(" with")[0] for line in encoding] == [
+        *("encoding inaturalist", "encoding cub", "encoding dtd")
+    ]
+    # Of activations that are kept each sweep has jobs of its own, of all of its SAEs.
+    config["storage"] = "full"
+    assert told(config, tmp_path) == []
+    config["sweeps"]["layer_3"]["grid"]["k"] = [64, 128, 192, 256, 320]
+    training, *encoding = told(config, tmp_path)
+    assert training == f"training layer_3: {3 * 12} files"
+    assert encoding[0] == f"encoding imagenet_val with layer_3: {3 * 12} files"
+
+
 def test_each_epoch_of_lean_is_a_pass_of_its_own_and_so_is_each_batch_of_saes():
-    config = paper_config() | {"storage": "lean"}
+    config = kept_config() | {"storage": "lean"}
     config["training"]["epochs"] = 3
     config["sweeps"]["layer_3"]["batches"] = 2
     rows = stages(*planned(config))
@@ -281,7 +409,7 @@ def test_each_epoch_of_lean_is_a_pass_of_its_own_and_so_is_each_batch_of_saes():
 
 
 def test_each_training_job_reads_the_cache_and_has_a_checkpoint():
-    config = paper_config()
+    config = kept_config()
     config["sweeps"]["main"]["batches"] = 3
     study, geometries, counts = planned(config)
     [row] = [
@@ -298,7 +426,7 @@ def test_each_training_job_reads_the_cache_and_has_a_checkpoint():
 
 
 def test_block_that_does_not_exist_is_told_before_anything_runs():
-    config = paper_config()
+    config = kept_config()
     config["sweeps"]["layer_3"]["layer"] = 12
     with pytest.raises(
         UserError,
@@ -308,7 +436,7 @@ def test_block_that_does_not_exist_is_told_before_anything_runs():
 
 
 def test_number_of_images_by_index_config_or_publication(tmp_path):
-    config = paper_config()
+    config = kept_config()
     config["datasets"]["dtd"]["splits"]["test1"]["images"] = 7
     config["datasets"]["cub"]["layout"] = "huggingface"
     folder = tmp_path / "index" / "ade20k"
@@ -356,7 +484,7 @@ def test_capped_index_is_spread_over_the_classes(labels, images):
 def test_shipped_geometries_are_those_of_the_models():
     from visae.backbones.shapes import measure_geometries
 
-    for config in (paper_config(), demo_config()):
+    for config in (kept_config(), demo_config()):
         backbones = Study(config).backbones
         assert measure_geometries(backbones) == geometry.known(backbones, shipped())
 
@@ -385,7 +513,7 @@ def test_unknown_geometry_is_measured_once(tmp_path):
 
 def test_run_that_cannot_fit_is_refused(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    study, geometries, counts = planned(paper_config())
+    study, geometries, counts = planned(kept_config())
     folder = "results/paper/activations/clip/layer11"
     written = f"{folder}/cub/train/shard-00000-of-00001.h5"
     outputs = {written, "results/paper/tables/table_3.csv"}
@@ -412,7 +540,7 @@ def test_run_that_cannot_fit_is_refused(tmp_path, monkeypatch):
 
 
 def test_tables_and_figures_are_not_counted():
-    study = Study(paper_config())
+    study = Study(kept_config())
     assert not disk.has_large(study, ["results/paper/tables/table_3.csv", "results/paper/plan"])
     assert disk.has_large(study, ["results/paper/saes/clip/layer11/x/model.safetensors"])
 
@@ -430,7 +558,7 @@ def test_readable(count, text):
 )
 def test_splits_that_are_extracted_together_are_counted_together(shards, written):
     """An evaluator needs two splits of three; one job writes all three where each is one shard."""
-    config = paper_config()
+    config = kept_config()
     names = ("train", "held_out", "val")
     config["datasets"]["imagenet"]["splits"] = {name: {"shards": shards} for name in names}
     config["training"]["threshold_split"] = "held_out"
@@ -468,7 +596,7 @@ def test_counted_files_are_those_of_the_dag(repository):
 
 
 def test_plan_is_printed_and_a_run_that_cannot_fit_does_not_start(repository):
-    config = paper_config()
+    config = kept_config()
     config["datasets"]["imagenet"]["splits"]["train"]["images"] = 10**12
     write_study(repository, config)
     run = snakemake(repository, "plan")
@@ -514,24 +642,31 @@ def test_documented_comparisons_are_the_plans():
         [disk] = re.findall(r"Disk: ([\d.]+ \wB)", plan.summary(study, *known, rows, free=0))
         return disk, f"{sum(row.images for row in rows):,}", f"{hours:.1f}"
 
+    whole = {"extraction": {"precision": "float32"}}
+    kept = {"sweeps": {"layer_3": {"storage": "full"}}}
+    ways = kept, {}, {"storage": "lean"}
     names = "disk at most", "images through a network", "GPU-hours"
-    stored = zip(sums_of(), sums_of(storage="lean"), strict=True)
-    for name, pair in zip(names, stored, strict=True):
-        assert f"| {name} | {pair[0]} | {pair[1]} |" in text
-    half = {"precision": "float16"}
-    hours = [sums_of(extraction=half, storage=storage)[-1] for storage in ("full", "lean")]
-    assert f"precision: float16}}` | {hours[0]} | {hours[1]} |" in text
+    for name, *values in zip(names, *(sums_of(**way) for way in ways), strict=True):
+        assert f"| {name} | {' | '.join(values)} |" in text
+    hours = [sums_of(**way, **whole)[-1] for way in ways]
+    assert f"precision: float32}}` | {' | '.join(hours)} |" in text
+    assert f"takes {hours[1]} GPU-hours, not {sums_of()[-1]}." in " ".join(text.split())
+    columns = zip(names, *(sums_of(**way) for way in (kept | whole, kept, {})), strict=True)
+    for name, *values in columns:
+        row = re.escape(" | ".join(values))
+        assert re.search(rf"^\| {name} \| [^|]+ \| {row} \|$", text, re.MULTILINE)
     disk, _, hours = sums_of(datasets={"inaturalist": {"cache": False}})
     assert f"{disk} at most at once, and {hours} GPU-hours." in text
 
 
-def test_the_readme_has_the_sums_of_the_papers_study(paper):
+def test_the_readme_has_the_sums_of_the_papers_study():
     study, *known = planned(paper_config())
-    *_, hours, _ = plan.stage_table(paper, study.config["planning"])[-1].split("|")
-    [disk] = re.findall(r"Disk: ([\d.]+) TB", plan.summary(study, *known, paper, free=0))
+    rows = stages(study, *known)
+    *_, hours, _ = plan.stage_table(rows, study.config["planning"])[-1].split("|")
+    [disk] = re.findall(r"Disk: ([\d.]+) TB", plan.summary(study, *known, rows, free=0))
     written, extracted = (
-        sum(row.written for row in rows) / 1e12
-        for rows in (paper, [row for row in paper if row.stage == "extract"])
+        sum(row.written for row in of) / 1e12
+        for of in (rows, [row for row in rows if row.stage == "extract"])
     )
     text = (ROOT / "README.md").read_text("utf-8")
     cost = f"{hours.strip()} GPU-hours, counted and not measured | {float(disk):.1f} TB"
@@ -540,7 +675,7 @@ def test_the_readme_has_the_sums_of_the_papers_study(paper):
 
 
 def test_plan_counts_no_probes_without_labels_and_says_what_is_not_computed():
-    config = paper_config()
+    config = kept_config()
     config["datasets"]["imagenet"]["labels"] = "none"
     study, *known = planned(config)
     rows = stages(study, *known)

@@ -48,7 +48,7 @@ def test_no_job_reads_labels_that_there_are_not(granularity):
     study = Study(unlabelled() | {"granularity": granularity})
     planned = {name for job in evals.eval_jobs(study) for name in job.evals}
     assert not planned & set(study.absent)
-    for sweep in jobs.sweep_groups(study):
+    for sweep in jobs.encoded_together(study, cached=True):
         for _, datasets in jobs.ranking(study, sweep):
             assert "imagenet" not in datasets
 

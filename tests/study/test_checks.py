@@ -1,10 +1,11 @@
 """One clear sentence for every mistake in a config."""
 
 import pytest
-from study_fixtures import as_run_config, change, demo_config, paper_config
+from study_fixtures import as_run_config, change, demo_config, kept_config, paper_config
 
 from visae.base.errors import UserError
 from visae.products.table_5 import ENTRY as table_5
+from visae.study.storage import of_blocks
 from visae.study.study import Study
 
 
@@ -209,9 +210,63 @@ def test_what_normalises_is_the_training_split_or_the_evaluation_split(evaluatio
     ],
 )
 def test_what_lean_cannot_compute_as_a_cache_holds_it_is_refused(changes, said):
-    Study(paper_config() | changes)
+    Study(kept_config() | changes)
     with pytest.raises(UserError, match=said):
-        Study(paper_config() | changes | {"storage": "lean"})
+        Study(kept_config() | changes | {"storage": "lean"})
+    with pytest.raises(UserError, match=said.replace("storage", "sweeps.layer_3.storage")):
+        Study(paper_config() | changes)
+
+
+def kept_as(storage, **sweeps):
+    """The paper's config with a storage, and with that of some of its sweeps."""
+    config = kept_config() | {"storage": storage}
+    for name, own in sweeps.items():
+        config["sweeps"][name]["storage"] = own
+    return config
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        (
+            kept_as("full", jumprelu="lean"),
+            "sweeps 'main' and 'jumprelu' both read block 11 of dinov2, with the storage full and "
+            "lean; give both the same `storage`",
+        ),
+        (
+            kept_as("lean", main="full", jumprelu="full"),
+            "'main' and 'token_order' both read block 11 of mae, of which mae_permuted is "
+            "permuted, with the storage full and lean",
+        ),
+        (kept_as("full", main="lean"), "'main' and 'jumprelu'.* lean and full"),
+        (kept_as("full", main="small"), "main.storage is 'small'.*use one of full, lean"),
+    ],
+)
+def test_sweeps_of_a_block_keep_the_same_of_it(config, said):
+    with pytest.raises(UserError, match=said):
+        Study(config)
+
+
+def test_blocks_that_no_sweep_reads_have_the_studys_storage_and_others_their_sweeps():
+    three = {name: "lean" for name in ("main", "jumprelu", "token_order")}
+    study = Study(kept_as("full", **three))
+    blocks = of_blocks(study)
+    assert {blocks["mae", 11], blocks["mae_permuted", 11]} == {"lean"}
+    assert blocks["clip", 3] == "full"
+    assert ("mae", 3) not in blocks
+    assert [sweep.storage for sweep in study.sweeps.values()] == ["lean", "lean", "full", "lean"]
+
+
+def test_imported_saes_may_do_without_activations_to_train_on(tmp_path):
+    """Only the statistics are read of these; other domains are streamed."""
+    config = kept_config()
+    del config["sweeps"]["layer_3"]["backbones"]
+    config["sweeps"]["layer_3"] |= {"storage": "lean", "published": {"clip": str(tmp_path)}}
+    study = Study(config)
+    assert [split.name for split in study.splits("lean")] == [
+        *("imagenet/val", "ade20k/training", "ade20k/validation")
+    ]
+    assert study.sweeps["layer_3"].storage == "lean"
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from study_fixtures import demo_config, paper_config
 from visae.base.errors import UserError
 from visae.base.seals import beside
 from visae.study import roles
-from visae.study.config import load_schema, read_config, write_config
+from visae.study.config import load_schema, problems, read_config, write_config
 from visae.study.study import Study
 
 
@@ -112,6 +112,52 @@ def test_what_is_no_number_is_refused(text):
     config["training"]["learning_rate"] = yaml.safe_load(text)
     with pytest.raises(UserError, match=r"config: [\w.]+ is (nan|-?inf)"):
         Study(config)
+
+
+def numbers_replaced(value, number, where=()):
+    """`value` with all its numbers replaced, and the places of these."""
+    if isinstance(value, dict | list):
+        items = value.items() if isinstance(value, dict) else enumerate(value)
+        made = {key: numbers_replaced(item, number, (*where, key)) for key, item in items}
+        changed = {key: item for key, (item, _) in made.items()}
+        kept = changed if isinstance(value, dict) else list(changed.values())
+        return kept, [place for _, places in made.values() for place in places]
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return number, [".".join(map(str, where))]
+    return value, []
+
+
+@pytest.mark.parametrize("text", [".nan", ".inf", "-.inf"])
+def test_every_number_that_is_none_is_said_once(text):
+    config = demo_config()
+    config["sweeps"]["main"]["training"] = {
+        **{"encoder_from_decoder": 1.0, "auxiliary": {"dead_after": 1000, "coefficient": 0.1}},
+        "adam_beta1": 0.9,
+    }
+    config["arms"] = {"slow": {"training": {"learning_rate": 1.0}}}
+    wrong, places = numbers_replaced(config, yaml.safe_load(text))
+    assert len(places) > 60
+    # Of a list that says one thing twice now.
+    found = [each for each in problems(wrong) if "non-unique" not in each]
+    for place in places:
+        said = f"config: {place} is {yaml.safe_load(text)}"
+        assert sum(said in each for each in found) == 1, place
+    assert len(found) == len(places)
+    for place in ("encoder_from_decoder", "adam_beta1"):
+        one = demo_config()
+        one["sweeps"]["main"]["training"] = {place: yaml.safe_load(text)}
+        with pytest.raises(UserError, match=rf"sweeps\.main\.training\.{place} is (nan|-?inf)"):
+            Study(one)
+
+
+def test_every_key_that_is_missing_is_said():
+    config = demo_config()
+    for key in ("paradigm", "model"):
+        del config["backbones"]["dino_small"][key]
+    sentences = [f"backbones.dino_small lacks the key '{key}'" for key in ("model", "paradigm")]
+    found = sorted(problems(config))
+    assert len(found) == 2
+    assert all(said in each for said, each in zip(sentences, found, strict=True))
 
 
 # ---------------------------------------------------------------- beside the results

@@ -158,12 +158,12 @@ def test_what_a_job_makes_besides_what_is_wanted():
 
 def test_sweeps_on_the_same_activations_are_one_group_in_coarse_granularity():
     config = demo_config()
-    names = [group.name for group in jobs.sweep_groups(Study(config))]
+    names = [group.name for group in jobs.trained_together(Study(config))]
     assert names == ["main_and_jumprelu", "layer_1", "token_order"]
-    [group, *_] = jobs.sweep_groups(Study(config))
+    [group, *_] = jobs.trained_together(Study(config))
     assert set(group.origins.values()) == {"main", "jumprelu"}
     assert group.sae_names() == list(group.origins)
-    names = [group.name for group in jobs.sweep_groups(Study(config | {"granularity": "fine"}))]
+    names = [group.name for group in jobs.trained_together(Study(config | {"granularity": "fine"}))]
     assert names == list(config["sweeps"])
 
 
@@ -178,7 +178,7 @@ def test_joined_names_of_many_sweeps_fit_in_file_names():
                 "grid": {"expansion_factor": [2], "k": [number + 3]}
             }
         config["sweeps"][f"the_last_{last}"] = main | {"grid": {"expansion_factor": [2], "k": [99]}}
-        names.append([sweep.name for sweep in jobs.sweep_groups(Study(config))])
+        names.append([sweep.name for sweep in jobs.trained_together(Study(config))])
         del config["sweeps"][f"the_last_{last}"]
     assert max(len(name) for found in names for name in found) <= 150
     assert len(set(names[0])) == len(names[0])
@@ -187,8 +187,8 @@ def test_joined_names_of_many_sweeps_fit_in_file_names():
 
 def test_sweeps_of_a_block_share_a_pass_where_activations_are_computed():
     full, lean = (Study(paper_config() | {"storage": name}) for name in ("full", "lean"))
-    assert [sweep.name for sweep in jobs.sweep_groups(full)] == list(full.sweeps)
-    assert [sweep.name for sweep in jobs.sweep_groups(lean)] == [
+    assert [sweep.name for sweep in jobs.trained_together(full)] == list(full.sweeps)
+    assert [sweep.name for sweep in jobs.trained_together(lean)] == [
         *("main_and_jumprelu", "layer_3", "token_order")
     ]
     assert jobs.measuring(full) == []

@@ -3,10 +3,10 @@
 from pathlib import Path
 
 import pytest
-from study_fixtures import as_run_config, demo_config, paper_config
+from study_fixtures import as_run_config, demo_config, kept_config
 
 from visae.base.paths import Paths, place
-from visae.study import places
+from visae.study import places, roles
 from visae.study.study import Study
 
 FIVE = ["dinov2", "clip", "siglip", "mae", "deit"]
@@ -17,12 +17,13 @@ def found(study):
     return {p.name: [split.name for split in p.cached] for p in places.needed(study)}
 
 
-def passes(study, splits):
-    return places.passes(study, places.needed(study), places.in_raster_order(study), splits)
+def passes(study, splits, storages=None):
+    needs, views = places.needed(study), roles.views(study)
+    return places.passes(study, needs, views, splits, storages or [study.config["storage"]])
 
 
 def test_the_papers_blocks_of_a_split_come_from_one_pass():
-    study = Study(paper_config())
+    study = Study(kept_config())
     early = {(3, 11): ["dinov2", "clip", "siglip"]}
     masks = study.segmentation
     for splits in ([study.training], [study.evaluation], list(study.cross_domain["cub"])):
@@ -31,7 +32,7 @@ def test_the_papers_blocks_of_a_split_come_from_one_pass():
 
 
 def test_backbones_of_different_blocks_are_different_passes():
-    config = paper_config()
+    config = kept_config()
     config["sweeps"]["middle"] = config["sweeps"]["layer_3"] | {"layer": 6, "backbones": ["clip"]}
     config["backbones"]["deit"]["layer"] = 9
     study = Study(config)
@@ -47,10 +48,10 @@ def test_all_splits_are_extracted_of_every_block_in_coarse_granularity():
 
 
 def test_controls_are_views_of_the_same_backbone_in_raster_order():
-    study = Study(paper_config())
+    study = Study(kept_config())
     views = {"mae_permuted": "mae", "dinov2_permuted": "dinov2"}
-    assert places.in_raster_order(study) == views
-    assert places.in_raster_order(Study(demo_config())) == {"mae_permuted": "mae_small"}
+    assert roles.views(study) == views
+    assert roles.views(Study(demo_config())) == {"mae_permuted": "mae_small"}
 
 
 @pytest.mark.parametrize(
@@ -58,32 +59,32 @@ def test_controls_are_views_of_the_same_backbone_in_raster_order():
     [{"image_size": 256}, {"preprocessing": {}}, {"storage": "bfloat16"}, {"weights": "random"}],
 )
 def test_a_control_of_other_activations_is_no_view(changes):
-    study = Study(paper_config(), check=False)
+    study = Study(kept_config(), check=False)
     study.backbones["mae_permuted"] |= changes
-    assert "mae_permuted" not in places.in_raster_order(study)
+    assert "mae_permuted" not in roles.views(study)
 
 
 def test_the_seed_is_of_the_order_but_of_random_weights_too():
-    study = Study(paper_config(), check=False)
+    study = Study(kept_config(), check=False)
     study.backbones["mae_permuted"]["seed"] = 7
-    assert places.in_raster_order(study)["mae_permuted"] == "mae"
+    assert roles.views(study)["mae_permuted"] == "mae"
     for name in ("mae", "mae_permuted"):
         study.backbones[name]["weights"] = "random"
-    assert "mae_permuted" not in places.in_raster_order(study)
+    assert "mae_permuted" not in roles.views(study)
 
 
 def test_an_order_of_the_models_own_is_no_view_and_none_is_of_it():
     study = Study(as_run_config())
     assert [e["token_order"] for e in study.backbones.values()].count("forward") == 1
-    assert places.in_raster_order(study) == {}
-    study = Study(paper_config(), check=False)
+    assert roles.views(study) == {}
+    study = Study(kept_config(), check=False)
     study.backbones["mae"]["token_order"] = "forward"
-    assert "mae_permuted" not in places.in_raster_order(study)
+    assert "mae_permuted" not in roles.views(study)
 
 
 def test_a_control_needs_its_block_in_raster_order():
     """Also one that nothing else reads; the pass then has it on its way."""
-    config = paper_config()
+    config = kept_config()
     config["sweeps"]["token_order"]["layer"] = 5
     study = Study(config, check=False)
     assert found(study)["mae_permuted/layer5"] == ["imagenet/train", "imagenet/val"]
@@ -105,7 +106,7 @@ def test_a_control_needs_its_block_in_raster_order():
     ],
 )
 def test_blocks_of_a_pass_are_those_of_which_the_same_shards_are_there(tmp_path, there, together):
-    config = paper_config()
+    config = kept_config()
     config["datasets"]["imagenet"]["splits"]["train"]["shards"] = 2
     config["sweeps"] = {
         name: config["sweeps"]["layer_3"] | {"layer": block, "backbones": ["clip"]}
@@ -131,7 +132,7 @@ def test_the_path_of_a_shard_says_its_block(results):
 
 
 def test_an_evaluator_of_no_sweep_is_needed_where_it_is_embedded_and_where_it_is_normalised():
-    config = paper_config()
+    config = kept_config()
     config["sweeps"] = {"main": config["sweeps"]["main"] | {"backbones": ["mae"]}}
     config["downstream"] = None
     study = Study(config)
@@ -141,20 +142,20 @@ def test_an_evaluator_of_no_sweep_is_needed_where_it_is_embedded_and_where_it_is
 
 
 def test_lean_measures_the_training_split_of_all_blocks_in_one_pass_and_caches_what_is_read_again():
-    study = Study(paper_config() | {"storage": "lean"})
-    assert not study.training.cached
+    study = Study(kept_config() | {"storage": "lean"})
+    assert not study.training.cached_in("lean")
     kept = ["imagenet/val", "ade20k/training", "ade20k/validation"]
     assert [split.name for split in study.splits()] == kept
     needs = {place.name: place for place in places.needed(study)}
     assert all(list(place.measured) == [study.training] for place in needs.values())
     assert passes(study, [study.training]) == {(3, 11): ["dinov2", "clip", "siglip"]}
-    full = places.needed(Study(paper_config()))
+    full = places.needed(Study(kept_config()))
     assert set(needs) == {place.name for place in full}
     assert not any(place.measured for place in full)
 
 
 def test_a_block_that_is_measured_already_is_not_measured_with_others(tmp_path, monkeypatch):
-    study = Study(paper_config() | {"storage": "lean"})
+    study = Study(kept_config() | {"storage": "lean"})
     monkeypatch.setattr(study, "paths", Paths(str(tmp_path)))
     cache = Path(study.paths.cache(study.training.name, place("clip", 11)))
     cache.parent.mkdir(parents=True)
@@ -167,8 +168,8 @@ def test_a_block_that_is_measured_already_is_not_measured_with_others(tmp_path, 
     [("imagenet", ["imagenet/train"]), ("cub", ["cub/train", "cub/test"])],
 )
 def test_a_data_set_may_be_cached_in_lean_too(where, kept):
-    config = paper_config() | {"storage": "lean"}
+    config = kept_config() | {"storage": "lean"}
     config["datasets"][where]["cache"] = True
     study = Study(config)
     assert set(kept) <= {split.name for split in study.splits()}
-    assert study.training.cached == (where == "imagenet")
+    assert study.training.cached_in("lean") == (where == "imagenet")

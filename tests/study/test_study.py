@@ -1,7 +1,7 @@
 """The config in the repository: the paper's study in full."""
 
 import pytest
-from study_fixtures import as_run_config, demo_config, paper_config, released_config
+from study_fixtures import as_run_config, demo_config, kept_config, paper_config, released_config
 
 from visae.study import roles
 from visae.study.study import Study
@@ -78,7 +78,7 @@ def test_a_training_setting_changes_the_sweeps_that_it_decides(name, value, chan
 
 
 def test_windows_are_no_setting_of_ragged_shards():
-    config = paper_config()
+    config = kept_config()
     main = Study(config).training_settings(Study(config).sweeps["main"])
     assert "window_images" in main
     config["extraction"] = {"chunk_images": 50}

@@ -205,7 +205,7 @@ def test_every_sae_has_its_own_settings_in_a_group_of_sweeps():
             calibrated=steered | {"recipe": "calibrated"},
         )
     )
-    (group,) = [g for g in jobs.sweep_groups(study) if "falling" in g.origins.values()]
+    (group,) = [g for g in jobs.trained_together(study) if "falling" in g.origins.values()]
     settings = TrainingSettings(**study.training_settings(group))
     by_origin = {group.origins[spec.name]: settings.of(spec) for spec in group.saes}
     assert by_origin["falling"].loss == "sum"

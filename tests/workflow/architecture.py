@@ -10,7 +10,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 LIBRARY = ROOT / "workflow_scripts/visae"
-MAP = (ROOT / "docs/architecture.md").read_text("utf-8").split("```")[1]
+MAP = (ROOT / "docs/architecture.md").read_text("utf-8").split("```text\n")[1].split("```")[0]
 
 # Size of a cell of the picture, and where its first cell lies.
 CELL, LEFT, TOP = 17, 92, 92

@@ -72,15 +72,18 @@ def test_a_feature_without_images_gets_them_and_those_before_keep_theirs(look, p
     [
         ("dino_small/layer3/batchtopk_9x_k8", 0, r"no trained SAE 'dino_small/.*choose one of"),
         (None, 10_000, r"no feature 10000: its \d+ features are numbered"),
-        (None, "dead", r"is dead: it fires on no image"),
+        (None, "dead", r"is dead: it fires on no image of \S+; look at a live one, such as {live}"),
     ],
 )
 def test_what_cannot_be_shown_is_said_before_anything_runs(look, page, clone, sae, feature, says):
-    name = page[0]
+    name, live = page[0], "any"
     if feature == "dead":
         study = visae.open_study(study_folder(clone))
-        pooled = study.sae(name).pooled_codes()
-        feature = int(np.flatnonzero(pooled.sum(axis=0) == 0)[0])
+        fires = np.asarray(study.sae(name).pooled_codes().sum(axis=0)).ravel() > 0
+        feature = int(np.flatnonzero(~fires)[0])
+        nearest = np.argsort(np.abs(np.flatnonzero(fires) - feature), kind="stable")[:3]
+        live = " or ".join(map(str, sorted(np.flatnonzero(fires)[nearest])))
+    says = says.replace("{live}", live)
     status, output = look(sae or name, feature)
     assert status == 1
     assert re.search(says, output)
@@ -100,6 +103,24 @@ def test_a_page_is_made_by_its_name_in_the_rules_and_where_the_study_ran(
     status, output = look(sae, unseen[-1], "--study", clone / RESULTS)
     assert (status, len(commands)) == (1, 1)
     assert f"run the same command in {clone}" in " ".join(output.split())
+
+
+def test_of_several_studies_it_takes_the_one_that_has_the_sae(
+    look, page, clone, tmp_path, monkeypatch
+):
+    sae, folder, _ = page
+    feature = min(features_with_images(folder))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "results/other").mkdir(parents=True)
+    (tmp_path / RESULTS).symlink_to(clone / RESULTS)
+    shutil.copy(clone / RESULTS / "config.yaml", tmp_path / "results/other")
+    address = f"{(folder / 'index.html').resolve().as_uri()}#{feature}\n"
+    assert look(sae, feature) == (0, address)
+    status, output = look(sae.replace("2x", "9x").replace("4x", "9x"), feature)
+    assert (status, "is in none of results/other, results/tiny" in output) == (1, True)
+    (tmp_path / "results/other").joinpath("saes").symlink_to(clone / RESULTS / "saes")
+    status, output = look(sae, feature)
+    assert (status, f"{sae} is in results/other, results/tiny" in output) == (1, True)
 
 
 def test_without_a_study_it_asks_for_one(look, tmp_path, monkeypatch):

@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import shutil
 
 import numpy as np
@@ -10,6 +9,7 @@ import pandas
 import pytest
 import torch
 import yaml
+from page_fixtures import PAGES, blocks_of, of_small_study
 from PIL import Image
 from study_fixtures import ROOT
 from workflow_fixtures import study_folder, tiny_config
@@ -215,8 +215,8 @@ def test_mistakes_are_told_in_one_sentence(study, tmp_path):
 
 def pages():
     """(page, its Python) of all that open a study."""
-    for path in [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md"))]:
-        blocks = re.findall(r"```python\n(.*?)```", path.read_text(encoding="utf-8"), re.DOTALL)
+    for path in PAGES:
+        blocks = [text for language, text in blocks_of(path) if language == "python"]
         if "visae.open_study" in "".join(blocks):
             yield path.relative_to(ROOT).as_posix(), "\n".join(blocks)
 
@@ -224,20 +224,10 @@ def pages():
 @pytest.mark.parametrize(("page", "code"), pages())
 def test_what_pages_show_runs(page, code, study, pictures, tmp_path, monkeypatch, capsys):
     """Their code is that of the demo; the tiny study has other SAEs."""
-    for shown, own in (
-        ('open_study("results/demo")', f'open_study("{study.folder}")'),
-        ('open_study("results/other")', f'open_study("{study.folder}")'),
-        ("clip_small/layer3/batchtopk_4x_k8", SAE),
-        ("clip_small/layer3/batchtopk_8x_k8", "dino_small/layer3/batchtopk_4x_k8"),
-        ("clip_small/layer3/batchtopk_8x_k24", SAE),
-        ("dino_small/layer3/batchtopk_8x_k24", "deit_small/layer3/batchtopk_4x_k8"),
-    ):
-        code = code.replace(shown, own)
-    (tmp_path / "results").mkdir()
-    (tmp_path / "results/demo").symlink_to(study.folder)  # README reads a table by its path
+    (tmp_path / "results").symlink_to(study.folder.parent)
     shutil.copy(pictures[0], tmp_path / "photo.jpg")
     monkeypatch.chdir(tmp_path)
-    exec(compile(code, page, "exec"), {})
+    exec(compile(of_small_study(code), page, "exec"), {})
     assert capsys.readouterr().out
 
 

@@ -1,7 +1,7 @@
 """Commands that docs and messages print: a reader types them as they stand, so they must work so.
 
 Snakemake's own parser reads each of them. A target must be one that the workflow has, and a run
-must say its cores. test_workflow_plans.py runs some of them dry.
+must say its cores. test_commands_of_pages.py runs those of README and docs.
 """
 
 import ast
@@ -9,17 +9,13 @@ import re
 import shlex
 import subprocess
 
-import click
 import pytest
 import yaml
 from snakemake.cli import get_argument_parser
 from study_fixtures import ROOT, demo_config, paper_config
 from workflow_fixtures import copy_repository, snakemake
 
-from visae.command.main import main
-
 COMMAND = re.compile(r"`((?:snakemake|make) [^`]+)`|^((?:snakemake|make) [^#\n]+)", re.MULTILINE)
-FENCE = re.compile(r"^```\w*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 DOCS = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
 CODE = [*ROOT.glob("workflow_scripts/**/*.py")]
 OTHERS = [*ROOT.glob("rules/**/*"), *ROOT.glob("profiles/*/*.yaml"), ROOT / "Snakefile"]
@@ -89,30 +85,6 @@ def test_make_has_the_target_as_printed(command, file):
     assert run.returncode == 0, f"{file}: {run.stderr.decode()}"
 
 
-def of_visae():
-    """(command, page) of all calls of `visae` that pages show as such."""
-    for page in DOCS:
-        for block in FENCE.findall(page.read_text(encoding="utf-8")):
-            for line in block.splitlines():
-                if line.startswith("visae "):
-                    yield line, page.name
-
-
-@pytest.mark.parametrize(("command", "file"), of_visae())
-def test_visae_has_the_verb_and_its_options_as_printed(command, file):
-    verb, *words = shlex.split(command)[1:]
-    assert verb in main.commands, file
-    own, _, _ = " ".join(words).partition("-- ")
-    known = {option for param in main.commands[verb].params for option in param.opts}
-    given = {word for word in own.split() if word.startswith("--")}
-    # What `visae run` does not know goes to Snakemake.
-    assert given <= known or verb == "run", file
-    arguments = [p for p in main.commands[verb].params if isinstance(p, click.Argument)]
-    needed = sum(p.required and p.nargs == 1 for p in arguments)
-    assert len([word for word in words if not word.startswith("-")]) >= needed, file
-
-
 def test_commands_are_found_in_docs_and_in_messages():
     files = set(printed("snakemake").values())
-    assert len(list(of_visae())) > 8
     assert {"README.md", "docs/scale.md", "workflow_scripts/visae/plan/disk.py"} <= files

@@ -1,4 +1,7 @@
-"""`storage: lean` leaves behind the scores of `full`, and `full` is what was there before."""
+"""`storage: lean` leaves behind the scores of `full`, and `full` is what was there before.
+
+In one study: the main sweep is lean, and one of another block is not.
+"""
 
 import json
 
@@ -14,7 +17,7 @@ from workflow_fixtures import (
 
 from visae.base.seals import recorded
 
-PLACE = "dino_small/layer3"
+PLACE, KEPT = "dino_small/layer3", "dino_small/layer1"
 METRICS = ("localization", "fvu", "cross_domain")
 CACHE = f"activations/{PLACE}/photographs/train.h5"
 
@@ -26,6 +29,8 @@ def config(**changes):
     small["metrics"]["cross_domain"] = tiny["metrics"]["cross_domain"]
     small["sweeps"]["main"] |= {"metrics": list(METRICS), "backbones": ["dino_small"]}
     small["sweeps"]["main"]["grid"] = {"expansion_factor": [2], "k": [8]}
+    early = {"layer": 1, "storage": "full", "metrics": ["fvu", "cross_domain"]}
+    small["sweeps"]["early"] = small["sweeps"]["main"] | early
     return small | changes
 
 
@@ -34,6 +39,7 @@ def studies(tmp_path_factory):
     """The results with `full`, those with `lean`, and the jobs that `lean` planned."""
     folder = copy_repository(tmp_path_factory.mktemp("storage"))
     targets = [f"results/tiny/metrics/{PLACE}/batchtopk_2x_k8/{metric}.json" for metric in METRICS]
+    targets.append(f"results/tiny/metrics/{KEPT}/batchtopk_2x_k8/cross_domain.json")
     snakemake(folder, *targets, config=config())
     assert plan(folder, *targets, config=config(storage="full")) == {}
     results = study_folder(folder)
@@ -50,10 +56,12 @@ def test_scores_are_the_same_byte_by_byte(studies):
     full, lean, jobs = studies
     assert jobs["measure_photographs_train"] == 1
     assert jobs["stream_raw_all"] == jobs["stream_saes_main_all"] == 1
+    assert jobs["extract_all"] == jobs["extract_all_full"] == jobs["encode_early_all"] == 1
+    assert jobs["reduce_raw_all"] == jobs["reduce_raw_all_full"] == 1
     found = [path.relative_to(full) for path in sorted((full / "metrics").rglob("*.*"))]
     assert {path.stem for path in found} == {*METRICS}
     for path in found:
-        if path.stem != "cross_domain":
+        if path.stem != "cross_domain" or KEPT in str(path):
             assert (full / path).read_bytes() == (lean / path).read_bytes()
             continue
         one, other = (json.loads((home / path).read_text()) for home in (full, lean))
@@ -65,13 +73,13 @@ def test_scores_are_the_same_byte_by_byte(studies):
 def test_weights_are_the_same_and_no_activations_to_train_on_are_there(studies):
     full, lean, _ = studies
     saes = [path for path in (full / "saes").rglob("*.*") if path.is_file()]
-    assert len(saes) == 3
+    assert len(saes) == 6
     for path in saes:
         assert path.read_bytes() == (lean / path.relative_to(full)).read_bytes()
     assert recorded(full / CACHE)["digest"] == recorded(lean / CACHE)["digest"]
     shards = [
-        {"/".join(path.parts[-3:-1]) for path in (home / "activations" / PLACE).rglob("shard-*")}
-        for home in (full, lean)
+        {"/".join(path.parts[-3:-1]) for path in (home / "activations" / place).rglob("shard-*")}
+        for home, place in ((full, PLACE), (lean, PLACE), (lean, KEPT))
     ]
     everything = {"photographs/train", "photographs/val", "digits/train", "digits/test"}
-    assert shards == [everything, {"photographs/val"}]
+    assert shards == [everything, {"photographs/val"}, everything]

@@ -145,7 +145,10 @@ def test_data_set_without_a_cache_is_streamed_for_each_sweep(repository):
 @pytest.mark.parametrize(
     "changes,sentence",
     [
-        ({"datasets.imagenet.cache": False}, "datasets.imagenet.cache is false, but training"),
+        (
+            {"datasets.imagenet.cache": False},
+            "datasets.imagenet.cache is false, but training.*storage to lean",
+        ),
         ({"datasets.ade20k.cache": False}, "but downstream.segmentation reads"),
         (
             {"datasets.cub.cache": False, "on_bad_image": "skip"},
@@ -159,3 +162,8 @@ def test_streams_that_cannot_be_are_refused(changes, sentence):
         change(config, path, value)
     with pytest.raises(UserError, match=sentence):
         Study(config)
+
+
+def test_training_without_a_cache_is_had_as_its_refusal_says():
+    study = Study(paper_config() | {"storage": "lean"})
+    assert not study.training.cached

@@ -2,13 +2,12 @@
 
 import os
 import re
-import shlex
 import shutil
 from pathlib import Path
 
 import pytest
-from study_fixtures import ROOT, as_run_config, paper_config, released_config
-from workflow_fixtures import copy_repository, plan, run_command, snakemake, write_study
+from study_fixtures import as_run_config, kept_config, paper_config, released_config
+from workflow_fixtures import copy_repository, plan, snakemake, write_study
 
 from visae.base.paths import Paths, place
 from visae.study.study import Study
@@ -32,17 +31,18 @@ def repository(copy):
 
 def test_whole_paper_is_planned(repository):
     jobs = plan(repository, config=paper_config())
+    # Three backbones at blocks 3 and 11, two at block 11. What is read at block 3 comes from the
+    # same pass where it is kept, and is computed while it is read where not.
+    assert jobs["extract_imagenet_train"] == 5 * 8
+    assert jobs["measure_imagenet_train"] == jobs["stream_raw_inaturalist"] == 3
+    assert jobs["stream_saes_layer_3_inaturalist"] == 3
     assert jobs["train_main"] == jobs["train_jumprelu"] == 5
     assert jobs["train_layer_3"] == 3
-    # Three backbones at blocks 3 and 11 in one pass, two at block 11: 8 training shards each.
-    assert jobs["extract_imagenet_train_blocks_3_11"] == 3 * 8
-    assert jobs["extract_imagenet_train"] == 2 * 8
     assert jobs["extract_imagenet_val_blocks_3_11"] == 3
     assert jobs["extract_imagenet_val"] == 2
     # Both splits of a small data set are one job.
-    assert jobs["extract_cub_blocks_3_11"] == 3
-    assert jobs["extract_cub"] == 2
-    assert jobs["reduce_raw_cub"] == jobs["join_imagenet_train"] == 8
+    assert jobs["extract_cub"] == jobs["reduce_raw_cub"] == jobs["join_imagenet_train"] == 5
+    assert jobs["reduce_raw_imagenet_val"] == 10
     # Masks are read at block 11 alone.
     assert jobs["extract_ade20k"] == 5
     # Two permuted, which nothing else extracts.
@@ -53,6 +53,31 @@ def test_whole_paper_is_planned(repository):
     for metric in ("localization", "fvu", "cross_domain", "absorption"):
         assert jobs[f"evaluate_main_{metric}"] == 5
     assert jobs["figure_3"] == jobs["table_3"] == jobs["collect_scores"] == 1
+
+
+def test_where_everything_is_kept_blocks_come_from_one_pass(repository):
+    jobs = plan(repository, config=kept_config())
+    # Three backbones at blocks 3 and 11 in one pass, two at block 11: 8 training shards each.
+    assert jobs["extract_imagenet_train_blocks_3_11"] == 3 * 8
+    assert jobs["extract_imagenet_train"] == 2 * 8
+    assert jobs["extract_cub_blocks_3_11"] == 3
+    assert jobs["extract_cub"] == 2
+    assert jobs["reduce_raw_cub"] == jobs["join_imagenet_train"] == 8
+    assert not any(name.startswith(("measure", "stream")) for name in jobs)
+
+
+def test_where_little_is_kept_sweeps_of_a_block_share_a_pass_and_are_scored_apart(repository):
+    config = kept_config() | {"storage": "lean"}
+    config["sweeps"]["jumprelu"] |= {"metrics": ["fvu", "localization"], "batches": 2}
+    jobs = plan(repository, config=config)
+    trained = [name for name in jobs if name.startswith("train_main")]
+    assert trained == ["train_main_and_jumprelu_1_of_2", "train_main_and_jumprelu_2_of_2"]
+    assert jobs["stream_saes_main_inaturalist"] == jobs["encode_jumprelu_imagenet_val"] == 5
+    assert jobs["evaluate_main_fvu"] == jobs["evaluate_jumprelu_fvu"] == 5
+    del config["sweeps"]["jumprelu"]["metrics"]
+    jobs = plan(repository, config=config)
+    assert jobs["stream_saes_main_and_jumprelu_inaturalist"] == 5
+    assert jobs["encode_main_imagenet_val"] == jobs["encode_jumprelu_imagenet_val"] == 5
 
 
 def test_the_study_as_it_was_run_is_planned(repository):
@@ -72,7 +97,8 @@ def test_the_released_saes_are_planned_without_the_network(repository):
 
 
 def test_one_sae_needs_its_backbone_only(repository):
-    jobs = plan(repository, "results/paper/saes/clip/layer11/batchtopk_16x_k128/model.safetensors")
+    path = "results/paper/saes/clip/layer11/batchtopk_16x_k128/model.safetensors"
+    jobs = plan(repository, path, config=kept_config())
     assert jobs == {
         "index_imagenet": 1,
         "extract_imagenet_train_blocks_3_11": 8,
@@ -84,7 +110,8 @@ def test_one_sae_needs_its_backbone_only(repository):
 
 
 def test_a_block_that_is_asked_for_later_is_extracted_alone_and_a_killed_pass_goes_on(repository):
-    study, results = Study(paper_config()), repository / "results/paper"
+    write_study(repository, kept_config())
+    study, results = Study(kept_config()), repository / "results/paper"
     study.paths = Paths(str(results))
     split = study.training
     there = [*study.paths.index_and_classes(split.name), study.paths.inventory(split.dataset)]
@@ -127,25 +154,6 @@ def test_one_score_needs_no_other_data_set(repository):
     assert not [rule for rule in jobs if rule.startswith(("rank", "fit_raw"))]
 
 
-NAMED = [
-    line.partition("  #")[0]
-    for line in (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
-    if line.startswith(
-        ("snakemake --profile profiles/demo ", "snakemake --profile profiles/local -n")
-    )
-]
-
-
-@pytest.mark.parametrize("command", NAMED)
-def test_what_the_readme_asks_for_by_name_is_planned(command, repository):
-    run = run_command(repository, [*shlex.split(command), "--dry-run"])
-    assert run.returncode == 0, run.stdout
-
-
-def test_the_readme_asks_for_things_by_name():
-    assert len(NAMED) == 4
-
-
 def test_figure_1b_needs_the_main_sweep_only(repository):
     jobs = plan(repository, "figure_1b")
     assert jobs["figure_1b"] == 1
@@ -179,7 +187,7 @@ def test_figure_5_needs_one_metric_of_the_main_sweep_and_a_look_at_its_images(re
     audits = {f"audit_{backbone}" for backbone in ("dinov2", "clip", "siglip", "mae", "deit")}
     assert set(jobs) == {
         *("index_imagenet", "extract_imagenet_train", "extract_imagenet_val"),
-        *("extract_imagenet_train_blocks_3_11", "extract_imagenet_val_blocks_3_11"),
+        "extract_imagenet_val_blocks_3_11",
         *("join_imagenet_train", "join_imagenet_val", "train_main", "encode_main_imagenet_val"),
         *("evaluate_main_localization", "figure_5"),
         *audits,

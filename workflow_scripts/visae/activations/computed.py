@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from visae.activations.extraction import cache_info, token_batches, tokens_of
+from visae.activations.extraction import cache_info, decoders, token_batches, tokens_of
 from visae.activations.format import as_read, as_stored, checksum, chunk_bounds
 from visae.activations.permuted import PermutedCache
 from visae.activations.shards import moments_of, shard_bounds, write_joined
@@ -27,7 +27,6 @@ from visae.backbones.backbone import Backbone
 from visae.backbones.checks import check_backbone
 from visae.base.arrays import Float
 from visae.base.errors import UserError
-from visae.base.pools import Threads
 from visae.base.seals import made_of
 from visae.images.decoding import load_image
 from visae.images.index import ImageIndex
@@ -143,7 +142,7 @@ class ComputedCache(Cache):
         self.mean, self.std = measured.mean, measured.std
         self._measured, self._backbone, self._images = measured, backbone, index.images
         self._root, self._batch_size, self._precision = Path(root), batch_size, precision
-        self._decoders, self._network = Threads(max(1, workers)), threading.Lock()
+        self._decoders, self._network = decoders(max(1, workers)), threading.Lock()
 
     @property
     def fingerprint(self) -> str:

@@ -1,20 +1,21 @@
 """Extraction: images → patch tokens of some blocks, in one pass → shards of activation caches.
 
-Worker processes read, resize and crop ahead of the network, in order and a bounded number of
-batches at a time; they hand over pixels (bytes, but where a preprocessing does not round), which
-the network's own device normalises. Batches start at the start of a shard, so that the same shard
-always holds the same bytes.
+Workers read, resize and crop ahead of the network, in order and a bounded number of batches at a
+time: threads where it runs on the CPU, processes beside a GPU. They hand over pixels (bytes, but
+where a preprocessing does not round), which the network's own device normalises. Batches start at
+the start of a shard, so that the same shard always holds the same bytes.
 """
 
 from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import threadpoolctl
 import torch
 from torch.utils.data import DataLoader, Dataset
 
@@ -22,7 +23,9 @@ from visae.activations.format import CacheInfo
 from visae.activations.shards import ShardWriter, shard_bounds
 from visae.backbones.backbone import Backbone, autocast, forward_noise, permute_patches
 from visae.base.arrays import Float, Num
+from visae.base.declared import all_finite
 from visae.base.errors import UserError
+from visae.base.pools import Threads
 from visae.base.progress import counted
 from visae.images.decoding import load_image
 from visae.images.index import ImageIndex, ImageRecord
@@ -61,9 +64,9 @@ def extract(
     """Write the shards of `jobs` with one built (and checked, see `check_backbone`) backbone.
 
     The backbone stays on its device. chunk_images: images per chunk of the cache. workers:
-    decoding processes; with 0 the images are decoded between forward passes. on_bad_image:
-    `fail`, or `skip` to leave unreadable images out and record their ids. precision: `float32`, or
-    `float16` for autocast on CUDA.
+    threads or processes that decode; with 0 the images are decoded between forward passes.
+    on_bad_image: `fail`, or `skip` to leave unreadable images out and record their ids. precision:
+    `float32`, or `float16` for autocast on CUDA.
 
     Raises:
         UserError: an unreadable image (with `fail`), a layer that the backbone does not have,
@@ -104,7 +107,9 @@ def token_batches(
     workers: int,
     on_bad_image: str,
     precision: str,
-) -> Iterator[tuple[list[ImageRecord], dict[int, Float[np.ndarray, "n P D"]], list[str]]]:
+) -> Generator[
+    tuple[list[ImageRecord], dict[int, Float[np.ndarray, "n P D"]], list[str]], None, None
+]:
     """Yield (records, {block: patch tokens [n, P, D]}, ids of unreadable images) batch by batch.
 
     Each image passes through the network once, up to the last of the blocks `layers`.
@@ -113,27 +118,23 @@ def token_batches(
     Raises UserError for an unreadable image, unless on_bad_image is `skip`.
     """
     batches = [records[first : first + batch_size] for first in range(0, len(records), batch_size)]
-    decoded = DataLoader(
-        _DecodedBatches(batches, root, backbone.transform),
-        batch_size=None,  # an item is a batch already
-        num_workers=workers,
-        prefetch_factor=PREFETCHED_BATCHES if workers else None,
-        # The other start methods would import the calling script again in every worker.
-        multiprocessing_context="fork" if workers else None,
-    )
-    pairs = zip(batches, decoded, strict=True)
-    for batch, (pixels, failures) in counted(
-        pairs, "images extracted", len(records), size=lambda pair: len(pair[0])
-    ):
-        if failures and on_bad_image == "fail":
-            raise UserError(next(iter(failures.values())))
-        kept = [record for record in batch if record.image_id not in failures]
-        if kept:
-            tokens = tokens_of(backbone, pixels, kept, layers, precision)
-        else:
-            none_npd = np.empty((0, math.prod(backbone.grid), backbone.width), np.float32)
-            tokens = dict.fromkeys(layers, none_npd)
-        yield kept, tokens, list(failures)
+    on_cpu = next(backbone.parameters()).device.type == "cpu"
+    pixels_of = _DecodedBatches(batches, root, backbone.transform)
+    decoded = _by_threads(pixels_of, workers) if on_cpu else _by_processes(pixels_of, workers)
+    with contextlib.closing(decoded):
+        pairs = zip(batches, decoded, strict=True)
+        for batch, (pixels, failures) in counted(
+            pairs, "images extracted", len(records), size=lambda pair: len(pair[0])
+        ):
+            if failures and on_bad_image == "fail":
+                raise UserError(next(iter(failures.values())))
+            kept = [record for record in batch if record.image_id not in failures]
+            if kept:
+                tokens = tokens_of(backbone, pixels, kept, layers, precision)
+            else:
+                none_npd = np.empty((0, math.prod(backbone.grid), backbone.width), np.float32)
+                tokens = dict.fromkeys(layers, none_npd)
+            yield kept, tokens, list(failures)
 
 
 def _extract_shard(backbone, job, chunk_images, batch_size, workers, on_bad_image, precision):
@@ -146,6 +147,7 @@ def _extract_shard(backbone, job, chunk_images, batch_size, workers, on_bad_imag
     # Once for all blocks: it hashes the whole index.
     info = cache_info(backbone, 0, job.dataset, job.split, job.index, chunk_images)
     with contextlib.ExitStack() as stack:
+        stack.enter_context(contextlib.closing(batches))
         writers = {}
         for layer, path in job.outputs.items():
             of_block = replace(info, layer=layer)
@@ -190,11 +192,46 @@ def tokens_of(
 def _as_handed_over(tokens_npd, backbone):
     # Converted before the transfer, which two bytes a number halve. What the storage cannot hold
     # is handed on as it is, so that the cache's own check can name it.
-    stored_npd = tokens_npd.to(getattr(torch, backbone.spec.storage))
-    if not torch.isfinite(stored_npd).all():
+    stored_npd = tokens_npd.to(getattr(torch, backbone.spec.storage)).cpu()
+    if stored_npd.dtype == torch.bfloat16:
+        stored_npd = stored_npd.float()
+    if not all_finite(stored_npd.numpy()):
         return tokens_npd.float().cpu().numpy()
-    stored_npd = stored_npd.cpu()
-    return (stored_npd if stored_npd.dtype != torch.bfloat16 else stored_npd.float()).numpy()
+    return stored_npd.numpy()
+
+
+def decoders(number: int) -> Threads:
+    """Threads that decode images. torch, where it resizes, leaves the cores to the network."""
+    return Threads(number, _with_one_core)
+
+
+def _with_one_core():
+    torch.get_num_threads()  # here torch takes over its own number, once in each thread
+    threadpoolctl.threadpool_limits(1, user_api="openmp")  # set by torch, it would be for all
+
+
+def _by_threads(items, workers):
+    """The items of a data set, in order, made ahead by threads.
+
+    Processes would be forked, and then the network copies each page of memory that it writes to.
+    """
+    if not workers:
+        yield from map(items.__getitem__, range(len(items)))
+        return
+    with decoders(workers) as pool:
+        yield from pool.map(items.__getitem__, zip(range(len(items))))
+
+
+def _by_processes(items, workers):
+    """The same by processes, which a GPU that takes a thousand images per second needs."""
+    yield from DataLoader(
+        items,
+        batch_size=None,  # an item is a batch already
+        num_workers=workers,
+        prefetch_factor=PREFETCHED_BATCHES if workers else None,
+        # The other start methods would import the calling script again in every worker.
+        multiprocessing_context="fork" if workers else None,
+    )
 
 
 class _DecodedBatches(Dataset):

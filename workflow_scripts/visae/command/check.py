@@ -30,7 +30,9 @@ def problems(paths):
 
 
 def _of_parts(study):
-    return [*checks.problems(study), *_missing_data(study), *_uncertain(study)]
+    """A fault is said once, also where several of these come upon it."""
+    asked = (checks.problems, _missing_data, _missing_weights, _uncertain)
+    return list(dict.fromkeys(sentence for ask in asked for sentence in ask(study)))
 
 
 def _missing_data(study):
@@ -43,15 +45,30 @@ def _missing_data(study):
             )
 
 
+def _missing_weights(study):
+    for name in study.backbones:
+        try:
+            checks.check_weights(study, name)
+        except UserError as error:
+            yield str(error)
+
+
 def _uncertain(study):
-    """Trainings that cannot work, as far as numbers of images are known without an index."""
-    from visae.backbones import geometry
+    """Trainings that cannot work, as far as numbers of images are known without an index.
+
+    Nothing where models and sizes are wrong as they stand: measuring them would say so again.
+    """
     from visae.backbones.measuring import measured
     from visae.plan.feasible import check_training
+    from visae.plan.geometries import geometries
     from visae.plan.images import count_images
 
     try:
-        geometries = geometry.complete(study.backbones, study.paths.plan("geometry.json"), measured)
-        check_training(study, geometries, count_images(study, study.paths.results))
+        checks.check_shapes(study)
+    except UserError:
+        return
+    try:
+        shapes = geometries(study, measured)
+        check_training(study, shapes, count_images(study, study.paths.results))
     except UserError as error:
         yield str(error)

@@ -7,6 +7,7 @@ import yaml
 from visae.audit.pages import features_with_images
 from visae.base.errors import UserError
 from visae.base.files import write_text
+from visae.base.paths import Paths
 from visae.command.run import command_of, run_study
 from visae.interface.study import OpenStudy
 from visae.study.config import write_config
@@ -19,14 +20,15 @@ ASKED = "look.yaml"
 def page_of(sae, feature, folder=None, profile="local"):
     """The address (`file://…#{feature}`) of the page that shows a feature of an SAE on images.
 
-    sae: `{backbone}/layer{layer}/{sae}`. folder: `results/{study}`; None for the only one there is.
+    sae: `{backbone}/layer{layer}/{sae}`. folder: `results/{study}`; None for the
+    only one there is, or the only one that has the SAE.
     The page is made where it does not show the feature, which the file `look.yaml` beside it then
     names. profile: that runs Snakemake.
 
     Raises:
         UserError: no study, SAE or feature of that name, a dead feature, or a run that failed.
     """
-    study = OpenStudy(folder or _only_study())
+    study = OpenStudy(folder or _study_of(sae))
     study.check_trained(sae)
     place, _, name = sae.rpartition("/")
     page = Path(study.paths.features(name, place=place))
@@ -37,12 +39,21 @@ def page_of(sae, feature, folder=None, profile="local"):
     return f"{page.resolve().as_uri()}#{feature}"
 
 
-def _only_study():
+def _study_of(sae):
+    """The one study below `results` that has the SAE; of one study alone nothing is asked."""
     found = sorted(path.parent for path in Path("results").glob("*/config.yaml"))
-    if len(found) != 1:
-        there = f"there are {', '.join(map(str, found))}" if found else "there is none here"
-        raise UserError(f"give --study the folder of a study's results (results/…): {there}")
-    return found[0]
+    place, _, name = sae.rpartition("/")
+    having = [path for path in found if Path(Paths(str(path)).sae(name, place=place)).exists()]
+    fitting = found if len(found) == 1 else having
+    if len(fitting) == 1:
+        return fitting[0]
+    if not found:
+        there = "there is none here"
+    elif having:
+        there = f"{sae} is in {', '.join(map(str, having))}"
+    else:
+        there = f"{sae} is in none of {', '.join(map(str, found))}"
+    raise UserError(f"give --study the folder of a study's results (results/…): {there}")
 
 
 def _check_live(study, sae, feature):
@@ -59,11 +70,18 @@ def _check_live(study, sae, feature):
                 f"{sae} has no feature {feature}: its {reductions.features} features are numbered "
                 f"0 to {reductions.features - 1}"
             )
-        if not reductions.largest.codes[feature].any():
+        fires = reductions.largest.live
+        if not fires[feature]:
             raise UserError(
                 f"feature {feature} of {sae} is dead: it fires on no image of {study.splits[0]}; "
-                "look at a live one (features.csv beside the pages lists them)"
+                f"look at a live one, {_nearest(fires, feature)}"
             )
+
+
+def _nearest(fires, feature):
+    """The live features whose numbers are nearest to one, in words."""
+    live = sorted(map(int, fires.nonzero()[0]), key=lambda other: abs(other - feature))[:3]
+    return f"such as {' or '.join(map(str, sorted(live)))}" if live else "but it has none"
 
 
 def _make(study, sae, feature, page, profile):

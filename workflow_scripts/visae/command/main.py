@@ -129,7 +129,7 @@ def evaluate_sae(folder, config, backbone, layer, inputs, family, k, dry_run):
     "--study",
     "folder",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Its results. Default: the one study below results/.",
+    help="Its results. Default: the one study below results/ that has the SAE.",
 )
 @click.option("--profile", default="local", show_default=True, help="As for `visae run`.")
 @click.option("--open", "opens", is_flag=True, help="Open the page in a browser.")

@@ -8,11 +8,11 @@ from visae.base import paths
 from visae.evals.entry import SAES
 from visae.evals.shelf import reads
 from visae.sae.families import FAMILIES
-from visae.study import jobs
+from visae.study import jobs, roles
 from visae.study.checks import check_block
 from visae.study.evals import of_moran
 from visae.study.parts import Split
-from visae.study.places import in_raster_order, needed
+from visae.study.places import needed
 
 HALF, SINGLE, DOUBLE = 2, 4, 8
 TEXT_BYTES = 100
@@ -46,12 +46,13 @@ class Artefact:
 class Place:
     """One block of one backbone: the splits that are cached, and those that are reduced raw.
 
-    measured: those that are not cached, but measured. view: whether its caches are views of those
-    of another backbone.
+    storage: which activations of it are kept. measured: those that are not cached, but measured.
+    view: whether its caches are views of those of another backbone.
     """
 
     backbone: str
     layer: int
+    storage: str
     geometry: Geometry
     cached: list
     reduced: list
@@ -65,12 +66,13 @@ class Place:
 
 def places(study, geometries):
     """Every Place that the whole study needs; UserError when a backbone lacks one of the blocks."""
-    found, views = [], in_raster_order(study)
+    found, views = [], roles.views(study)
     for needs in needed(study):
         geometry = geometries[needs.backbone]
         check_block(needs.backbone, needs.layer, geometry)
         splits = list(needs.cached), list(needs.reduced), list(needs.measured)
-        found.append(Place(needs.backbone, needs.layer, geometry, *splits, needs.backbone in views))
+        block = needs.backbone, needs.layer, needs.storage
+        found.append(Place(*block, geometry, *splits, needs.backbone in views))
     return found
 
 
@@ -104,7 +106,7 @@ def _cache_files(study, place, counts):
         if place.view:
             yield Artefact(joined, "permute", *labels, FILE_BYTES, split)
             continue
-        if not split.cached:
+        if not split.cached_in(place.storage):
             size = images * TEXT_BYTES + FILE_BYTES
             yield Artefact(joined, "measure", *labels, size, split)
             continue
@@ -147,7 +149,7 @@ def _sae_files(study, sae, geometry, counts):
         size += _stored(images, ROWS) * width * SINGLE + images * ID_BYTES
         largest = min(16, images) * (SINGLE + DOUBLE) + SINGLE
         size += features * (DOUBLE + largest) + moran + FILE_BYTES
-        stage = "encode" if split.cached else "stream"
+        stage = "encode" if split.cached_in(sweep.storage) else "stream"
         path = study.paths.reductions(sae.name, split.name, sae.place)
         yield Artefact(path, stage, *labels, size, split)
     ranked = reads(sweep.metrics, SAES, "rankings")
@@ -194,7 +196,7 @@ def resume_files(study, geometries, outputs):
     the moment in which a new checkpoint takes the place of an old one.
     """
     files = []
-    for sweep in jobs.sweep_groups(study):
+    for sweep in jobs.trained_together(study):
         for job, specs in jobs.training(sweep):
             factor = sum(spec.expansion_factor for spec in specs)
             for backbone, layer in sweep.layers.items():

@@ -8,11 +8,11 @@ import shutil
 import sys
 from collections import defaultdict
 
-from visae.backbones import geometry
 from visae.backbones.measuring import measured_apart
 from visae.base.errors import UserError
 from visae.plan.artefacts import artefacts, resume_files
 from visae.plan.feasible import check_training
+from visae.plan.geometries import geometries
 from visae.plan.images import count_images
 
 LARGE = ("activations", "saes", "reductions", "rankings")
@@ -28,17 +28,16 @@ def check_run(study, outputs):
     if not has_large(study, outputs):
         return None
     counts = count_images(study, study.paths.results)
-    kept = study.paths.plan("geometry.json")
     try:
-        geometries = geometry.complete(study.backbones, kept, _measured_aloud)
+        shapes = geometries(study, _measured_aloud)
     except ImportError as error:
         # Snakemake's own environment need not hold the libraries of the backbones.
         return (
             f"The disk that this run needs was not counted ({error}): "
             "`snakemake --cores 1 -- plan` counts it"
         )
-    check_training(study, geometries, counts)
-    check_fits(study, written_files(study, geometries, counts, outputs), counts)
+    check_training(study, shapes, counts)
+    check_fits(study, written_files(study, shapes, counts, outputs), counts)
     return None
 
 

@@ -6,8 +6,10 @@ from dataclasses import asdict
 from visae.base.files import atomic_path
 from visae.evals.shelf import titles_by_reason
 from visae.plan import probes
+from visae.plan.again import again
 from visae.plan.artefacts import artefacts, resume_files
 from visae.plan.disk import readable
+from visae.study.storage import storages
 
 COLUMNS = ("written", "read", "images", "FLOPs, CUDA", "FLOPs, CPU", "GPU-hours")
 
@@ -47,7 +49,8 @@ def summary(study, geometries, counts, rows, free):
         f"Disk: {readable(written + resume)} at most at once. Of these, {readable(resume)} are "
         "resumable checkpoints, if all training jobs run at the same time. Nothing is deleted. "
         f"Free now: {readable(free)}.",
-        *_again(study, rows),
+        *_computed(study, rows),
+        *_again(study, counts),
         "",
         f"GPU-hours are an assumption, not a measurement: {speeds['float32_flops']:.3g} FLOP/s in "
         f"float32, {speeds['float16_flops']:.3g} in float16, and reading at "
@@ -70,9 +73,9 @@ def summary(study, geometries, counts, rows, free):
     return "\n".join(lines) + "\n"
 
 
-def _again(study, rows):
-    """What is computed again, and would be for what is added later: lines of the summary."""
-    if study.training.cached:
+def _computed(study, rows):
+    """What is computed instead of stored: lines of the summary."""
+    if all(map(study.training.cached_in, storages(study))):
         return []
     passed = {kind: sum(row.images for row in rows if row.stage == kind) for kind in AGAIN}
     counts = " and ".join(f"{images:,} {AGAIN[kind]}" for kind, images in passed.items() if images)
@@ -81,10 +84,21 @@ def _again(study, rows):
     return [
         "",
         "`storage: lean` keeps no activations to train on. Images pass through networks again, "
-        f"{counts}. What metrics read is kept: a metric that is added to all sweeps of a pass "
-        "computes nothing else again. A sweep that joins a pass has the others trained and encoded "
-        "again.",
+        f"{counts}. What metrics read is kept: one that is added computes nothing else again, if "
+        "its sweep was encoded on its data sets. A sweep that joins a pass has the others trained "
+        "and encoded again.",
     ]
+
+
+def _again(study, counts):
+    """What is there and would be computed again: lines of the summary."""
+    lines = [
+        f"- {found.work}: {found.files:,} {'file' if found.files == 1 else 'files'}"
+        + (f", {found.images:,} images through a network" if found.images else "")
+        for found in again(study, counts)
+    ]
+    said = "These jobs write files that are there again, since others of theirs are not:"
+    return ["", said, "", *lines] if lines else []
 
 
 def stage_table(rows, speeds):

@@ -5,13 +5,17 @@ matrices, on the CPU and in screened encoding by the active codes alone. Not cou
 files, tables, figures and the heads of downstream tasks.
 """
 
+import contextlib
 from dataclasses import dataclass
 from itertools import product
 
+from visae.base.errors import UserError
+from visae.base.seals import read_document
 from visae.evals.entry import SAES
 from visae.evals.shelf import reads
 from visae.plan import probes
 from visae.plan.artefacts import artefacts, number_bytes, places
+from visae.sae.exchange.inspected import FORMAT as INSPECTED
 from visae.sae.screened import CROWDED, is_screened
 from visae.study import jobs
 
@@ -61,7 +65,7 @@ def stages(study, geometries, counts):
     files = artefacts(study, geometries, counts)
     return [
         *_extraction(study, places(study, geometries), counts, files),
-        *_training(study, geometries, counts, files),
+        *sorted(_training(study, geometries, counts, files), key=lambda row: row.stage),
         *_encoding(study, geometries, counts, files),
         *_ranking(study, files),
         *_probing(study, geometries, counts),
@@ -83,7 +87,8 @@ def _extraction(study, all_places, counts, files):
     rows, deepest = [], {}
     for place in all_places:
         for split in [*place.measured, *place.cached] if not place.view else ():
-            key = place.backbone, split
+            # What is measured and what is extracted are passes of their own.
+            key = place.backbone, split, split.cached_in(place.storage)
             deepest[key] = max(deepest.get(key, place.layer), place.layer)
     for place in all_places:
         key, geometry = (place.backbone, place.layer), place.geometry
@@ -93,25 +98,25 @@ def _extraction(study, all_places, counts, files):
                 rows.append(Stage("permute", *key, split.name, 0, written, 0, 0, 0, precision))
                 continue
             # The pass to the last block has the others on its way.
-            last = deepest[place.backbone, split] == place.layer
+            cached = split.cached_in(place.storage)
+            last = deepest[place.backbone, split, cached] == place.layer
             images = counts[split.name].images
             passed = images if last else 0
             work = passed * geometry.flops[place.layer]
             read = _cache_bytes(study, place.backbone, geometry, images)
-            step = "extract" if split.cached else "measure"
+            step = "extract" if cached else "measure"
             written = _written(files, step, *key, split.name)
             rows.append(Stage(step, *key, split.name, passed, written, 0, work, work, precision))
-            if not split.cached:
+            if not cached:
                 continue
             written = _written(files, "join", *key, split.name)
             rows.append(Stage("join", *key, split.name, 0, written, read, 0, 0, precision))
         for split in place.reduced:
             images = counts[split.name].images
             written = _written(files, "reduce_raw", *key, split.name)
-            work = 0 if split.cached else images * geometry.flops[place.layer]
-            held = images if split.cached else 0
+            passed, held = (0, images) if split.cached_in(place.storage) else (images, 0)
+            work = passed * geometry.flops[place.layer]
             read = _cache_bytes(study, place.backbone, geometry, held)
-            passed = 0 if split.cached else images
             rows.append(
                 Stage("reduce_raw", *key, split.name, passed, written, read, work, work, precision)
             )
@@ -130,21 +135,37 @@ def _products(specs, width, passes):
     return gpu, int(cpu)
 
 
-def _first_of_groups(study):
-    """The names of sweeps, of those that are trained and encoded together the first."""
-    return {next(iter(group.origins.values())) for group in jobs.sweep_groups(study)}
+def _by_first(groups):
+    """Sweep of the config → the group of `jobs.trained_together` or so that it is the first of."""
+    return {next(iter(group.origins.values())): group for group in groups}
 
 
-def _screened(specs, width):
+def _cut_by_threshold(study, sweep, backbone, layer):
+    """The names of a sweep's SAEs whose active codes are those above a threshold.
+
+    All are that are trained here. The files of others may say otherwise, once they were read.
+    """
+    read = {}
+    with contextlib.suppress(UserError):
+        if sweep.imported:
+            path = study.paths.inspected(sweep.name, f"{backbone}-layer{layer}")
+            read = read_document(path, INSPECTED)["saes"]
+    others = {name for name in read if read[name]["inference"]["activation"] != "threshold"}
+    return {*sweep.sae_names()} - others
+
+
+def _screened(specs, width, cut):
     """FLOPs per token of encoding and decoding on CUDA: all of them, and those of float16.
 
-    Few candidates are computed in float32 and decoded; elsewhere both products are whole.
+    Few candidates are computed in float32 and decoded; elsewhere both products are whole. cut: of
+    `_cut_by_threshold`.
     """
     half = whole = 0
     for spec in specs:
         features = spec.features(width)
         found = CANDIDATES * (spec.k or features)
-        if is_screened(features, width) and found <= CROWDED * features:
+        few = found <= CROWDED * features and spec.name in cut
+        if few and is_screened(features, width):
             half += 2 * width * features
             whole += 2 * CUTS * features + 2 * 2 * width * found
         else:
@@ -155,20 +176,22 @@ def _screened(specs, width):
 def _training(study, geometries, counts, files):
     precision, epochs = (study.config["training"][key] for key in ("precision", "epochs"))
     images = counts[study.training.name].images * epochs
-    first, computing = _first_of_groups(study), study.config["extraction"]["precision"]
+    groups, computing = jobs.trained_together(study), study.config["extraction"]["precision"]
+    first = _by_first(groups)
     for sweep in study.sweeps.values():
+        cached = study.training.cached_in(sweep.storage)
         # Sweeps that are trained together share the reading; here each counts its own.
         for backbone, layer in sweep.layers.items():
             geometry = geometries[backbone]
-            if not study.training.cached and sweep.name in first and not sweep.imported:
-                passed = images * sweep.training_jobs
+            if not cached and sweep.name in first and not sweep.imported:
+                passed = images * len(jobs.training(first[sweep.name]))
                 work = passed * geometry.flops[layer]
                 key = ("compute", backbone, layer, sweep.name)
                 yield Stage(*key, passed, 0, 0, work, work, computing)
             tokens = 0 if sweep.imported else images * geometry.patches
             gpu, cpu = _products(sweep.saes, geometry.width, passes=4)
             written = _written(files, "train", backbone, layer, sweep.name)
-            read = tokens * geometry.width * number_bytes(study, backbone) * study.training.cached
+            read = tokens * geometry.width * number_bytes(study, backbone) * cached
             yield Stage(
                 "train",
                 backbone,
@@ -184,22 +207,25 @@ def _training(study, geometries, counts, files):
 
 
 def _encoding(study, geometries, counts, files):
-    first = _first_of_groups(study)
+    first = _by_first(jobs.encoded_together(study, cached=False))
     for stage in ("encode", "stream"):
         for sweep in study.sweeps.values():
-            splits = [s for s in study.encoded_splits(sweep) if s.cached == (stage == "encode")]
+            cached = stage == "encode"
+            batches = (jobs.encoding if cached else jobs.streaming)(study, sweep)
+            splits = [split for _, batch in batches for split in batch]
             images = sum(counts[split.name].images for split in splits)
             for backbone, layer in sweep.layers.items() if splits else []:
                 geometry, key = geometries[backbone], (stage, backbone, layer, sweep.name)
-                gpu, half = _screened(sweep.saes, geometry.width)
+                cut = _cut_by_threshold(study, sweep, backbone, layer)
+                gpu, half = _screened(sweep.saes, geometry.width, cut)
                 _, cpu = _products(sweep.saes, geometry.width, passes=1)
                 gpu, half, cpu = (images * geometry.patches * work for work in (gpu, half, cpu))
                 # Sweeps that are encoded together share the pass over the images.
-                passed = images if stage == "stream" and sweep.name in first else 0
+                passed = images if not cached and sweep.name in first else 0
                 forward = passed * geometry.flops[layer]
                 if study.config["extraction"]["precision"] == "float16":
                     half += forward
-                held = images if stage == "encode" else 0
+                held = images if cached else 0
                 read = _cache_bytes(study, backbone, geometry, held)
                 written = _written(files, *key)
                 work = gpu + forward, cpu + forward

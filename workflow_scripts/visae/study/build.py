@@ -15,6 +15,7 @@ from visae.sae.families import FAMILIES
 from visae.sae.specs import SaeSpec, check_own, check_recipe
 from visae.study import own_saes
 from visae.study.parts import Split, Sweep
+from visae.study.storage import FULL, LEAN
 
 
 def split(config, dataset, name, where):
@@ -31,11 +32,12 @@ def split(config, dataset, name, where):
             f"config: {where} names the split '{name}', which is not in "
             f"datasets.{dataset}.splits ({', '.join(splits)})"
         )
-    entry = datasets[dataset]
-    cached = entry["cache"]
-    if cached is None:
-        cached = config["storage"] == "full" or (dataset, name) in _read_again(config)
-    return Split(dataset, name, splits[name]["shards"], cached, labels_of(entry, name))
+    entry, kept = datasets[dataset], [FULL, LEAN]
+    if entry["cache"] is False:
+        kept = []
+    elif entry["cache"] is None and (dataset, name) not in _read_again(config):
+        kept = [FULL]
+    return Split(dataset, name, splits[name]["shards"], tuple(kept), labels_of(entry, name))
 
 
 def _read_again(config):
@@ -225,6 +227,7 @@ def _made(config, name, absent, backbones, saes, published=None, folders=None):
         name,
         saes[0].family,
         _layers(config, entry, backbones),
+        entry.get("storage", config["storage"]),
         saes,
         entry["batches"],
         tuple(metric for metric in asked if metric not in absent),

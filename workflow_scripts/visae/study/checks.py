@@ -22,6 +22,7 @@ from visae.evals.shelf import EVALS, entry_name, reads
 from visae.images.layouts import LAYOUTS, check_options, labels_of, shares_of
 from visae.sae.specs import check_own_size, check_size
 from visae.study import roles
+from visae.study.storage import LEAN, storages
 
 
 def check(study):
@@ -42,7 +43,7 @@ def problems(study):
 def _checks():
     return (
         _held_out_images,
-        _models,
+        check_shapes,
         _resized,
         _layouts,
         _generated,
@@ -51,10 +52,10 @@ def _checks():
         _ragged,
         _pretraining,
         _unique_saes,
-        _sizes,
         _control,
         _tasks,
         _labels,
+        _storages,
         _streams,
         _statistics,
         _protocols,
@@ -89,6 +90,26 @@ def _held_out_images(study):
                 "probes would be scored on the images that they were fitted on; name another for "
                 "one of them"
             )
+
+
+def check_shapes(study):
+    """Models, blocks and sizes, as far as they are known without measuring a backbone.
+
+    One check, since a size is asked of models alone that exist.
+    """
+    _models(study)
+    _sizes(study)
+
+
+def check_weights(study, name):
+    """UserError unless the weights of a backbone lie there or are made by the study itself."""
+    weights = study.weights(name)
+    made_here = {study.weights(other) for other in study.pretrained()}
+    if weights not in ("pretrained", "random", *made_here) and not os.path.exists(weights):
+        raise UserError(
+            f"config: backbones.{name}.weights is {weights!r}, which is neither pretrained, nor "
+            "random, nor a file or folder that exists; correct the path"
+        )
 
 
 def _models(study):
@@ -338,33 +359,56 @@ def _labels(study):
 def _streams(study):
     """Only what is encoded once may do without a cache; its number of images must be known."""
     cached = {"training": study.training, "evaluation": study.evaluation}
-    if study.config["datasets"][study.training.dataset]["cache"] is None:
-        del cached["training"]
     if study.segmentation:
         cached["downstream.segmentation"] = study.segmentation[0]
     for where, split in cached.items():
-        if not split.cached:
+        if not split.kept:
+            lean = ", or take it out and set storage to lean, with which training reads images"
+            cure = f"set it to true{lean if where == 'training' else ''}"
             raise UserError(
                 f"config: datasets.{split.dataset}.cache is false, but {where} reads this data "
-                "set's activations from a cache; set it to true"
+                f"set's activations from a cache; {cure}"
             )
-    if not study.training.cached:
+    if not all(map(study.training.cached_in, storages(study))):
         sizes = study.config["extraction"]
         if sizes["chunk_images"] % sizes["batch_size"]:
             raise UserError(
                 f"config: extraction.chunk_images is {sizes['chunk_images']}, which is not a whole "
-                f"number of batches of {sizes['batch_size']} images; with `storage: lean` "
+                f"number of batches of {sizes['batch_size']} images; with {_lean(study)} lean "
                 "training reads chunks that are computed batch by batch, so change one of them"
             )
     read = [*study.encoded_splits(), study.training]
-    streamed = [split.dataset for split in read if not split.cached]
+    streamed = [s.dataset for s in read if not all(map(s.cached_in, storages(study)))]
     if streamed and study.config["on_bad_image"] == "skip":
         said = study.config["datasets"][streamed[0]]["cache"] is not None
-        where = f"datasets.{streamed[0]}.cache is false" if said else "storage is lean"
+        where = f"datasets.{streamed[0]}.cache is false" if said else f"{_lean(study)} is lean"
         raise UserError(
             f"config: {where}, which goes only with on_bad_image: fail, because the number of "
             "images must be known in advance; change one of them"
         )
+
+
+def _lean(study):
+    """The key of the config by which blocks keep few activations."""
+    if study.config["storage"] == LEAN:
+        return "storage"
+    return next(f"sweeps.{s.name}.storage" for s in study.sweeps.values() if s.storage == LEAN)
+
+
+def _storages(study):
+    """Activations of a block are kept for all sweeps that read it, or for none."""
+    first, views = {}, roles.views(study)
+    for sweep in study.sweeps.values():
+        for backbone, layer in sweep.layers.items():
+            raster = views.get(backbone, backbone)
+            other = first.setdefault((raster, layer), sweep)
+            if other.storage != sweep.storage:
+                of = f"{raster}, of which {backbone} is permuted" if raster != backbone else raster
+                raise UserError(
+                    f"config: the sweeps '{other.name}' and '{sweep.name}' both read block {layer} "
+                    f"of {of}, with the storage {other.storage} and {sweep.storage}; give both "
+                    "the same `storage`"
+                )
 
 
 def _statistics(study):

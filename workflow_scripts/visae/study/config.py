@@ -50,17 +50,23 @@ def checked(config):
     config, schema, errors = _validated(config)
     if errors:
         raise UserError(_sentence(best_match(errors), schema))
-    _refuse_infinite(config, ())
+    for _, sentence in _infinite(config):
+        raise UserError(sentence)
     return _with_paths(config, schema, schema, ())
 
 
 def problems(config):
-    """A sentence for each place where the config does not follow the schema."""
+    """A sentence for each place where the config does not follow the schema; one for one value."""
     try:
         config, schema, errors = _validated(config)
     except UserError as error:
         return [str(error)]
-    return [_sentence(best_match([error]), schema) for error in errors]
+    faults = {}  # a value may break several rules, a section lack several keys
+    for number, error in enumerate(errors):
+        parts = isinstance(error.instance, dict | list)
+        faults.setdefault((*error.absolute_path, *([number] if parts else [])), []).append(error)
+    said = {place: _sentence(best_match(errors), schema) for place, errors in faults.items()}
+    return list((dict(_infinite(config)) | said).values())
 
 
 def _validated(config):
@@ -73,13 +79,14 @@ def _validated(config):
     return config, schema, list(jsonschema.Draft202012Validator(schema).iter_errors(config))
 
 
-def _refuse_infinite(value, where):
-    """UserError for NaN or infinity, which no schema tells from a number."""
+def _infinite(value, where=()):
+    """(place, sentence) of each NaN or infinity, which no schema tells from a number."""
     if isinstance(value, dict | list):
         for key, item in value.items() if isinstance(value, dict) else enumerate(value):
-            _refuse_infinite(item, (*where, str(key)))
+            yield from _infinite(item, (*where, key))
     elif isinstance(value, float) and not math.isfinite(value):
-        raise UserError(f"config: {'.'.join(where)} is {value}, which is no number; write one")
+        place = ".".join(map(str, where))
+        yield where, f"config: {place} is {value}, which is no number; write one"
 
 
 def written_out(value, where):
@@ -284,8 +291,9 @@ def _sentence(error, root):
             cure = f"did you mean '{close[0]}'?" if close else f"known keys: {', '.join(known)}"
             return f"config: {where} has the unknown key '{unknown}'; {cure}"
         case "required":
-            missing = [key for key in error.validator_value if key not in error.instance]
-            return f"config: {where} lacks the key '{missing[0]}'; add it"
+            # One error for each key that is missing, which its message alone names.
+            missing = next(k for k in error.validator_value if error.message.startswith(repr(k)))
+            return f"config: {where} lacks the key '{missing}'; add it"
         case "enum":
             known = [str(value) for value in error.validator_value]
             close = difflib.get_close_matches(str(error.instance), known, n=1)

@@ -44,7 +44,7 @@ class EvalJob:
 
 def eval_jobs(study):
     """Every `EvalJob` of a study: metrics, tasks, then the variants of metrics."""
-    for group in jobs.sweep_groups(study):
+    for group in jobs.scored_together(study):
         for batch, metrics in jobs.evaluation(study, group.metrics, "metrics"):
             yield EvalJob(group.name, batch, _sources(group), group.layers, metrics)
     for batch, tasks in jobs.evaluation(study, study.tasks(), "tasks"):

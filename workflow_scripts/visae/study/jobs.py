@@ -10,24 +10,31 @@ from dataclasses import replace
 
 from visae.base import fingerprints
 from visae.study import roles
+from visae.study.storage import LEAN, storages
 
 LONGEST_NAME = 100
 
 
-def sweep_groups(study):
-    """The sweeps as they are worked on: Sweeps, each of one or several sweeps of the config.
+def trained_together(study):
+    """The sweeps as they are trained: Sweeps, each of one or several sweeps of the config.
 
-    In coarse granularity, and where no activations are kept to train on, sweeps on the same
-    activations are trained, encoded and scored together.
+    In coarse granularity, and where few activations are kept, the SAEs of a block are trained from
+    one pass, whatever they are scored on. SAEs that were trained elsewhere stand alone.
     """
-    if not _coarse(study) and study.training.cached:
-        return list(study.sweeps.values())
-    groups = {}
-    for sweep in study.sweeps.values():
-        alone = sweep.name if sweep.imported else None
-        key = (frozenset(sweep.layers.items()), sweep.metrics, sweep.training_jobs, alone)
-        groups.setdefault(key, []).append(sweep)
-    return [_together(group) for group in groups.values()]
+    return _groups(study, lambda sweep: None, computed=True)
+
+
+def encoded_together(study, cached):
+    """The same of encoding, of SAEs of a block that encode the same splits.
+
+    cached: whether those with a cache are meant. Each sweep reads them by itself.
+    """
+    return _groups(study, lambda sweep: tuple(study.encoded_splits(sweep)), computed=not cached)
+
+
+def scored_together(study):
+    """The same of scoring: in coarse granularity SAEs of a block that have the same metrics."""
+    return _groups(study, lambda sweep: sweep.metrics, computed=False)
 
 
 def training(sweep):
@@ -41,23 +48,42 @@ def training(sweep):
     return [(f"{sweep.name}_{i + 1}_of_{len(parts)}", part) for i, part in enumerate(parts)]
 
 
-def extraction(study):
-    """The splits that are extracted and joined together.
+def by_storage(study, batches):
+    """[(name, splits, storages)]: the jobs of each value of `storage` that the study's blocks have.
+
+    batches: function from one to [(name, splits)]. What is the same for several is one job. Where
+    others are left, the name of a later one ends with its storage.
+    """
+    found = {}
+    for storage in storages(study):
+        for name, splits in batches(storage):
+            _, _, those = found.setdefault(tuple(splits), (name, splits, []))
+            those.append(storage)
+    taken, named = set(), []
+    for name, splits, those in found.values():
+        named.append((f"{name}_{those[0]}" if name in taken else name, splits, those))
+        taken.add(name)
+    return named
+
+
+def extraction(study, storage=None):
+    """The splits that are extracted and joined together, at blocks of a `storage`.
 
     A split of several shards stands alone. The splits of a data set that are one shard each go
-    together.
+    together. storage: by default the study's, as below.
     """
-    return _by_dataset(study, study.splits(), sharded_apart=True)
+    return _by_dataset(study, study.splits(storage), sharded_apart=True)
 
 
-def measuring(study):
+def measuring(study, storage=None):
     """The training split, where its activations are measured but not kept."""
-    return [] if study.training.cached else [study.training]
+    kept = study.training.cached_in(storage or study.config["storage"])
+    return [] if kept else [study.training]
 
 
-def measurements(study):
+def measurements(study, storage=None):
     """[(batch, [split])]: the jobs of `measuring`."""
-    return [(_as_word(split.name), [split]) for split in measuring(study)]
+    return [(_as_word(split.name), [split]) for split in measuring(study, storage)]
 
 
 def shards_apart(study, splits):
@@ -65,20 +91,23 @@ def shards_apart(study, splits):
     return len(splits) == 1 and not _coarse(study)
 
 
-def extracted_with(study, splits):
+def extracted_with(study, splits, storage=None):
     """All splits that are extracted where `splits` are."""
-    together = [part for _, part in extraction(study) if set(part) & set(splits)]
+    together = [part for _, part in extraction(study, storage) if set(part) & set(splits)]
     return [split for part in together for split in part]
 
 
-def encoding(study, sweep=None):
-    """The caches that SAEs of a sweep encode together, or that are reduced without an SAE."""
-    return _by_dataset(study, [s for s in study.encoded_splits(sweep) if s.cached])
+def encoding(study, sweep=None, storage=None):
+    """The caches that SAEs of a sweep encode together, or that are reduced without an SAE.
+
+    storage: by default the sweep's.
+    """
+    return _passes(study, sweep, storage, cached=True)
 
 
-def streaming(study, sweep=None):
+def streaming(study, sweep=None, storage=None):
     """The same of splits without a cache."""
-    return _by_dataset(study, [s for s in study.encoded_splits(sweep) if not s.cached])
+    return _passes(study, sweep, storage, cached=False)
 
 
 def reduced_with(study, splits):
@@ -151,14 +180,41 @@ def _coarse(study):
     return study.config["granularity"] == "coarse"
 
 
+def _groups(study, key, computed):
+    """The sweeps, those of a block and a `key` as one where they share a pass.
+
+    computed: whether that is one through a network, where few activations are kept.
+    """
+    groups = {}
+    for sweep in study.sweeps.values():
+        shared = _coarse(study) or (computed and sweep.storage == LEAN)
+        alone = None if shared and not sweep.imported else sweep.name
+        same = (frozenset(sweep.layers.items()), key(sweep), alone)
+        groups.setdefault(same, []).append(sweep)
+    return [_together(group) for group in groups.values()]
+
+
 def _together(sweeps):
-    """One Sweep of the SAEs of several sweeps on the same activations."""
+    """One Sweep of the SAEs of several sweeps on the same activations.
+
+    It has as many training jobs as the one with most, so that none holds more SAEs than theirs
+    would together.
+    """
     return replace(
         sweeps[0],
         name=_joined([sweep.name for sweep in sweeps]),
         saes=tuple(spec for sweep in sweeps for spec in sweep.saes),
+        training_jobs=max(sweep.training_jobs for sweep in sweeps),
+        metrics=tuple(dict.fromkeys(metric for sweep in sweeps for metric in sweep.metrics)),
         origins={name: origin for sweep in sweeps for name, origin in sweep.origins.items()},
     )
+
+
+def _passes(study, sweep, storage, cached):
+    """The splits that are encoded in a pass, of those that are cached or of the others."""
+    storage = storage or (sweep.storage if sweep else study.config["storage"])
+    splits = study.encoded_splits(sweep)
+    return _by_dataset(study, [s for s in splits if s.cached_in(storage) == cached])
 
 
 def _joined(names):

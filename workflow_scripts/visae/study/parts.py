@@ -13,9 +13,14 @@ class Split:
     dataset: str
     split: str
     shards: int
-    cached: bool
+    kept: tuple[str, ...]
+    """The values of `storage` with which its activations are cached."""
     labels: str
     """Which of its images have a class: of `visae.images.layouts.LABELS`."""
+
+    def cached_in(self, storage):
+        """Whether its activations are cached at blocks of this `storage`."""
+        return storage in self.kept
 
     @property
     def labelled(self):
@@ -30,17 +35,18 @@ class Split:
 class Sweep:
     """A family of SAEs with a grid, on some backbones.
 
-    layers: block by backbone. training_jobs: how many jobs train its SAEs, per backbone. metrics:
-    what its SAEs are scored on. absent: what they were to be scored on besides → why they are not.
-    published: by backbone, the folder or repository that holds a folder for each of its SAEs.
-    folders: by backbone, SAE name → its own folder. Both are empty where SAEs are trained. origins:
-    SAE name → sweep of the config, which differs from `name` in a group of sweeps
-    (`jobs.sweep_groups`).
+    layers: block by backbone. storage: which activations of these are kept, `full` or `lean`.
+    training_jobs: how many jobs train its SAEs, per backbone. metrics: what its SAEs are scored on.
+    absent: what they were to be scored on besides → why they are not. published: by backbone, the
+    folder or repository that holds a folder for each of its SAEs. folders: by backbone, SAE name →
+    its own folder. Both are empty where SAEs are trained. origins: SAE name → sweep of the config,
+    which differs from `name` in a group of sweeps (`jobs.trained_together` and others).
     """
 
     name: str
     family: str
     layers: dict
+    storage: str
     saes: tuple[SaeSpec, ...]
     training_jobs: int
     metrics: tuple[str, ...]

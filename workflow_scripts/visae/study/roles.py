@@ -243,6 +243,15 @@ def control_arms(study):
     ]
 
 
+def views(study):
+    """{permuted backbone: the first backbone of the study that is the same in raster order}."""
+    return {
+        name: same[0]
+        for name, entry in study.backbones.items()
+        if entry["token_order"] == "permuted" and (same := in_raster_order(study, name))
+    }
+
+
 def in_raster_order(study, backbone):
     """The backbones in raster order whose activations are those of `backbone` but for the order."""
     settings = _but_for_order(study, backbone)

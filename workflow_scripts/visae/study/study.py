@@ -94,10 +94,14 @@ class Study:
 
     # ---------------------------------------------------------------- splits
 
-    def splits(self):
-        """Every split that is cached: for training, thresholds, scoring, M6 and masks."""
+    def splits(self, storage=None):
+        """Every split that is cached: for training, thresholds, scoring, M6 and masks.
+
+        storage: of the blocks; by default the study's.
+        """
+        storage = storage or self.config["storage"]
         used = [self.training, self.held_out, *self.encoded_splits(), *(self.segmentation or ())]
-        return [split for split in dict.fromkeys(used) if split.cached]
+        return [split for split in dict.fromkeys(used) if split.cached_in(storage)]
 
     def encoded_splits(self, sweep=None):
         """Every split that SAEs encode, or those of one sweep: for scoring, then those of M6."""
