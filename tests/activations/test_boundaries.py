@@ -27,6 +27,7 @@ class Given(Activations):
 
 
 MEAN = np.array([1.0, 2.0, 3.0])
+PAIRS = [("size", 64), ("mode", "crop")]
 
 
 @pytest.mark.parametrize(("mean", "std"), [(None, None), (MEAN, None), (None, 2.0)])
@@ -183,3 +184,8 @@ def test_streams_are_of_one_checked_backbone_and_say_what_they_are_made_of(monke
             ),
         )
     ]
+
+
+def test_the_order_in_which_preprocessing_was_written_is_not_kept():
+    one, other = (cache_info(preprocessing=dict(pairs)) for pairs in (PAIRS, PAIRS[::-1]))
+    assert one.attributes()["preprocessing"] == other.attributes()["preprocessing"]

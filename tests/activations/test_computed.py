@@ -109,6 +109,14 @@ def test_every_chunk_is_that_of_the_cache_in_any_order(cached, measured, backbon
             np.testing.assert_array_equal(out, expected)
 
 
+def test_pictures_are_decoded_where_no_thread_is_given_for_it(cached, measured, backbone, images):
+    with (
+        ActivationCache(cached[LAYERS[0]]) as cache,
+        closing(computed(measured[LAYERS[0]], backbone, images, workers=0)) as again,
+    ):
+        np.testing.assert_array_equal(again.read_chunk(0), cache.read_chunk(0))
+
+
 @pytest.mark.parametrize("storage", ["bfloat16", "float32"])
 def test_other_storages_are_computed_as_they_are_cached(tmp_path, images, storage):
     root, index = images

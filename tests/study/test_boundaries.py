@@ -174,6 +174,14 @@ def test_shares_that_are_one_on_paper_are_no_more(shares):
         checks._layouts(Study(config, check=False))
 
 
+def cached_config():
+    """The paper's, with all activations kept."""
+    config = paper_config()
+    for sweep in config["sweeps"].values():
+        sweep.pop("storage", None)
+    return config
+
+
 def published_config():
     config = paper_config()
     main = config["sweeps"]["main"]
@@ -309,7 +317,7 @@ def test_protocols_of_extensions_are_asked_for_with_config_and_settings(monkeypa
     ],
 )
 def test_caches_that_are_read_again_cannot_be_left_out(path, refused):
-    config = paper_config()
+    config = cached_config()
     change(config, path, False)
     streams = path == "datasets.cub.cache"
     config["on_bad_image"] = "skip" if streams else "fail"
@@ -427,13 +435,13 @@ def test_the_sibling_of_an_sae_differs_in_its_sparsity_alone_if_one_does():
 
 def test_activations_that_are_needed_are_those_that_something_reads():
     """Splits of all SAEs' blocks, with masks where tasks are done, and of evaluators."""
-    config = paper_config() | {"granularity": "fine"}
+    config = cached_config() | {"granularity": "fine"}
     known = Study(config)
     found = {(place.backbone, place.layer): place for place in places.needed(known)}
     base = {known.training, known.held_out, *known.encoded_splits()}
     masks = set(known.segmentation)
     done = {(b, layer) for sweep in known.downstream_sweeps for b, layer in sweep.layers.items()}
-    views = places.in_raster_order(known)
+    views = roles.views(known)
     for (backbone, layer), place in found.items():
         of = [s for s in known.sweeps.values() if s.layers.get(backbone) == layer]
         if not of:
