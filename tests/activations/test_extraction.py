@@ -154,6 +154,9 @@ def test_threads_and_processes_decode_the_same_pixels_in_order(backbone, damaged
         ahead = list(make(items, workers))
         assert [failures for _, failures in ahead] == [failures for _, failures in alone]
         for (pixels, _), (expected, _) in zip(ahead, alone, strict=True):
+            if expected is None:  # no image of the batch can be read
+                assert pixels is None
+                continue
             assert pixels.dtype == expected.dtype
             assert torch.equal(pixels, expected)
 
