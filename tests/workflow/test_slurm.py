@@ -5,6 +5,7 @@ while it runs, as the queue does at a job's time limit.
 """
 
 import csv
+import functools
 import itertools
 import re
 import shutil
@@ -51,7 +52,11 @@ def start_on_slurm(folder, partitions="profiles/slurm/partitions.yaml"):
         *("--max-threads", "1", "--configfile", "study.yaml", "--", SCORES),
     ]
     log = open(folder / "snakemake.log", "w")  # noqa: SIM115 (as long as the process)
-    return subprocess.Popen(command, cwd=folder, stdout=log, stderr=subprocess.STDOUT)
+    # In the background of a shell the tests ignore Ctrl-C, and so would what they start.
+    listen = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    return subprocess.Popen(
+        command, cwd=folder, stdout=log, stderr=subprocess.STDOUT, preexec_fn=listen
+    )
 
 
 def stop_while_training(folder, run):
