@@ -22,6 +22,7 @@ ORDER = (
     *("test_workflow", "test_workflow_plans", "test_commands_of_pages"),
     *("test_workflow_downstream", "test_compile_kernels"),
     *("test_what_is_recomputed", "test_workflow_published", "test_workflow_as_run", "test_faults"),
+    "test_commands_of_pages",
 )
 PLACE = "metrics/dino_small/layer3/batchtopk_2x_k8"
 

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from study_fixtures import change, demo_config, paper_config
+from study_fixtures import change, demo_config, kept_config, paper_config
 from workflow_fixtures import copy_repository, plan
 
 from visae.base.errors import UserError
@@ -132,7 +132,7 @@ def test_hypotheses_go_by_layout_where_data_sets_have_other_names():
 
 
 def test_data_set_without_a_cache_is_streamed_for_each_sweep(repository):
-    config = paper_config()
+    config = kept_config()
     config["datasets"]["inaturalist"]["cache"] = False
     jobs = plan(repository, config=config)
     assert jobs["stream_raw_inaturalist"] == jobs["reduce_raw_cub"]
@@ -157,7 +157,7 @@ def test_data_set_without_a_cache_is_streamed_for_each_sweep(repository):
     ],
 )
 def test_streams_that_cannot_be_are_refused(changes, sentence):
-    config = paper_config()
+    config = kept_config()
     for path, value in changes.items():
         change(config, path, value)
     with pytest.raises(UserError, match=sentence):
@@ -166,4 +166,4 @@ def test_streams_that_cannot_be_are_refused(changes, sentence):
 
 def test_training_without_a_cache_is_had_as_its_refusal_says():
     study = Study(paper_config() | {"storage": "lean"})
-    assert not study.training.cached
+    assert not study.training.cached_in("lean")
