@@ -31,6 +31,7 @@ from visae.evals.entry import defaults
 from visae.evals.inputs import Job, opened
 from visae.evals.shelf import EVALS, paper_metrics
 from visae.evals.sparse_probing.entry import BUDGETS
+from visae.images.index import ClassRecord, ImageIndex, write_classes
 from visae.probing.auc import average_precision, roc_auc
 from visae.probing.multinomial import write_probe
 from visae.probing.rankings import gather_ranked, rank_features, write_rankings
@@ -116,9 +117,12 @@ def write_inputs(files, arguments):
     save_sae(files.sae, sae, {"hidden_dim": features, "input_dim": width}, log=[])
     with ActivationCache(files("cache", EVALUATION)) as cache:
         write_split(files.split, cache.image_ids, stratified_split(cache.labels, seed=SEED))
-    rows = [f"{label},c{label},parent{label // SIBLINGS}" for label in range(arguments.classes)]
+    classes = [
+        ClassRecord(label, f"c{label}", f"parent{label // SIBLINGS}")
+        for label in range(arguments.classes)
+    ]
     files.classes.parent.mkdir(parents=True, exist_ok=True)
-    files.classes.write_text("\n".join(["label,class_name,parent", *rows]) + "\n")
+    write_classes(files.classes, ImageIndex([], tuple(classes)))
 
 
 # ---------------------------------------------------------------- ours
