@@ -74,7 +74,7 @@ docs: $(READY)
 # Two test files at a time, each on one thread: faster than one at a time on two threads. The files in
 # the order of tests/workflow/conftest.py: what takes long comes first.
 test: $(READY)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 # Small faults in the code: which of them do the tests not see?
 mutants: $(READY)
