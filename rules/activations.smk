@@ -10,7 +10,7 @@ NEEDED, VIEWS = places.needed(STUDY), roles.views(STUDY)
 
 
 def kept_as(storages):
-    """The start of the constraint of a backbone: blocks whose activations are kept so alone."""
+    """The start of a backbone's constraint, which only its blocks of these storages match."""
     return places.only(NEEDED, settings("storage"), storages)
 
 

@@ -110,6 +110,21 @@ def test_an_sae_has_the_metrics_of_the_first_sweep_on_its_backbone(tmp_path):
     assert own.metrics == ("localization", "fvu")
 
 
+@pytest.mark.parametrize(("layer", "own"), [(3, "lean"), (1, None), (None, None)])
+def test_an_sae_has_the_storage_of_its_block(layer, own, tmp_path):
+    """Others are refused; of a block that no sweep reads it is the study's."""
+    config = demo_config()
+    config["backbones"]["clip_small"]["layer"] = 2
+    sweep = {"backbones": ["clip_small"], "grid": {"expansion_factor": [2], "k": [8]}}
+    config["sweeps"] = {"main": config["sweeps"]["main"] | sweep | {"layer": 3, "storage": "lean"}}
+    config |= {"downstream": None, "interventions": None}
+    path, _ = with_sae(CHECKPOINTS / "overcomplete/topk_trained", write(tmp_path, config),
+                       "clip_small", layer, inputs="raw", family="topk", k=8)  # fmt: skip
+    written = yaml.safe_load(path.read_text())
+    assert written["sweeps"]["topk_trained"].get("storage") == own
+    assert Study(written).sweeps["topk_trained"].storage == (own or "full")
+
+
 def test_a_mistake_in_labels_is_told_and_does_not_make_them_vanish(photos, tmp_path):
     folder = tmp_path / "photos"
     shutil.copytree(photos, folder)

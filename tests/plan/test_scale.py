@@ -399,6 +399,26 @@ def test_the_plan_says_what_an_sae_that_is_added_computes_again(tmp_path):
     assert encoding[0] == f"encoding imagenet_val with layer_3: {3 * 12} files"
 
 
+@pytest.mark.parametrize("granularity", ["coarse", "fine"])
+@pytest.mark.parametrize("shards", [1, 2])
+def test_blocks_of_other_storages_share_a_pass_only_where_one_job_gives_both(granularity, shards):
+    """A job gives all splits that it extracts: with others or without, it is another."""
+    config = paper_config() | {"granularity": granularity}
+    config["datasets"]["imagenet"]["splits"]["train"]["shards"] = shards
+    study, *known = planned(config)
+    rows = stages(study, *known)
+    shared = granularity == "fine" and shards == 2
+    early = [r for r in rows if (r.stage, r.layer, r.work) == ("extract", 3, "imagenet/val")]
+    assert [row.images for row in early] == [0 if shared else VAL] * 3
+    extracted = sums(rows, "extract", "images")
+    batches = jobs.by_storage(study, lambda storage: jobs.extraction(study, storage))
+    of_val = [storages for _, splits, storages in batches if study.evaluation in splits]
+    assert of_val == ([["full", "lean"]] if shared else [["full"], ["lean"]])
+    masks = 3 * MASKED if granularity == "coarse" else 0
+    passes = 5 * (TRAIN + VAL + OTHERS + MASKED) + (0 if shared else 3 * VAL + masks)
+    assert extracted == passes
+
+
 def test_each_epoch_of_lean_is_a_pass_of_its_own_and_so_is_each_batch_of_saes():
     config = kept_config() | {"storage": "lean"}
     config["training"]["epochs"] = 3

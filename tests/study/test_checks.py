@@ -254,6 +254,8 @@ def test_blocks_that_no_sweep_reads_have_the_studys_storage_and_others_their_swe
     assert {blocks["mae", 11], blocks["mae_permuted", 11]} == {"lean"}
     assert blocks["clip", 3] == "full"
     assert ("mae", 3) not in blocks
+    # A control that only another backbone's evaluator is, is kept as what it permutes.
+    assert blocks["dinov2_permuted", 3] == blocks["dinov2", 3] == "full"
     assert [sweep.storage for sweep in study.sweeps.values()] == ["lean", "lean", "full", "lean"]
 
 

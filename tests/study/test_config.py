@@ -150,6 +150,17 @@ def test_every_number_that_is_none_is_said_once(text):
             Study(one)
 
 
+def test_a_list_and_each_of_its_values_is_said():
+    """The first error is of the list; the first value has the same number."""
+    config = demo_config()
+    config["sweeps"]["jumprelu"]["grid"]["target_l0"] = [-1, -1, -2]
+    found = problems(config)
+    place = "config: sweeps.jumprelu.grid.target_l0"
+    for said in (" is [-1, -1, -2]", ".0 is -1", ".1 is -1", ".2 is -2"):
+        assert sum(each.startswith(place + said) for each in found) == 1
+    assert len(found) == 4
+
+
 def test_every_key_that_is_missing_is_said():
     config = demo_config()
     for key in ("paradigm", "model"):

@@ -194,6 +194,14 @@ def test_sweeps_of_a_block_share_a_pass_where_activations_are_computed():
     assert jobs.measuring(full) == []
     assert jobs.measuring(lean) == [lean.training]
     assert jobs.measurements(lean) == [("imagenet_train", [lean.training])]
+    # Nothing is computed to train on where the data set is cached in any case.
+    config = paper_config() | {"storage": "lean"}
+    config["datasets"]["imagenet"]["cache"] = True
+    cached = Study(config)
+    assert [sweep.name for sweep in jobs.trained_together(cached)] == list(cached.sweeps)
+    assert [sweep.name for sweep in jobs.encoded_together(cached, cached=False)] == [
+        *("main_and_jumprelu", "layer_3", "token_order")
+    ]
     # Jobs are as fine as before otherwise.
     assert jobs.evaluation(lean, ["fvu", "localization"], "metrics") == [
         *(("fvu", ("fvu",)), ("localization", ("localization",)))

@@ -1,5 +1,6 @@
 """Which activations a study needs, which of them come from one pass, and which are views."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -173,3 +174,28 @@ def test_a_data_set_may_be_cached_in_lean_too(where, kept):
     study = Study(config)
     assert set(kept) <= {split.name for split in study.splits()}
     assert study.training.cached_in("lean") == (where == "imagenet")
+
+
+BLOCKS = ["clip/layer3/", "clip/layer11/", "clip/layer33/", "mae/layer3/"]
+
+
+@pytest.mark.parametrize(
+    ("default", "storages", "matched"),
+    [
+        ("full", ["full"], BLOCKS[1:]),
+        ("full", ["lean"], BLOCKS[:1]),
+        ("lean", ["lean"], [BLOCKS[0], *BLOCKS[2:]]),
+        ("lean", ["full"], BLOCKS[1:2]),
+        ("full", ["full", "lean"], BLOCKS),
+    ],
+)
+def test_blocks_are_told_apart_by_their_storage_and_others_have_the_default(
+    default, storages, matched
+):
+    needs = [places.Needed("clip", 3, "lean"), places.Needed("clip", 11, "full")]
+    start = places.only(needs, default, storages)
+    assert [name for name in BLOCKS if re.fullmatch(rf"{start}\w+/layer\d+/", name)] == matched
+
+
+def test_a_storage_that_no_block_has_matches_none():
+    assert not re.match(places.only([], "full", ["lean"]), BLOCKS[0])

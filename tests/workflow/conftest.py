@@ -19,8 +19,7 @@ from workflow_fixtures import (
 # process of pytest runs the study, another plans.
 ORDER = (
     "test_slurm",
-    *("test_workflow", "test_workflow_plans", "test_commands_of_pages"),
-    *("test_workflow_downstream", "test_compile_kernels"),
+    *("test_workflow", "test_workflow_plans", "test_workflow_downstream", "test_compile_kernels"),
     *("test_what_is_recomputed", "test_workflow_published", "test_workflow_as_run", "test_faults"),
     "test_commands_of_pages",
 )

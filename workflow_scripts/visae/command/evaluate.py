@@ -5,13 +5,14 @@ import yaml
 from visae.base.errors import UserError
 from visae.base.files import write_text
 from visae.study.config_files import read_config
+from visae.study.storage import of_blocks
 from visae.study.study import Study
 
 
 def with_sae(folder, config, backbone, layer=None, inputs=None, family=None, k=None):
     """Write the config of the study with the SAE in `folder` as a sweep of its own.
 
-    The SAE has the metrics of the first sweep on its backbone.
+    The SAE has the metrics of the first sweep on its backbone, and the storage of its block.
 
     config: path of the study's config; the new one lies beside it. layer: block; None for the
     backbone's. inputs: `reading.input`. family, k: of the SAE, where its files do not say.
@@ -35,10 +36,13 @@ def with_sae(folder, config, backbone, layer=None, inputs=None, family=None, k=N
     own = str(folder.resolve())
     first = next((key for key, sweep in study.sweeps.items() if backbone in sweep.layers), None)
     metrics = given["sweeps"].get(first, {}).get("metrics")
+    block = study.backbones[backbone]["layer"] if layer is None else layer
+    kept = of_blocks(study).get((backbone, block))
     sweep = {
         "backbones": [backbone],
         **({} if layer is None else {"layer": layer}),
         **({"metrics": [*metrics]} if metrics else {}),
+        **({"storage": kept} if kept not in (None, study.config["storage"]) else {}),
         "saes": {name: {"folder": own, **open_left} if open_left else own},
         **({"reading": {"input": inputs}} if inputs else {}),
     }

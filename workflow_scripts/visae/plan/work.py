@@ -82,13 +82,20 @@ def _cache_bytes(study, backbone, geometry, images):
     return images * geometry.patches * geometry.width * number_bytes(study, backbone)
 
 
+def _pass(study, place, split):
+    """What tells the passes over a split's images apart: the splits that are extracted with it.
+
+    With a split that is measured none is.
+    """
+    return place.backbone, split, tuple(jobs.extracted_with(study, [split], place.storage))
+
+
 def _extraction(study, all_places, counts, files):
     precision = study.config["extraction"]["precision"]
     rows, deepest = [], {}
     for place in all_places:
         for split in [*place.measured, *place.cached] if not place.view else ():
-            # What is measured and what is extracted are passes of their own.
-            key = place.backbone, split, split.cached_in(place.storage)
+            key = _pass(study, place, split)
             deepest[key] = max(deepest.get(key, place.layer), place.layer)
     for place in all_places:
         key, geometry = (place.backbone, place.layer), place.geometry
@@ -99,7 +106,7 @@ def _extraction(study, all_places, counts, files):
                 continue
             # The pass to the last block has the others on its way.
             cached = split.cached_in(place.storage)
-            last = deepest[place.backbone, split, cached] == place.layer
+            last = deepest[_pass(study, place, split)] == place.layer
             images = counts[split.name].images
             passed = images if last else 0
             work = passed * geometry.flops[place.layer]

@@ -2,7 +2,8 @@
 
 The copy is a working directory of its own, with the study's results at the same relative paths and
 with what Snakemake knows of them. So Snakemake computes again what depends on the setting, and
-nothing else. Files are linked, not copied: whoever writes a result puts a new file in its place.
+passes that the study makes for several sweeps together. Files are linked, not copied: whoever
+writes a result puts a new file in its place.
 """
 
 import contextlib

@@ -61,12 +61,14 @@ def problems(config):
         config, schema, errors = _validated(config)
     except UserError as error:
         return [str(error)]
-    faults = {}  # a value may break several rules, a section lack several keys
+    faults = {(place, None): sentence for place, sentence in _infinite(config)}
+    of_values = {}  # a value may break several rules, a section lack several keys
     for number, error in enumerate(errors):
         parts = isinstance(error.instance, dict | list)
-        faults.setdefault((*error.absolute_path, *([number] if parts else [])), []).append(error)
-    said = {place: _sentence(best_match(errors), schema) for place, errors in faults.items()}
-    return list((dict(_infinite(config)) | said).values())
+        place = tuple(error.absolute_path), number if parts else None
+        of_values.setdefault(place, []).append(error)
+    said = {place: _sentence(best_match(errors), schema) for place, errors in of_values.items()}
+    return list((faults | said).values())
 
 
 def _validated(config):

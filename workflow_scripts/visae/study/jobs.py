@@ -18,10 +18,15 @@ LONGEST_NAME = 100
 def trained_together(study):
     """The sweeps as they are trained: Sweeps, each of one or several sweeps of the config.
 
-    In coarse granularity, and where few activations are kept, the SAEs of a block are trained from
-    one pass, whatever they are scored on. SAEs that were trained elsewhere stand alone.
+    In coarse granularity, and where activations to train on are computed, the SAEs of a block are
+    trained from one pass, whatever they are scored on. Those that were trained elsewhere stand
+    alone.
     """
-    return _groups(study, lambda sweep: None, computed=True)
+    return _groups(
+        study,
+        lambda sweep: None,
+        shared=lambda sweep: not study.training.cached_in(sweep.storage),
+    )
 
 
 def encoded_together(study, cached):
@@ -29,12 +34,16 @@ def encoded_together(study, cached):
 
     cached: whether those with a cache are meant. Each sweep reads them by itself.
     """
-    return _groups(study, lambda sweep: tuple(study.encoded_splits(sweep)), computed=not cached)
+    return _groups(
+        study,
+        lambda sweep: tuple(study.encoded_splits(sweep)),
+        shared=lambda sweep: not cached and sweep.storage == LEAN,
+    )
 
 
 def scored_together(study):
     """The same of scoring: in coarse granularity SAEs of a block that have the same metrics."""
-    return _groups(study, lambda sweep: sweep.metrics, computed=False)
+    return _groups(study, lambda sweep: sweep.metrics, shared=lambda sweep: False)
 
 
 def training(sweep):
@@ -180,15 +189,15 @@ def _coarse(study):
     return study.config["granularity"] == "coarse"
 
 
-def _groups(study, key, computed):
+def _groups(study, key, shared):
     """The sweeps, those of a block and a `key` as one where they share a pass.
 
-    computed: whether that is one through a network, where few activations are kept.
+    shared: function from a sweep to whether it does so in fine granularity, too.
     """
     groups = {}
     for sweep in study.sweeps.values():
-        shared = _coarse(study) or (computed and sweep.storage == LEAN)
-        alone = None if shared and not sweep.imported else sweep.name
+        together = _coarse(study) or shared(sweep)
+        alone = None if together and not sweep.imported else sweep.name
         same = (frozenset(sweep.layers.items()), key(sweep), alone)
         groups.setdefault(same, []).append(sweep)
     return [_together(group) for group in groups.values()]

@@ -65,7 +65,7 @@ def needed(study):
 
 
 def only(needs, default, storages):
-    """The start of a regular expression of a place, that of blocks of these `storages` matches.
+    """The start of a regular expression that only places of these `storages` match.
 
     needs: of `needed`. default: the study's storage, which blocks have that it does not need.
     """

@@ -17,13 +17,18 @@ def storages(study):
 def of_blocks(study):
     """{(backbone, block): storage} of the blocks that sweeps read.
 
-    The patches of a control are permuted from the caches of the backbone in raster order, which
-    are kept as the control's.
+    The patches of a control are permuted from the caches of the backbone in raster order, so both
+    are kept alike, whichever of them is read.
     """
-    views = roles.views(study)
-    return {
-        (name, layer): sweep.storage
+    raster = {name: name for name in study.backbones} | roles.views(study)
+    read = {
+        (raster[backbone], layer): sweep.storage
         for sweep in study.sweeps.values()
         for backbone, layer in sweep.layers.items()
-        for name in {backbone, views.get(backbone, backbone)}
+    }
+    return {
+        (name, layer): storage
+        for (source, layer), storage in read.items()
+        for name in raster
+        if raster[name] == source
     }
