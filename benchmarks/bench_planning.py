@@ -1,4 +1,4 @@
-"""CPU time of planning the paper's whole study (`snakemake -n`); prints a Markdown table.
+"""User CPU time of planning the paper's whole study (`snakemake -n`); prints a Markdown table.
 
 In a copy of the repository with empty folders for the data sets. In turns with the plans run
 Snakemake's start; the same jobs with the same files as bare rules, without params, resources,
@@ -92,7 +92,7 @@ def write_graph():
 
 
 def run(command, folder):
-    """(seconds of CPU, what a command printed)."""
+    """(seconds of user CPU, what a command printed)."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     if done.returncode:
@@ -125,7 +125,7 @@ def main():
                 if command[:4] == PLAN:
                     jobs[name] = jobs_of(printed)
     print(f"{' and '.join(set(jobs.values()))} jobs, {arguments.rounds} rounds\n")
-    print("| seconds of CPU | least | median | most |\n|---|---:|---:|---:|")
+    print("| seconds of user CPU | least | median | most |\n|---|---:|---:|---:|")
     for name, each in seconds.items():
         print(f"| {name} | {min(each):.2f} | {statistics.median(each):.2f} | {max(each):.2f} |")
 

@@ -25,7 +25,10 @@ LONG = 10**9
 
 @dataclass(frozen=True)
 class Setting:
-    """What an SAE is trained with: D, F, K, tokens per batch, steps; rate None is the library's."""
+    """What an SAE is trained with: D, F, K, tokens per batch, steps.
+
+    rate: None is the library's own, which only dictionary-learning has.
+    """
 
     width: int
     features: int

@@ -245,3 +245,20 @@ def test_activations_of_several_threads_are_their_own(cached, measured, backbone
             thread.join()
         for number in range(6):
             np.testing.assert_array_equal(found[number], cache.read_chunk(number))
+
+
+def test_no_thread_decodes_on_where_measuring_fails(backbone, images, tmp_path, monkeypatch):
+    root, index = images
+    paths = {0: tmp_path / "0/train.h5"}
+    shards = {0: shards_of(paths[0])}
+    before = set(threading.enumerate())
+
+    def fails(*_):
+        assert set(threading.enumerate()) - before
+        raise UserError("too large")
+
+    monkeypatch.setattr("visae.activations.computed.as_stored", fails)
+    with pytest.raises(UserError, match="too large") as caught:
+        measure(backbone, "toy", "train", index, root, shards, paths, **SETTINGS, workers=2)
+    assert caught.tb  # which holds the pass
+    assert not set(threading.enumerate()) - before

@@ -17,6 +17,7 @@ def test_an_array_is_used_again_and_grows():
     assert larger.shape == (5, 4)
     assert not np.shares_memory(larger, first)
     assert not np.shares_memory(larger, scratch("of another", np.float32, 5, 4))
+    assert scratch("of a test", np.int32, 2).dtype == np.int32
 
 
 def test_threads_do_not_share():

@@ -8,6 +8,7 @@ weights are those of training from a cache.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -63,10 +64,11 @@ def measure(
     ledgers = {layer: _Ledger(replace(info, layer=layer)) for layer in outputs}
     edges = {stop for _, stop in chunk_bounds(counts, chunk_images)}
     done = 0
-    for kept, tokens, _ in batches:
-        done += len(kept)
-        for layer, ledger in ledgers.items():
-            ledger.add(tokens[layer], [record.image_id for record in kept], done in edges)
+    with contextlib.closing(batches):
+        for kept, tokens, _ in batches:
+            done += len(kept)
+            for layer, ledger in ledgers.items():
+                ledger.add(tokens[layer], [record.image_id for record in kept], done in edges)
     ids = {"image_ids": [record.image_id for record in records], "skipped_ids": []}
     labels = np.array([record.label for record in records], np.int64)
     for layer, ledger in ledgers.items():

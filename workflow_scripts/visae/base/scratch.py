@@ -18,6 +18,7 @@ _kept = threading.local()
 def scratch(name: str, kind: DTypeLike, *shape: int) -> np.ndarray:
     """An array with arbitrary contents: this thread's of that name, until it is asked for again."""
     size, arrays = math.prod(shape), vars(_kept)
-    if len(arrays.get(name, ())) < size:
-        arrays[name] = np.empty(size, kind)
-    return arrays[name][:size].reshape(shape)
+    kept = arrays.get(name)
+    if kept is None or kept.dtype != kind or len(kept) < size:
+        kept = arrays[name] = np.empty(size, kind)
+    return kept[:size].reshape(shape)

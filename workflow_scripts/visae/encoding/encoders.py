@@ -161,9 +161,9 @@ class SparseEncoder:
         elif self._sae.activation == "threshold":
             self._take_products(x_npd, codes)
         else:
-            selected_fnp = self._selected(x_npd)
-            self._take_block(np.abs(selected_fnp), 0, codes)
-            return selected_fnp if self._sae.signed else None
+            selected_fnp, signed = self._selected(x_npd), self._sae.signed
+            self._take_block(np.abs(selected_fnp) if signed else selected_fnp, 0, codes)
+            return selected_fnp if signed else None
         return None
 
     def _take_screened(self, features, x_npd, codes):
