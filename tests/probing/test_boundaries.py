@@ -3,12 +3,14 @@
 Steps are counted, since a solver that stops too late, or looks along worse axes, finds the same.
 """
 
+import functools
 import inspect
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import scipy.sparse
+from metric_fixtures import by_torch
 
 from visae.base.errors import UserError
 from visae.probing import logistic_regression, one_vs_rest, rankings
@@ -41,11 +43,7 @@ def problem(images, features, classes, unit=1.0, sparse=False):
     return (scipy.sparse.csr_matrix(x * (x > unit)) if sparse else x), labels
 
 
-def by_torch(x_nd, targets, max_iter, start=None):
-    return logistic_regression._by_torch(x_nd, targets, max_iter, start, "cpu")
-
-
-SOLVERS = {"SciPy": solve, "torch": by_torch}
+SOLVERS = {"SciPy": solve, "torch": functools.partial(by_torch, device="cuda")}
 MEASURED = [
     ("SciPy", (200, 20, 5), 24), ("torch", (200, 20, 5), 25),
     ("SciPy", (60, 90, 3), 28), ("torch", (60, 90, 3), 19),
