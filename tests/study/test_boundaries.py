@@ -385,27 +385,15 @@ def test_recipes_are_ways_of_training_the_same_configuration():
     ]
 
 
-def test_edited_saes_are_the_nearest_to_the_audited_one_of_each_backbone_before_its_last_block():
+def test_edited_saes_are_of_the_size_nearest_to_the_audited_one():
+    """16x with 192 active: the factor decides first, and an unknown sparsity is the farthest."""
     config = demo_config()
-    section = config.get("interventions") or {}
-    config["interventions"] = {**section, "saes": None, "named": {}}
-    known = Study(config, check=False)
-    last = {}
-    for name, entry in known.backbones.items():
-        read = [sae.layer for sae in known.saes() if sae.backbone == name]
-        last[name] = max([entry["layer"], *read])
-    found = roles.edited(known)
-    for sae in found:
-        assert sae.layer < last[sae.backbone]
-        others = [o for o in known.saes() if o.backbone == sae.backbone and o.layer == sae.layer]
-        assert min(map(roles._from_audited, [o.spec for o in others])) == roles._from_audited(
-            sae.spec
-        )
-    assert {sae.backbone for sae in found} == {
-        s.backbone for s in known.saes() if s.layer < last[s.backbone]
-    }
+    [early] = [sweep for sweep in config["sweeps"].values() if sweep.get("layer") == 1]
+    early["grid"] = {"expansion_factor": [4, 8, 64], "k": [8, 96, 400]}
+    found = roles.edited(Study(config, check=False))
+    assert [sae.full_name for sae in found] == ["clip_small/layer1/batchtopk_8x_k96"]
     unknown = SaeSpec("topk", 16, None, "mine")
-    assert roles._from_audited(unknown)[1] == float("inf")
+    assert roles._from_audited(unknown) == [0, float("inf")]
 
 
 def test_the_sibling_of_an_sae_differs_in_its_sparsity_alone_if_one_does():
