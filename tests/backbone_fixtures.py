@@ -78,9 +78,9 @@ def some_images(count=2, side=32, seed=0):
     return torch.randn(count, 3, side, side, generator=torch.Generator().manual_seed(seed))
 
 
-def random_pictures(root, images, ending, name="{:02d}"):
+def random_pictures(root, images, ending, name="{:02d}", seed=0):
     """The index of `images` pictures of random pixels below `root`, of two classes in turn."""
-    generator, records = np.random.default_rng(0), []
+    generator, records = np.random.default_rng(seed), []
     for number in range(images):
         file = f"{name.format(number)}.{ending}"
         pixels = generator.integers(0, 256, (40, 40, 3), dtype=np.uint8)

@@ -3,6 +3,8 @@
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 
+from visae.probing import logistic_regression
+
 SAE = {
     "backbone": "clip",
     "layer": 11,
@@ -31,3 +33,8 @@ def make_codes(features, labels, signal, seed=0):
 def tight_probe(x, y):
     """The L2-penalised logistic regression (C = 1) to a tight tolerance, in float64."""
     return LogisticRegression(C=1.0, max_iter=10_000, tol=1e-10).fit(x.astype(np.float64), y)
+
+
+def by_torch(x_nd, targets, max_iter, start=None, *, device):
+    """What `solve` does on CUDA, on the CPU."""
+    return logistic_regression._by_torch(x_nd, targets, max_iter, start, "cpu")

@@ -55,8 +55,8 @@ def images(tmp_path, monkeypatch):
     """(results, params) of a job that reads two splits of JPEGs."""
     monkeypatch.setattr(devices, "take_device", lambda: "cpu")
     results = Paths(str(tmp_path / "results"))
-    for split in SPLITS:
-        index = random_pictures(tmp_path, 6, "jpg", f"{split}-{{}}")
+    for seed, split in enumerate(SPLITS):
+        index = random_pictures(tmp_path, 6, "jpg", f"{split}-{{}}", seed)
         images, classes = results.index_and_classes(f"toy/{split}")
         write_images(Path(images), index)
         write_classes(Path(classes), index)
@@ -69,14 +69,16 @@ def images(tmp_path, monkeypatch):
 
 
 def test_without_caches_the_images_are_read(images):
-    infos = []
+    infos, contents = [], []
     results, params = images
     for name, activations in open_activations(results, PLACE, params, threads=1):
         assert name == f"toy/{activations.info.split}"
-        assert content(activations).shape == (6, 16, 16)
+        contents.append(content(activations))
+        assert contents[-1].shape == (6, 16, 16)
         assert activations.image_ids[0] == f"id-{activations.info.split}-0"
         infos.append((activations.info.backbone, activations.info.layer, activations.info.split))
     assert infos == [("tiny", 1, split) for split in SPLITS]
+    assert not np.array_equal(*contents)
 
 
 @pytest.mark.parametrize("threads", [1, 3])

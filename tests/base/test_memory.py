@@ -1,6 +1,7 @@
 """Memory that is freed and asked for again: cleared by the system each time, or kept."""
 
 import ctypes
+import mmap
 import subprocess
 import sys
 
@@ -9,10 +10,13 @@ from study_fixtures import ROOT
 from visae.base import memory
 
 SCRIPT = """
-import resource, sys
+import ctypes, resource, sys
 sys.path.insert(0, {path!r})
 from visae.base.memory import keep_freed
 
+# No pages of megabytes (PR_SET_THP_DISABLE): some systems hand them out unasked.
+if hasattr(ctypes.CDLL(None), "prctl"):
+    ctypes.CDLL(None).prctl(41, 1, 0, 0, 0)
 {told}
 
 def faults():
@@ -24,7 +28,7 @@ faults()
 print(faults())
 """
 SIZE = 2**26
-PAGES = SIZE // 4096
+PAGES = SIZE // mmap.PAGESIZE
 
 
 def faults(told):

@@ -50,7 +50,7 @@ FEW = Evidence(
     ],
 )  # fmt: skip
 def test_what_rules_compute(compute, arguments, value, slack):
-    if any(name in arguments for name in ("pattern",)):
+    if "pattern" in arguments:
         arguments = arguments | {"over": ["x", "y", "z"]}
     found = getattr(quantities, compute)(FEW, **arguments)
     assert found == (pytest.approx(value) if not isinstance(value, str) else value,

@@ -210,10 +210,8 @@ class Maker(ast.NodeVisitor):
             if default is not None:
                 self.visit(default)
         decorators = " ".join(map(ast.unparse, node.decorator_list))
-        around, self.compiled = (
-            self.compiled,
-            self.compiled or ("jit" in decorators or "intrinsic" in decorators),
-        )
+        around = self.compiled
+        self.compiled = around or "jit" in decorators or "intrinsic" in decorators
         outermost = self.function is None and not self.compiled
         if outermost:
             self.function = ".".join([*self.classes, node.name])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import threadpoolctl
 import torch
-from metric_fixtures import tight_probe
+from metric_fixtures import by_torch, tight_probe
 
 from visae.base.errors import UserError
 from visae.base.pools import Workers
@@ -92,11 +92,6 @@ def classification():
     labels = random.integers(0, 5, 400) * 3
     codes[:5] += 2 * (labels == 3 * np.arange(5)[:, None])
     return codes.T.astype(np.float32), labels
-
-
-def by_torch(*arguments, device, **settings):
-    """What `solve` does on CUDA, on the CPU."""
-    return logistic_regression._by_torch(*arguments, **settings, device="cpu")
 
 
 def centred(coef):

@@ -6,8 +6,9 @@ import itertools
 import numpy as np
 import pytest
 import torch
+from metric_fixtures import by_torch
 
-from visae.probing import logistic_regression, multinomial
+from visae.probing import multinomial
 from visae.probing.auc import average_precision, roc_auc
 from visae.probing.multinomial import fit_probe
 from visae.probing.one_vs_rest import BinaryTask, nested_probes, newton
@@ -137,11 +138,6 @@ def test_newton_in_single_precision_has_any_unit(kind, unit):
     exact = coef[1] @ codes[:, n:].astype(np.float64)
     scores = parameters[0, 1:].double().numpy() @ codes[:, n:].astype(np.float64)
     np.testing.assert_allclose(scores, exact, rtol=0, atol=1e-5 * np.abs(exact).max())
-
-
-def by_torch(*arguments, device, **settings):
-    """What `solve` does on CUDA, on the CPU."""
-    return logistic_regression._by_torch(*arguments, **settings, device="cpu")
 
 
 @pytest.mark.parametrize("unit", UNITS)

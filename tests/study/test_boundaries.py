@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import jsonschema
 import pytest
 import yaml
-from study_fixtures import change, demo_config, paper_config
+from study_fixtures import change, demo_config, kept_config, paper_config
 
 from visae.base.errors import UserError
 from visae.base.paths import Paths
@@ -162,24 +162,19 @@ def test_the_line_of_a_byte_that_is_no_utf8_is_counted_from_the_first(tmp_path):
 # ---------------------------------------------------------------- parts and their checks
 
 
-@pytest.mark.parametrize("shares", [(0.7, 0.2, 0.1), (0.1,) * 10, (0.5, 0.25)])
-def test_shares_that_are_one_on_paper_are_no_more(shares):
+@pytest.mark.parametrize(
+    ("shares", "more"),
+    [((0.7, 0.2, 0.1), 1e-12), ((0.1,) * 10, 1e-12), ((0.5, 0.25), 0.250000000001)],
+)
+def test_shares_that_are_one_on_paper_are_no_more(shares, more):
     config = demo_config()
     splits = {f"s{i}": {"share": share} for i, share in enumerate(shares)}
     own = {"layout": "imagefolder", "root": "/data/own", "splits": splits}
     config["datasets"]["own"] = own
     checks._layouts(Study(config, check=False))
-    own["splits"] = splits | {"more": {"share": 0.6}}
+    own["splits"] = splits | {"more": {"share": more}}
     with pytest.raises(UserError, match="no more than 1 together"):
         checks._layouts(Study(config, check=False))
-
-
-def cached_config():
-    """The paper's, with all activations kept."""
-    config = paper_config()
-    for sweep in config["sweeps"].values():
-        sweep.pop("storage", None)
-    return config
 
 
 def published_config():
@@ -317,7 +312,7 @@ def test_protocols_of_extensions_are_asked_for_with_config_and_settings(monkeypa
     ],
 )
 def test_caches_that_are_read_again_cannot_be_left_out(path, refused):
-    config = cached_config()
+    config = kept_config()
     change(config, path, False)
     streams = path == "datasets.cub.cache"
     config["on_bad_image"] = "skip" if streams else "fail"
@@ -390,27 +385,15 @@ def test_recipes_are_ways_of_training_the_same_configuration():
     ]
 
 
-def test_edited_saes_are_the_nearest_to_the_audited_one_of_each_backbone_before_its_last_block():
+def test_edited_saes_are_of_the_size_nearest_to_the_audited_one():
+    """16x with 192 active: the factor decides first, and an unknown sparsity is the farthest."""
     config = demo_config()
-    section = config.get("interventions") or {}
-    config["interventions"] = {**section, "saes": None, "named": {}}
-    known = Study(config, check=False)
-    last = {}
-    for name, entry in known.backbones.items():
-        read = [sae.layer for sae in known.saes() if sae.backbone == name]
-        last[name] = max([entry["layer"], *read])
-    found = roles.edited(known)
-    for sae in found:
-        assert sae.layer < last[sae.backbone]
-        others = [o for o in known.saes() if o.backbone == sae.backbone and o.layer == sae.layer]
-        assert min(map(roles._from_audited, [o.spec for o in others])) == roles._from_audited(
-            sae.spec
-        )
-    assert {sae.backbone for sae in found} == {
-        s.backbone for s in known.saes() if s.layer < last[s.backbone]
-    }
+    [early] = [sweep for sweep in config["sweeps"].values() if sweep.get("layer") == 1]
+    early["grid"] = {"expansion_factor": [4, 8, 64], "k": [8, 96, 400]}
+    found = roles.edited(Study(config, check=False))
+    assert [sae.full_name for sae in found] == ["clip_small/layer1/batchtopk_8x_k96"]
     unknown = SaeSpec("topk", 16, None, "mine")
-    assert roles._from_audited(unknown)[1] == float("inf")
+    assert roles._from_audited(unknown) == [0, float("inf")]
 
 
 def test_the_sibling_of_an_sae_differs_in_its_sparsity_alone_if_one_does():
@@ -434,25 +417,21 @@ def test_the_sibling_of_an_sae_differs_in_its_sparsity_alone_if_one_does():
 
 
 def test_activations_that_are_needed_are_those_that_something_reads():
-    """Splits of all SAEs' blocks, with masks where tasks are done, and of evaluators."""
-    config = cached_config() | {"granularity": "fine"}
+    """Splits of all SAEs' blocks, with masks where tasks are done; evaluators are among them."""
+    config = kept_config() | {"granularity": "fine"}
     known = Study(config)
-    found = {(place.backbone, place.layer): place for place in places.needed(known)}
-    base = {known.training, known.held_out, *known.encoded_splits()}
-    masks = set(known.segmentation)
-    done = {(b, layer) for sweep in known.downstream_sweeps for b, layer in sweep.layers.items()}
-    views = roles.views(known)
-    for (backbone, layer), place in found.items():
-        of = [s for s in known.sweeps.values() if s.layers.get(backbone) == layer]
-        if not of:
-            continue
-        whole = any(known.encoded_splits(s) == known.encoded_splits() for s in of)
-        viewed = any(raster == backbone for raster in views.values())
-        if whole and not viewed:
-            assert set(place.cached) == base | (masks if (backbone, layer) in done else set())
-            assert set(place.reduced) == set(known.encoded_splits())
+    expected = {}
+    for sweep in known.sweeps.values():
+        masks = known.segmentation if sweep in known.downstream_sweeps else []
+        for block in sweep.layers.items():
+            cached, reduced = expected.setdefault(block, (set(), set()))
+            reduced.update(known.encoded_splits(sweep))
+            cached.update([known.training, known.held_out, *reduced, *masks])
+    found = places.needed(known)
+    assert {(p.backbone, p.layer): (set(p.cached), set(p.reduced)) for p in found} == expected
+    for place in found:
         assert place.measured == {}
-        assert place.name == f"{backbone}/layer{layer}"
+        assert place.name == f"{place.backbone}/layer{place.layer}"
 
 
 def test_names_of_jobs_are_cut_beyond_a_hundred_letters():
