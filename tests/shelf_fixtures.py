@@ -1,5 +1,6 @@
 """Every shelf of the library, found in its code."""
 
+import functools
 import re
 
 from study_fixtures import ROOT
@@ -10,6 +11,7 @@ SCRIPTS = ROOT / "workflow_scripts"
 _MADE = re.compile(r'^\w+ = Shelf\("(visae\.[\w.]+)", "(.+)"\)$', re.MULTILINE)
 
 
+@functools.cache
 def shelves():
     """{the last part of the package's name: Shelf}"""
     code = "\n".join(path.read_text("utf-8") for path in sorted(SCRIPTS.rglob("*.py")))

@@ -32,9 +32,12 @@ SERVERS = []  # (process, folder of its address), to be kept as long as this pro
 
 
 def copy_repository(folder):
-    """The parts of the repository that the workflow needs, below `folder`."""
+    """The parts of the repository that the workflow needs, below `folder`.
+
+    What set-up compiled comes along. What another process compiles at this moment stays behind.
+    """
     folder.mkdir(exist_ok=True)
-    ignore = shutil.ignore_patterns("__pycache__")
+    ignore = shutil.ignore_patterns("*.pyc.*", "*.nb[ic].*")
     for part in PARTS:
         source = ROOT / part
         if source.is_dir():

@@ -2,11 +2,12 @@
 
 import os
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
 import torch
+import warm_python
+from workflow_fixtures import JOBS, warm
 
 from visae.base import devices
 
@@ -30,10 +31,12 @@ def test_jobs_at_once_take_different_gpus(tmp_path, monkeypatch):
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr(tempfile, "tempdir", None)
     scripts = str(Path(devices.__file__).parents[2])
+    program = [*warm_python.command(warm(*JOBS)), tmp_path / "job.py"]
+    program[-1].write_text(JOB)
 
     def start():
         job = subprocess.Popen(
-            [sys.executable, "-c", JOB], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
             env={**os.environ, "PYTHONPATH": scripts},
         )  # fmt: skip
         return job, job.stdout.readline().strip()

@@ -4,10 +4,11 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 
 import pytest
+import warm_python
 from study_fixtures import ROOT
+from workflow_fixtures import JOBS, warm
 
 GUIDE = (ROOT / "docs" / "extending.md").read_text("utf-8")
 CODE = dict(re.findall(r"```python\n# (workflow_scripts/\S+)\n(.*?)```", GUIDE, re.DOTALL))
@@ -89,8 +90,10 @@ def scripts(tmp_path_factory):
 
 
 def run(scripts, program, *arguments):
+    file = scripts.parent / "program.py"
+    file.write_text(program, "utf-8")
     run = subprocess.run(
-        [sys.executable, "-c", program, *map(str, arguments)],
+        [*warm_python.command(warm(*JOBS)), file, *map(str, arguments)],
         env=os.environ | {"PYTHONPATH": str(scripts)},
         capture_output=True,
         text=True,

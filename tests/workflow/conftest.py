@@ -61,6 +61,29 @@ def finished(shared):
     return shared("finished", build)
 
 
+@pytest.fixture(scope="module")
+def unchanged(finished, tmp_path_factory):
+    """A copy of the finished study in which nothing is left to do."""
+    folder = tmp_path_factory.mktemp("draft") / "copy"
+    shutil.copytree(finished, folder, symlinks=True)
+    assert plan(folder) == {}
+    return folder
+
+
+@pytest.fixture
+def draft(unchanged):
+    """The same for a test that changes its code or its config and plans: both are put back."""
+    kept = unchanged.parent / "kept"
+    kept.mkdir()
+    shutil.copytree(unchanged / "workflow_scripts", kept / "workflow_scripts")
+    shutil.copy2(unchanged / "study.yaml", kept)
+    yield unchanged
+    shutil.rmtree(unchanged / "workflow_scripts")
+    for path in list(kept.iterdir()):
+        path.replace(unchanged / path.name)
+    kept.rmdir()
+
+
 @pytest.fixture(scope="session")
 def cut_finely(shared, finished):
     """The finished study after one SAE's scores were computed again in small jobs.

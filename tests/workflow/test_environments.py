@@ -1,6 +1,8 @@
 """The environments of rules (conda), of tests and of the container hold the same versions."""
 
 import ast
+import functools
+import operator
 import re
 import sys
 
@@ -79,26 +81,32 @@ def scripts_of(environment):
     return scripts + (by_name if "make_product" in ran[environment] else [])
 
 
+@functools.cache
+def imported_names(path, nodes):
+    """The dotted names that a module may import, in the `nodes` of its tree."""
+    names = []
+    for node in nodes(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    return names
+
+
 def imported_packages(path, seen, nodes=ast.walk):
     """What a script imports, by itself and through modules of visae.
 
     nodes: of a module's tree, those to look at: all of them, or the statements run at its start.
     """
-    for node in nodes(ast.parse(path.read_text("utf-8"))):
-        names = []
-        if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-        for name in names:
-            if name.split(".")[0] != "visae":
-                yield name.split(".")[0]
-                continue
-            base = ROOT.joinpath("workflow_scripts", *name.split("."))
-            for file in (base.with_suffix(".py"), base / "__init__.py"):
-                if file.is_file() and file not in seen:
-                    seen.add(file)
-                    yield from imported_packages(file, seen, nodes)
+    for name in imported_names(path, nodes):
+        if name.split(".")[0] != "visae":
+            yield name.split(".")[0]
+            continue
+        base = ROOT.joinpath("workflow_scripts", *name.split("."))
+        for file in (base.with_suffix(".py"), base / "__init__.py"):
+            if file not in seen and file.is_file():
+                seen.add(file)
+                yield from imported_packages(file, seen, nodes)
 
 
 @pytest.mark.parametrize("path", ENVIRONMENTS, ids=lambda path: path.stem)
@@ -112,7 +120,7 @@ def test_environment_has_what_its_scripts_import(path):
         imported -= set(sys.stdlib_module_names)
         return {INSTALLED_AS.get(name, name) for name in imported} - set(of_environment(path))
 
-    assert not missing(lambda module: module.body)
+    assert not missing(operator.attrgetter("body"))
     checkers = {"jaxtyping"}  # type checkers and tests import it, no job does
     # Tables and figures take constants and arrays' forms from modules whose probes use torch.
     unneeded = checkers | ({"torch"} if path.stem == "analysis" else set())

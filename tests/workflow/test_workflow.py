@@ -37,11 +37,8 @@ EDITED = {"interventions_table", "interventions_by_feature", "interventions_figu
 
 @pytest.fixture
 def repository(finished, tmp_path):
-    """The finished study, to be changed: results are moved in time with it, not computed."""
-    folder = tmp_path / "copy"
-    shutil.copytree(finished, folder, symlinks=True)
-    assert plan(folder) == {}
-    return folder
+    """The finished study, whose results a test changes."""
+    return shutil.copytree(finished, tmp_path / "copy", symlinks=True)
 
 
 def warnings_of(finished, path):
@@ -110,13 +107,13 @@ def test_figures_and_tables_are_written(finished):
         assert (results / "tables" / f"{name}.csv").read_text().count("\n") > 1
 
 
-def test_table_3_is_repeated_without_masked_autoencoders(repository):
+def test_table_3_is_repeated_without_masked_autoencoders(draft):
     config = tiny_config()
     config["backbones"]["deit_small"]["paradigm"] = "masked reconstruction"
-    run = snakemake(repository, "table_3_without_mae", config=config, check=False)
+    run = snakemake(draft, "table_3_without_mae", config=config, check=False)
     assert "needs a masked autoencoder and two other backbones" in run.stdout
     config["backbones"]["third"] = config["backbones"]["dino_small"] | {"seed": 9}
-    assert "table_3_without_mae" in plan(repository, "table_3_without_mae", config=config)
+    assert "table_3_without_mae" in plan(draft, "table_3_without_mae", config=config)
 
 
 def test_report_has_every_figure_and_table(finished):
@@ -153,25 +150,25 @@ def test_matches_are_of_two_backbones_and_of_two_saes_of_one(finished):
         assert row["control"] < min(row["left_share"], row["right_share"])
 
 
-def test_change_of_the_pages_look_writes_them_and_the_report(repository):
-    look = repository / "workflow_scripts" / "visae" / "audit" / "assets" / "look.css"
+def test_change_of_the_pages_look_writes_them_and_the_report(draft):
+    look = draft / "workflow_scripts" / "visae" / "audit" / "assets" / "look.css"
     look.write_text(look.read_text("utf-8").replace("#e07b16", "#e07b17"), encoding="utf-8")
     drawn = {"matches_table": 1, "matches_figure": 1}
     drawn |= dict.fromkeys(EDITED, 1)
     pages = {"show_features_all": 1, "match_features_all": 1, "edit_features_all": 1}
-    assert plan(repository) == {**pages, **drawn, "report": 1, "all": 1}
+    assert plan(draft) == {**pages, **drawn, "report": 1, "all": 1}
 
 
-def test_change_of_one_kind_of_page_leaves_the_others(repository):
-    audit = repository / "workflow_scripts" / "visae" / "audit"
+def test_change_of_one_kind_of_page_leaves_the_others(draft):
+    audit = draft / "workflow_scripts" / "visae" / "audit"
     script = audit / "assets" / "matches.js"
     script.write_text(script.read_text("utf-8") + "\n", encoding="utf-8")
-    jobs = plan(repository)
+    jobs = plan(draft)
     assert jobs["match_features_all"] == 1
     assert "show_features_all" not in jobs
     template = audit / "templates" / "patches.html.jinja"
     template.write_text(template.read_text("utf-8") + "\n", encoding="utf-8")
-    assert plan(repository)["show_features_all"] == 1
+    assert plan(draft)["show_features_all"] == 1
 
 
 def test_every_downstream_result_is_there_and_valid(finished):
@@ -205,10 +202,10 @@ def test_classification_downstream_is_that_of_m6(finished):
         assert reconstructed["value"] == m6["digits_accuracy_reconstructed"]
 
 
-def test_change_of_the_head_evaluates_again_and_scores_nothing(repository):
+def test_change_of_the_head_evaluates_again_and_scores_nothing(draft):
     config = tiny_config()
     config["downstream"]["segmentation"]["head"] = {"epochs": 3}
-    jobs = plan(repository, config=config)
+    jobs = plan(draft, config=config)
     assert jobs["evaluate_raw_tasks"] == jobs["evaluate_main_tasks"] == 2
     assert "evaluate_main_metrics" not in jobs
     assert not [rule for rule in jobs if rule.startswith(("encode", "extract", "train"))]
@@ -225,42 +222,42 @@ def test_every_job_has_a_log_and_a_benchmark(finished):
     assert len(logs) > 20
 
 
-def test_nothing_is_done_twice(repository):
-    assert plan(repository) == {}
+def test_nothing_is_done_twice(draft):
+    assert plan(draft) == {}
 
 
-def test_change_of_a_figure_redraws_it_and_computes_nothing(repository):
-    module = repository / "workflow_scripts" / "visae" / "products" / "figure_3" / "make.py"
+def test_change_of_a_figure_redraws_it_and_computes_nothing(draft):
+    module = draft / "workflow_scripts" / "visae" / "products" / "figure_3" / "make.py"
     module.write_text(module.read_text("utf-8") + "\nANOTHER_LOOK = True\n", "utf-8")
-    assert plan(repository) == {"figure_3": 1, "report": 1, "all": 1}
+    assert plan(draft) == {"figure_3": 1, "report": 1, "all": 1}
 
 
-def test_change_of_the_reports_look_writes_the_report_only(repository):
-    look = repository / "workflow_scripts" / "visae" / "report" / "assets" / "page.css"
+def test_change_of_the_reports_look_writes_the_report_only(draft):
+    look = draft / "workflow_scripts" / "visae" / "report" / "assets" / "page.css"
     look.write_text(look.read_text("utf-8") + "\n/* another look */\n", "utf-8")
-    assert plan(repository) == {"report": 1, "all": 1}
+    assert plan(draft) == {"report": 1, "all": 1}
 
 
-def test_change_of_the_style_redraws_figures_only(repository):
-    style = repository / "workflow_scripts" / "visae" / "figures" / "style.py"
+def test_change_of_the_style_redraws_figures_only(draft):
+    style = draft / "workflow_scripts" / "visae" / "figures" / "style.py"
     style.write_text(style.read_text() + "\nANOTHER_COLOUR = True\n")
-    jobs = plan(repository)
+    jobs = plan(draft)
     assert jobs
     assert set(jobs) == {"all", "report", "as_run_figure", *FIGURES}
 
 
-def test_change_of_a_metric_retrains_nothing(repository):
+def test_change_of_a_metric_retrains_nothing(draft):
     config = tiny_config()
     config["metrics"]["localization"]["minimum_images"] = 10
-    jobs = plan(repository, config=config)
+    jobs = plan(draft, config=config)
     assert jobs["evaluate_main_metrics"] == 2
     assert not [rule for rule in jobs if rule.startswith(("train", "encode", "extract", "rank"))]
 
 
-def test_label_of_a_backbone_redraws_figures_only(repository):
+def test_label_of_a_backbone_redraws_figures_only(draft):
     config = tiny_config()
     config["backbones"]["dino_small"]["label"] = "DINO"
-    jobs = plan(repository, config=config)
+    jobs = plan(draft, config=config)
     assert {"figure_1a", "figure_1b", "training_curves"} <= set(jobs)
     tables = {"table_1", "table_2", "table_5", "table_7", "claims", "published_vs_run"}
     pages = {"show_features_all", "match_features_all", "matches_table", "edit_features_all"}
@@ -268,18 +265,18 @@ def test_label_of_a_backbone_redraws_figures_only(repository):
     assert not set(jobs) - FIGURES - tables - pages - {"all", "report"}
 
 
-def test_further_backbone_adds_its_own_jobs_only(repository):
+def test_further_backbone_adds_its_own_jobs_only(draft):
     config = tiny_config()
     config["backbones"]["mae_small"] = demo_config()["backbones"]["mae_small"] | {
         "evaluator": "dino_small"
     }
     config["backbones"]["mae_small"].pop("pretraining", None)
-    messages = planned_messages(repository, config=config)
+    messages = planned_messages(draft, config=config)
     assert any("Training" in message and "mae_small" in message for message in messages)
     # M5 in every backbone's space is a table over all pairs, so it has a new column for each.
     others = [m for m in messages if "dino_small" in m or "deit_small" in m]
     assert all("in_every_space" in message for message in others)
-    jobs = plan(repository, config=config)
+    jobs = plan(draft, config=config)
     assert jobs["train_main"] == jobs["encode_main_all"] == jobs["evaluate_main_metrics"] == 1
 
 

@@ -3,7 +3,8 @@
 Comments, docstrings, blank lines and line breaks are no part of it, nor is the `ENTRY` of a shelf:
 what that says is hashed by `visae.base.fingerprints.of_entry`. Parsing the whole library takes a
 second, and every job of a cluster asks: what was read of a file is kept in `.snakemake/` of the
-working directory, by the file's size and time of change.
+working directory, by the file's place in the library, size and time of change. A copy of a
+study, with its times, takes that along.
 """
 
 import ast
@@ -18,11 +19,14 @@ from pathlib import Path
 
 from visae.base.errors import UserError
 from visae.base.files import atomic_path
+from visae.base.repository import SCRIPTS
 
 CACHE = Path(".snakemake/syntax.json")
 
 _SETTLED = 2e9
 """Nanoseconds after which a changed file has another time of change on every file system."""
+
+_LIBRARY = os.path.join(SCRIPTS, "")
 
 _EMPTY = (None, [])
 
@@ -36,10 +40,11 @@ def read(path):
     any depth of the code.
     """
     status = os.stat(path)
-    key, stamp = os.path.abspath(path), [status.st_size, status.st_mtime_ns]
+    whole = os.path.abspath(path)
+    key, stamp = whole.removeprefix(_LIBRARY), [status.st_size, status.st_mtime_ns]
     known = _cache()
     if known.get(key, {}).get("stamp") != stamp:
-        tree = ast.parse(Path(path).read_bytes(), filename=key)
+        tree = ast.parse(Path(path).read_bytes(), filename=whole)
         known[key] = {
             "stamp": stamp,
             "digest": hashlib.sha256(repr(_said(tree)).encode()).hexdigest(),

@@ -55,9 +55,9 @@ def table_9(rows, first, second):
     takes only configurations with a value on every backbone in both sweeps. Rankings name the
     backbones from best to worst.
     """
-    lines = []
+    lines, kept = [], _converged(rows, (first, second))
     for metric in metrics():
-        sides = [_values(rows, metric, sweep, (first, second)) for sweep in (first, second)]
+        sides = [_values(kept, metric, sweep) for sweep in (first, second)]
         if not all(sides):
             continue
         shared = {c for _, c in sides[0]} & {c for _, c in sides[1]}
@@ -110,10 +110,9 @@ def family_differences(rows, first, second):
     One row per backbone: mean differences (second − first) of FVU and of sparse probing over
     the pairs of converged SAEs, and mean shares of dead features.
     """
+    kept = _converged(rows, (first, second))
     sides = {
-        quantity: [
-            _values(rows, metric, sweep, (first, second), reading) for sweep in (first, second)
-        ]
+        quantity: [_values(kept, metric, sweep, reading) for sweep in (first, second)]
         for quantity, metric, reading in (
             ("fvu", "fvu", HEADLINE),
             ("sparse_probing", "sparse_probing", HEADLINE),
@@ -149,20 +148,28 @@ def family_differences(rows, first, second):
     )
 
 
-def _values(rows, metric, sweep, sweeps, reading=HEADLINE):
-    """{(backbone, (expansion factor, K)): value} of the converged SAEs of a sweep.
+def _converged(rows, sweeps):
+    """The rows of the `sweeps` without those of SAEs that did not converge."""
+    missed = {
+        (line["sweep"], line["backbone"], line["sae"]) for line in not_converged(rows, sweeps).rows
+    }
+    return [
+        row
+        for row in rows
+        if row["sweep"] in sweeps and (row["sweep"], row["backbone"], row["sae"]) not in missed
+    ]
+
+
+def _values(rows, metric, sweep, reading=HEADLINE):
+    """{(backbone, (expansion factor, K)): value} of the SAEs of a sweep.
 
     SAEs of one configuration count once, by their mean.
     """
-    missed = {(line["sweep"], line["backbone"], line["sae"]) for line in
-              not_converged(rows, sweeps).rows}  # fmt: skip
     values = {}
     for row in rows:
-        if (
-            (row["metric"], row["sweep"], row["reading"]) == (metric, sweep, reading)
-            and row["value"] is not None
-            and (sweep, row["backbone"], row["sae"]) not in missed
-        ):
+        if (row["metric"], row["sweep"], row["reading"]) == (metric, sweep, reading) and row[
+            "value"
+        ] is not None:
             values.setdefault((row["backbone"], configuration(row)), []).append(row["value"])
     return {key: _mean(of_key) for key, of_key in values.items()}
 
