@@ -1,6 +1,7 @@
 """Studies that have run, each once for all tests and all processes of pytest."""
 
 import fcntl
+import filecmp
 import json
 import os
 import shutil
@@ -23,6 +24,7 @@ ORDER = (
     *("test_what_is_recomputed", "test_workflow_published", "test_workflow_as_run", "test_faults"),
     "test_commands_of_pages",
 )
+LIBRARY, COMPILED = "workflow_scripts", "__pycache__"
 PLACE = "metrics/dino_small/layer3/batchtopk_2x_k8"
 
 
@@ -63,25 +65,34 @@ def finished(shared):
 
 @pytest.fixture(scope="module")
 def unchanged(finished, tmp_path_factory):
-    """A copy of the finished study in which nothing is left to do."""
-    folder = tmp_path_factory.mktemp("draft") / "copy"
+    """A copy of the finished study in which nothing is left to do, and what a draft may change."""
+    folder, kept = tmp_path_factory.mktemp("draft") / "copy", tmp_path_factory.mktemp("kept")
     shutil.copytree(finished, folder, symlinks=True)
     assert plan(folder) == {}
-    return folder
+    shutil.copytree(folder / LIBRARY, kept / LIBRARY, ignore=shutil.ignore_patterns(COMPILED))
+    shutil.copy2(folder / "study.yaml", kept)
+    return folder, kept
 
 
 @pytest.fixture
 def draft(unchanged):
     """The same for a test that changes its code or its config and plans: both are put back."""
-    kept = unchanged.parent / "kept"
-    kept.mkdir()
-    shutil.copytree(unchanged / "workflow_scripts", kept / "workflow_scripts")
-    shutil.copy2(unchanged / "study.yaml", kept)
-    yield unchanged
-    shutil.rmtree(unchanged / "workflow_scripts")
-    for path in list(kept.iterdir()):
-        path.replace(unchanged / path.name)
-    kept.rmdir()
+    folder, kept = unchanged
+    yield folder
+    put_back(folder / LIBRARY, kept / LIBRARY)
+    shutil.copy2(kept / "study.yaml", folder)
+
+
+def put_back(folder, kept):
+    """Make `folder` again what `kept` is, but for what Python compiled."""
+    compared = filecmp.dircmp(folder, kept, ignore=[COMPILED])
+    for name in compared.left_only:
+        path = folder / name
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    for name in compared.right_only + compared.diff_files:
+        shutil.copy2(kept / name, folder)
+    for name in compared.common_dirs:
+        put_back(folder / name, kept / name)
 
 
 @pytest.fixture(scope="session")
