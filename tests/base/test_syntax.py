@@ -1,6 +1,8 @@
 """What a file says is read once, and kept for the next process where that is possible."""
 
+import ast
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -104,6 +106,26 @@ def test_what_was_read_is_kept_for_the_next_process(file, tmp_path):
     assert changed[0] != first[0]
     assert changed[1] == 1
     assert in_a_process(file) == (changed[0], 0)
+
+
+def test_a_copy_of_the_library_takes_along_what_was_read_of_it(file, tmp_path, monkeypatch):
+    (tmp_path / ".snakemake").mkdir()
+    homes = [tmp_path / name for name in ("library", "copy")]
+    for home in homes:
+        home.mkdir()
+        shutil.copy2(file, home)
+    monkeypatch.setattr(syntax, "_LIBRARY", f"{homes[0]}/")
+    first = read(homes[0] / file.name)
+    syntax._keep(syntax._known, set())
+    monkeypatch.setattr(syntax, "_LIBRARY", f"{homes[1]}/")
+    parsed = []
+    parse = ast.parse
+    monkeypatch.setattr(ast, "parse", lambda *a, **k: parsed.append(1) or parse(*a, **k))
+    assert read(homes[1] / file.name) == first
+    assert not parsed
+    (homes[1] / file.name).write_text(CODE + "more = 1\n")
+    assert read(homes[1] / file.name)[0] != first[0]
+    assert parsed
 
 
 def test_a_file_that_changed_just_now_is_read_again(file, tmp_path):
