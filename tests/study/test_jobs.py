@@ -146,8 +146,8 @@ def test_what_a_job_makes_besides_what_is_wanted():
     coarse["granularity"] = "coarse"
     fine, coarse = Study(fine), Study(coarse)
     wanted = [fine.evaluation]
-    assert jobs.extracted_with(fine, wanted) == jobs.reduced_with(fine, wanted) == wanted
-    assert jobs.extracted_with(coarse, wanted) == coarse.splits()
+    assert jobs.extracted_with(fine, wanted, "full") == jobs.reduced_with(fine, wanted) == wanted
+    assert jobs.extracted_with(coarse, wanted, "full") == coarse.splits()
     assert jobs.reduced_with(coarse, wanted) == coarse.encoded_splits()
     [(_, together)] = jobs.extraction(coarse)
     assert not jobs.shards_apart(coarse, together)
@@ -191,9 +191,16 @@ def test_sweeps_of_a_block_share_a_pass_where_activations_are_computed():
     assert [sweep.name for sweep in jobs.trained_together(lean)] == [
         *("main_and_jumprelu", "layer_3", "token_order")
     ]
-    assert (
-        jobs.extraction(full)[0] == jobs.extraction(lean)[0] == ("imagenet_train", [full.training])
-    )
+    training = ("imagenet_train", [full.training])
+    assert jobs.extraction(full)[0] == jobs.extraction(lean)[0] == training
+    assert jobs.extracted_alike(full, [full.training]) == [
+        *((["full"], [full.training]), (["lean"], [full.training]))
+    ]
+    assert jobs.extracted_alike(lean, [lean.training]) == [(["lean"], [lean.training])]
+    assert jobs.extracted_alike(full, [full.evaluation]) == [(["full", "lean"], [full.evaluation])]
+    of_birds = list(full.cross_domain["cub"])
+    assert jobs.extracted_alike(full, of_birds) == [(["full"], of_birds)]
+    assert jobs.extracted_alike(lean, of_birds) == []
     # Nothing is computed to train on where the data set is cached in any case.
     config = paper_config() | {"storage": "lean"}
     config["datasets"]["imagenet"]["cache"] = True

@@ -75,20 +75,26 @@ def by_storage(study, batches):
     return named
 
 
-def extraction(study, storage=None):
-    """The splits whose shards are written and joined together, at blocks of a `storage`.
+def extraction(study):
+    """The splits whose shards are written and joined together.
 
     A split of several shards stands alone. The splits of a data set that are one shard each go
-    together. storage: by default the study's, as below.
+    together. Of a block those are written that have a cache there.
     """
-    return _by_dataset(study, study.splits(storage), sharded_apart=True)
+    return _by_dataset(study, study.splits(), sharded_apart=True)
 
 
-def kept_alike(splits, storages):
-    """`storages` in lists, those with which the activations of the same of `splits` are kept."""
+def extracted_alike(study, splits):
+    """[(storages, splits), …]: which of `splits` have a cache at blocks of these storages.
+
+    Storages with which the same are there, and the activations of the same are kept, go together.
+    """
     groups = {}
-    for storage in storages:
-        groups.setdefault(tuple(split.cached_in(storage) for split in splits), []).append(storage)
+    for storage in storages(study):
+        own = [split for split in study.splits(storage) if split in splits]
+        if own:
+            kept = tuple((split, split.cached_in(storage)) for split in own)
+            groups.setdefault(kept, ([], own))[0].append(storage)
     return list(groups.values())
 
 
@@ -97,10 +103,10 @@ def shards_apart(study, splits):
     return len(splits) == 1 and not _coarse(study)
 
 
-def extracted_with(study, splits, storage=None):
-    """All splits that are extracted where `splits` are."""
-    together = [part for _, part in extraction(study, storage) if set(part) & set(splits)]
-    return [split for part in together for split in part]
+def extracted_with(study, splits, storage):
+    """All splits that are extracted where `splits` are, of blocks of a `storage`."""
+    together = [part for _, part in extraction(study) if set(part) & set(splits)]
+    return [split for part in together for split in part if split in study.splits(storage)]
 
 
 def encoding(study, sweep=None, storage=None):

@@ -13,6 +13,7 @@ from visae.sae.families import FAMILIES
 from visae.study import build, checks
 from visae.study import config as configs
 from visae.study.parts import Sae
+from visae.study.storage import storages
 
 
 class Study:
@@ -97,12 +98,14 @@ class Study:
     def splits(self, storage=None):
         """Every split that has a cache: for training, thresholds, scoring, M6 and masks.
 
-        That of training has one in any case, with activations or without. storage: of the blocks;
-        by default the study's.
+        That of training has one in any case, with activations or without. storage: of the blocks
+        that are meant; by default all.
         """
-        storage = storage or self.config["storage"]
+        of = [storage] if storage else storages(self)
         used = [self.training, self.held_out, *self.encoded_splits(), *(self.segmentation or ())]
-        cached = [split for split in used if split == self.training or split.cached_in(storage)]
+        cached = [
+            split for split in used if split == self.training or any(map(split.cached_in, of))
+        ]
         return list(dict.fromkeys(cached))
 
     def encoded_splits(self, sweep=None):
