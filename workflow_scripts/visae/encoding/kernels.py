@@ -55,8 +55,8 @@ def decoded(images: int, patches: int, slices: int) -> Float[np.ndarray, "n slic
 def map_moran(patches, values, start, stop, padded, neighbours, variance_floor):
     """Moran's I of one map from its active patches: (queen, rook), float64.
 
-    patches[start:stop]: int, the active patches, ascending. values[start:stop]: float, their codes; all others
-    are 0. (A slice would be counted as one more user of its array, for each map.)
+    patches[start:stop]: int, the active patches, ascending. values[start:stop]: float, their codes;
+    all others are 0. (A slice would be counted as one more user of its array, for each map.)
     padded: from `Neighbours.padded_map`; zero on entry and on return. Both results are NaN
     where the map's variance does not exceed `variance_floor`.
 
