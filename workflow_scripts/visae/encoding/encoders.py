@@ -24,6 +24,7 @@ from visae.encoding.dense_moran import dense_moran, sum_evaluable
 from visae.encoding.kernels import (
     ActiveCodes,
     decode,
+    decoded,
     reduce_maps,
     sliced,
     take_found,
@@ -144,6 +145,7 @@ class SparseEncoder:
                 codes.patch,
                 codes.value,
                 codes.end,
+                decoded(images, patches, len(self._decoder)),
                 unit.reconstructions_max,
             )
         else:
