@@ -1,6 +1,7 @@
 """Fine or coarse, the same work is cut into jobs."""
 
 import itertools
+import json
 
 from study_fixtures import demo_config, paper_config
 
@@ -206,3 +207,32 @@ def test_sweeps_of_a_block_share_a_pass_where_activations_are_computed():
     assert jobs.evaluation(lean, ["fvu", "localization"], "metrics") == [
         *(("fvu", ("fvu",)), ("localization", ("localization",)))
     ]
+
+
+def renamed(config, names):
+    """A copy of a config in which some data sets are called otherwise."""
+    text = json.dumps(config)
+    for old, new in names.items():
+        text = text.replace(f'"{old}"', f'"{new}"')
+    return json.loads(text)
+
+
+def test_jobs_of_data_sets_that_are_called_as_splits_or_storages_have_names_of_their_own():
+    """`x_train` and `x_lean` may be data sets, beside `x` with jobs of these names."""
+    config = demo_config() | {"granularity": "fine"}
+    of_splits = {"textures": "photographs_train", "digits": "photographs_val"}
+    study = Study(renamed(config, of_splits))
+    for batches in (jobs.extraction(study), jobs.encoding(study)):
+        assert len({name for name, _ in batches}) == len(batches)
+        of_datasets = {name: {split.dataset for split in part} for name, part in batches}
+        assert of_datasets["photographs_val"] == {"photographs_val"}
+        assert of_datasets["photographs_val_2"] == {"photographs"}
+    config["datasets"]["photographs"]["splits"] = {"train": {}, "val": {}, "held_out": {}}
+    config["training"]["threshold_split"] = "held_out"
+    config["sweeps"]["layer_1"]["storage"] = "lean"
+    study = Study(renamed(config, {"textures": "photographs_lean"}))
+    found = jobs.by_storage(study, lambda storage: jobs.extraction(study, storage))
+    names = {name: ({split.name for split in part}, of) for name, part, of in found}
+    assert len(names) == len(found)
+    assert names["photographs_lean"][0] == {"photographs_lean/trainval1", "photographs_lean/test1"}
+    assert names["photographs_lean_2"] == ({"photographs/val", "photographs/held_out"}, ["lean"])
