@@ -227,12 +227,14 @@ def test_jobs_of_data_sets_that_are_called_as_splits_or_storages_have_names_of_t
         of_datasets = {name: {split.dataset for split in part} for name, part in batches}
         assert of_datasets["photographs_val"] == {"photographs_val"}
         assert of_datasets["photographs_val_2"] == {"photographs"}
-    config["datasets"]["photographs"]["splits"] = {"train": {}, "val": {}, "held_out": {}}
-    config["training"]["threshold_split"] = "held_out"
+    batches = {
+        "full": [("x", ["x/a", "x/b", "x/c"]), ("x_lean", ["x_lean/a", "x_lean/b"])],
+        "lean": [("x", ["x/b", "x/c"]), ("y", ["y/a"])],
+    }
     config["sweeps"]["layer_1"]["storage"] = "lean"
-    study = Study(renamed(config, {"textures": "photographs_lean"}))
-    found = jobs.by_storage(study, lambda storage: jobs.extraction(study, storage))
-    names = {name: ({split.name for split in part}, of) for name, part, of in found}
-    assert len(names) == len(found)
-    assert names["photographs_lean"][0] == {"photographs_lean/trainval1", "photographs_lean/test1"}
-    assert names["photographs_lean_2"] == ({"photographs/val", "photographs/held_out"}, ["lean"])
+    assert jobs.by_storage(Study(config), batches.__getitem__) == [
+        ("x", ["x/a", "x/b", "x/c"], ["full"]),
+        ("x_lean", ["x_lean/a", "x_lean/b"], ["full"]),
+        ("x_lean_2", ["x/b", "x/c"], ["lean"]),
+        ("y", ["y/a"], ["lean"]),
+    ]

@@ -14,7 +14,7 @@ from visae.plan.artefacts import artefacts, resume_files
 from visae.plan.feasible import check_training
 from visae.plan.geometries import geometries
 from visae.plan.images import count_images
-from visae.study.storage import LEAN, keys_of_blocks
+from visae.study.storage import LEAN, keys_of_blocks, of_blocks
 
 LARGE = ("activations", "saes", "reductions", "rankings")
 """The folders below `results/<study>` whose files are counted."""
@@ -149,12 +149,13 @@ def _refusal(study, files, counts, needed, free):
 
 
 def _stored_by(study, files):
-    """The keys of the config by which some of the files are stored, and need not be."""
-    keys = keys_of_blocks(study)
-    found = {}
+    """The keys of the config by which activations among the files are stored, and need not be."""
+    storages, keys, found = of_blocks(study), keys_of_blocks(study), {}
     for file in files:
-        if file.stage == "extract" and not file.split.cached_in(LEAN):
-            found |= dict.fromkeys(keys.get((file.backbone, file.layer), ["storage"]))
+        block = file.backbone, file.layer
+        of_block = storages.get(block, study.config["storage"])
+        if file.stage == "extract" and LEAN not in file.split.kept and of_block in file.split.kept:
+            found |= dict.fromkeys(keys.get(block, ["storage"]))
     return list(found)
 
 
