@@ -1,5 +1,6 @@
 """A job's splits: from caches, or straight from images, each open until the next is asked for."""
 
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -79,6 +80,19 @@ def test_without_caches_the_images_are_read(images):
         infos.append((activations.info.backbone, activations.info.layer, activations.info.split))
     assert infos == [("tiny", 1, split) for split in SPLITS]
     assert not np.array_equal(*contents)
+
+
+def test_a_stream_is_closed_when_the_next_is_asked_for_or_none(images):
+    results, params = images
+    alone = threading.active_count()
+    opened = open_activations(results, PLACE, params, threads=3)
+    next(opened)[1].read_chunk(0)
+    assert threading.active_count() > alone
+    _, second = next(opened)
+    assert threading.active_count() == alone
+    second.read_chunk(0)
+    opened.close()
+    assert threading.active_count() == alone
 
 
 @pytest.mark.parametrize("threads", [1, 3])

@@ -1,6 +1,7 @@
 """Fine or coarse, the same work is cut into jobs."""
 
 import itertools
+import json
 
 from study_fixtures import demo_config, paper_config
 
@@ -212,4 +213,35 @@ def test_sweeps_of_a_block_share_a_pass_where_activations_are_computed():
     # Jobs are as fine as before otherwise.
     assert jobs.evaluation(lean, ["fvu", "localization"], "metrics") == [
         *(("fvu", ("fvu",)), ("localization", ("localization",)))
+    ]
+
+
+def renamed(config, names):
+    """A copy of a config in which some data sets are called otherwise."""
+    text = json.dumps(config)
+    for old, new in names.items():
+        text = text.replace(f'"{old}"', f'"{new}"')
+    return json.loads(text)
+
+
+def test_jobs_of_data_sets_that_are_called_as_splits_or_storages_have_names_of_their_own():
+    """`x_train` and `x_lean` may be data sets, beside `x` with jobs of these names."""
+    config = demo_config() | {"granularity": "fine"}
+    of_splits = {"textures": "photographs_train", "digits": "photographs_val"}
+    study = Study(renamed(config, of_splits))
+    for batches in (jobs.extraction(study), jobs.encoding(study)):
+        assert len({name for name, _ in batches}) == len(batches)
+        of_datasets = {name: {split.dataset for split in part} for name, part in batches}
+        assert of_datasets["photographs_val"] == {"photographs_val"}
+        assert of_datasets["photographs_val_2"] == {"photographs"}
+    batches = {
+        "full": [("x", ["x/a", "x/b", "x/c"]), ("x_lean", ["x_lean/a", "x_lean/b"])],
+        "lean": [("x", ["x/b", "x/c"]), ("y", ["y/a"])],
+    }
+    config["sweeps"]["layer_1"]["storage"] = "lean"
+    assert jobs.by_storage(Study(config), batches.__getitem__) == [
+        ("x", ["x/a", "x/b", "x/c"], ["full"]),
+        ("x_lean", ["x_lean/a", "x_lean/b"], ["full"]),
+        ("x_lean_2", ["x/b", "x/c"], ["lean"]),
+        ("y", ["y/a"], ["lean"]),
     ]

@@ -6,6 +6,7 @@ otherwise, a function returns [(name, what one job does), …], and there is one
 backbone and block.
 """
 
+import itertools
 from dataclasses import replace
 
 from visae.base import fingerprints
@@ -61,17 +62,19 @@ def by_storage(study, batches):
     """[(name, splits, storages)]: the jobs of each value of `storage` that the study's blocks have.
 
     batches: function from one to [(name, splits)]. What is the same for several is one job. Where
-    others are left, the name of a later one ends with its storage.
+    others are left, the name of a later one ends with its storage, or a number (`_apart`).
     """
     found = {}
     for storage in storages(study):
         for name, splits in batches(storage):
             _, _, those = found.setdefault(tuple(splits), (name, splits, []))
             those.append(storage)
-    taken, named = set(), []
+    taken, named = {name for name, _, _ in found.values()}, []
     for name, splits, those in found.values():
-        named.append((f"{name}_{those[0]}" if name in taken else name, splits, those))
-        taken.add(name)
+        if any(name == other for other, _, _ in named):
+            name = _apart(f"{name}_{those[0]}", taken)
+            taken.add(name)
+        named.append((name, splits, those))
     return named
 
 
@@ -243,10 +246,17 @@ def _by_dataset(study, splits, sharded_apart=False):
     for split in splits:
         own = split.name if sharded_apart and split.shards > 1 else split.dataset
         groups.setdefault("all" if coarse else own, []).append(split)
-    return [
-        (name if coarse or len(group) > 1 else _as_word(group[0].name), group)
-        for name, group in groups.items()
-    ]
+    named, datasets = {}, {name for name, group in groups.items() if len(group) > 1}
+    for name, group in groups.items():
+        whole = coarse or name in datasets
+        named[name if whole else _apart(_as_word(group[0].name), datasets | named.keys())] = group
+    return list(named.items())
+
+
+def _apart(name, taken):
+    """`name`, or with a number behind it: data sets `x` and `x_train` may both have splits."""
+    numbered = (f"{name}_{number}" for number in itertools.count(2))
+    return next(one for one in itertools.chain([name], numbered) if one not in taken)
 
 
 def _as_word(split_name):

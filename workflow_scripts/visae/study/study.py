@@ -6,6 +6,7 @@ Snakefile again.
 
 from typing import Any
 
+from visae.base.errors import UserError
 from visae.base.paths import Paths
 from visae.evals import sections
 from visae.evals.shelf import EVALS
@@ -172,3 +173,22 @@ class Study:
         if settings.get("implementation") == settings["loader"]:
             del settings["implementation"]
         return settings | {"weights": self.weights(backbone)}
+
+
+def not_made(config):
+    """A sentence for everything for which no Study can be made of a config: [] if one can.
+
+    What its parts are is asked where the schema finds nothing.
+    """
+    return configs.problems(config) or list(build.problems(configs.checked(config)))
+
+
+def faults(config):
+    """A sentence for everything that is wrong with a config, each once.
+
+    How parts fit each other is asked where all of them can be made.
+    """
+    try:
+        return not_made(config) or list(checks.problems(Study(config, check=False)))
+    except UserError as error:
+        return [str(error)]
