@@ -53,7 +53,7 @@ EXTRACTION_THREADS = 8
 
 
 def passes_over(batch, splits):
-    """[(end of a rule's name, blocks, backbones), …]: of one block, and of several at once.
+    """[(name, blocks, backbones), …]: of one block, and of several at once.
 
     blocks: [(block, storage), …]. A name has the storages that are not that of the first blocks.
     """
@@ -64,45 +64,48 @@ def passes_over(batch, splits):
             if several := re.fullmatch(f"extract_{batch}(_blocks((_[0-9]+(_[a-z]+)?)+))", asked):
                 named = re.findall("_([0-9]+)(?:_([a-z]+))?", several[2])
                 blocks = [(layer, storage or first) for layer, storage in named]
-                yield several[1], blocks, ANY_BACKBONE
-        yield from single_blocks(splits, "")
+                yield batch + several[1], blocks, ANY_BACKBONE
+        yield from single_blocks(batch, splits, "")
         return
     others = []
     for blocks, backbones in places.passes(STUDY, NEEDED, VIEWS, splits).items():
         named = "".join(
             f"_{layer}" if storage == first else f"_{layer}_{storage}" for layer, storage in blocks
         )
-        yield f"_blocks{named}", blocks, alternatives(backbones)
+        yield f"{batch}_blocks{named}", blocks, alternatives(backbones)
         layers = alternatives([layer for layer, _ in blocks])
         others += [place(name, f"({layers})/") for name in backbones]
     # The end of the path says whether a block has a pass with others.
-    yield from single_blocks(splits, f"(?!{alternatives(others)})" if others else "")
+    yield from single_blocks(batch, splits, f"(?!{alternatives(others)})" if others else "")
 
 
-def single_blocks(splits, but):
+def single_blocks(batch, splits, but):
     """The same of one block; but: the start of a constraint, which leaves some out."""
-    for end, alike, _ in alike_of(splits):
-        yield end, [("{layer}", alike[0])], kept_as(alike) + but + ANY_BACKBONE
+    for name, alike, _ in alike_of(batch, splits):
+        yield name, [("{layer}", alike[0])], kept_as(alike) + but + ANY_BACKBONE
 
 
-def alike_of(splits):
-    """[(end of a rule's name, storages, splits), …] of the blocks at which these are cached."""
+BATCHES = dict(jobs.extraction(STUDY))
+
+
+def alike_of(batch, splits):
+    """[(name, storages, splits), …] of the blocks at which these are cached."""
     for number, (alike, own) in enumerate(jobs.extracted_alike(STUDY, splits)):
-        yield f"_{alike[0]}" if number else "", alike, own
+        yield jobs.apart(f"{batch}_{alike[0]}", BATCHES) if number else batch, alike, own
 
 
-for batch, splits in jobs.extraction(STUDY):
+for batch, splits in BATCHES.items():
     apart = jobs.shards_apart(STUDY, splits)
     shard = f"-shard-{{shard}}-of-{splits[0].shards:05d}" if apart else ""
 
-    for end, blocks, backbones in passes_over(batch, splits):
+    for name, blocks, backbones in passes_over(batch, splits):
         layers = [str(layer) for layer, _ in blocks]
         cached = [s for s in splits if any(s in STUDY.splits(kept) for _, kept in blocks)]
         work = f"{{backbone}}-layer{'-'.join(layers)}-{batch}{shard}"
 
         rule:
             name:
-                f"extract_{batch}{end}"
+                f"extract_{name}"
             input:
                 indices=index_paths(cached),
                 classes=class_paths(cached),
@@ -147,11 +150,11 @@ for batch, splits in jobs.extraction(STUDY):
             script:
                 "../workflow_scripts/extract_activations.py"
 
-    for end, alike, own in alike_of(splits):
+    for name, alike, own in alike_of(batch, splits):
 
         rule:
             name:
-                f"join_{batch}{end}"
+                f"join_{name}"
             input:
                 shards=shard_paths(own, alike[0]),
             output:
@@ -188,13 +191,13 @@ for batch, splits in jobs.extraction(STUDY):
 
 if VIEWS:
 
-    for batch, end, alike, own in (
-        (batch, *each) for batch, splits in jobs.extraction(STUDY) for each in alike_of(splits)
+    for batch, name, alike, own in (
+        (batch, *each) for batch, splits in BATCHES.items() for each in alike_of(batch, splits)
     ):
 
         rule:
             name:
-                f"permute_{batch}{end}"
+                f"permute_{name}"
             input:
                 caches=of_raster(own),
             output:

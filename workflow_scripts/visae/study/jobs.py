@@ -62,7 +62,7 @@ def by_storage(study, batches):
     """[(name, splits, storages)]: the jobs of each value of `storage` that the study's blocks have.
 
     batches: function from one to [(name, splits)]. What is the same for several is one job. Where
-    others are left, the name of a later one ends with its storage, or a number (`_apart`).
+    others are left, the name of a later one ends with its storage, or a number (`apart`).
     """
     found = {}
     for storage in storages(study):
@@ -72,7 +72,7 @@ def by_storage(study, batches):
     taken, named = {name for name, _, _ in found.values()}, []
     for name, splits, those in found.values():
         if any(name == other for other, _, _ in named):
-            name = _apart(f"{name}_{those[0]}", taken)
+            name = apart(f"{name}_{those[0]}", taken)
             taken.add(name)
         named.append((name, splits, those))
     return named
@@ -101,7 +101,7 @@ def extracted_alike(study, splits):
     return list(groups.values())
 
 
-def shards_apart(study, splits):
+def shardsapart(study, splits):
     """Whether every shard of `splits`, which are joined together, is extracted by its own job."""
     return len(splits) == 1 and not _coarse(study)
 
@@ -249,11 +249,11 @@ def _by_dataset(study, splits, sharded_apart=False):
     named, datasets = {}, {name for name, group in groups.items() if len(group) > 1}
     for name, group in groups.items():
         whole = coarse or name in datasets
-        named[name if whole else _apart(_as_word(group[0].name), datasets | named.keys())] = group
+        named[name if whole else apart(_as_word(group[0].name), datasets | named.keys())] = group
     return list(named.items())
 
 
-def _apart(name, taken):
+def apart(name, taken):
     """`name`, or with a number behind it: data sets `x` and `x_train` may both have splits."""
     numbered = (f"{name}_{number}" for number in itertools.count(2))
     return next(one for one in itertools.chain([name], numbered) if one not in taken)
