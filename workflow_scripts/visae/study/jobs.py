@@ -101,7 +101,7 @@ def extracted_alike(study, splits):
     return list(groups.values())
 
 
-def shardsapart(study, splits):
+def shards_apart(study, splits):
     """Whether every shard of `splits`, which are joined together, is extracted by its own job."""
     return len(splits) == 1 and not _coarse(study)
 
