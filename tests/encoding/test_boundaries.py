@@ -129,6 +129,18 @@ def moran_by_definition(values, grid, diagonal):
     return len(values) / weights * total / (z**2).sum()
 
 
+@pytest.mark.parametrize("grid", [(1, 1), (2, 3), (4, 3)])
+def test_maps_have_one_column_and_one_row_of_zeros_more(grid):
+    """A place outside of the map would be read without an error."""
+    height, width = grid
+    neighbours = Neighbours.of_grid(grid)
+    whole = np.arange((height + 1) * (width + 1)).reshape(height + 1, width + 1)
+    assert neighbours.position.tolist() == whole[:-1, :-1].ravel().tolist()
+    assert neighbours.padded_map().tolist() == [0.0] * whole.size
+    assert neighbours.stride == width + 1
+    assert neighbours.patches == height * width
+
+
 @pytest.mark.parametrize("grid", [(2, 2), (2, 3), (4, 3), (3, 5)])
 def test_coherence_is_that_of_the_definition_on_any_grid(grid):
     random, patches = np.random.default_rng(0), grid[0] * grid[1]

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from cache_fixtures import random_activations, write_cache
+from screen_fixtures import WIDTH
 
 from visae.activations.cache import ActivationCache
 from visae.activations.source import Activations
@@ -27,6 +28,9 @@ from visae.sae.describe import describe_data, describe_held_out, describe_sae
 from visae.sae.families import FAMILIES, L0_TOLERANCE
 from visae.sae.model import INPUT_NORMALISATIONS, LAYER_NORM_EPSILON, SELECTIONS, SparseAutoencoder
 from visae.sae.resampling import Resampler
+from visae.sae.screen import Features, Tokens, rounding_of_sums
+from visae.sae.screen_bytes import BYTES
+from visae.sae.screen_halves import HALVES, Halves
 from visae.sae.specs import SaeSpec, TrainingSettings, check_own, check_own_size, check_size
 from visae.sae.steering import Control, SteeredTrainer
 from visae.sae.threshold import ActiveCodes, BatchMinima, LargestValues, Threshold
@@ -161,6 +165,114 @@ def test_active_codes_are_those_at_a_threshold_or_all_but_zero(value, active):
     counted.add(torch.tensor([[0.5, 0.0], [0.2, 0.7]]))
     counted.add(torch.tensor([[-1.0, 0.0]]))
     assert counted.threshold(3) == (value, active / 3, False)
+
+
+# ---------------------------------------------------------------- screened products
+
+U = 2.0**-24
+
+
+def rows_of(seed, number, width=WIDTH):
+    """Rows of very different scales, and one of zeros."""
+    random = np.random.default_rng(seed)
+    rows = random.normal(size=(number, width)) * 10.0 ** random.integers(-5, 6, (number, 1))
+    rows[1] = 0
+    return torch.from_numpy(rows).float()
+
+
+ARITHMETICS = {"bytes": BYTES, "halves": HALVES, "split": Halves(torch.tensor([3, 40]))}
+
+
+@pytest.mark.parametrize("name", ARITHMETICS)
+def test_what_rounding_does_to_rows_is_measured(name):
+    rows = rows_of(0, 7)
+    found = ARITHMETICS[name].rounded(rows)
+    scaled = rows.double() * found.inverse[:, None]
+    rest, rounded = scaled.clone(), found.rows.double()
+    if name == "split":
+        rest[:, [3, 40]] = 0
+    largest = rest.abs().amax(dim=1)
+    if name == "bytes":
+        assert largest.tolist() == pytest.approx([127, 0, *[127] * 5])
+        assert (rounded - rest).abs().max() <= 0.5001
+    else:  # scales are powers of two
+        assert (torch.frexp(found.inverse).mantissa == 0.5).all()
+        assert ((largest[largest > 0] >= 2**13) & (largest[largest > 0] < 2**14)).all()
+        torch.testing.assert_close(rounded, rest, rtol=2.0**-11, atol=0)
+    norm, kept = scaled.norm(dim=1), rounded.norm(dim=1)
+    product = rounding_of_sums(WIDTH) * norm if name == "split" else 0
+    torch.testing.assert_close(found.norm, norm, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(found.lost, (rest - rounded).norm(dim=1) + product, rtol=1e-4,
+                               atol=1e-3 * float(name == "bytes"))  # fmt: skip
+    torch.testing.assert_close(found.kept, kept, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ARITHMETICS)
+@pytest.mark.parametrize("largest", [2.0**55, 2.0**127, math.inf, math.nan, 2.0**55 * (1 - U)])
+def test_rows_of_very_large_entries_are_not_bounded(name, largest):
+    rows = torch.ones(2, WIDTH)
+    rows[0, 5] = -largest
+    found = ARITHMETICS[name].rounded(rows)
+    bounded = largest < 2.0**55
+    assert (found.inverse > 0).tolist() == [bounded, True]
+    assert found.norm.isfinite().tolist() == found.lost.isfinite().tolist() == [bounded, True]
+    assert found.kept[1] > 0
+    if not bounded:
+        assert not found.rows[0].any()
+        assert (found.inverse[0], found.norm[0], found.lost[0], found.kept[0]) == (
+            0, math.inf, math.inf, 0
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize("width", [64, 768, 4096])
+def test_sums_lose_what_higham_says_and_little_more(width):
+    gamma = width * U / (1 - width * U)
+    assert gamma < rounding_of_sums(width) < 1.02 * gamma + 9 * U
+    assert 2 * width * 2.0**-23 < HALVES.sum_error(width) < 1.02 * width * 2.0**-22 + 17 * 2.0**-22
+    assert BYTES.sum_error(width) == U  # of a whole number as float32
+
+
+@pytest.mark.parametrize("name", ["bytes", "halves"])
+def test_cuts_are_those_of_the_inequality(name):
+    """Of `visae.sae.screen`: never above, and below by roundings of float32 alone."""
+    arithmetic = ARITHMETICS[name]
+    x, w, random = rows_of(1, 9), rows_of(2, 11), np.random.default_rng(3)
+    bias, lower = torch.from_numpy(random.normal(size=(2, 11))).float()
+    extra = torch.from_numpy(random.uniform(0, 2, 9)).float()
+    tokens, features = Tokens(arithmetic, x, extra), Features(arithmetic, w, bias, lower)
+    (qx, sx, *_), (qw, sw, *_) = arithmetic.rounded(x), arithmetic.rounded(w)
+
+    def norms(rows, scale, rounded):
+        scaled = rows.double() * scale[:, None]
+        return (
+            scaled.norm(dim=1),
+            (scaled - rounded.double()).norm(dim=1),
+            rounded.double().norm(dim=1),
+        )
+
+    (nx, lx, kx), (nw, lw, kw) = norms(x, sx, qx), norms(w, sw, qw)
+    gamma, sigma = rounding_of_sums(WIDTH), arithmetic.sum_error(WIDTH)
+    reach = (lower + extra[:, None]).double() - bias
+    terms = [
+        reach * sx[:, None] * sw, -(lx + gamma * nx)[:, None] * nw, -kx[:, None] * (lw + sigma * kw)
+    ]  # fmt: skip
+    sizes = [
+        (lower.abs() + extra[:, None] + bias.abs()).double() * sx[:, None] * sw,
+        lx[:, None] * nw, kx[:, None] * lw,
+    ]  # fmt: skip
+    of_measures = 5 * U * (nx + kx)[:, None] * nw  # norms are of float32
+    for found, expected, size, more in (
+        (tokens.by_rounded.double().T @ features.by_rounded.double(), sum(terms), sum(sizes),
+         of_measures),
+        (
+            tokens.by_floats.double().T @ features.by_floats.double(),
+            reach - 2 * gamma * (x.double().norm(dim=1)[:, None] * w.double().norm(dim=1)),
+            lower.abs() + extra[:, None] + bias.abs(),
+            2.0**-15 * gamma * (x.double().norm(dim=1)[:, None] * w.double().norm(dim=1)),
+        ),
+    ):  # fmt: skip
+        assert (found <= expected).all()
+        assert (expected - found <= 2.0**-17 * size + more).all()
 
 
 # ---------------------------------------------------------------- descriptions
