@@ -60,5 +60,5 @@ class Neighbours(NamedTuple):
         return cls(height * width, position, width + 1, queen, rook, queen.sum(), rook.sum())
 
     def padded_map(self) -> Float[np.ndarray, " padded"]:
-        """A zero map for `kernels.map_moran` to work in, float64: to below right of the last patch."""
+        """A zero map for `kernels.map_moran` to work in, float64; it ends below its last patch."""
         return np.zeros(self.position[-1] + self.stride + 2)
