@@ -14,6 +14,8 @@ from screen_fixtures import WIDTH
 from visae.activations.cache import ActivationCache
 from visae.activations.source import Activations
 from visae.base.errors import UserError
+from visae.sae import screened
+from visae.sae.checkpoint import load_sae, save_sae
 from visae.sae.choices import (
     Auxiliary,
     Resampling,
@@ -636,3 +638,104 @@ def test_the_coefficient_is_steered_by_what_it_says(monkeypatch):
     assert trainer.quantile(pre).tolist() == [36, 37]
     trainer.features = 1000
     assert trainer.quantile(pre).tolist() == [38, 39]
+
+
+def trainer(family, **changes):
+    """Of 20 features of width 5, of which 4 are active."""
+    return FAMILIES.module(family, "trainer").TRAINER(
+        SaeSpec(family, 4, 4), 5, TrainingSettings(**changes), "cpu"
+    )
+
+
+@pytest.mark.parametrize(
+    ("family", "changes", "integral", "proportional", "most"),
+    [
+        ("jumprelu", {"recipes": {"jumprelu": "paper"}}, 0.01, 0, 1e6),
+        ("jumprelu", {"recipes": {"jumprelu": "calibrated"}}, 0.01, 10, 1e3),
+        ("gated", {}, 0.01, 1, 1e3),
+    ],
+)
+def test_how_fast_and_how_far_a_coefficient_is_steered(
+    monkeypatch, family, changes, integral, proportional, most
+):
+    sae, x = trainer(family, **changes), torch.randn(50, 5)
+    monkeypatch.setattr(
+        Trainer, "step", lambda self, x: SimpleNamespace(active=torch.tensor(6.0 * len(x)))
+    )
+    sae.step(x)
+    rise = (integral + proportional) * math.log(6 / 4)
+    assert float(sae.log_coefficient - sae._start) == pytest.approx(rise, abs=1e-6)
+    for active, bound in ((1e30, most), (0.0, 1 / most)):
+        monkeypatch.setattr(
+            Trainer, "step", lambda self, x, n=active: SimpleNamespace(active=torch.tensor(n))
+        )
+        for _ in range(2000):
+            sae.step(x)
+        assert float(sae.log_coefficient - sae._start) == pytest.approx(math.log(bound), rel=1e-5)
+
+
+def test_gates_begin_where_l0_is_the_target_and_a_code_pays_for_itself():
+    """λ / 2 is the mean height at which gates open; of lower ones 0.001 is taken."""
+    sae = trainer("gated")
+    x = torch.randn(500, 5, generator=torch.Generator().manual_seed(0))
+    sae.weights["encoder_weight"].data[:10] *= 1e-5
+    h = x.double() @ sae.weights["encoder_weight"].double().T
+    opens = h.sort(dim=0, descending=True).values[500 * 4 // 20 - 1].detach()
+    assert (opens[:10] < 1e-3 / 2).all()
+    assert (opens[10:] > 2e-3).all()
+    with torch.no_grad():
+        start = sae._calibrate(x)
+    torch.testing.assert_close(-sae.gate_bias.detach().double(), opens, rtol=1e-4, atol=1e-9)
+    expected = math.log(2 * float(opens.clamp(min=1e-3).mean()))
+    assert float(start) == pytest.approx(expected, abs=1e-5)
+
+
+def test_a_batchs_threshold_is_looked_for_where_it_would_be_if_it_fell_as_before():
+    sae = trainer("batchtopk")
+    assert list(sae._brackets()) == [0]
+    for threshold, fall in ((2.0, 0.1), (1.9, 0.05), (1.9, 0.025), (0.95, 0.5), (1.9, 0.25)):
+        assert sae._remember(threshold) == threshold
+        assert sae._fall == pytest.approx(fall)
+        first = threshold * max(0.98 - 2 * fall, 0.7)
+        assert list(sae._brackets()) == pytest.approx([first, 0.7 * threshold, 0])
+
+
+@pytest.mark.parametrize(("part", "parts"), [(0.0, [0]), (0.01, [0.01]), (10.0, [10, 6, 0])])
+def test_codes_are_looked_for_from_a_part_of_the_norm_and_then_from_less(monkeypatch, part, parts):
+    """Where no code is so large, all tokens are looked at again."""
+    monkeypatch.setattr(screened, "SCREENED_WEIGHTS", 1)
+    module, asked = FAMILIES.module("topk", "trainer"), []
+    found = module.screened_codes
+
+    def noted(tokens, encoder):
+        asked.append((tokens.lower / tokens.rows.norm(dim=1)).tolist())
+        return found(tokens, encoder)
+
+    monkeypatch.setattr(module, "screened_codes", noted)
+    sae = module.TRAINER(SaeSpec("topk", 4, 5), WIDTH, TrainingSettings(), "cpu")
+    sae._part = part
+    sae.active_codes(torch.randn(30, WIDTH, generator=torch.Generator().manual_seed(0)))
+    assert asked == [pytest.approx([each] * 30) for each in parts]
+
+
+@pytest.mark.parametrize(
+    ("activation", "k", "normalisation", "stands"),
+    [
+        ("topk", 1, "none", True), ("topk", 6, "none", True), ("topk", 7, "none", False),
+        ("topk", 0, "none", False), ("topk", None, "none", False), ("topk", 2.0, "none", False),
+        ("abs_topk", 7, "layer_norm", False), ("group_max", 3, "none", True),
+        ("group_max", 6, "none", True), ("group_max", 4, "none", False), ("x", 2, "none", False),
+        ("threshold", None, "layer_norm", True), ("threshold", None, "x", False),
+        ("threshold", 7, "constant_norm", True),
+    ],
+)  # fmt: skip
+def test_which_inference_an_sae_of_six_features_has(tmp_path, activation, k, normalisation, stands):
+    sae = model(decoder_weight=model().decoder_weight.clone())
+    sae.activation, sae.k, sae.input_normalisation = activation, k, normalisation
+    save_sae(tmp_path / "sae", sae, {"hidden_dim": 6, "input_dim": 4}, [])
+    if stands:
+        read = load_sae(tmp_path / "sae").model
+        assert (read.activation, read.k, read.input_normalisation) == (activation, k, normalisation)
+        return
+    with pytest.raises(UserError, match=r"states the inference .* no SAE of 6 features has"):
+        load_sae(tmp_path / "sae")
