@@ -261,3 +261,13 @@ def test_a_difference_is_of_numbers_and_has_no_digits_of_rounding():
 def test_which_printed_number_is_which(published, key):
     assert printed.evidence_key(published) == key
     assert printed.orientation(published) == (-1 if key == "rho/fvu/dtd" else 1)
+
+
+def test_raw_channels_have_their_null_without_any_sae():
+    summary = {"mean": 0.25, "z": -3.0, "null": -0.125, "median": 9.0}
+    roles = Roles("main", None, None, {"own": "clip", "empty": "mae"}, {})
+    coherence = {"own": summary, "odd": dict.fromkeys(summary, 1.0),
+                 "empty": dict.fromkeys(summary)}  # fmt: skip
+    assert numbers.run_numbers([], roles, coherence, [], 42) == {
+        "raw_moran/clip": 0.25, "raw_z/clip": -3.0, "null/clip": -0.125
+    }  # fmt: skip
