@@ -28,6 +28,7 @@ from visae.sae.choices import (
 from visae.sae.concerns import concerns
 from visae.sae.describe import describe_data, describe_held_out, describe_sae
 from visae.sae.families import FAMILIES, L0_TOLERANCE
+from visae.sae.folder import spec_of
 from visae.sae.model import INPUT_NORMALISATIONS, LAYER_NORM_EPSILON, SELECTIONS, SparseAutoencoder
 from visae.sae.resampling import Resampler
 from visae.sae.screen import Features, Tokens, rounding_of_sums
@@ -345,6 +346,16 @@ def test_settings_of_one_sae_have_none_of_another():
         assert TrainingSettings(recipes=recipes).described(jump)["recipe"] == recipe
 
 
+@pytest.mark.parametrize(
+    ("family", "sparsity", "label"),
+    [("topk", 8, None), ("topk", 8, "mine"), ("relu", 0.5, None), ("topk", None, "mine")],
+)
+def test_the_spec_of_a_config_is_that_which_it_was_made_of(family, sparsity, label):
+    spec = SaeSpec(family, 4, sparsity, label)
+    config = {"name": spec.name, "activation": family, "expansion_factor": 4, "sparsity": sparsity}
+    assert spec_of(config) == spec
+
+
 @pytest.mark.parametrize(("rule", "tokens"), [("quantile", None), ("batch_minimum", 8192)])
 def test_batches_of_thresholds_are_those_of_training(rule, tokens):
     assert TrainingSettings(threshold_rule=rule).threshold_batch == tokens
@@ -428,6 +439,13 @@ def test_sizes_of_own_settings(family, own, refused):
         return
     with pytest.raises(UserError, match=f"^here: .*{refused}"):
         check_own_size(spec, own, 8, "here: ")
+
+
+def test_few_features_are_too_few_for_prefixes_alone():
+    """A sixteenth of 8 is none."""
+    check_own_size(SaeSpec("topk", 1, 4), {}, 8)
+    with pytest.raises(UserError, match=r"^matryoshka_1x_k4: prefixes of its 8"):
+        check_own_size(SaeSpec("matryoshka", 1, 4), {}, 8)
 
 
 # ---------------------------------------------------------------- choices
