@@ -285,3 +285,10 @@ def test_what_is_timed_is_as_sparse_as_an_sae(monkeypatch):
         monkeypatch.setattr(DenseEncoder, "__call__", other)
         encoders._measured.__wrapped__(torch.device("cpu"))
         assert bool(given["right"]) is right
+
+
+@pytest.mark.parametrize("faster", [True, False])
+def test_a_gpu_is_asked_and_a_cpu_is_not(monkeypatch, faster):
+    monkeypatch.setattr(encoders, "_measured", lambda device: faster)
+    assert halves_are_faster(torch.device("cuda")) is faster
+    assert halves_are_faster(torch.device("cpu")) is False
