@@ -299,3 +299,14 @@ def test_a_billionth_is_rounding(accept, value):
     for found, verdict in ((value, REPRODUCED), (1.001 * value, DIFFERS)):
         own = claim(accept=accept, published=0)
         assert judge(own, Evidence({"a": found}))["verdict"] == verdict
+
+
+def test_a_lift_is_correlated_where_all_five_have_it_and_what_it_lifts():
+    raw, lift = five("raw/dtd", [1, 2, 3, 4, 5]), five("lift/dtd", [5, 4, 3, 2, 1])
+    found = numbers._across_backbones(raw | lift)
+    assert found.keys() == {"lift_rho/dtd", "lift_p_t/dtd", "lift_p_exact/dtd"}
+    assert found["lift_rho/dtd"] == -1
+    first = next(iter(BACKBONES))
+    for lacking in (raw, lift, {f"raw/dtd/{first}"}, {f"lift/dtd/{first}"}):
+        some = {key: value for key, value in (raw | lift).items() if key not in lacking}
+        assert numbers._across_backbones(some) == {}

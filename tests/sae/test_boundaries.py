@@ -244,6 +244,11 @@ def test_cuts_are_those_of_the_inequality(name):
     extra = torch.from_numpy(random.uniform(0, 2, 9)).float()
     tokens, features = Tokens(arithmetic, x, extra), Features(arithmetic, w, bias, lower)
     (qx, sx, *_), (qw, sw, *_) = arithmetic.rounded(x), arithmetic.rounded(w)
+    for side in (tokens, features):  # larger by more than a sum of so many can lose
+        own = arithmetic.rounded(side.rows)
+        for found, measured in ((side._norm, own.norm), (side._kept, own.kept),
+                                (side._lost, own.lost + 4 * U * own.norm)):  # fmt: skip
+            assert (found[measured > 0] > ((1 + WIDTH * U) * measured)[measured > 0]).all()
 
     def norms(rows, scale, rounded):
         scaled = rows.double() * scale[:, None]
