@@ -762,3 +762,13 @@ def test_which_inference_an_sae_of_six_features_has(tmp_path, activation, k, nor
         return
     with pytest.raises(UserError, match=r"states the inference .* no SAE of 6 features has"):
         load_sae(tmp_path / "sae")
+
+
+def test_codes_below_their_threshold_are_kept_as_far_as_the_kernel_reaches():
+    """That is 40 of its widths, of half a thousandth each."""
+    sae, x = trainer("jumprelu"), torch.randn(5000, 5, generator=torch.Generator().manual_seed(0))
+    sae.log_threshold.data.fill_(math.log(0.3))
+    codes = sae.active_codes(x)
+    below = sae._distances[sae._distances < 0]
+    assert -0.02 <= float(below.min()) < -0.018
+    assert (codes.values == 0).sum() == len(below)
