@@ -29,60 +29,84 @@ def seed_of_order(wildcards):
     return STUDY.backbones[wildcards.backbone]["seed"]
 
 
-def shard_paths(splits, block="{layer}", apart=False):
-    """All shards of the caches of `splits`; apart: of one split, with the wildcard shard."""
+def shard_paths(splits, storage, block="{layer}", apart=False):
+    """All shards of the caches of `splits`; apart: of one split, with the wildcard shard.
+
+    storage: of the block.
+    """
     return [
-        PATHS.shard(split.name, number, split.shards, place("{backbone}", block))
+        PATHS.shard(
+            split.name,
+            number,
+            split.shards,
+            place("{backbone}", block),
+            kept=split.cached_in(storage),
+        )
         for split in splits
         for number in (["{shard}"] if apart else range(split.shards))
     ]
 
 
 ANY_BACKBONE = "[a-z][a-z0-9_]*"
+# Also of jobs that compute activations again: another number may round them otherwise.
+EXTRACTION_THREADS = 8
 
 
-def but_views(backbones):
-    """The wildcard constraint `backbones` without those whose caches are views."""
-    return f"(?!({alternatives(VIEWS)})/){backbones}" if VIEWS else backbones
-
-
-def rules_of(step, batch, splits, storages):
+def passes_over(batch, splits, storages):
     """[(end of a rule's name, blocks, backbones), …]: of one block, and of several at once.
 
-    step: the start of its name. storages: of the blocks.
+    storages: of the blocks. blocks: [(block, storage), …].
     """
     if not workflow.is_main_process:
         # What is there has changed since the job was planned. Its command names the rule.
         for asked in sys.argv:
-            if several := re.fullmatch(f"{step}_{batch}(_blocks((_[0-9]+)+))", asked):
-                yield several[1], several[2].split("_")[1:], ANY_BACKBONE
-        yield "", ["{layer}"], kept_as(storages) + ANY_BACKBONE
+            if several := re.fullmatch(f"extract_{batch}(_blocks((_[0-9]+(_[a-z]+)?)+))", asked):
+                named = re.findall("_([0-9]+)(?:_([a-z]+))?", several[2])
+                blocks = [(layer, storage or storages[0]) for layer, storage in named]
+                yield several[1], blocks, ANY_BACKBONE
+        yield from single_blocks(splits, storages, "")
         return
     others = []
     for blocks, backbones in places.passes(STUDY, NEEDED, VIEWS, splits, storages).items():
-        yield f"_blocks_{'_'.join(map(str, blocks))}", blocks, alternatives(backbones)
-        others += [place(name, f"({alternatives(blocks)})/") for name in backbones]
+        named = "".join(
+            f"_{layer}" if storage == storages[0] else f"_{layer}_{storage}"
+            for layer, storage in blocks
+        )
+        yield f"_blocks{named}", blocks, alternatives(backbones)
+        layers = alternatives([layer for layer, _ in blocks])
+        others += [place(name, f"({layers})/") for name in backbones]
     # The end of the path says whether a block has a pass with others.
-    but_them = f"(?!{alternatives(others)})" if others else ""
-    yield "", ["{layer}"], kept_as(storages) + but_them + ANY_BACKBONE
+    yield from single_blocks(splits, storages, f"(?!{alternatives(others)})" if others else "")
+
+
+def single_blocks(splits, storages, but):
+    """The same of one block; but: the start of a constraint, which leaves some out."""
+    for number, alike in enumerate(jobs.kept_alike(splits, storages)):
+        end = f"_{alike[0]}" if number else ""
+        yield end, [("{layer}", alike[0])], kept_as(alike) + but + ANY_BACKBONE
 
 
 for batch, splits, storages in jobs.by_storage(STUDY, partial(jobs.extraction, STUDY)):
     apart = jobs.shards_apart(STUDY, splits)
     shard = f"-shard-{{shard}}-of-{splits[0].shards:05d}" if apart else ""
 
-    for several, blocks, backbones in rules_of("extract", batch, splits, storages):
-        work = f"{{backbone}}-layer{'-'.join(map(str, blocks))}-{batch}{shard}"
+    for end, blocks, backbones in passes_over(batch, splits, storages):
+        layers = [str(layer) for layer, _ in blocks]
+        work = f"{{backbone}}-layer{'-'.join(layers)}-{batch}{shard}"
 
         rule:
             name:
-                f"extract_{batch}{several}"
+                f"extract_{batch}{end}"
             input:
                 indices=index_paths(splits),
                 classes=class_paths(splits),
                 weights=local_weights,
             output:
-                shards=[path for block in blocks for path in shard_paths(splits, block, apart)],
+                shards=[
+                    path
+                    for block, storage in blocks
+                    for path in shard_paths(splits, storage, block, apart)
+                ],
             log:
                 f"<logs>/extract/{work}.log",
             benchmark:
@@ -91,7 +115,7 @@ for batch, splits, storages in jobs.by_storage(STUDY, partial(jobs.extraction, S
                 backbone=backbones,
             conda:
                 "../envs/torch.yaml"
-            threads: 8
+            threads: EXTRACTION_THREADS
             resources:
                 gpu=1,
                 mem_mb=memory(16000),
@@ -113,109 +137,52 @@ for batch, splits, storages in jobs.by_storage(STUDY, partial(jobs.extraction, S
                 loader_code=loader_code,
             message:
                 f"Extracting {batch} activations of {{wildcards.backbone}}, "
-                + (
-                    f"blocks {', '.join(map(str, blocks))}"
-                    if several
-                    else "block {wildcards.layer}"
-                )
+                + (f"blocks {', '.join(layers)}" if len(layers) > 1 else "block {wildcards.layer}")
             script:
                 "../workflow_scripts/extract_activations.py"
 
-    rule:
-        name:
-            f"join_{batch}"
-        input:
-            shards=shard_paths(splits),
-        output:
-            caches=cache_paths(splits),
-        log:
-            f"<logs>/join/{{backbone}}-layer{{layer}}-{batch}.log",
-        benchmark:
-            f"<benchmarks>/join/{{backbone}}-layer{{layer}}-{batch}.tsv"
-        wildcard_constraints:
-            backbone=f"{kept_as(storages)}({alternatives(sorted(set(STUDY.backbones) - set(VIEWS)))})",
-        conda:
-            "../envs/torch.yaml"
-        threads: 1
-        resources:
-            mem_mb=memory(4000),
-            runtime=minutes(60),
-        params:
-            # Split → shards, and whether the mean and the standard deviation are needed.
-            splits={
-                split.name: (split.shards, split in (STUDY.training, STUDY.statistics))
-                for split in splits
-            },
-            code=code("join_activations"),
-        message:
-            f"Checking and joining the {batch} cache of {{wildcards.backbone}}"
-        script:
-            "../workflow_scripts/join_activations.py"
-
-
-# A training split that is not cached: its cache without the activations, which are computed again
-# wherever they are read.
-# Also of training, which computes them again: another number may round them otherwise.
-MEASURING_THREADS = 8
-
-for batch, splits, storages in jobs.by_storage(STUDY, partial(jobs.measurements, STUDY)):
-
-    for several, blocks, backbones in rules_of("measure", batch, splits, storages):
-        work = f"{{backbone}}-layer{'-'.join(map(str, blocks))}-{batch}"
+    for number, alike in enumerate(jobs.kept_alike(splits, storages)):
 
         rule:
             name:
-                f"measure_{batch}{several}"
+                f"join_{batch}" + (f"_{alike[0]}" if number else "")
             input:
-                indices=index_paths(splits),
-                classes=class_paths(splits),
-                weights=local_weights,
+                shards=shard_paths(splits, alike[0]),
             output:
-                caches=[
-                    PATHS.cache(split.name, place("{backbone}", block))
-                    for block in blocks
-                    for split in splits
-                ],
+                caches=cache_paths(splits),
             log:
-                f"<logs>/measure/{work}.log",
+                f"<logs>/join/{{backbone}}-layer{{layer}}-{batch}.log",
             benchmark:
-                f"<benchmarks>/measure/{work}.tsv"
+                f"<benchmarks>/join/{{backbone}}-layer{{layer}}-{batch}.tsv"
             wildcard_constraints:
-                backbone=but_views(backbones),
+                backbone=f"{kept_as(alike)}({alternatives(sorted(set(STUDY.backbones) - set(VIEWS)))})",
             conda:
                 "../envs/torch.yaml"
-            threads: MEASURING_THREADS
+            threads: 1
             resources:
-                gpu=1,
-                mem_mb=memory(16000),
-                runtime=minutes(480),
+                mem_mb=memory(4000),
+                runtime=minutes(60),
             params:
-                backbone=backbone_settings,
+                # Split → shards, whether the mean and the standard deviation are needed, and
+                # whether activations are kept.
                 splits={
                     split.name: (
-                        settings("datasets", split.dataset, "root"),
                         split.shards,
-                        STUDY.seed,
+                        split in (STUDY.training, STUDY.statistics),
+                        split.cached_in(alike[0]),
                     )
                     for split in splits
                 },
-                extraction=settings("extraction"),
-                code=code("measure_activations"),
-                loader_code=loader_code,
+                code=code("join_activations"),
             message:
-                f"Measuring {batch} activations of {{wildcards.backbone}}"
+                f"Checking and joining the {batch} cache of {{wildcards.backbone}}"
             script:
-                "../workflow_scripts/measure_activations.py"
-
-
-def caches_of(storage):
-    """The splits whose caches are written together, measured ones last."""
-    return [*jobs.extraction(STUDY, storage), *jobs.measurements(STUDY, storage)]
+                "../workflow_scripts/join_activations.py"
 
 
 if VIEWS:
 
-    for batch, splits, storages in jobs.by_storage(STUDY, caches_of):
+    for batch, splits, storages in jobs.by_storage(STUDY, partial(jobs.extraction, STUDY)):
 
         rule:
             name:

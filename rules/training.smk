@@ -103,7 +103,7 @@ for sweep in jobs.trained_together(STUDY):
                 layer=alternatives(set(sweep.layers.values())),
             conda:
                 "../envs/torch.yaml"
-            threads: 4 if cached else MEASURING_THREADS
+            threads: 4 if cached else EXTRACTION_THREADS
             resources:
                 gpu=1,
                 mem_mb=memory(8000 if cached else 16000, saes=specs),

@@ -26,22 +26,28 @@ def cache_info(**changes):
 
 
 def write_cache(
-    folder, activations_npd, shards=1, labels=None, batch=3, statistics=True, **changes
+    folder, activations_npd, shards=1, labels=None, batch=3, statistics=True, kept=True, **changes
 ):
-    """Write activations [N, P, D] as a joined cache below `folder`; returns the joined path."""
+    """Write activations [N, P, D] as a joined cache below `folder`; returns the joined path.
+
+    kept: whether shards hold the activations.
+    """
     images, _, width = activations_npd.shape
     info = cache_info(width=width, **changes)
     labels = np.zeros(images, int) if labels is None else np.asarray(labels)
-    paths = []
+    paths, measured = (
+        [folder / info.split / f"{kind}-{n:05d}-of-{shards:05d}.h5" for n in range(shards)]
+        for kind in ("shard", "measured")
+    )
+    written = paths if kept else measured
     for number, (start, stop) in enumerate(shard_bounds(images, shards, info.chunk_images)):
-        paths.append(folder / info.split / f"shard-{number:05d}-of-{shards:05d}.h5")
-        with ShardWriter(paths[-1], info, number, shards, stop - start) as writer:
+        with ShardWriter(written[number], info, number, shards, stop - start, kept=kept) as writer:
             for first in range(start, stop, batch):
                 rows = slice(first, min(first + batch, stop))
                 ids = [f"image-{row:06d}" for row in range(rows.start, rows.stop)]
                 writer.append(activations_npd[rows], labels[rows], ids)
     joined = folder / f"{info.split}.h5"
-    join_shards(paths, joined, statistics=statistics)
+    join_shards(paths, joined, statistics=statistics, measured=None if kept else measured)
     return joined
 
 

@@ -14,8 +14,9 @@ def body(snakemake):
     params, wildcards = snakemake.params, snakemake.wildcards
     results, _ = paths.of_job(snakemake)
     # Not a parameter of the rule: what was extracted with another block is as good alone.
-    layers = sorted({results.block_of(path) for path in snakemake.output.shards})
-    places = {layer: paths.place(wildcards.backbone, layer) for layer in layers}
+    wanted = set(snakemake.output.shards)
+    layers = sorted(map(results.block_of, wanted))
+    places = {layer: paths.place(wildcards.backbone, layer) for layer in dict.fromkeys(layers)}
     jobs = []
     for name, (root, shards, order_seed) in params.splits.items():
         files = results.index_and_classes(name)
@@ -23,14 +24,22 @@ def body(snakemake):
         # With the wildcard `shard` this job writes that shard, without it all of them.
         chosen = [int(wildcards.shard)] if wildcards.get("shard") else range(shards)
         for shard in chosen:
-            outputs = {
-                layer: results.shard(name, shard, shards, place) for layer, place in places.items()
-            }
-            jobs.append(ShardJob(*name.split("/"), index, root, shard, shards, outputs, files))
+            kept, measured = (
+                {
+                    layer: path
+                    for layer, place in places.items()
+                    if (path := results.shard(name, shard, shards, place, kept)) in wanted
+                }
+                for kept in (True, False)
+            )
+            outputs = kept | measured
+            jobs.append(
+                ShardJob(*name.split("/"), index, root, shard, shards, outputs, files, measured)
+            )
     keep_freed()
     backbone = build_backbone(BackboneSpec(wildcards.backbone, **params.backbone))
     backbone.to(take_device())
-    for layer in layers:
+    for layer in places:
         check_backbone(backbone, layer, params.extraction["precision"])
     extract(
         backbone,

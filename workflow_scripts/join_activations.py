@@ -7,9 +7,12 @@ from visae.base.job import run
 
 def body(snakemake):
     results, place = paths.of_job(snakemake)
-    for name, (count, statistics) in snakemake.params.splits.items():
-        shards = [results.shard(name, number, count, place) for number in range(count)]
-        join_shards(shards, results.cache(name, place), statistics)
+    for name, (count, statistics, kept) in snakemake.params.splits.items():
+        shards, measured = (
+            [results.shard(name, number, count, place, as_kept) for number in range(count)]
+            for as_kept in (True, False)
+        )
+        join_shards(shards, results.cache(name, place), statistics, None if kept else measured)
 
 
 run(body, snakemake)  # noqa: F821

@@ -11,12 +11,12 @@ from cache_fixtures import cache_info, random_activations, write_cache
 
 from visae.activations import streaming
 from visae.activations.cache import ActivationCache
-from visae.activations.computed import ComputedCache, measure
+from visae.activations.computed import ComputedCache
 from visae.activations.extraction import extract
 from visae.activations.format import CacheInfo, as_stored
 from visae.activations.normalisation import check_statistics, statistics_of
 from visae.activations.permuted import PermutedCache, write_permuted
-from visae.activations.shards import ShardWriter, join_shards, shard_bounds, write_joined
+from visae.activations.shards import ShardWriter, _write_joined, join_shards, shard_bounds
 from visae.activations.source import Activations
 from visae.activations.streaming import StreamedActivations
 from visae.activations.tokens import TokenStream
@@ -226,7 +226,7 @@ def test_a_cache_is_made_of_what_its_shards_were_made_of(tmp_path):
     arrays = {"crc32": np.zeros(1, np.uint32), "labels": np.zeros(4, np.int64)}
     ids = {"image_ids": list("abcd"), "skipped_ids": []}
     origin = {f"{root}/x": root for root in ("index", "pretraining", "activations", "saes")}
-    write_joined(path, cache_info(), [(tmp_path / "shard.h5", 4)], arrays, ids, False, origin)
+    _write_joined(path, cache_info(), [(tmp_path / "shard.h5", 4)], arrays, ids, False, origin)
     assert recorded(path)["made_of"] == {"index/x": "index", "pretraining/x": "pretraining"}
 
 
@@ -234,7 +234,7 @@ SCHEMA = Path(__file__).parents[2] / "rules/schemas/config.schema.yaml"
 
 
 @pytest.mark.parametrize(
-    "function", [extract, measure, ComputedCache, StreamedActivations, CacheInfo, TokenStream]
+    "function", [extract, ComputedCache, StreamedActivations, CacheInfo, TokenStream]
 )
 def test_where_a_call_says_nothing_all_is_as_where_a_config_does(function):
     properties = yaml.safe_load(SCHEMA.read_text("utf-8"))["properties"]

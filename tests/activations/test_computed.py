@@ -1,7 +1,9 @@
 """Training without a cache: the file is that of a cache, and so are all weights, to the bit."""
 
+import os
 import threading
 from contextlib import closing
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,7 +11,7 @@ from backbone_fixtures import TINY, random_pictures
 from PIL import Image
 
 from visae.activations.cache import ActivationCache
-from visae.activations.computed import ComputedCache, computed_cache, measure
+from visae.activations.computed import ComputedCache, computed_cache
 from visae.activations.extraction import ShardJob, extract
 from visae.activations.opening import open_cache, read_statistics
 from visae.activations.permuted import write_permuted
@@ -37,36 +39,40 @@ def images(tmp_path_factory):
     return root, shuffled(random_pictures(root, IMAGES, "png"), 7)
 
 
-def shards_of(path):
-    return [f"{path.with_suffix('')}/shard-{n:05d}-of-{SHARDS:05d}.h5" for n in range(SHARDS)]
+def shards_of(path, kind="shard"):
+    return [f"{path.with_suffix('')}/{kind}-{n:05d}-of-{SHARDS:05d}.h5" for n in range(SHARDS)]
+
+
+def extracted(backbone, images, caches, measured=()):
+    """Extract and join the caches: block → path. measured: blocks that keep no activations."""
+    root, index = images
+    kinds = {layer: "measured" if layer in measured else "shard" for layer in caches}
+    written = {layer: shards_of(path, kinds[layer]) for layer, path in caches.items()}
+    jobs = [
+        ShardJob("toy", "train", index, root, n, SHARDS,
+                 {layer: shards[n] for layer, shards in written.items()}, measured=measured)
+        for n in range(SHARDS)
+    ]  # fmt: skip
+    extract(backbone, jobs, **SETTINGS)
+    for layer, path in caches.items():
+        own = written[layer] if layer in measured else None
+        join_shards(shards_of(path), path, True, own)
+    return caches
 
 
 @pytest.fixture(scope="module")
 def cached(tmp_path_factory, backbone, images):
     """Block → the joined cache, with its shards."""
-    root, index = images
     folder = tmp_path_factory.mktemp("cached")
-    paths = {layer: folder / f"{layer}/train.h5" for layer in LAYERS}
-    jobs = [
-        ShardJob("toy", "train", index, root, n, SHARDS,
-                 {layer: shards_of(path)[n] for layer, path in paths.items()})
-        for n in range(SHARDS)
-    ]  # fmt: skip
-    extract(backbone, jobs, **SETTINGS)
-    for path in paths.values():
-        join_shards(shards_of(path), path, statistics=True)
-    return paths
+    return extracted(backbone, images, {layer: folder / f"{layer}/train.h5" for layer in LAYERS})
 
 
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory, backbone, images):
-    """Block → the same without shards."""
-    root, index = images
+    """Block → the same without activations."""
     folder = tmp_path_factory.mktemp("measured")
     paths = {layer: folder / f"{layer}/train.h5" for layer in LAYERS}
-    shards = {layer: shards_of(path) for layer, path in paths.items()}
-    measure(backbone, "toy", "train", index, root, shards, paths, **SETTINGS)
-    return paths
+    return extracted(backbone, images, paths, measured=LAYERS)
 
 
 def computed(path, backbone, images, **settings):
@@ -80,7 +86,30 @@ def test_the_file_is_that_of_the_cache(cached, measured):
         assert cached[layer].read_bytes() == measured[layer].read_bytes()
         (mean, std), (other, scale) = map(read_statistics, (cached[layer], measured[layer]))
         assert (mean.tobytes(), std) == (other.tobytes(), scale)
-        assert not measured[layer].with_suffix("").exists()
+        there = [str(path) for path in measured[layer].with_suffix("").iterdir()]
+        assert sorted(there) == shards_of(measured[layer], "measured")
+
+
+def test_a_pass_keeps_the_activations_of_one_block_and_measures_another(
+    tmp_path, cached, backbone, images
+):
+    paths = {layer: tmp_path / f"{layer}/train.h5" for layer in LAYERS}
+    extracted(backbone, images, paths, measured=[0])
+    for layer in LAYERS:
+        assert paths[layer].read_bytes() == cached[layer].read_bytes()
+    for one, other in zip(shards_of(paths[1]), shards_of(cached[1]), strict=True):
+        assert Path(one).read_bytes() == Path(other).read_bytes()
+    assert not any(map(os.path.exists, shards_of(paths[0])))
+
+
+def test_shards_with_activations_and_without_are_told_apart(tmp_path, cached, measured):
+    kept, without = shards_of(cached[0]), shards_of(measured[0], "measured")
+    for path in without:
+        assert os.path.getsize(path) < 20_000
+    with pytest.raises(UserError, match=r"shard-00000-of-00003\.h5 .*it holds activations"):
+        join_shards(shards_of(measured[0]), tmp_path / "x.h5", True, measured=kept)
+    with pytest.raises(UserError, match=r"measured-00000-of-00003\.h5 .*it holds no activations"):
+        join_shards(without, tmp_path / "x.h5", True)
 
 
 def test_without_shards_it_is_no_cache_to_read(measured):
@@ -119,17 +148,10 @@ def test_pictures_are_decoded_where_no_thread_is_given_for_it(cached, measured, 
 
 @pytest.mark.parametrize("storage", ["bfloat16", "float32"])
 def test_other_storages_are_computed_as_they_are_cached(tmp_path, images, storage):
-    root, index = images
     network = build_backbone(BackboneSpec(name="tiny", **TINY, storage=storage))
     cached, measured = tmp_path / "cached/train.h5", tmp_path / "measured/train.h5"
-    jobs = [
-        ShardJob("toy", "train", index, root, n, SHARDS, {1: path})
-        for n, path in enumerate(shards_of(cached))
-    ]
-    extract(network, jobs, **SETTINGS)
-    join_shards(shards_of(cached), cached, statistics=True)
-    shards, paths = {1: shards_of(measured)}, {1: measured}
-    measure(network, "toy", "train", index, root, shards, paths, **SETTINGS)
+    extracted(network, images, {1: cached})
+    extracted(network, images, {1: measured}, measured=[1])
     assert recorded(cached)["digest"] == recorded(measured)["digest"]
     with ActivationCache(cached) as cache, closing(computed(measured, network, images)) as again:
         expected = cache.read_chunk(5)
@@ -249,16 +271,15 @@ def test_activations_of_several_threads_are_their_own(cached, measured, backbone
 
 def test_no_thread_decodes_on_where_measuring_fails(backbone, images, tmp_path, monkeypatch):
     root, index = images
-    paths = {0: tmp_path / "0/train.h5"}
-    shards = {0: shards_of(paths[0])}
     before = set(threading.enumerate())
 
     def fails(*_):
         assert set(threading.enumerate()) - before
         raise UserError("too large")
 
-    monkeypatch.setattr("visae.activations.computed.as_stored", fails)
+    monkeypatch.setattr("visae.activations.shards.as_stored", fails)
+    job = ShardJob("toy", "train", index, root, 0, 1, {0: tmp_path / "0.h5"}, measured=[0])
     with pytest.raises(UserError, match="too large") as caught:
-        measure(backbone, "toy", "train", index, root, shards, paths, **SETTINGS, workers=2)
+        extract(backbone, [job], **SETTINGS, workers=2)
     assert caught.tb  # which holds the pass
     assert not set(threading.enumerate()) - before

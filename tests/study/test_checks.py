@@ -260,14 +260,15 @@ def test_blocks_that_no_sweep_reads_have_the_studys_storage_and_others_their_swe
 
 
 def test_imported_saes_may_do_without_activations_to_train_on(tmp_path):
-    """Only the statistics are read of these; other domains are streamed."""
+    """Only the statistics are read of these, from a cache without them; others are streamed."""
     config = kept_config()
     del config["sweeps"]["layer_3"]["backbones"]
     config["sweeps"]["layer_3"] |= {"storage": "lean", "published": {"clip": str(tmp_path)}}
     study = Study(config)
     assert [split.name for split in study.splits("lean")] == [
-        *("imagenet/val", "ade20k/training", "ade20k/validation")
+        *("imagenet/train", "imagenet/val", "ade20k/training", "ade20k/validation")
     ]
+    assert not study.training.cached_in("lean")
     assert study.sweeps["layer_3"].storage == "lean"
 
 

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
-from study_fixtures import as_run_config, demo_config, kept_config
+from study_fixtures import as_run_config, demo_config, kept_config, paper_config
 
 from visae.base.paths import Paths, place
 from visae.study import places, roles
@@ -19,8 +19,13 @@ def found(study):
 
 
 def passes(study, splits, storages=None):
+    """Blocks of a pass → backbones; with storages, blocks are pairs with the own one of each."""
     needs, views = places.needed(study), roles.views(study)
-    return places.passes(study, needs, views, splits, storages or [study.config["storage"]])
+    asked = storages or [study.config["storage"]]
+    found = places.passes(study, needs, views, splits, asked)
+    if storages:
+        return found
+    return {tuple(layer for layer, _ in blocks): names for blocks, names in found.items()}
 
 
 def test_the_papers_blocks_of_a_split_come_from_one_pass():
@@ -146,22 +151,33 @@ def test_lean_measures_the_training_split_of_all_blocks_in_one_pass_and_caches_w
     study = Study(kept_config() | {"storage": "lean"})
     assert not study.training.cached_in("lean")
     kept = ["imagenet/val", "ade20k/training", "ade20k/validation"]
-    assert [split.name for split in study.splits()] == kept
+    assert [split.name for split in study.splits()] == ["imagenet/train", *kept]
     needs = {place.name: place for place in places.needed(study)}
-    assert all(list(place.measured) == [study.training] for place in needs.values())
+    assert all(study.training in place.cached for place in needs.values())
     assert passes(study, [study.training]) == {(3, 11): ["dinov2", "clip", "siglip"]}
-    full = places.needed(Study(kept_config()))
-    assert set(needs) == {place.name for place in full}
-    assert not any(place.measured for place in full)
+    assert set(needs) == {place.name for place in places.needed(Study(kept_config()))}
 
 
-def test_a_block_that_is_measured_already_is_not_measured_with_others(tmp_path, monkeypatch):
+def test_a_block_that_is_measured_is_on_the_way_to_one_that_is_kept():
+    study, both = Study(paper_config()), ["full", "lean"]
+    early = ["dinov2", "clip", "siglip"]
+    assert passes(study, [study.training], both) == {((3, "lean"), (11, "full")): early}
+    # What both keep is the same for them.
+    assert passes(study, [study.evaluation], both) == {((3, "full"), (11, "full")): early}
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_a_block_whose_shards_are_there_has_no_pass_with_others(tmp_path, monkeypatch, kept):
+    """Those that are asked for: others may lie beside them from another storage."""
     study = Study(kept_config() | {"storage": "lean"})
     monkeypatch.setattr(study, "paths", Paths(str(tmp_path)))
-    cache = Path(study.paths.cache(study.training.name, place("clip", 11)))
-    cache.parent.mkdir(parents=True)
-    cache.touch()
-    assert passes(study, [study.training]) == {(3, 11): ["dinov2", "siglip"]}
+    split = study.training
+    for number in range(split.shards):
+        path = study.paths.shard(split.name, number, split.shards, place("clip", 11), kept)
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        Path(path).touch()
+    early = ["dinov2", "clip", "siglip"] if kept else ["dinov2", "siglip"]
+    assert passes(study, [study.training]) == {(3, 11): early}
 
 
 @pytest.mark.parametrize(

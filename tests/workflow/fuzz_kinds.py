@@ -103,13 +103,25 @@ DTYPE = torch.float32
 # ---------------------------------------------------------------- activations
 
 
-def _cache(folder):
+def _cache(folder, kept=True):
     activations = random_activations(IMAGES, 4, WIDTH)
-    return write_cache(folder / "cache", activations, shards=2, grid=(2, 2))
+    return write_cache(folder / "cache", activations, shards=2, grid=(2, 2), kept=kept)
 
 
 def _shard(folder):
     return next((_cache(folder).parent / "train").glob("shard-00000-*"))
+
+
+def _measured_shard(folder):
+    return next((_cache(folder, kept=False).parent / "train").glob("measured-00000-*"))
+
+
+def _join_measured(path):
+    joined, measured = path.parents[1] / "joined.h5", sorted(path.parent.glob("measured-*"))
+    kept = [shard.with_name(shard.name.replace("measured", "shard")) for shard in measured]
+    join_shards(kept, joined, statistics=True, measured=measured)
+    with open_cache(joined, whole=False) as cache:
+        return cache.fingerprint, cache.labels, cache.image_ids, cache.mean, cache.std
 
 
 def _join(path):
@@ -623,6 +635,7 @@ def _read_study(path):
 
 KINDS = (
     Kind("shard", _shard, _join),
+    Kind("shard without activations", _measured_shard, _join_measured),
     Kind("cache", _cache, _read_cache),
     Kind("view of a cache", _permuted, _read_cache),
     Kind("reductions", _sae_reductions, _read_sae_reductions),

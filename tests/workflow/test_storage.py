@@ -54,7 +54,7 @@ def studies(tmp_path_factory):
 
 def test_scores_are_the_same_byte_by_byte(studies):
     full, lean, jobs = studies
-    assert jobs["measure_photographs_train"] == 1
+    assert jobs["join_all"] == jobs["join_all_full"] == 1
     assert jobs["stream_raw_all"] == jobs["stream_saes_main_all"] == 1
     assert jobs["extract_all"] == jobs["extract_all_full"] == jobs["encode_early_all"] == 1
     assert jobs["reduce_raw_all"] == jobs["reduce_raw_all_full"] == 1
@@ -77,9 +77,13 @@ def test_weights_are_the_same_and_no_activations_to_train_on_are_there(studies):
     for path in saes:
         assert path.read_bytes() == (lean / path.relative_to(full)).read_bytes()
     assert recorded(full / CACHE)["digest"] == recorded(lean / CACHE)["digest"]
-    shards = [
-        {"/".join(path.parts[-3:-1]) for path in (home / "activations" / place).rglob("shard-*")}
-        for home, place in ((full, PLACE), (lean, PLACE), (lean, KEPT))
-    ]
+    shards, measured = (
+        [
+            {"/".join(path.parts[-3:-1]) for path in (home / "activations" / at).rglob(f"{kind}-*")}
+            for home, at in ((full, PLACE), (lean, PLACE), (lean, KEPT))
+        ]
+        for kind in ("shard", "measured")
+    )
     everything = {"photographs/train", "photographs/val", "digits/train", "digits/test"}
     assert shards == [everything, {"photographs/val"}, everything]
+    assert measured == [set(), {"photographs/train"}, set()]

@@ -31,17 +31,18 @@ def repository(copy):
 
 def test_whole_paper_is_planned(repository):
     jobs = plan(repository, config=paper_config())
-    # Three backbones at blocks 3 and 11, two at block 11. What is read at block 3 comes from the
-    # same pass where it is kept, and is computed while it is read where not.
-    assert jobs["extract_imagenet_train"] == 5 * 8
-    assert jobs["measure_imagenet_train"] == jobs["stream_raw_inaturalist"] == 3
-    assert jobs["stream_saes_layer_3_inaturalist"] == 3
+    # Three backbones at blocks 3 and 11 in one pass, two at block 11: 8 training shards each.
+    # At block 3 training activations are measured in it, but not kept.
+    assert jobs["extract_imagenet_train_blocks_3_lean_11"] == 3 * 8
+    assert jobs["extract_imagenet_train"] == 2 * 8
+    assert jobs["stream_raw_inaturalist"] == jobs["stream_saes_layer_3_inaturalist"] == 3
     assert jobs["train_main"] == jobs["train_jumprelu"] == 5
     assert jobs["train_layer_3"] == 3
     assert jobs["extract_imagenet_val_blocks_3_11"] == 3
     assert jobs["extract_imagenet_val"] == 2
     # Both splits of a small data set are one job.
     assert jobs["extract_cub"] == jobs["reduce_raw_cub"] == jobs["join_imagenet_train"] == 5
+    assert jobs["join_imagenet_train_lean"] == 3
     assert jobs["reduce_raw_imagenet_val"] == 10
     # Masks are read at block 11 alone.
     assert jobs["extract_ade20k"] == 5
@@ -178,8 +179,17 @@ def test_no_score_reads_an_activation_cache(repository):
     graph = snakemake(repository, "--rulegraph", "dot", "--", "metrics").stdout
     names = dict(re.findall(r'^\s*(\d+)\s*\[.*?label *= *"(\w+)', graph, flags=re.MULTILINE))
     edges = re.findall(r"^\s*(\d+) -> (\d+)", graph, flags=re.MULTILINE)
-    readers = {names[reader] for read, reader in edges if names[read].startswith("join_")}
-    assert {name.partition("_")[0] for name in readers} == {"train", "encode", "reduce", "permute"}
+    steps = {
+        storage: {
+            names[reader].partition("_")[0]
+            for read, reader in edges
+            if names[read].startswith("join_")
+            and names[read].endswith("_lean") == (storage == "lean")
+        }
+        for storage in ("full", "lean")
+    }
+    of_statistics = {"train", "stream", "reduce"}
+    assert steps == {"full": {"train", "encode", "reduce", "permute"}, "lean": of_statistics}
 
 
 def test_figure_5_needs_one_metric_of_the_main_sweep_and_a_look_at_its_images(repository):
@@ -187,7 +197,7 @@ def test_figure_5_needs_one_metric_of_the_main_sweep_and_a_look_at_its_images(re
     audits = {f"audit_{backbone}" for backbone in ("dinov2", "clip", "siglip", "mae", "deit")}
     assert set(jobs) == {
         *("index_imagenet", "extract_imagenet_train", "extract_imagenet_val"),
-        "extract_imagenet_val_blocks_3_11",
+        *("extract_imagenet_train_blocks_3_lean_11", "extract_imagenet_val_blocks_3_11"),
         *("join_imagenet_train", "join_imagenet_val", "train_main", "encode_main_imagenet_val"),
         *("evaluate_main_localization", "figure_5"),
         *audits,

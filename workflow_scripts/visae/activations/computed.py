@@ -1,120 +1,39 @@
-"""A training cache without its shards: measured in one pass, computed again whenever it is read.
+"""A training cache without its activations, which are computed again whenever it is read.
 
-`measure` writes the joined cache that extraction would leave, byte by byte, with checksums and
-statistics but with no activations. `ComputedCache` stands in for it where it is read: a chunk is
-computed from its images, in the same batches, and held against its checksum. So batches and
-weights are those of training from a cache.
+Extraction has measured them (`visae.activations.shards`): the joined cache holds checksums and
+statistics. `ComputedCache` stands in for it where it is read: a chunk is computed from its images,
+in the same batches, and held against its checksum. So batches and weights are those of training
+from a cache.
 """
 
 from __future__ import annotations
 
-import contextlib
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from visae.activations.extraction import cache_info, decoders, token_batches, tokens_of
-from visae.activations.format import as_read, as_stored, checksum, chunk_bounds
+from visae.activations.extraction import cache_info, decoders, tokens_of
+from visae.activations.format import as_read, as_stored
 from visae.activations.permuted import PermutedCache
-from visae.activations.shards import moments_of, shard_bounds, write_joined
 from visae.activations.source import Cache
 from visae.backbones import BackboneSpec, build_backbone
 from visae.backbones.backbone import Backbone
 from visae.backbones.checks import check_backbone
 from visae.base.arrays import Float
 from visae.base.errors import UserError
-from visae.base.seals import made_of
 from visae.images.decoding import load_image
 from visae.images.index import ImageIndex
 from visae.images.rows import open_index
 
 
-def measure(
-    backbone: Backbone,
-    dataset: str,
-    split: str,
-    index: ImageIndex,
-    root: str | Path,
-    shards: Mapping[int, list[str]],
-    outputs: Mapping[int, str | Path],
-    chunk_images: int = 64,
-    batch_size: int = 64,
-    workers: int = 0,
-    precision: str = "float32",
-    inputs: tuple[str | Path, ...] = (),
-) -> None:
-    """Write the joined caches of some blocks from one pass, without shards.
-
-    outputs: block → file. shards: block → the paths that shards would have. inputs: the files that
-    the index was read from. The rest as for `activations.extraction.extract`.
-    """
-    records = index.images
-    bounds = shard_bounds(len(records), len(next(iter(shards.values()))), chunk_images)
-    counts = [stop - start for start, stop in bounds]
-    # Whole batches make a chunk, so that a pass in one go has the batches of the shards.
-    batches = token_batches(
-        backbone, list(outputs), records, root, batch_size, workers, "fail", precision
-    )
-    info = cache_info(backbone, 0, dataset, split, index, chunk_images)
-    ledgers = {layer: _Ledger(replace(info, layer=layer)) for layer in outputs}
-    edges = {stop for _, stop in chunk_bounds(counts, chunk_images)}
-    done = 0
-    with contextlib.closing(batches):
-        for kept, tokens, _ in batches:
-            done += len(kept)
-            for layer, ledger in ledgers.items():
-                ledger.add(tokens[layer], [record.image_id for record in kept], done in edges)
-    ids = {"image_ids": [record.image_id for record in records], "skipped_ids": []}
-    labels = np.array([record.label for record in records], np.int64)
-    for layer, ledger in ledgers.items():
-        path = outputs[layer]
-        write_joined(
-            path,
-            ledger.info,
-            list(zip(shards[layer], counts, strict=True)),
-            ledger.arrays() | {"labels": labels},
-            ids,
-            statistics=True,
-            origin=made_of(path, (*inputs, backbone.spec.weights)),
-        )
-
-
-class _Ledger:
-    """Checksums and moments of chunks that are not kept."""
-
-    def __init__(self, info):
-        self.info = info
-        self._parts, self._crc, self._means, self._squares = [], [], [], []
-
-    def add(self, tokens_npd, image_ids, ends):
-        """Take in a batch; ends: whether a chunk ends with it."""
-        self._parts.append(as_stored(tokens_npd, self.info, image_ids))
-        if not ends:
-            return
-        chunk_npd, self._parts = np.concatenate(self._parts), []
-        mean, squares = moments_of(chunk_npd, self.info)
-        self._means.append(mean)
-        self._squares.append(squares)
-        self._crc.append(checksum(chunk_npd))
-
-    def arrays(self):
-        """Those of all chunks, by the names that shards have for them."""
-        return {
-            "crc32": np.array(self._crc, np.uint32),
-            "chunk_mean": np.array(self._means),
-            "chunk_squares": np.array(self._squares),
-        }
-
-
 class ComputedCache(Cache):
     """A cache without shards, whose chunks are computed when they are read, by several threads.
 
-    measured: the open cache that `measure` wrote, which is closed with this one.
+    measured: the open cache without activations, which is closed with this one.
     backbone: built, on its device. index: the split's, in the order of the cache. The rest as for
     `activations.extraction.extract`; workers: threads that decode.
 

@@ -39,7 +39,8 @@ class ShardJob:
 
     index: the split's `ImageIndex`; its fingerprint and order are the cache's. root: the data
     set's folder, below which the image paths lie. shard: number of `shards`, from 0. outputs:
-    block → file. inputs: the files that the index was read from.
+    block → file. inputs: the files that the index was read from. measured: the blocks whose
+    activations are not kept.
     """
 
     dataset: str
@@ -50,6 +51,7 @@ class ShardJob:
     shards: int
     outputs: Mapping[int, str | Path]
     inputs: tuple[str | Path, ...] = ()
+    measured: Collection[int] = ()
 
 
 def extract(
@@ -151,8 +153,17 @@ def _extract_shard(backbone, job, chunk_images, batch_size, workers, on_bad_imag
         writers = {}
         for layer, path in job.outputs.items():
             of_block = replace(info, layer=layer)
-            writer = ShardWriter(path, of_block, job.shard, job.shards, len(records), inputs)
-            writers[layer] = stack.enter_context(writer)
+            writers[layer] = stack.enter_context(
+                ShardWriter(
+                    path,
+                    of_block,
+                    job.shard,
+                    job.shards,
+                    len(records),
+                    inputs,
+                    kept=layer not in job.measured,
+                )
+            )
         for kept, tokens, unreadable in batches:
             for layer, writer in writers.items():
                 for image_id in unreadable:

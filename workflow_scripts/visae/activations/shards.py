@@ -1,11 +1,15 @@
-"""Writing caches: shards, written in any order, and the file that joins them."""
+"""Writing caches: shards, written in any order, and the file that joins them.
+
+Activations need not be kept. What is measured of them is then all that a shard holds: checksums
+and moments of chunks. The file that joins them is the same, byte by byte.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import itertools
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,7 +69,7 @@ def shard_bounds(images: int, shards: int, chunk_images: int) -> list[tuple[int,
 class ShardWriter:
     """Write one shard; it appears under its name only when the `with` block ends well.
 
-    inputs: the files that it is made of.
+    inputs: the files that it is made of. kept: whether it holds the activations themselves.
 
     `append` takes activations float [n, P, D] of any n, with their labels and image ids. Full
     chunks are written by a thread, one at a time, while the next one is filled: two are held in
@@ -81,6 +85,7 @@ class ShardWriter:
         shards: int,
         images: int,
         inputs: Iterable[str | Path] = (),
+        kept: bool = True,
     ):
         self.info, self.images = info, images
         self._path, self._made_of = path, made_of(path, inputs)
@@ -94,13 +99,15 @@ class ShardWriter:
             self._stack = stack.pop_all()
         shape = (images, info.patches, info.width)
         chunk = (min(info.chunk_images, max(images, 1)), info.patches, info.width)
-        self._activations = self._file.create_dataset(
-            "activations",
-            shape,
-            info.stored_dtype,
-            chunks=chunk,
-            maxshape=(images, *shape[1:]),
-        )
+        self._activations = None
+        if kept:
+            self._activations = self._file.create_dataset(
+                "activations",
+                shape,
+                info.stored_dtype,
+                chunks=chunk,
+                maxshape=(images, *shape[1:]),
+            )
         # The one that is being filled, and the one that is being written.
         self._buffers = [
             np.empty((info.chunk_images, *shape[1:]), info.stored_dtype) for _ in range(2)
@@ -147,7 +154,8 @@ class ShardWriter:
         self._filled = 0
 
     def _write(self, start, chunk):
-        self._activations[start : start + len(chunk)] = chunk
+        if self._activations is not None:
+            self._activations[start : start + len(chunk)] = chunk
         mean, squares = moments_of(chunk, self.info)
         self._means.append(mean)
         self._squares.append(squares)
@@ -171,7 +179,8 @@ class ShardWriter:
             raise RuntimeError(
                 f"{written} images written and {len(self._skipped)} skipped of {self.images}"
             )
-        self._activations.resize(written, axis=0)  # without what was skipped
+        if self._activations is not None:
+            self._activations.resize(written, axis=0)  # without what was skipped
         width = self.info.width
         self._file["crc32"] = np.array(self._crc, np.uint32)
         self._file["labels"] = np.array(self._labels, np.int64)
@@ -222,15 +231,24 @@ def _value(bits):
     return np.float64(np.uint32(sign | rest).view(np.float32) * np.float32(2.0**112))
 
 
-def join_shards(shard_paths: Sequence[str | Path], path: str | Path, statistics: bool) -> None:
+def join_shards(
+    shard_paths: Sequence[str | Path],
+    path: str | Path,
+    statistics: bool,
+    measured: Sequence[str | Path] | None = None,
+) -> None:
     """Check all shards of a cache and join them as a virtual data set at `path`.
 
     shard_paths: in order, below the folder of `path`. statistics: also write
-    `/statistics/mean` [D] and `/statistics/std`. Raises UserError when a shard is damaged,
-    missing, or of another cache.
+    `/statistics/mean` [D] and `/statistics/std`. measured: shards without activations, which are
+    there in place of these. Raises UserError when a shard is damaged, missing, or of another
+    cache.
     """
     path = Path(path)
-    shards = [_checked_shard(p, number, len(shard_paths)) for number, p in enumerate(shard_paths)]
+    shards = [
+        _checked_shard(shard, number, len(shard_paths), kept=measured is None)
+        for number, shard in enumerate(measured or shard_paths)
+    ]
     info = shards[0].info
     for shard in shards[1:]:
         _check_same(info, shard.info, shard.path)
@@ -241,33 +259,24 @@ def join_shards(shard_paths: Sequence[str | Path], path: str | Path, statistics:
             f"{misaligned[0]} does not hold whole chunks of {info.chunk_images} images: remove it "
             "and extract it again"
         )
-    write_joined(
+    _write_joined(
         path,
         info,
-        [(shard.path, shard.images) for shard in shards],
+        list(zip(shard_paths, [shard.images for shard in shards], strict=True)),
         {name: np.concatenate([s.arrays[name] for s in shards]) for name in SHARD_ARRAYS},
         {name: [text for shard in shards for text in shard.ids[name]] for name in SHARD_IDS},
         statistics,
-        made_of(path, shard_paths),
+        made_of(path, measured or shard_paths),
     )
 
 
-def write_joined(
-    path: str | Path,
-    info: CacheInfo,
-    shards: Sequence[tuple[str | Path, int]],
-    arrays: Mapping[str, np.ndarray],
-    ids: Mapping[str, Sequence[str]],
-    statistics: bool,
-    origin: Mapping[str, str],
-) -> None:
+def _write_joined(path, info, shards, arrays, ids, statistics, origin):
     """Write the joined cache at `path` of shards, which need not be there.
 
     shards: the path and the number of images of each. arrays, ids: those of all shards, by the
     names in `SHARD_ARRAYS` and `SHARD_IDS`. statistics: as of `join_shards`. origin: what
     all is made of. Raises UserError where activations do not vary.
     """
-    path = Path(path)
     images = [count for _, count in shards]
     shape = (sum(images), info.patches, info.width)
     layout, start = h5py.VirtualLayout(shape, info.stored_dtype), 0
@@ -324,28 +333,31 @@ class _Shard:
     """By name, those of `SHARD_IDS`."""
 
 
-def _checked_shard(path, number, total):
+def _checked_shard(path, number, total, kept):
     path = Path(path)
     with open_sealed(path) as file, guarded(path, "a whole shard"):
         attributes = hdf5.attributes(file)
         info = CacheInfo.from_attributes(attributes)
         stated = int(attributes["shard"]), int(attributes["shards"])
         arrays = {name: hdf5.array(file, name) for name in SHARD_ARRAYS}
-        activations = hdf5.dataset(file, "activations")
         ids = {name: hdf5.strings(file, name) for name in SHARD_IDS}
         images = len(ids["image_ids"])
         bounds = chunk_bounds([images], info.chunk_images)
-        shape, kind = (images, info.patches, info.width), info.stored_dtype
-        # Before a value is read: HDF5 makes room for what a header claims.
-        if (activations.shape, activations.dtype) != (shape, kind):
-            raise ValueError(
-                f"activations are {activations.dtype} of shape {activations.shape}, where {kind} "
-                f"of shape {shape} is expected"
-            )
         check_arrays(SHARD_ARRAYS, arrays, C=len(bounds), N=images, D=info.width)
-        chunks = counted(bounds, f"chunks of shard {number} checked", len(bounds))
-        for index, (start, stop) in enumerate(chunks):
-            check_chunk(activations[start:stop], arrays["crc32"][index], path, index)
+        if ("activations" in file) != kept:
+            raise ValueError(f"it holds {'no ' if kept else ''}activations")
+        if kept:
+            activations = hdf5.dataset(file, "activations")
+            shape, kind = (images, info.patches, info.width), info.stored_dtype
+            # Before a value is read: HDF5 makes room for what a header claims.
+            if (activations.shape, activations.dtype) != (shape, kind):
+                raise ValueError(
+                    f"activations are {activations.dtype} of shape {activations.shape}, where "
+                    f"{kind} of shape {shape} is expected"
+                )
+            chunks = counted(bounds, f"chunks of shard {number} checked", len(bounds))
+            for index, (start, stop) in enumerate(chunks):
+                check_chunk(activations[start:stop], arrays["crc32"][index], path, index)
     if stated != (number, total):
         raise UserError(
             f"{path} says that it is shard {stated[0]} of {stated[1]}, but shard {number} of "

@@ -156,19 +156,18 @@ class Paths:
         """The joined activation cache of a split."""
         return f"{self.results}/activations/{place}/{split}.h5"
 
-    def shard(self, split, number, count, place=PLACE):
-        """Shard `number` of the `count` of a split's cache; `number` may be the wildcard."""
+    def shard(self, split, number, count, place=PLACE, kept=True):
+        """Shard `number` of the `count` of a split's cache; `number` may be the wildcard.
+
+        kept: whether it holds activations, or what was measured of them.
+        """
         number = f"{number:05d}" if isinstance(number, int) else number
-        return f"{self.results}/activations/{place}/{split}/shard-{number}-of-{count:05d}.h5"
+        kind = "shard" if kept else "measured"
+        return f"{self.results}/activations/{place}/{split}/{kind}-{number}-of-{count:05d}.h5"
 
     def block_of(self, shard):
-        """The block whose activations the shard at the path `shard` holds."""
+        """The block of whose activations the shard at the path `shard` is."""
         _file, _split, _dataset, layer, *_ = reversed(shard.split("/"))
-        return int(layer.removeprefix("layer"))
-
-    def block_of_cache(self, cache):
-        """The block whose activations the joined cache at the path `cache` holds."""
-        _file, _dataset, layer, *_ = reversed(cache.split("/"))
         return int(layer.removeprefix("layer"))
 
     # ---- SAEs

@@ -44,10 +44,10 @@ class Artefact:
 
 @dataclass(frozen=True)
 class Place:
-    """One block of one backbone: the splits that are cached, and those that are reduced raw.
+    """One block of one backbone: the splits that have a cache, and those that are reduced raw.
 
-    storage: which activations of it are kept. measured: those that are not cached, but measured.
-    view: whether its caches are views of those of another backbone.
+    storage: which activations of it are kept. view: whether its caches are views of those of
+    another backbone.
     """
 
     backbone: str
@@ -56,7 +56,6 @@ class Place:
     geometry: Geometry
     cached: list
     reduced: list
-    measured: list
     view: bool
 
     @property
@@ -70,7 +69,7 @@ def places(study, geometries):
     for needs in needed(study):
         geometry = geometries[needs.backbone]
         check_block(needs.backbone, needs.layer, geometry)
-        splits = list(needs.cached), list(needs.reduced), list(needs.measured)
+        splits = list(needs.cached), list(needs.reduced)
         block = needs.backbone, needs.layer, needs.storage
         found.append(Place(*block, geometry, *splits, needs.backbone in views))
     return found
@@ -99,24 +98,21 @@ def _cache_files(study, place, counts):
     chunk_images = study.config["extraction"]["chunk_images"]
     patches, width = place.geometry.patches, place.geometry.width
     number = number_bytes(study, place.backbone)
-    for split in [*place.measured, *place.cached]:
+    for split in place.cached:
         images = counts[split.name].images
         labels = (place.backbone, place.layer, split.name)
         joined = study.paths.cache(split.name, place.name)
         if place.view:
             yield Artefact(joined, "permute", *labels, FILE_BYTES, split)
             continue
-        if not split.cached_in(place.storage):
-            size = images * TEXT_BYTES + FILE_BYTES
-            yield Artefact(joined, "measure", *labels, size, split)
-            continue
-        chunks = -(-images // chunk_images)
+        kept, chunks = split.cached_in(place.storage), -(-images // chunk_images)
         for shard in range(split.shards):
             mine = chunks * (shard + 1) // split.shards - chunks * shard // split.shards
             # A shard of fewer images has one chunk of its size.
             stored = mine * chunk_images if images > chunk_images else images
-            size = stored * (patches * width * number + TEXT_BYTES) + mine * 2 * width * DOUBLE
-            path = study.paths.shard(split.name, shard, split.shards, place.name)
+            size = stored * (patches * width * number * kept + TEXT_BYTES)
+            size += mine * 2 * width * DOUBLE
+            path = study.paths.shard(split.name, shard, split.shards, place.name, kept)
             yield Artefact(path, "extract", *labels, size + FILE_BYTES, split)
         yield Artefact(joined, "join", *labels, images * TEXT_BYTES + FILE_BYTES, split)
 

@@ -83,10 +83,7 @@ def _cache_bytes(study, backbone, geometry, images):
 
 
 def _pass(study, place, split):
-    """What tells the passes over a split's images apart: the splits that are extracted with it.
-
-    With a split that is measured none is.
-    """
+    """What tells the passes over a split's images apart: the splits that are extracted with it."""
     return place.backbone, split, tuple(jobs.extracted_with(study, [split], place.storage))
 
 
@@ -94,28 +91,27 @@ def _extraction(study, all_places, counts, files):
     precision = study.config["extraction"]["precision"]
     rows, deepest = [], {}
     for place in all_places:
-        for split in [*place.measured, *place.cached] if not place.view else ():
+        for split in place.cached if not place.view else ():
             key = _pass(study, place, split)
             deepest[key] = max(deepest.get(key, place.layer), place.layer)
     for place in all_places:
         key, geometry = (place.backbone, place.layer), place.geometry
-        for split in [*place.measured, *place.cached]:
+        for split in place.cached:
             if place.view:
                 written = _written(files, "permute", *key, split.name)
                 rows.append(Stage("permute", *key, split.name, 0, written, 0, 0, 0, precision))
                 continue
             # The pass to the last block has the others on its way.
-            cached = split.cached_in(place.storage)
             last = deepest[_pass(study, place, split)] == place.layer
             images = counts[split.name].images
             passed = images if last else 0
             work = passed * geometry.flops[place.layer]
-            read = _cache_bytes(study, place.backbone, geometry, images)
-            step = "extract" if cached else "measure"
-            written = _written(files, step, *key, split.name)
-            rows.append(Stage(step, *key, split.name, passed, written, 0, work, work, precision))
-            if not cached:
-                continue
+            written = _written(files, "extract", *key, split.name)
+            rows.append(
+                Stage("extract", *key, split.name, passed, written, 0, work, work, precision)
+            )
+            held = images if split.cached_in(place.storage) else 0
+            read = _cache_bytes(study, place.backbone, geometry, held)
             written = _written(files, "join", *key, split.name)
             rows.append(Stage("join", *key, split.name, 0, written, read, 0, 0, precision))
         for split in place.reduced:
@@ -127,7 +123,7 @@ def _extraction(study, all_places, counts, files):
             rows.append(
                 Stage("reduce_raw", *key, split.name, passed, written, read, work, work, precision)
             )
-    order = ("measure", "extract", "join", "permute", "reduce_raw")
+    order = ("extract", "join", "permute", "reduce_raw")
     return sorted(rows, key=lambda row: order.index(row.stage))
 
 

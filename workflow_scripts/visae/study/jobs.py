@@ -76,7 +76,7 @@ def by_storage(study, batches):
 
 
 def extraction(study, storage=None):
-    """The splits that are extracted and joined together, at blocks of a `storage`.
+    """The splits whose shards are written and joined together, at blocks of a `storage`.
 
     A split of several shards stands alone. The splits of a data set that are one shard each go
     together. storage: by default the study's, as below.
@@ -84,15 +84,12 @@ def extraction(study, storage=None):
     return _by_dataset(study, study.splits(storage), sharded_apart=True)
 
 
-def measuring(study, storage=None):
-    """The training split, where its activations are measured but not kept."""
-    kept = study.training.cached_in(storage or study.config["storage"])
-    return [] if kept else [study.training]
-
-
-def measurements(study, storage=None):
-    """[(batch, [split])]: the jobs of `measuring`."""
-    return [(_as_word(split.name), [split]) for split in measuring(study, storage)]
+def kept_alike(splits, storages):
+    """`storages` in lists, those with which the activations of the same of `splits` are kept."""
+    groups = {}
+    for storage in storages:
+        groups.setdefault(tuple(split.cached_in(storage) for split in splits), []).append(storage)
+    return list(groups.values())
 
 
 def shards_apart(study, splits):

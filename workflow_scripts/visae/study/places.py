@@ -17,11 +17,10 @@ from visae.study.storage import of_blocks
 
 @dataclass
 class Needed:
-    """The splits that are cached of one block of one backbone, and those that are reduced raw.
+    """The splits that have a cache of one block of one backbone, and those that are reduced raw.
 
-    storage: which activations of the block are kept. measured: the splits of whose cache there is
-    all but the activations. All three are dictionaries for their keys' sake: each split once, in
-    order.
+    storage: which activations of the block are kept; a cache may be there without them. Both are
+    dictionaries for their keys' sake: each split once, in order.
     """
 
     backbone: str
@@ -29,7 +28,6 @@ class Needed:
     storage: str
     cached: dict = field(default_factory=dict)
     reduced: dict = field(default_factory=dict)
-    measured: dict = field(default_factory=dict)
 
     @property
     def name(self):
@@ -44,8 +42,6 @@ def needed(study):
         storage = blocks.get((backbone, layer), study.config["storage"])
         place = found.setdefault((backbone, layer), Needed(backbone, layer, storage))
         place.cached |= dict.fromkeys(jobs.extracted_with(study, cached, storage))
-        measured = [split for split in jobs.measuring(study, storage) if split in cached]
-        place.measured |= dict.fromkeys(measured)
         place.reduced |= dict.fromkeys(jobs.reduced_with(study, reduced))
 
     for sweep in study.sweeps.values():
@@ -60,7 +56,7 @@ def needed(study):
     raster = roles.views(study)
     for place in list(found.values()):
         if place.backbone in raster:
-            need(raster[place.backbone], place.layer, [*place.cached, *place.measured])
+            need(raster[place.backbone], place.layer, place.cached)
     return list(found.values())
 
 
@@ -81,41 +77,42 @@ def only(needs, default, storages):
 def passes(study, needs, views, splits, storages):
     """{blocks: backbones} of the passes over `splits` that give several blocks at once.
 
-    needs: of `needed`. views: of `roles.views`. storages: of the blocks. Blocks are in increasing
-    order. Those that were asked for later than others, whose shards stand (or, of splits that are
-    measured, whose caches), have a pass of their own.
+    blocks: pairs of a block and the storage it has, in increasing order. Of storages with which
+    the activations of the same of `splits` are kept, the first stands for all.
+
+    needs: of `needed`. views: of `roles.views`. storages: of the blocks. Blocks that were asked for
+    later than others, whose shards stand, have a pass of their own.
     """
+    stands_for = {
+        storage: alike[0] for alike in jobs.kept_alike(splits, storages) for storage in alike
+    }
     blocks = {}
     for place in needs:
         of_pass = place.storage in storages and place.backbone not in views
-        if of_pass and any(split in place.cached or split in place.measured for split in splits):
-            blocks.setdefault(place.backbone, set()).add(place.layer)
+        if of_pass and not place.cached.keys().isdisjoint(splits):
+            own = blocks.setdefault(place.backbone, {})
+            own[place.layer] = stands_for[place.storage]
     found = {}
-    for backbone, layers in blocks.items():
-        for together in _level(study, backbone, layers, splits, storages[0]):
+    for backbone, storage_of in blocks.items():
+        for together in _level(study, backbone, storage_of, splits):
             if len(together) > 1:
                 found.setdefault(together, []).append(backbone)
     return found
 
 
-def _level(study, backbone, layers, splits, storage):
-    """`layers` in groups of which the same shards of `splits` are there; a single one is alone."""
-    if len(layers) == 1:
-        return [tuple(layers)]
+def _level(study, backbone, storage_of, splits):
+    """Blocks in groups of which the same shards of `splits` are there; a single one is alone."""
+    blocks = sorted(storage_of.items())
+    if len(blocks) == 1:
+        return [tuple(blocks)]
     groups = {}
-    for layer in sorted(layers):
+    for layer, storage in blocks:
         place = paths.place(backbone, layer)
         there = tuple(
-            os.path.exists(path)
+            os.path.exists(study.paths.shard(split.name, number, split.shards, place, kept))
             for split in splits
-            for path in _written(study, split, place, storage)
+            for kept in [split.cached_in(storage)]
+            for number in range(split.shards)
         )
-        groups.setdefault(there, []).append(layer)
+        groups.setdefault(there, []).append((layer, storage))
     return map(tuple, groups.values())
-
-
-def _written(study, split, place, storage):
-    """The files of a split that a pass writes."""
-    if not split.cached_in(storage):
-        return [study.paths.cache(split.name, place)]
-    return [study.paths.shard(split.name, n, split.shards, place) for n in range(split.shards)]

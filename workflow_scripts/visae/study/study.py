@@ -95,13 +95,15 @@ class Study:
     # ---------------------------------------------------------------- splits
 
     def splits(self, storage=None):
-        """Every split that is cached: for training, thresholds, scoring, M6 and masks.
+        """Every split that has a cache: for training, thresholds, scoring, M6 and masks.
 
-        storage: of the blocks; by default the study's.
+        That of training has one in any case, with activations or without. storage: of the blocks;
+        by default the study's.
         """
         storage = storage or self.config["storage"]
         used = [self.training, self.held_out, *self.encoded_splits(), *(self.segmentation or ())]
-        return [split for split in dict.fromkeys(used) if split.cached_in(storage)]
+        cached = [split for split in used if split == self.training or split.cached_in(storage)]
+        return list(dict.fromkeys(cached))
 
     def encoded_splits(self, sweep=None):
         """Every split that SAEs encode, or those of one sweep: for scoring, then those of M6."""
