@@ -23,7 +23,7 @@ from visae.activations import cache as caches
 from visae.activations.cache import ActivationCache
 from visae.base import hdf5, seals
 from visae.encoding.encoders import SparseEncoder
-from visae.encoding.kernels import ActiveCodes, decode, reduce_maps, sliced, take_found
+from visae.encoding.kernels import ActiveCodes, decode, decoded, reduce_maps, sliced, take_found
 from visae.encoding.moran import Neighbours
 from visae.encoding.reductions import SaeReductions
 from visae.encoding.sae_pass import encode_activations
@@ -84,7 +84,8 @@ def kernel_times(x_npd, sae, grid, repeats):
 
     def decode_unit():
         maxima = np.empty((images, sae.width), np.float32)
-        decode(x_npd.numpy(), decoder, codes.patch, codes.value, codes.end, maxima)
+        arrays = codes.patch, codes.value, codes.end, decoded(images, patches, len(decoder))
+        decode(x_npd.numpy(), decoder, *arrays, maxima)
 
     torch_threads = torch.get_num_threads()
     torch.set_num_threads(1)

@@ -2,7 +2,6 @@
 # of a shard writes it for all blocks that the study reads of a backbone.
 
 import re
-from functools import partial
 
 from visae.study import places
 
@@ -32,7 +31,7 @@ def seed_of_order(wildcards):
 def shard_paths(splits, storage, block="{layer}", apart=False):
     """All shards of the caches of `splits`; apart: of one split, with the wildcard shard.
 
-    storage: of the block.
+    storage: of the block, which has a cache of some of them.
     """
     return [
         PATHS.shard(
@@ -42,7 +41,8 @@ def shard_paths(splits, storage, block="{layer}", apart=False):
             place("{backbone}", block),
             kept=split.cached_in(storage),
         )
-        for split in splits
+        for split in STUDY.splits(storage)
+        if split in splits
         for number in (["{shard}"] if apart else range(split.shards))
     ]
 
@@ -52,60 +52,69 @@ ANY_BACKBONE = "[a-z][a-z0-9_]*"
 EXTRACTION_THREADS = 8
 
 
-def passes_over(batch, splits, storages):
-    """[(end of a rule's name, blocks, backbones), …]: of one block, and of several at once.
+def passes_over(batch, splits):
+    """[(name, blocks, backbones), …]: of one block, and of several at once.
 
-    storages: of the blocks. blocks: [(block, storage), …].
+    blocks: [(block, storage), …]. A name has the storages that are not that of the first blocks.
     """
+    [(first, *_), _], *_ = jobs.extracted_alike(STUDY, splits)
     if not workflow.is_main_process:
         # What is there has changed since the job was planned. Its command names the rule.
         for asked in sys.argv:
             if several := re.fullmatch(f"extract_{batch}(_blocks((_[0-9]+(_[a-z]+)?)+))", asked):
                 named = re.findall("_([0-9]+)(?:_([a-z]+))?", several[2])
-                blocks = [(layer, storage or storages[0]) for layer, storage in named]
-                yield several[1], blocks, ANY_BACKBONE
-        yield from single_blocks(splits, storages, "")
+                blocks = [(layer, storage or first) for layer, storage in named]
+                yield batch + several[1], blocks, ANY_BACKBONE
+        yield from single_blocks(batch, splits, "")
         return
     others = []
-    for blocks, backbones in places.passes(STUDY, NEEDED, VIEWS, splits, storages).items():
+    for blocks, backbones in places.passes(STUDY, NEEDED, VIEWS, splits).items():
         named = "".join(
-            f"_{layer}" if storage == storages[0] else f"_{layer}_{storage}"
-            for layer, storage in blocks
+            f"_{layer}" if storage == first else f"_{layer}_{storage}" for layer, storage in blocks
         )
-        yield f"_blocks{named}", blocks, alternatives(backbones)
+        yield f"{batch}_blocks{named}", blocks, alternatives(backbones)
         layers = alternatives([layer for layer, _ in blocks])
         others += [place(name, f"({layers})/") for name in backbones]
     # The end of the path says whether a block has a pass with others.
-    yield from single_blocks(splits, storages, f"(?!{alternatives(others)})" if others else "")
+    yield from single_blocks(batch, splits, f"(?!{alternatives(others)})" if others else "")
 
 
-def single_blocks(splits, storages, but):
+def single_blocks(batch, splits, but):
     """The same of one block; but: the start of a constraint, which leaves some out."""
-    for number, alike in enumerate(jobs.kept_alike(splits, storages)):
-        end = f"_{alike[0]}" if number else ""
-        yield end, [("{layer}", alike[0])], kept_as(alike) + but + ANY_BACKBONE
+    for name, alike, _ in alike_of(batch, splits):
+        yield name, [("{layer}", alike[0])], kept_as(alike) + but + ANY_BACKBONE
 
 
-for batch, splits, storages in jobs.by_storage(STUDY, partial(jobs.extraction, STUDY)):
+BATCHES = dict(jobs.extraction(STUDY))
+
+
+def alike_of(batch, splits):
+    """[(name, storages, splits), …] of the blocks at which these are cached."""
+    for number, (alike, own) in enumerate(jobs.extracted_alike(STUDY, splits)):
+        yield jobs.apart(f"{batch}_{alike[0]}", BATCHES) if number else batch, alike, own
+
+
+for batch, splits in BATCHES.items():
     apart = jobs.shards_apart(STUDY, splits)
     shard = f"-shard-{{shard}}-of-{splits[0].shards:05d}" if apart else ""
 
-    for end, blocks, backbones in passes_over(batch, splits, storages):
+    for name, blocks, backbones in passes_over(batch, splits):
         layers = [str(layer) for layer, _ in blocks]
+        cached = [s for s in splits if any(s in STUDY.splits(kept) for _, kept in blocks)]
         work = f"{{backbone}}-layer{'-'.join(layers)}-{batch}{shard}"
 
         rule:
             name:
-                f"extract_{batch}{end}"
+                f"extract_{name}"
             input:
-                indices=index_paths(splits),
-                classes=class_paths(splits),
+                indices=index_paths(cached),
+                classes=class_paths(cached),
                 weights=local_weights,
             output:
                 shards=[
                     path
                     for block, storage in blocks
-                    for path in shard_paths(splits, storage, block, apart)
+                    for path in shard_paths(cached, storage, block, apart)
                 ],
             log:
                 f"<logs>/extract/{work}.log",
@@ -130,7 +139,7 @@ for batch, splits, storages in jobs.by_storage(STUDY, partial(jobs.extraction, S
                         split.shards,
                         STUDY.seed if split == STUDY.training else None,
                     )
-                    for split in splits
+                    for split in cached
                 },
                 extraction=settings("extraction"),
                 code=code("extract_activations"),
@@ -141,15 +150,15 @@ for batch, splits, storages in jobs.by_storage(STUDY, partial(jobs.extraction, S
             script:
                 "../workflow_scripts/extract_activations.py"
 
-    for number, alike in enumerate(jobs.kept_alike(splits, storages)):
+    for name, alike, own in alike_of(batch, splits):
 
         rule:
             name:
-                f"join_{batch}" + (f"_{alike[0]}" if number else "")
+                f"join_{name}"
             input:
-                shards=shard_paths(splits, alike[0]),
+                shards=shard_paths(own, alike[0]),
             output:
-                caches=cache_paths(splits),
+                caches=cache_paths(own),
             log:
                 f"<logs>/join/{{backbone}}-layer{{layer}}-{batch}.log",
             benchmark:
@@ -171,7 +180,7 @@ for batch, splits, storages in jobs.by_storage(STUDY, partial(jobs.extraction, S
                         split in (STUDY.training, STUDY.statistics),
                         split.cached_in(alike[0]),
                     )
-                    for split in splits
+                    for split in own
                 },
                 code=code("join_activations"),
             message:
@@ -182,21 +191,23 @@ for batch, splits, storages in jobs.by_storage(STUDY, partial(jobs.extraction, S
 
 if VIEWS:
 
-    for batch, splits, storages in jobs.by_storage(STUDY, partial(jobs.extraction, STUDY)):
+    for batch, name, alike, own in (
+        (batch, *each) for batch, splits in BATCHES.items() for each in alike_of(batch, splits)
+    ):
 
         rule:
             name:
-                f"permute_{batch}"
+                f"permute_{name}"
             input:
-                caches=of_raster(splits),
+                caches=of_raster(own),
             output:
-                caches=cache_paths(splits),
+                caches=cache_paths(own),
             log:
                 f"<logs>/permute/{{backbone}}-layer{{layer}}-{batch}.log",
             benchmark:
                 f"<benchmarks>/permute/{{backbone}}-layer{{layer}}-{batch}.tsv"
             wildcard_constraints:
-                backbone=f"{kept_as(storages)}({alternatives(VIEWS)})",
+                backbone=f"{kept_as(alike)}({alternatives(VIEWS)})",
             conda:
                 "../envs/torch.yaml"
             threads: 1

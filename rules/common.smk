@@ -26,7 +26,7 @@ from visae.products.product import KINDS
 from visae.sae.families import FAMILIES
 from visae.study import checks, jobs, roles, targets
 from visae.study.config import write_config
-from visae.study.study import Study
+from visae.study.study import Study, faults
 
 repository.prepare_jobs()
 
@@ -34,10 +34,11 @@ terminal.show_what_matters(logger, quiet=Quietness.ALL in (workflow.output_setti
 
 try:
     STUDY = Study(config)
-except UserError as error:
+except UserError:
     # What `--config` says stands in no file.
     files = () if workflow.config_settings.config else workflow.configfiles
-    raise WorkflowError(config_files.located(str(error), files)) from None
+    sentences = [config_files.located(sentence, files) for sentence in faults(config)]
+    raise WorkflowError("\n".join(sentences)) from None
 
 # Scripts find extensions by the config as Snakemake hands it to them.
 if "extensions" in config:

@@ -1,20 +1,28 @@
 """Where a rule of activations begins to hold: statistics, seeds, chunks, the ends of a stream."""
 
 import inspect
+from contextlib import nullcontext
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import yaml
 from cache_fixtures import cache_info, random_activations, write_cache
 
 from visae.activations import streaming
 from visae.activations.cache import ActivationCache
+from visae.activations.computed import ComputedCache
+from visae.activations.extraction import extract
+from visae.activations.format import CacheInfo, as_stored
 from visae.activations.normalisation import check_statistics, statistics_of
 from visae.activations.permuted import PermutedCache, write_permuted
-from visae.activations.shards import ShardWriter, join_shards, shard_bounds
+from visae.activations.shards import ShardWriter, _write_joined, join_shards, shard_bounds
 from visae.activations.source import Activations
+from visae.activations.streaming import StreamedActivations
 from visae.activations.tokens import TokenStream
 from visae.base.errors import UserError
+from visae.base.seals import recorded
 
 
 class Given(Activations):
@@ -164,8 +172,12 @@ def test_streams_are_of_one_checked_backbone_and_say_what_they_are_made_of(monke
 
     backbone = SimpleNamespace(to=noted("to"))
     monkeypatch.setattr(streaming, "build_backbone", lambda spec: backbone)
-    for name in ("check_backbone", "read_index", "StreamedActivations"):
+    for name in ("check_backbone", "read_index"):
         monkeypatch.setattr(streaming, name, noted(name))
+    opens = noted("StreamedActivations")
+    monkeypatch.setattr(
+        streaming, "StreamedActivations", lambda *given, **said: nullcontext(opens(*given, **said))
+    )
     settings = {"precision": "float16", "chunk_images": 8, "batch_size": 4}
     splits = {"a/train": ("root", "train.csv", "classes.csv"), "b/val": ("other", "v", "c")}
     opened = inspect.unwrap(streaming.open_streams)(
@@ -190,3 +202,56 @@ def test_streams_are_of_one_checked_backbone_and_say_what_they_are_made_of(monke
 def test_the_order_in_which_preprocessing_was_written_is_not_kept():
     one, other = (cache_info(preprocessing=dict(pairs)) for pairs in (PAIRS, PAIRS[::-1]))
     assert one.attributes()["preprocessing"] == other.attributes()["preprocessing"]
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({(1, 2, 3): np.nan}, "NaN or infinity in channel 3 .* image 'b'"),
+        ({(0, 1, 2): -np.inf, (1, 0, 0): np.nan}, "NaN or infinity in channel 2 .* image 'a'"),
+        ({(1, 2, 0): 80000, (1, 0, 3): -70000}, "80,000 in channel 0 .* image 'b' .*2 of 4"),
+        ({(1, 2, 0): 70000, (1, 0, 3): -80000}, "-80,000 in channel 3 .* image 'b' .*2 of 4"),
+        ({(1, 2, 1): 70000, (1, 1, 1): 70001}, "70,001 in channel 1 .* image 'b' .*1 of 4"),
+        ({(1, 2, 1): 70000, (0, 1, 2): np.nan}, "NaN or infinity in channel 2 .* image 'a'"),
+    ],
+)
+def test_the_value_that_cannot_be_stored_is_named_wherever_it_lies(values, said):
+    """The first image that has one; there, NaN and infinity before what is largest."""
+    given = np.ones((2, 3, 4), np.float32)
+    assert (as_stored(given, cache_info(width=4), ["a", "b"]) == 1).all()
+    for place, value in values.items():
+        given[place] = value
+    with pytest.raises(UserError, match=said):
+        as_stored(given, cache_info(width=4), ["a", "b"])
+
+
+def test_a_cache_is_made_of_what_its_shards_were_made_of(tmp_path):
+    """Of shards themselves the checksums tell, and of SAEs there are none."""
+    path = tmp_path / "cache.h5"
+    arrays = {"crc32": np.zeros(1, np.uint32), "labels": np.zeros(4, np.int64)}
+    ids = {"image_ids": list("abcd"), "skipped_ids": []}
+    origin = {f"{root}/x": root for root in ("index", "pretraining", "activations", "saes")}
+    _write_joined(path, cache_info(), [(tmp_path / "shard.h5", 4)], arrays, ids, False, origin)
+    assert recorded(path)["made_of"] == {"index/x": "index", "pretraining/x": "pretraining"}
+
+
+SCHEMA = Path(__file__).parents[2] / "rules/schemas/config.schema.yaml"
+
+
+@pytest.mark.parametrize(
+    "function", [extract, ComputedCache, StreamedActivations, CacheInfo, TokenStream]
+)
+def test_where_a_call_says_nothing_all_is_as_where_a_config_does(function):
+    properties = yaml.safe_load(SCHEMA.read_text("utf-8"))["properties"]
+    known = {
+        **properties["extraction"]["properties"],
+        "window_images": properties["training"]["properties"]["window_images"],
+        "on_bad_image": properties["on_bad_image"],
+    }
+    parameters = inspect.signature(inspect.unwrap(function)).parameters.values()
+    found = {each.name: each.default for each in parameters if each.default is not each.empty}
+    shared = found.keys() & known.keys()
+    assert shared
+    assert {name: found[name] for name in shared} == {
+        name: known[name]["default"] for name in shared
+    }

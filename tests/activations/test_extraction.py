@@ -1,5 +1,6 @@
 """Extraction of small data sets with a small backbone, against one image at a time."""
 
+import contextlib
 import os
 import threading
 from dataclasses import replace
@@ -14,8 +15,9 @@ from visae.activations import extraction
 from visae.activations.cache import ActivationCache
 from visae.activations.extraction import ShardJob, extract, token_batches
 from visae.activations.shards import join_shards
-from visae.backbones import BackboneSpec, build_backbone
-from visae.backbones.backbone import forward_noise
+from visae.backbones import BackboneSpec, build_backbone, checks
+from visae.backbones.backbone import autocast, forward_noise
+from visae.backbones.checks import check_backbone
 from visae.backbones.order import patch_order
 from visae.base.errors import UserError
 from visae.images.decoding import load_image
@@ -373,3 +375,30 @@ def test_a_batch_of_which_no_image_can_be_read_has_no_tokens(backbone, damaged):
         (0, 1), (0, *tokens[0].shape[1:])
     )
     assert [len(found) for found in tokens.values()] == [len(kept)] * 2 == [4, 4]
+
+
+def test_every_forward_pass_has_the_precision_that_is_asked_for(
+    backbone, dataset, tmp_path, monkeypatch
+):
+    asked = []
+
+    def noted(precision, device):
+        asked.append((precision, device))
+        return contextlib.nullcontext()
+
+    for module in (extraction, checks):
+        monkeypatch.setattr(module, "autocast", noted)
+    for precision in ("float32", "float16"):
+        asked.clear()
+        check_backbone(backbone, 1, precision)
+        assert len(asked) > 1
+        extracted(backbone, dataset, tmp_path / precision, precision=precision)
+        assert set(asked) == {(precision, torch.device("cpu"))}
+
+
+@pytest.mark.filterwarnings("ignore:CUDA is not available")
+def test_float16_is_of_the_gpu_alone():
+    for precision, device in (("float32", "cuda"), ("float32", "cpu"), ("float16", "cpu")):
+        assert type(autocast(precision, torch.device(device))) is contextlib.nullcontext
+    context = autocast("float16", torch.device("cuda", 0))
+    assert (context.device, context.fast_dtype) == ("cuda", torch.float16)

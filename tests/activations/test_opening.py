@@ -1,5 +1,7 @@
 """A job's splits: from caches, or straight from images, each open until the next is asked for."""
 
+import inspect
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -7,9 +9,15 @@ import pytest
 from backbone_fixtures import TINY, random_pictures
 from cache_fixtures import random_activations, write_cache
 
-from visae.activations import streaming
+from visae.activations import computed, opening, streaming
 from visae.activations.cache import ActivationCache
-from visae.activations.opening import open_activations
+from visae.activations.opening import (
+    open_activations,
+    open_cache,
+    open_training,
+    read_statistics,
+)
+from visae.activations.permuted import PermutedCache, write_permuted
 from visae.base import devices
 from visae.base.errors import UserError
 from visae.base.paths import Paths, place
@@ -81,6 +89,19 @@ def test_without_caches_the_images_are_read(images):
     assert not np.array_equal(*contents)
 
 
+def test_a_stream_is_closed_when_the_next_is_asked_for_or_none(images):
+    results, params = images
+    alone = threading.active_count()
+    opened = open_activations(results, PLACE, params, threads=3)
+    next(opened)[1].read_chunk(0)
+    assert threading.active_count() > alone
+    _, second = next(opened)
+    assert threading.active_count() == alone
+    second.read_chunk(0)
+    opened.close()
+    assert threading.active_count() == alone
+
+
 @pytest.mark.parametrize("threads", [1, 3])
 def test_the_job_itself_is_one_of_its_threads(images, monkeypatch, threads):
     """A job of one thread starts no process that decodes images."""
@@ -89,3 +110,38 @@ def test_the_job_itself_is_one_of_its_threads(images, monkeypatch, threads):
     monkeypatch.setattr(streaming, "open_streams", lambda *given: found.append(given[4]) or [])
     assert not list(open_activations(results, PLACE, params, threads))
     assert found == [threads - 1]
+
+
+def test_a_cache_or_a_view_is_opened_by_what_it_is_and_whole_unless_told(tmp_path):
+    cache, view = write_cache(tmp_path, random_activations(5)), tmp_path / "view.h5"
+    write_permuted(view, cache, "control", 3)
+    for path, kind in ((cache, ActivationCache), (view, PermutedCache)):
+        with open_cache(path) as found:
+            assert type(found) is kind
+            mean, std = read_statistics(path)
+            assert (mean.tolist(), std) == (found.mean.tolist(), found.std)
+    next((tmp_path / "train").glob("*.h5")).unlink()
+    for path in (cache, view):
+        with pytest.raises(UserError, match="which is missing"):
+            open_cache(path)
+        with open_cache(path, whole=False) as found:
+            assert found.images == 5
+        assert read_statistics(path)[1] == std
+
+
+@pytest.mark.parametrize("backbone", [None, TINY])
+def test_a_training_cache_is_read_or_computed_by_what_the_job_was_given(monkeypatch, backbone):
+    monkeypatch.setattr(devices, "take_device", lambda: "a device")
+    monkeypatch.setattr(opening, "open_cache", lambda *given, **more: ("opened", given, more))
+    monkeypatch.setattr(computed, "computed_cache", lambda *given: given)
+    results = Paths("results")
+    params = Params(backbone=backbone, root="images", order_seed=7, extraction={"batch_size": 3})
+    found = inspect.unwrap(open_training)("train.h5", results, params, 5)
+    if backbone is None:
+        assert found == ("opened", ("train.h5",), {})
+        return
+    measured, settings, index_files, *rest = found
+    assert measured == ("opened", ("train.h5",), {"whole": False})
+    assert settings is backbone
+    assert index_files("toy/train") == results.index_and_classes("toy/train")
+    assert rest == ["images", 7, "a device", 5, {"batch_size": 3}]

@@ -1,5 +1,6 @@
 """Activations without a cache leave behind what they leave behind through one, bit by bit."""
 
+import threading
 from dataclasses import replace
 
 import h5py
@@ -117,6 +118,18 @@ def test_a_stream_is_read_once_and_in_order(backbone, dataset):
         stream.read_chunk(0)
     with pytest.raises(RuntimeError, match="known when all"):
         _ = stream.fingerprint
+
+
+@pytest.mark.parametrize("chunks", [1, 4])
+def test_a_closed_stream_leaves_no_thread_behind(backbone, dataset, chunks):
+    """Read halfway or to its end, which it does not know for the end."""
+    before = set(threading.enumerate())
+    with streamed(backbone, dataset, workers=2) as stream:
+        assert stream.chunks[-1] == (12, IMAGES)
+        for number in range(chunks):
+            stream.read_chunk(number)
+        assert set(threading.enumerate()) > before
+    assert set(threading.enumerate()) <= before
 
 
 def test_an_unreadable_image_stops_a_stream(backbone, dataset, tmp_path):

@@ -186,3 +186,14 @@ def test_one_image_is_refused():
     one = sparse(codes(1, 3))
     with pytest.raises(UserError, match=r"on 1 common images.*two or more"):
         match(one, one, 2, 0.95, 0)
+
+
+def test_moments_of_float32_codes_are_summed_in_float64():
+    """A feature that is silent on one of many items, and equal on all others."""
+    items = 300_000
+    codes = np.full(items, 0.3, np.float32)
+    codes[7] = 0
+    (mean,), (std,) = matching._moments(scipy.sparse.csc_array(codes[:, None]))
+    exact = codes.astype(np.float64)
+    assert mean == pytest.approx(exact.mean(), rel=1e-12)
+    assert std == pytest.approx(exact.std(), rel=1e-6)

@@ -451,6 +451,18 @@ def test_registers_are_not_lost_where_a_configuration_forgets_them(tmp_path):
         read("dinov2", tmp_path, options={})
 
 
+@pytest.mark.parametrize("key", ["dtype", "torch_dtype"])
+@pytest.mark.parametrize("said", ["bfloat16", "float16"])
+def test_the_type_that_a_configuration_names_rounds_no_weights(said, key, saved, tmp_path):
+    saved["vit_mae"].model.save_pretrained(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    del config["dtype"]
+    (tmp_path / "config.json").write_text(json.dumps(config | {key: said}))
+    for asked in ({"weights": str(tmp_path)}, {"model": str(tmp_path), "weights": "pretrained"}):
+        backbone = build_backbone(small_spec("vit_mae", options={}, **asked))
+        assert backbone.weights_fingerprint == saved["vit_mae"].weights_fingerprint
+
+
 def test_tokens_of_other_networks_in_a_file_are_left_out(saved, tmp_path):
     others = {
         "mask_token": torch.zeros(1, 1, 32),

@@ -4,8 +4,9 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 
 import numpy as np
+import pytest
 
-from visae.base.scratch import scratch
+from visae.base.scratch import LINE, aligned, scratch
 
 
 def test_an_array_is_used_again_and_grows():
@@ -31,3 +32,14 @@ def test_threads_do_not_share():
     with ThreadPoolExecutor(2) as pool:
         one, other = (task.result() for task in [pool.submit(of_thread) for _ in range(2)])
     assert not np.shares_memory(one, other)
+
+
+@pytest.mark.parametrize("kind", [np.int8, np.float32, np.int64])
+def test_arrays_begin_with_a_line_of_the_cache(kind):
+    # Not every array of NumPy does, so that several are looked at.
+    held = [aligned(kind, size, 3) for size in range(1, 40)]
+    assert {array.ctypes.data % LINE for array in held} == {0}
+    assert all((array.shape, array.dtype) == ((n, 3), kind) for n, array in enumerate(held, 1))
+    assert scratch("that begins with a line", kind, 7).ctypes.data % LINE == 0
+    held[-1][:] = 1
+    assert not np.shares_memory(held[-1], held[-2])

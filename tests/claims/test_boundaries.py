@@ -6,6 +6,7 @@ import pytest
 from scipy import stats
 
 from visae.claims import numbers, printed, quantities, verdicts
+from visae.claims.beside import run_values
 from visae.claims.evidence import Evidence
 from visae.claims.quantities import Missing
 from visae.claims.verdicts import DIFFERS, REPRODUCED, Claim, judge
@@ -261,3 +262,51 @@ def test_a_difference_is_of_numbers_and_has_no_digits_of_rounding():
 def test_which_printed_number_is_which(published, key):
     assert printed.evidence_key(published) == key
     assert printed.orientation(published) == (-1 if key == "rho/fvu/dtd" else 1)
+
+
+def test_raw_channels_have_their_null_without_any_sae():
+    summary = {"mean": 0.25, "z": -3.0, "null": -0.125, "median": 9.0}
+    roles = Roles("main", None, None, {"own": "clip", "empty": "mae"}, {})
+    coherence = {"own": summary, "odd": dict.fromkeys(summary, 1.0),
+                 "empty": dict.fromkeys(summary)}  # fmt: skip
+    assert numbers.run_numbers([], roles, coherence, [], 42) == {
+        "raw_moran/clip": 0.25, "raw_z/clip": -3.0, "null/clip": -0.125
+    }  # fmt: skip
+
+
+def test_beside_a_printed_number_stands_what_the_counted_claim_about_it_found():
+    """The first of those that name it; a key that evidence has needs no claim."""
+    evidence = Evidence({"a": 1.0, "b": 2.0, "c": 3.0, "score/fvu/clip": 4.0, "rho/fvu/dtd": 0.5})
+
+    def about(key, printed="text/other", **changes):
+        return claim(arguments={"key": key}, printed=printed, **changes)
+
+    claims = [about("a", variant=True), about("d", None), about("b"), about("c"),
+              about("absent", "text/third")]  # fmt: skip
+    keys = ["text/other", "text/third", "text/fourth", "text/fvu/clip", "text/fvu/mae",
+            "text/spearman/fvu/dtd"]  # fmt: skip
+    assert run_values(keys, claims, evidence) == {
+        "text/other": 2.0, "text/fvu/clip": 4.0, "text/spearman/fvu/dtd": -0.5
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("accept", "value"),
+    [({"at_least": 0}, -1e-9), ({"at_most": 0}, 1e-9), ({"equals": 0}, 1e-9),
+     ({"within": 0}, 1e-9)],
+)  # fmt: skip
+def test_a_billionth_is_rounding(accept, value):
+    for found, verdict in ((value, REPRODUCED), (1.001 * value, DIFFERS)):
+        own = claim(accept=accept, published=0)
+        assert judge(own, Evidence({"a": found}))["verdict"] == verdict
+
+
+def test_a_lift_is_correlated_where_all_five_have_it_and_what_it_lifts():
+    raw, lift = five("raw/dtd", [1, 2, 3, 4, 5]), five("lift/dtd", [5, 4, 3, 2, 1])
+    found = numbers._across_backbones(raw | lift)
+    assert found.keys() == {"lift_rho/dtd", "lift_p_t/dtd", "lift_p_exact/dtd"}
+    assert found["lift_rho/dtd"] == -1
+    first = next(iter(BACKBONES))
+    for lacking in (raw, lift, {f"raw/dtd/{first}"}, {f"lift/dtd/{first}"}):
+        some = {key: value for key, value in (raw | lift).items() if key not in lacking}
+        assert numbers._across_backbones(some) == {}

@@ -198,6 +198,61 @@ def test_all_mistakes_are_said_at_once_with_their_lines(tmp_path):
         assert sum(said in sentence and f"{path}, line " in sentence for sentence in found) == 1
 
 
+def test_of_each_kind_of_mistake_all_are_said(tmp_path):
+    """Of keys of a section, of parts that are not there, and of parts that do not fit."""
+    config = demo_config()
+    for path in (
+        "extraction.speed",
+        "extraction.batchsize",
+        "backbones.dino_small.modell",
+        "sweps",
+    ):
+        change(config, path, {})
+    change(config, "training.epochs", 0)
+    found = problems([write(tmp_path, config)])
+    assert len(found) == 5
+    for key in ("speed", "batchsize", "modell", "sweps"):
+        [sentence] = [said for said in found if f"unknown key '{key}'" in said]
+        line = int(sentence.rpartition("line ")[2].removesuffix(")"))
+        assert (tmp_path / "my.yaml").read_text().splitlines()[line - 1].strip() == f"{key}: {{}}"
+
+    config = demo_config()
+    change(config, "training.split", "trian")
+    change(config, "evaluation.split", "vall")
+    change(config, "metrics.cross_domain.headline", "cars")
+    change(config, "metrics.cross_domain.datasets.digits", {"train": "one", "test": "two"})
+    change(config, "sweeps.main.backbones", ["dino", "clip", "mae_small"])
+    change(config, "sweeps.jumprelu.grid", {"k": [1]})
+    change(config, "downstream.segmentation.dataset", "cars")
+    found = problems([write(tmp_path, config)])
+    for said in (
+        *("training names the split 'trian'", "evaluation names the split 'vall'"),
+        *("headline is 'cars'", "digits.train names the split 'one'", "test names the split 'two'"),
+        *("'dino' and 'clip', which are not in", "sweeps.jumprelu.grid has the keys k;"),
+        "downstream.segmentation.train names the data set 'cars'",
+    ):
+        assert sum(said in sentence for sentence in found) == 1, said
+    assert len(found) == 8
+
+    config = demo_config()
+    for backbone in ("dino_small", "clip_small"):
+        change(config, f"backbones.{backbone}.evaluator", backbone)
+        change(config, f"backbones.{backbone}.weights", "pretrained")
+    change(config, "features", {"saes": ["a/b", "c/d"], "named": {}})
+    found = problems([write(tmp_path, config)])
+    for said in ("dino_small' itself", "clip_small' itself", "the SAE 'a/b'", "the SAE 'c/d'"):
+        assert sum(said in sentence for sentence in found) == 1, said
+    both = [said for said in found if "both pretraining and weights" in said]
+    assert len(both) == 2
+
+    config = demo_config()
+    for dataset in ("digits", "faces"):
+        change(config, f"datasets.{dataset}.root", f"$NOWHERE_{dataset}/x")
+    found = problems([write(tmp_path, config)])
+    assert len(found) == 2
+    assert all(f"$NOWHERE_{d}" in said for d, said in zip(("digits", "faces"), found, strict=True))
+
+
 def test_parts_that_do_not_fit_are_said_together(tmp_path):
     config = demo_config()
     change(config, "backbones.dino_small.evaluator", "dino_small")

@@ -116,6 +116,22 @@ def test_both_encoders_reduce_the_codes_of_the_model(rule, minima):
         np.testing.assert_allclose(found.moran_sum, sums, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("kind", ["layer_norm", "constant_norm"])
+@pytest.mark.parametrize("rule", ["threshold", "abs_topk"])
+def test_both_encoders_compare_in_common_units_what_each_token_was_normalised_by(kind, rule):
+    sae = model(input_normalisation=kind, activation=rule, k=3)
+    tokens = TOKENS.half()
+    targets, x = _targets(sae, (MEAN, STD))(tokens), sae.normalise(tokens)
+    reconstruction = sae.decode(sae.encode(x))
+    squares, residual, largest = targets.compared(reconstruction)
+    assert squares > 1
+    for encoder in (SparseEncoder, DenseEncoder):
+        found = encoder(sae, (2, 3), [1], 1e-8)(x, targets)
+        assert found.squared_error == pytest.approx(squares, rel=1e-5)
+        assert found.residual_sum == pytest.approx(residual, rel=1e-3, abs=1e-4)
+        np.testing.assert_allclose(found.reconstructions_max, largest, rtol=1e-4, atol=1e-5)
+
+
 def moran_by_definition(values, grid, diagonal):
     """Eq. 2, pair by pair."""
     height, width = grid
@@ -127,6 +143,18 @@ def moran_by_definition(values, grid, diagonal):
             if a != b and max(down, right) == 1 and (diagonal or down + right == 1):
                 total, weights = total + z[a] * z[b], weights + 1
     return len(values) / weights * total / (z**2).sum()
+
+
+@pytest.mark.parametrize("grid", [(1, 1), (2, 3), (4, 3)])
+def test_maps_have_one_column_and_one_row_of_zeros_more(grid):
+    """A place outside of the map would be read without an error."""
+    height, width = grid
+    neighbours = Neighbours.of_grid(grid)
+    whole = np.arange((height + 1) * (width + 1)).reshape(height + 1, width + 1)
+    assert neighbours.position.tolist() == whole[:-1, :-1].ravel().tolist()
+    assert neighbours.padded_map().tolist() == [0.0] * whole.size
+    assert neighbours.stride == width + 1
+    assert neighbours.patches == height * width
 
 
 @pytest.mark.parametrize("grid", [(2, 2), (2, 3), (4, 3), (3, 5)])

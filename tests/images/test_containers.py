@@ -490,6 +490,8 @@ def test_samples_that_are_none_are_named(tmp_path):
     two = [*sample(0), ("0000.seg.png", picture(9))]
     told(two, "0000", "2 images", "options: {image: jpg}")
     assert labels(tmp_path, image="png") == {"train/0000": "0"}
+    dotted = [("a." + name, content) for name, content in sample(0) + sample(1)]
+    told(dotted, "sample a of", "2 images", "0000.png, 0000.cls", "ends at its first dot")
     told(sample(0), "no image (jpg)", "png, cls", image="jpg")
     told(sample(0, b"", "txt"), "no json.a, but png, txt", label="json.a")
     told(sample(0, b"") + sample(1), "'' as cls")

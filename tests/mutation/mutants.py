@@ -67,12 +67,13 @@ GROUPS = {
     "probes": Group(("probing/*.py",), ("probing", "evals")),
     "kernels": Group(
         ("encoding/*.py",),
-        ("encoding", "evals/test_localization.py", "evals/test_monosemanticity.py",
-         "sae/exchange/test_scored.py", "sae/test_screen.py", "sae/test_screen_halves.py"),
+        ("encoding", "evals/test_numbers.py", "evals/test_localization.py",
+         "evals/test_monosemanticity.py", "sae/exchange/test_scored.py", "sae/test_screen.py",
+         "sae/test_screen_halves.py"),
     ),
     "training": Group(
         ("sae/*.py", "sae/families/*/trainer.py"),
-        ("sae",),
+        ("sae", "evals/test_numbers.py"),
         ("sae/test_peers.py", "sae/exchange/test_libraries.py", "sae/exchange/test_foreign.py"),
     ),
     "caches": Group(("activations/*.py",), ("activations", "encoding/test_encoding.py")),

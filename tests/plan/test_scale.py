@@ -393,8 +393,10 @@ def test_the_plan_says_what_an_sae_that_is_added_computes_again(tmp_path):
     assert training == (
         f"training main_and_jumprelu: {5 * 12} files, {5 * TRAIN:,} images through a network"
     )
-    assert [line.partition(" with")[0] for line in encoding] == [
-        *("encoding inaturalist", "encoding cub", "encoding dtd")
+    # Of the main SAEs, which are trained again, nothing is missing on the cached split.
+    assert encoding[0] == f"encoding imagenet_val with main: {5 * 12} files"
+    assert [line.partition(":")[0] for line in encoding[1:]] == [
+        f"encoding {batch} with main_and_jumprelu" for batch in ("inaturalist", "cub", "dtd")
     ]
     # Of activations that are kept each sweep has jobs of its own, of all of its SAEs.
     config["storage"] = "full"
@@ -405,23 +407,41 @@ def test_the_plan_says_what_an_sae_that_is_added_computes_again(tmp_path):
     assert encoding[0] == f"encoding imagenet_val with layer_3: {3 * 12} files"
 
 
+def test_the_plan_says_what_reads_saes_that_are_trained_again(tmp_path):
+    """Of the block alone whose SAEs are, and with all SAEs of the jobs that read them."""
+    config = kept_config() | {"storage": "lean"}
+    config["sweeps"]["jumprelu"]["metrics"] = ["fvu"]
+    study = Study(config)
+    made(study, list(study.sweeps), tmp_path)
+    assert told(config, tmp_path) == []
+    next((tmp_path / "saes/clip/layer11").glob("jumprelu*/model.safetensors")).unlink()
+    of_block = [sae for sae in study.saes() if sae.place == "clip/layer11"]
+    main, jumprelu = (sum(sae.sweep == sweep for sae in of_block) for sweep in ("main", "jumprelu"))
+    assert told(config, tmp_path) == [
+        f"training main_and_jumprelu: {main + jumprelu - 1} files, {TRAIN:,} images through a "
+        "network",
+        f"encoding imagenet_val with main: {main} files",
+        f"encoding imagenet_val with jumprelu: {jumprelu} files",
+        *(
+            f"encoding {batch} with main: {2 * main} files, {images:,} images through a network"
+            for batch, images in (("inaturalist", 600_000), ("cub", 11_788), ("dtd", 5_640))
+        ),
+    ]
+
+
 @pytest.mark.parametrize("granularity", ["coarse", "fine"])
 @pytest.mark.parametrize("shards", [1, 2])
-def test_blocks_of_other_storages_share_a_pass_only_where_one_job_gives_both(granularity, shards):
-    """A job gives all splits that it extracts: with others or without, it is another."""
+def test_blocks_of_other_storages_share_a_pass(granularity, shards):
+    """Also where one of them has a cache of more of the splits that a job extracts."""
     config = paper_config() | {"granularity": granularity}
     config["datasets"]["imagenet"]["splits"]["train"]["shards"] = shards
     study, *known = planned(config)
     rows = stages(study, *known)
-    shared = granularity == "fine"
-    early = [r for r in rows if (r.stage, r.layer, r.work) == ("extract", 3, "imagenet/val")]
-    assert [row.images for row in early] == [0 if shared else VAL] * 3
-    extracted = sums(rows, "extract", "images")
-    batches = jobs.by_storage(study, lambda storage: jobs.extraction(study, storage))
-    of_val = [storages for _, splits, storages in batches if study.evaluation in splits]
-    assert of_val == ([["full", "lean"]] if shared else [["full"], ["lean"]])
-    passes = 5 * (TRAIN + VAL + OTHERS + MASKED) + (0 if shared else 3 * (TRAIN + VAL + MASKED))
-    assert extracted == passes
+    early = [r for r in rows if (r.stage, r.layer) == ("extract", 3)]
+    masks = ["ade20k/training", "ade20k/validation"] if granularity == "coarse" else []
+    read = ["imagenet/train", "imagenet/val", *masks]
+    assert [(row.work, row.images) for row in early] == [(split, 0) for split in read] * 3
+    assert sums(rows, "extract", "images") == 5 * (TRAIN + VAL + OTHERS + MASKED)
 
 
 def test_each_epoch_of_lean_is_a_pass_of_its_own_and_so_is_each_batch_of_saes():
@@ -563,6 +583,40 @@ def test_run_that_cannot_fit_is_refused(tmp_path, monkeypatch):
     with open(shard, "wb") as handle:
         handle.truncate(size // 10)
     disk.check_fits(study, files, counts)
+
+
+@pytest.mark.parametrize(
+    ("study_wide", "of_sweeps", "said"),
+    [
+        ("full", {}, "set storage to lean"),
+        ("lean", {"layer_3": "full"}, r"set sweeps\.layer_3\.storage to lean"),
+        ("full", {"layer_3": "full"}, r"set storage and sweeps\.layer_3\.storage to lean"),
+        ("full", {"layer_3": "lean"}, "set storage to lean"),
+        (
+            *("lean", dict.fromkeys(("main", "jumprelu", "token_order"), "full")),
+            " and ".join(
+                rf"sweeps\.{name}\.storage" for name in ("main", "jumprelu", "token_order")
+            ),
+        ),
+    ],
+)
+def test_a_run_that_cannot_fit_names_each_key_that_keeps_activations(
+    study_wide, of_sweeps, said, monkeypatch
+):
+    config = kept_config() | {"storage": study_wide}
+    for sweep, storage in of_sweeps.items():
+        config["sweeps"][sweep]["storage"] = storage
+    study, geometries, counts = planned(config)
+    everything = {file.path for file in artefacts(study, geometries, counts)}
+    files = disk.written_files(study, geometries, counts, everything)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=0))
+    with pytest.raises(UserError, match=said):
+        disk.check_fits(study, files, counts)
+    # What lean stores, too, is no reason to name them.
+    kept = [f for f in files if f.split is None or f.split.cached_in("lean")]
+    with pytest.raises(UserError) as refused:
+        disk.check_fits(study, kept, counts)
+    assert "storage" not in str(refused.value)
 
 
 def test_tables_and_figures_are_not_counted():

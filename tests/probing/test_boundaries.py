@@ -131,7 +131,7 @@ def test_newton_ends_after_the_step_that_gains_nothing():
 def test_batches_fill_the_memory_that_they_have(numbers, sizes, monkeypatch):
     """Tasks of 3 × 5 codes, 8 bytes each, at most five together."""
     monkeypatch.setattr(one_vs_rest, "_BATCH_BYTES", {"cpu": int(numbers * 8 * 15)})
-    monkeypatch.setattr(one_vs_rest, "_BATCH_TASKS", 5)
+    monkeypatch.setattr(one_vs_rest, "_BATCH_TASKS", {"cpu": 5})
     tasks = [
         BinaryTask(np.zeros((3, 5)), np.zeros(5, bool), np.full((3, 2), 1.0 * i)) for i in range(7)
     ]
@@ -208,6 +208,14 @@ def test_no_ranked_features_gather_no_codes():
     assert gathered.features.tolist() == [0, 2]
     assert gathered.rows(np.array([2, 0])).tolist() == [[4, 5], [0, 1]]
     assert gathered.of_images(np.array([False, True])).codes_un.tolist() == [[1], [5]]
+
+
+def test_the_codes_of_a_feature_lie_together():
+    gathered = gather_ranked(np.arange(24.0).reshape(4, 6), np.array([3, 0, 1]))
+    some = gathered.of_images(np.arange(6) % 2 == 1)
+    assert some.codes_un.tolist() == [[1, 3, 5], [7, 9, 11], [19, 21, 23]]
+    assert some.codes_un.flags.c_contiguous
+    assert some.rows(np.array([3, 1])).flags.c_contiguous
 
 
 @pytest.mark.parametrize("size", [1, 2, 5, 6, 7])

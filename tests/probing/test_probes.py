@@ -61,7 +61,7 @@ def test_nested_probes_reach_the_tight_solution(tasks):
 
 def test_processes_and_batches_never_change_a_score(tasks, monkeypatch):
     expected = list(nested_probes(tasks, [2, 48]))
-    monkeypatch.setattr(binary_probes, "_BATCH_TASKS", 3)
+    monkeypatch.setattr(binary_probes, "_BATCH_TASKS", {"cpu": 3})
     with Workers(2) as workers:
         results = list(nested_probes(iter(tasks), [2, 48], workers=workers))
     for one, other in zip(expected, results, strict=True):

@@ -9,10 +9,13 @@ import numpy as np
 import pytest
 import torch
 from cache_fixtures import random_activations, write_cache
+from screen_fixtures import WIDTH
 
 from visae.activations.cache import ActivationCache
 from visae.activations.source import Activations
 from visae.base.errors import UserError
+from visae.sae import screened
+from visae.sae.checkpoint import load_sae, save_sae
 from visae.sae.choices import (
     Auxiliary,
     Resampling,
@@ -25,8 +28,12 @@ from visae.sae.choices import (
 from visae.sae.concerns import concerns
 from visae.sae.describe import describe_data, describe_held_out, describe_sae
 from visae.sae.families import FAMILIES, L0_TOLERANCE
+from visae.sae.folder import spec_of
 from visae.sae.model import INPUT_NORMALISATIONS, LAYER_NORM_EPSILON, SELECTIONS, SparseAutoencoder
 from visae.sae.resampling import Resampler
+from visae.sae.screen import Features, Tokens, rounding_of_sums
+from visae.sae.screen_bytes import BYTES
+from visae.sae.screen_halves import HALVES, Halves
 from visae.sae.specs import SaeSpec, TrainingSettings, check_own, check_own_size, check_size
 from visae.sae.steering import Control, SteeredTrainer
 from visae.sae.threshold import ActiveCodes, BatchMinima, LargestValues, Threshold
@@ -163,6 +170,119 @@ def test_active_codes_are_those_at_a_threshold_or_all_but_zero(value, active):
     assert counted.threshold(3) == (value, active / 3, False)
 
 
+# ---------------------------------------------------------------- screened products
+
+U = 2.0**-24
+
+
+def rows_of(seed, number, width=WIDTH):
+    """Rows of very different scales, and one of zeros."""
+    random = np.random.default_rng(seed)
+    rows = random.normal(size=(number, width)) * 10.0 ** random.integers(-5, 6, (number, 1))
+    rows[1] = 0
+    return torch.from_numpy(rows).float()
+
+
+ARITHMETICS = {"bytes": BYTES, "halves": HALVES, "split": Halves(torch.tensor([3, 40]))}
+
+
+@pytest.mark.parametrize("name", ARITHMETICS)
+def test_what_rounding_does_to_rows_is_measured(name):
+    rows = rows_of(0, 7)
+    found = ARITHMETICS[name].rounded(rows)
+    scaled = rows.double() * found.inverse[:, None]
+    rest, rounded = scaled.clone(), found.rows.double()
+    if name == "split":
+        rest[:, [3, 40]] = 0
+    largest = rest.abs().amax(dim=1)
+    if name == "bytes":
+        assert largest.tolist() == pytest.approx([127, 0, *[127] * 5])
+        assert (rounded - rest).abs().max() <= 0.5001
+    else:  # scales are powers of two
+        assert (torch.frexp(found.inverse).mantissa == 0.5).all()
+        assert ((largest[largest > 0] >= 2**13) & (largest[largest > 0] < 2**14)).all()
+        torch.testing.assert_close(rounded, rest, rtol=2.0**-11, atol=0)
+    norm, kept = scaled.norm(dim=1), rounded.norm(dim=1)
+    product = rounding_of_sums(WIDTH) * norm if name == "split" else 0
+    torch.testing.assert_close(found.norm, norm, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(found.lost, (rest - rounded).norm(dim=1) + product, rtol=1e-4,
+                               atol=1e-3 * float(name == "bytes"))  # fmt: skip
+    torch.testing.assert_close(found.kept, kept, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ARITHMETICS)
+@pytest.mark.parametrize("largest", [2.0**55, 2.0**127, math.inf, math.nan, 2.0**55 * (1 - U)])
+def test_rows_of_very_large_entries_are_not_bounded(name, largest):
+    rows = torch.ones(2, WIDTH)
+    rows[0, 5] = -largest
+    found = ARITHMETICS[name].rounded(rows)
+    bounded = largest < 2.0**55
+    assert (found.inverse > 0).tolist() == [bounded, True]
+    assert found.norm.isfinite().tolist() == found.lost.isfinite().tolist() == [bounded, True]
+    assert found.kept[1] > 0
+    if not bounded:
+        assert not found.rows[0].any()
+        assert (found.inverse[0], found.norm[0], found.lost[0], found.kept[0]) == (
+            0, math.inf, math.inf, 0
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize("width", [64, 768, 4096])
+def test_sums_lose_what_higham_says_and_little_more(width):
+    gamma = width * U / (1 - width * U)
+    assert gamma < rounding_of_sums(width) < 1.02 * gamma + 9 * U
+    assert 2 * width * 2.0**-23 < HALVES.sum_error(width) < 1.02 * width * 2.0**-22 + 17 * 2.0**-22
+    assert BYTES.sum_error(width) == U  # of a whole number as float32
+
+
+@pytest.mark.parametrize("name", ["bytes", "halves"])
+def test_cuts_are_those_of_the_inequality(name):
+    """Of `visae.sae.screen`: never above, and below by roundings of float32 alone."""
+    arithmetic = ARITHMETICS[name]
+    x, w, random = rows_of(1, 9), rows_of(2, 11), np.random.default_rng(3)
+    bias, lower = torch.from_numpy(random.normal(size=(2, 11))).float()
+    extra = torch.from_numpy(random.uniform(0, 2, 9)).float()
+    tokens, features = Tokens(arithmetic, x, extra), Features(arithmetic, w, bias, lower)
+    (qx, sx, *_), (qw, sw, *_) = arithmetic.rounded(x), arithmetic.rounded(w)
+    for side in (tokens, features):  # larger by more than a sum of so many can lose
+        own = arithmetic.rounded(side.rows)
+        for found, measured in ((side._norm, own.norm), (side._kept, own.kept),
+                                (side._lost, own.lost + 4 * U * own.norm)):  # fmt: skip
+            assert (found[measured > 0] > ((1 + WIDTH * U) * measured)[measured > 0]).all()
+
+    def norms(rows, scale, rounded):
+        scaled = rows.double() * scale[:, None]
+        return (
+            scaled.norm(dim=1),
+            (scaled - rounded.double()).norm(dim=1),
+            rounded.double().norm(dim=1),
+        )
+
+    (nx, lx, kx), (nw, lw, kw) = norms(x, sx, qx), norms(w, sw, qw)
+    gamma, sigma = rounding_of_sums(WIDTH), arithmetic.sum_error(WIDTH)
+    reach = (lower + extra[:, None]).double() - bias
+    terms = [
+        reach * sx[:, None] * sw, -(lx + gamma * nx)[:, None] * nw, -kx[:, None] * (lw + sigma * kw)
+    ]  # fmt: skip
+    sizes = [
+        (lower.abs() + extra[:, None] + bias.abs()).double() * sx[:, None] * sw,
+        lx[:, None] * nw, kx[:, None] * lw,
+    ]  # fmt: skip
+    of_measures = 5 * U * (nx + kx)[:, None] * nw  # norms are of float32
+    for found, expected, size, more in (
+        (tokens.by_rounded.double().T @ features.by_rounded.double(), sum(terms), sum(sizes),
+         of_measures),
+        (
+            tokens.by_floats.double().T @ features.by_floats.double(),
+            reach - 2 * gamma * (x.double().norm(dim=1)[:, None] * w.double().norm(dim=1)),
+            lower.abs() + extra[:, None] + bias.abs(),
+            2.0**-15 * gamma * (x.double().norm(dim=1)[:, None] * w.double().norm(dim=1)),
+        ),
+    ):  # fmt: skip
+        assert (found <= expected).all()
+        assert (expected - found <= 2.0**-17 * size + more).all()
+
+
 # ---------------------------------------------------------------- descriptions
 
 
@@ -229,6 +349,16 @@ def test_settings_of_one_sae_have_none_of_another():
     first, *_, last = FAMILIES["jumprelu"].recipes
     for recipes, recipe in (({}, first), ({"jumprelu": last}, last)):
         assert TrainingSettings(recipes=recipes).described(jump)["recipe"] == recipe
+
+
+@pytest.mark.parametrize(
+    ("family", "sparsity", "label"),
+    [("topk", 8, None), ("topk", 8, "mine"), ("relu", 0.5, None), ("topk", None, "mine")],
+)
+def test_the_spec_of_a_config_is_that_which_it_was_made_of(family, sparsity, label):
+    spec = SaeSpec(family, 4, sparsity, label)
+    config = {"name": spec.name, "activation": family, "expansion_factor": 4, "sparsity": sparsity}
+    assert spec_of(config) == spec
 
 
 @pytest.mark.parametrize(("rule", "tokens"), [("quantile", None), ("batch_minimum", 8192)])
@@ -314,6 +444,13 @@ def test_sizes_of_own_settings(family, own, refused):
         return
     with pytest.raises(UserError, match=f"^here: .*{refused}"):
         check_own_size(spec, own, 8, "here: ")
+
+
+def test_few_features_are_too_few_for_prefixes_alone():
+    """A sixteenth of 8 is none."""
+    check_own_size(SaeSpec("topk", 1, 4), {}, 8)
+    with pytest.raises(UserError, match=r"^matryoshka_1x_k4: prefixes of its 8"):
+        check_own_size(SaeSpec("matryoshka", 1, 4), {}, 8)
 
 
 # ---------------------------------------------------------------- choices
@@ -524,3 +661,114 @@ def test_the_coefficient_is_steered_by_what_it_says(monkeypatch):
     assert trainer.quantile(pre).tolist() == [36, 37]
     trainer.features = 1000
     assert trainer.quantile(pre).tolist() == [38, 39]
+
+
+def trainer(family, **changes):
+    """Of 20 features of width 5, of which 4 are active."""
+    return FAMILIES.module(family, "trainer").TRAINER(
+        SaeSpec(family, 4, 4), 5, TrainingSettings(**changes), "cpu"
+    )
+
+
+@pytest.mark.parametrize(
+    ("family", "changes", "integral", "proportional", "most"),
+    [
+        ("jumprelu", {"recipes": {"jumprelu": "paper"}}, 0.01, 0, 1e6),
+        ("jumprelu", {"recipes": {"jumprelu": "calibrated"}}, 0.01, 10, 1e3),
+        ("gated", {}, 0.01, 1, 1e3),
+    ],
+)
+def test_how_fast_and_how_far_a_coefficient_is_steered(
+    monkeypatch, family, changes, integral, proportional, most
+):
+    sae, x = trainer(family, **changes), torch.randn(50, 5)
+    monkeypatch.setattr(
+        Trainer, "step", lambda self, x: SimpleNamespace(active=torch.tensor(6.0 * len(x)))
+    )
+    sae.step(x)
+    rise = (integral + proportional) * math.log(6 / 4)
+    assert float(sae.log_coefficient - sae._start) == pytest.approx(rise, abs=1e-6)
+    for active, bound in ((1e30, most), (0.0, 1 / most)):
+        monkeypatch.setattr(
+            Trainer, "step", lambda self, x, n=active: SimpleNamespace(active=torch.tensor(n))
+        )
+        for _ in range(2000):
+            sae.step(x)
+        assert float(sae.log_coefficient - sae._start) == pytest.approx(math.log(bound), rel=1e-5)
+
+
+def test_gates_begin_where_l0_is_the_target_and_a_code_pays_for_itself():
+    """λ / 2 is the mean height at which gates open; of lower ones 0.001 is taken."""
+    sae = trainer("gated")
+    x = torch.randn(500, 5, generator=torch.Generator().manual_seed(0))
+    sae.weights["encoder_weight"].data[:10] *= 1e-5
+    h = x.double() @ sae.weights["encoder_weight"].double().T
+    opens = h.sort(dim=0, descending=True).values[500 * 4 // 20 - 1].detach()
+    assert (opens[:10] < 1e-3 / 2).all()
+    assert (opens[10:] > 2e-3).all()
+    with torch.no_grad():
+        start = sae._calibrate(x)
+    torch.testing.assert_close(-sae.gate_bias.detach().double(), opens, rtol=1e-4, atol=1e-9)
+    expected = math.log(2 * float(opens.clamp(min=1e-3).mean()))
+    assert float(start) == pytest.approx(expected, abs=1e-5)
+
+
+def test_a_batchs_threshold_is_looked_for_where_it_would_be_if_it_fell_as_before():
+    sae = trainer("batchtopk")
+    assert list(sae._brackets()) == [0]
+    for threshold, fall in ((2.0, 0.1), (1.9, 0.05), (1.9, 0.025), (0.95, 0.5), (1.9, 0.25)):
+        assert sae._remember(threshold) == threshold
+        assert sae._fall == pytest.approx(fall)
+        first = threshold * max(0.98 - 2 * fall, 0.7)
+        assert list(sae._brackets()) == pytest.approx([first, 0.7 * threshold, 0])
+
+
+@pytest.mark.parametrize(("part", "parts"), [(0.0, [0]), (0.01, [0.01]), (10.0, [10, 6, 0])])
+def test_codes_are_looked_for_from_a_part_of_the_norm_and_then_from_less(monkeypatch, part, parts):
+    """Where no code is so large, all tokens are looked at again."""
+    monkeypatch.setattr(screened, "SCREENED_WEIGHTS", 1)
+    module, asked = FAMILIES.module("topk", "trainer"), []
+    found = module.screened_codes
+
+    def noted(tokens, encoder):
+        asked.append((tokens.lower / tokens.rows.norm(dim=1)).tolist())
+        return found(tokens, encoder)
+
+    monkeypatch.setattr(module, "screened_codes", noted)
+    sae = module.TRAINER(SaeSpec("topk", 4, 5), WIDTH, TrainingSettings(), "cpu")
+    sae._part = part
+    sae.active_codes(torch.randn(30, WIDTH, generator=torch.Generator().manual_seed(0)))
+    assert asked == [pytest.approx([each] * 30) for each in parts]
+
+
+@pytest.mark.parametrize(
+    ("activation", "k", "normalisation", "stands"),
+    [
+        ("topk", 1, "none", True), ("topk", 6, "none", True), ("topk", 7, "none", False),
+        ("topk", 0, "none", False), ("topk", None, "none", False), ("topk", 2.0, "none", False),
+        ("abs_topk", 7, "layer_norm", False), ("group_max", 3, "none", True),
+        ("group_max", 6, "none", True), ("group_max", 4, "none", False), ("x", 2, "none", False),
+        ("threshold", None, "layer_norm", True), ("threshold", None, "x", False),
+        ("threshold", 7, "constant_norm", True),
+    ],
+)  # fmt: skip
+def test_which_inference_an_sae_of_six_features_has(tmp_path, activation, k, normalisation, stands):
+    sae = model(decoder_weight=model().decoder_weight.clone())
+    sae.activation, sae.k, sae.input_normalisation = activation, k, normalisation
+    save_sae(tmp_path / "sae", sae, {"hidden_dim": 6, "input_dim": 4}, [])
+    if stands:
+        read = load_sae(tmp_path / "sae").model
+        assert (read.activation, read.k, read.input_normalisation) == (activation, k, normalisation)
+        return
+    with pytest.raises(UserError, match=r"states the inference .* no SAE of 6 features has"):
+        load_sae(tmp_path / "sae")
+
+
+def test_codes_below_their_threshold_are_kept_as_far_as_the_kernel_reaches():
+    """That is 40 of its widths, of half a thousandth each."""
+    sae, x = trainer("jumprelu"), torch.randn(5000, 5, generator=torch.Generator().manual_seed(0))
+    sae.log_threshold.data.fill_(math.log(0.3))
+    codes = sae.active_codes(x)
+    below = sae._distances[sae._distances < 0]
+    assert -0.02 <= float(below.min()) < -0.018
+    assert (codes.values == 0).sum() == len(below)

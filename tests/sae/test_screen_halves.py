@@ -1,6 +1,7 @@
 """The screened product of float16: what a GPU does, by the same torch operations on the CPU."""
 
 import logging
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -253,3 +254,41 @@ def test_which_way_is_used_is_measured_and_said(monkeypatch, caplog):
     monkeypatch.setattr(screen_halves, "product", in_float32)
     assert not measured(device)
     assert "this torch has none of float16" in caplog.text
+
+
+def test_what_is_timed_is_as_sparse_as_an_sae(monkeypatch):
+    """On tokens that have as many codes as those of a study, by both ways."""
+    images, side, width, features, k = size = 2, 3, WIDTH, 256, 16
+    monkeypatch.setattr(encoders, "MEASURED", size)
+    given = {}
+
+    def fast(name, is_right, screened, whole, gain):
+        given.update(ways=(screened, whole), right=is_right())
+        return gain
+
+    monkeypatch.setattr(encoders, "is_faster", fast)
+    assert encoders._measured.__wrapped__(torch.device("cpu")) == encoders.GAIN
+    assert given["right"]
+    of_screen, whole = (encode() for encode in given["ways"])
+    close(of_screen, whole)
+    assert whole.codes_max.shape == (images, features)
+    assert whole.reconstructions_max.shape == (images, width)
+    assert whole.firing_count.sum() == pytest.approx(images * side**2 * k, rel=0.15)
+    # Of 1,500 codes one in a thousand may be off by more than 1e-4 of it.
+    for moved, by, right in ((1, 1.5e-4, True), (2, 1.5e-4, False), (2, 5e-5, True)):
+
+        def other(encoder, x_npd, count=moved, change=by):
+            codes_max = np.ones(1500)
+            codes_max[:count] += change * (encoder._screened is not None)
+            return SimpleNamespace(codes_max=codes_max)
+
+        monkeypatch.setattr(DenseEncoder, "__call__", other)
+        encoders._measured.__wrapped__(torch.device("cpu"))
+        assert bool(given["right"]) is right
+
+
+@pytest.mark.parametrize("faster", [True, False])
+def test_a_gpu_is_asked_and_a_cpu_is_not(monkeypatch, faster):
+    monkeypatch.setattr(encoders, "_measured", lambda device: faster)
+    assert halves_are_faster(torch.device("cuda")) is faster
+    assert halves_are_faster(torch.device("cpu")) is False

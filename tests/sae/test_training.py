@@ -283,6 +283,12 @@ def test_what_goes_wrong_after_the_last_step_costs_no_step(
     assert read(tmp_path) == read(reference)
 
 
+def test_a_run_too_short_for_a_checkpoint_ends_well(caches, tmp_path):
+    settings = replace(SETTINGS, checkpoint_minutes=1e6, epochs=1)
+    train_and_save(SPECS[:1], *caches, tmp_path, settings, "cpu", tmp_path / "resume.pt")
+    assert [path.name for path in tmp_path.iterdir()] == [SPECS[0].name]
+
+
 def test_stale_and_damaged_checkpoints_are_ignored(caches, tmp_path, monkeypatch):
     checkpoint = tmp_path / "resume.pt"
     with monkeypatch.context() as patch:

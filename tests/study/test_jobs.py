@@ -1,6 +1,7 @@
 """Fine or coarse, the same work is cut into jobs."""
 
 import itertools
+import json
 
 from study_fixtures import demo_config, paper_config
 
@@ -146,8 +147,8 @@ def test_what_a_job_makes_besides_what_is_wanted():
     coarse["granularity"] = "coarse"
     fine, coarse = Study(fine), Study(coarse)
     wanted = [fine.evaluation]
-    assert jobs.extracted_with(fine, wanted) == jobs.reduced_with(fine, wanted) == wanted
-    assert jobs.extracted_with(coarse, wanted) == coarse.splits()
+    assert jobs.extracted_with(fine, wanted, "full") == jobs.reduced_with(fine, wanted) == wanted
+    assert jobs.extracted_with(coarse, wanted, "full") == coarse.splits()
     assert jobs.reduced_with(coarse, wanted) == coarse.encoded_splits()
     [(_, together)] = jobs.extraction(coarse)
     assert not jobs.shards_apart(coarse, together)
@@ -191,9 +192,16 @@ def test_sweeps_of_a_block_share_a_pass_where_activations_are_computed():
     assert [sweep.name for sweep in jobs.trained_together(lean)] == [
         *("main_and_jumprelu", "layer_3", "token_order")
     ]
-    assert (
-        jobs.extraction(full)[0] == jobs.extraction(lean)[0] == ("imagenet_train", [full.training])
-    )
+    training = ("imagenet_train", [full.training])
+    assert jobs.extraction(full)[0] == jobs.extraction(lean)[0] == training
+    assert jobs.extracted_alike(full, [full.training]) == [
+        *((["full"], [full.training]), (["lean"], [full.training]))
+    ]
+    assert jobs.extracted_alike(lean, [lean.training]) == [(["lean"], [lean.training])]
+    assert jobs.extracted_alike(full, [full.evaluation]) == [(["full", "lean"], [full.evaluation])]
+    of_birds = list(full.cross_domain["cub"])
+    assert jobs.extracted_alike(full, of_birds) == [(["full"], of_birds)]
+    assert jobs.extracted_alike(lean, of_birds) == []
     # Nothing is computed to train on where the data set is cached in any case.
     config = paper_config() | {"storage": "lean"}
     config["datasets"]["imagenet"]["cache"] = True
@@ -205,4 +213,35 @@ def test_sweeps_of_a_block_share_a_pass_where_activations_are_computed():
     # Jobs are as fine as before otherwise.
     assert jobs.evaluation(lean, ["fvu", "localization"], "metrics") == [
         *(("fvu", ("fvu",)), ("localization", ("localization",)))
+    ]
+
+
+def renamed(config, names):
+    """A copy of a config in which some data sets are called otherwise."""
+    text = json.dumps(config)
+    for old, new in names.items():
+        text = text.replace(f'"{old}"', f'"{new}"')
+    return json.loads(text)
+
+
+def test_jobs_of_data_sets_that_are_called_as_splits_or_storages_have_names_of_their_own():
+    """`x_train` and `x_lean` may be data sets, beside `x` with jobs of these names."""
+    config = demo_config() | {"granularity": "fine"}
+    of_splits = {"textures": "photographs_train", "digits": "photographs_val"}
+    study = Study(renamed(config, of_splits))
+    for batches in (jobs.extraction(study), jobs.encoding(study)):
+        assert len({name for name, _ in batches}) == len(batches)
+        of_datasets = {name: {split.dataset for split in part} for name, part in batches}
+        assert of_datasets["photographs_val"] == {"photographs_val"}
+        assert of_datasets["photographs_val_2"] == {"photographs"}
+    batches = {
+        "full": [("x", ["x/a", "x/b", "x/c"]), ("x_lean", ["x_lean/a", "x_lean/b"])],
+        "lean": [("x", ["x/b", "x/c"]), ("y", ["y/a"])],
+    }
+    config["sweeps"]["layer_1"]["storage"] = "lean"
+    assert jobs.by_storage(Study(config), batches.__getitem__) == [
+        ("x", ["x/a", "x/b", "x/c"], ["full"]),
+        ("x_lean", ["x_lean/a", "x_lean/b"], ["full"]),
+        ("x_lean_2", ["x/b", "x/c"], ["lean"]),
+        ("y", ["y/a"], ["lean"]),
     ]

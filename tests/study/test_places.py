@@ -7,7 +7,7 @@ import pytest
 from study_fixtures import as_run_config, demo_config, kept_config, paper_config
 
 from visae.base.paths import Paths, place
-from visae.study import places, roles
+from visae.study import jobs, places, roles
 from visae.study.study import Study
 
 FIVE = ["dinov2", "clip", "siglip", "mae", "deit"]
@@ -18,14 +18,15 @@ def found(study):
     return {p.name: [split.name for split in p.cached] for p in places.needed(study)}
 
 
-def passes(study, splits, storages=None):
-    """Blocks of a pass → backbones; with storages, blocks are pairs with the own one of each."""
-    needs, views = places.needed(study), roles.views(study)
-    asked = storages or [study.config["storage"]]
-    found = places.passes(study, needs, views, splits, asked)
-    if storages:
-        return found
+def passes(study, splits):
+    """Blocks of a pass → backbones."""
+    found = with_storages(study, splits)
     return {tuple(layer for layer, _ in blocks): names for blocks, names in found.items()}
+
+
+def with_storages(study, splits):
+    """The same, of pairs of a block and its storage."""
+    return places.passes(study, places.needed(study), roles.views(study), splits)
 
 
 def test_the_papers_blocks_of_a_split_come_from_one_pass():
@@ -159,11 +160,43 @@ def test_lean_measures_the_training_split_of_all_blocks_in_one_pass_and_caches_w
 
 
 def test_a_block_that_is_measured_is_on_the_way_to_one_that_is_kept():
-    study, both = Study(paper_config()), ["full", "lean"]
+    study = Study(paper_config())
     early = ["dinov2", "clip", "siglip"]
-    assert passes(study, [study.training], both) == {((3, "lean"), (11, "full")): early}
+    assert with_storages(study, [study.training]) == {((3, "lean"), (11, "full")): early}
     # What both keep is the same for them.
-    assert passes(study, [study.evaluation], both) == {((3, "full"), (11, "full")): early}
+    assert with_storages(study, [study.evaluation]) == {((3, "full"), (11, "full")): early}
+    # Other domains are cached at block 11 alone.
+    assert with_storages(study, list(study.cross_domain["cub"])) == {}
+    # In coarse granularity they are extracted where the others are.
+    coarse = Study(paper_config() | {"granularity": "coarse"})
+    [(_, everything)] = jobs.extraction(coarse)
+    assert with_storages(coarse, everything) == {((3, "lean"), (11, "full")): early}
+
+
+def test_a_block_with_fewer_splits_shares_a_pass_unless_something_is_there(tmp_path, monkeypatch):
+    """Of a killed run, or where a split was added to one of the blocks."""
+    study = Study(paper_config() | {"granularity": "coarse"})
+    [(_, everything)] = jobs.extraction(study)
+    monkeypatch.setattr(study, "paths", Paths(str(tmp_path)))
+    three = ["dinov2", "clip", "siglip"]
+
+    def write(splits, layer, kept):
+        for split in splits:
+            for number in range(split.shards):
+                at = study.paths.shard(
+                    split.name, number, split.shards, place("clip", layer), kept(split)
+                )
+                Path(at).parent.mkdir(parents=True, exist_ok=True)
+                Path(at).touch()
+
+    write(study.splits("full"), 11, lambda split: True)
+    assert with_storages(study, everything) == {((3, "lean"), (11, "full")): ["dinov2", "siglip"]}
+    write(study.splits("lean"), 3, lambda split: split.cached_in("lean"))
+    assert with_storages(study, everything) == {((3, "lean"), (11, "full")): three}
+    # All is there at block 3, and not at block 11.
+    lost = study.cross_domain["cub"][0]
+    Path(study.paths.shard(lost.name, 0, lost.shards, place("clip", 11))).unlink()
+    assert with_storages(study, everything) == {((3, "lean"), (11, "full")): ["dinov2", "siglip"]}
 
 
 @pytest.mark.parametrize("kept", [True, False])

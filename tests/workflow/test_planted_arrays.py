@@ -78,6 +78,7 @@ def first(value):
 FAULTS = (
     *(("reductions", name, first(value)) for name, value in (
         ("top_images", 10**6), ("top_images", -1), ("top_codes", np.nan), ("firing_count", -1),
+        ("top_codes", -1),
         ("codes_least", np.inf), ("squared_error", np.nan), ("moran_sum", np.inf),
         ("moran_images", -1), ("labels", -2))),
     ("reductions", "top_images", lambda a: a[:, :-1]),
@@ -112,7 +113,8 @@ FAULTS = (
     ("raw reductions", "features_max", lambda a: a[:, :-1]),
     ("raw reductions", "embeddings", None),
     *(("rankings", name, first(-1)) for name in (
-        "per_class", "classes", "global", "siblings", "sibling_tasks", "global_all_images")),
+        "per_class", "classes", "global", "siblings", "sibling_tasks", "global_all_images",
+        "siblings_all_images", "sibling_tasks_all_images")),
     ("rankings", "global", lambda a: a[:-1]),
     ("rankings", "per_class", lambda a: a[:-1]),
     ("rankings", "sibling_tasks", lambda a: a[:, :1]),

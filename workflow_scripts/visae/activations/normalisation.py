@@ -26,7 +26,9 @@ def normalise(
     """
     is_array = isinstance(activations, np.ndarray)
     single = activations.astype(np.float32) if is_array else activations.float()
-    return (single - mean) / std
+    x = single - mean
+    x /= std
+    return x
 
 
 def denormalise(

@@ -179,8 +179,8 @@ class ShardWriter:
             raise RuntimeError(
                 f"{written} images written and {len(self._skipped)} skipped of {self.images}"
             )
-        if self._activations is not None and written < self.images:
-            self._activations.resize(written, axis=0)
+        if self._activations is not None:
+            self._activations.resize(written, axis=0)  # without what was skipped
         width = self.info.width
         self._file["crc32"] = np.array(self._crc, np.uint32)
         self._file["labels"] = np.array(self._labels, np.int64)

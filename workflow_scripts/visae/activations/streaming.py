@@ -32,6 +32,7 @@ from visae.images.index import ImageIndex, read_index
 class StreamedActivations(Activations):
     """The activations of one split, to be read once: the chunks in order.
 
+    A context manager: closing it, also halfway, ends the threads or processes that decode images.
     index: the split's `ImageIndex`; root: the data set's folder; files: what all is made of; the
     other arguments are those of `activations.extraction.extract`. `fingerprint` is known only when
     the last chunk has been read.
@@ -85,6 +86,9 @@ class StreamedActivations(Activations):
         self._crc.append(checksum(chunk))
         return as_read(chunk, self.info)
 
+    def close(self) -> None:
+        self._batches.close()
+
     @property
     def fingerprint(self) -> str:
         """What the fingerprint of a cache with this content would be."""
@@ -103,6 +107,8 @@ def open_streams(
 ) -> Iterator[tuple[str, StreamedActivations]]:
     """Yield each split and its `StreamedActivations`, with one built and checked backbone.
 
+    A stream is closed when the next is asked for, or this generator is closed.
+
     spec: `BackboneSpec`. splits: `imagenet/val` → the folder of its images, `{split}.csv` and
     `classes.csv`. settings: chunk_images, batch_size, precision.
     """
@@ -112,8 +118,8 @@ def open_streams(
     for name, (root, *files) in splits.items():
         dataset, split = name.split("/")
         index = read_index(*files)
-        stream = StreamedActivations(
+        with StreamedActivations(
             backbone, layer, dataset, split, index, root, workers=workers,
             files=(*files, spec.weights), **settings,
-        )  # fmt: skip
-        yield name, stream
+        ) as stream:  # fmt: skip
+            yield name, stream

@@ -230,9 +230,11 @@ def _from_least(codes_nf):
 def _moments(codes_nf):
     """(mean, standard deviation) of each column, float64; the latter is 0 where it is constant."""
     items = codes_nf.shape[0]
-    mean = np.asarray(codes_nf.sum(axis=0, dtype=np.float64)).ravel() / items
-    squares = codes_nf.astype(np.float64).power(2).sum(axis=0)
-    square = np.asarray(squares).ravel() / items
+    codes_nf = codes_nf.astype(
+        np.float64
+    )  # SciPy sums in the type of the codes, whatever `dtype` is
+    mean = np.asarray(codes_nf.sum(axis=0)).ravel() / items
+    square = np.asarray(codes_nf.power(2).sum(axis=0)).ravel() / items
     std = np.sqrt(np.maximum(square - mean**2, 0))
     return mean, np.where(std > _CONSTANT * np.sqrt(square), std, 0)
 

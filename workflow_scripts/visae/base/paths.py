@@ -4,6 +4,7 @@ A *place* is one block of one backbone, `clip/layer11`. The rules build their pa
 path variable `<results>` and with wildcards; the plan and the scripts with the study's folder.
 """
 
+import functools
 from dataclasses import dataclass
 from pathlib import PurePath
 
@@ -52,6 +53,7 @@ TABLE_VIEWS = ("csv", "md", "tex", "json")
 FIGURE_VIEWS = ("pdf", "png")
 
 
+@functools.lru_cache(4096)
 def home_of(path):
     """(the folder of results that `path` lies in, the path below it); the folder may be None.
 

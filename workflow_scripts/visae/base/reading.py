@@ -50,16 +50,18 @@ def unreadable(path, error, what, cure):
 
 
 @contextlib.contextmanager
-def guarded(path: str | Path, what: str, cure: str = CURE) -> Iterator[None]:
+def guarded(path: str | Path, what: str, cure: str = CURE) -> Iterator[os.stat_result]:
     """Within the block the file at `path` is read: whatever that raises becomes a UserError.
 
-    what: what the file is to be, `HDF5`. Raises UserError before the block where no file lies at
-    `path`, but a folder, a pipe or a device, which could keep the reader waiting.
+    what: what the file is to be, `HDF5`. Yields the file's status. Raises UserError before the
+    block where no file lies at `path`, but a folder, a pipe or a device, which could keep the
+    reader waiting.
     """
     with refusing(path, what, cure):
-        if not stat.S_ISREG(os.stat(path).st_mode):
+        facts = os.stat(path)
+        if not stat.S_ISREG(facts.st_mode):
             raise UserError(f"{path} is a folder, a pipe or a device, but no file: {cure}")
-        yield
+        yield facts
 
 
 @contextlib.contextmanager

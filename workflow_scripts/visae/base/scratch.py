@@ -14,11 +14,22 @@ from numpy.typing import DTypeLike
 
 _kept = threading.local()
 
+LINE = 64
+"""Bytes of a line of the cache: a vector that lies across two of them is read twice."""
+
 
 def scratch(name: str, kind: DTypeLike, *shape: int) -> np.ndarray:
     """An array with arbitrary contents: this thread's of that name, until it is asked for again."""
     size, arrays = math.prod(shape), vars(_kept)
     kept = arrays.get(name)
     if kept is None or kept.dtype != kind or len(kept) < size:
-        kept = arrays[name] = np.empty(size, kind)
+        kept = arrays[name] = aligned(kind, size)
     return kept[:size].reshape(shape)
+
+
+def aligned(kind: DTypeLike, *shape: int) -> np.ndarray:
+    """A new array with arbitrary contents that begins where a line of the cache does."""
+    size = math.prod(shape) * np.dtype(kind).itemsize
+    held = np.empty(size + LINE, np.uint8)
+    start = -held.ctypes.data % LINE
+    return held[start : start + size].view(kind).reshape(shape)

@@ -93,18 +93,17 @@ def recorded(path: str | Path) -> dict[str, Any]:
     Of a text beside an SAE's weights it is theirs. Raises UserError when it is missing or has none
     that can be read.
     """
-    path = Path(path)
-    weights = path.with_name(WEIGHTS)
-    if path.name in SAE_FILES and not beside(path).exists() and weights.exists():
-        path = weights
-    with guarded(path, "a sealed file"):
-        facts = path.stat()
+    if os.path.basename(path) in SAE_FILES and not beside(path).exists():
+        weights = Path(path).with_name(WEIGHTS)
+        path = weights if weights.exists() else path
+    with guarded(path, "a sealed file") as facts:
         # Most files of a job were made of the same ones.
-        return _recorded(path, facts.st_ino, facts.st_size, facts.st_mtime_ns)
+        return _recorded(os.fspath(path), facts.st_ino, facts.st_size, facts.st_mtime_ns)
 
 
 @functools.cache
 def _recorded(path, *_facts):
+    path = Path(path)
     match path.suffix:
         case ".h5":
             with plain_hdf5(path) as file:
@@ -172,8 +171,8 @@ def check(
     if home is None:
         return
     for name, digest in seal["made_of"].items():
-        file = Path(home, name)
-        if file.exists() and recorded(file)["digest"] != digest:
+        file = os.path.join(home, name)
+        if os.path.exists(file) and recorded(file)["digest"] != digest:
             raise UserError(f"{path} was made of another {file} than lies there now: {cure}")
 
 
@@ -231,11 +230,10 @@ def plain_hdf5(path: str | Path) -> h5py.File:
 
 
 def _sealed(file):
-    # The type is looked at before any value: a damaged string of variable length can keep HDF5
-    # busy without end.
-    if SEAL not in file.attrs or file.attrs.get_id(SEAL).dtype.kind != "S":
-        return {}
-    return parse_json(bytes(file.attrs[SEAL]).decode())
+    from visae.base.hdf5_digest import read_seal
+
+    said = read_seal(file)
+    return {} if said is None else parse_json(said)
 
 
 _SETTLED = 2e9
@@ -260,46 +258,9 @@ def _once(file, path, apart):
 
 
 def _of_hdf5(file, apart, size=None):
-    """Digest of names, types, shapes, attributes and values; size: bytes of a file that is read."""
-    import h5py
-    import numpy as np
+    from visae.base.hdf5_digest import digest_of
 
-    digest = hashlib.sha256()
-
-    def add(name, item):
-        for key in sorted(item.attrs):
-            if (name, key) != ("", SEAL):
-                kind = item.attrs.get_id(key).dtype
-                _refuse_objects(kind, f"{name}@{key}")
-                _add(digest, f"{name}@{key}", np.asarray(item.attrs[key], kind))
-        if isinstance(item, h5py.Dataset):
-            _refuse_objects(item.dtype, name)
-            # No format of ours is compressed: what is larger than its file is not there.
-            if size is not None and item.nbytes > size:
-                raise ValueError(f"{name} of shape {item.shape} is larger than the file")
-            if f"{name}{CHECKSUMS}" in file:
-                said = f"{name} {item.dtype.str} {item.shape} {item.chunks} apart\n"
-                digest.update(said.encode())
-            else:
-                _add(digest, name, np.asarray(item[()]))
-        elif isinstance(item, h5py.Group):
-            digest.update(f"{name}/\n".encode())
-            for child in sorted(item):
-                inside = f"{name}/{child}"
-                if inside[1:] in apart:
-                    # Not opened: HDF5 keeps the parts of a virtual data set without a checksum,
-                    # and damaged ones can keep it busy without end.
-                    digest.update(f"{inside} apart\n".encode())
-                else:
-                    add(inside, item[child])
-
-    add("", file)
-    return digest.hexdigest()
-
-
-def _refuse_objects(dtype, name):
-    if dtype.kind == "O":
-        raise ValueError(f"{name} holds strings of variable length, which no format of ours has")
+    return digest_of(file, apart, size)
 
 
 # ---------------------------------------------------------------- npz
@@ -339,17 +300,16 @@ def read_npz(path: str | Path, kind: str) -> dict[str, np.ndarray]:
 def _of_arrays(arrays):
     digest = hashlib.sha256()
     for name in sorted(arrays):
-        _add(digest, name, arrays[name])
+        add_array(digest, name, arrays[name])
     return digest.hexdigest()
 
 
-def _add(digest, name, array):
-    import numpy as np
-
+def add_array(digest: hashlib._Hash, name: str, array: np.ndarray) -> None:
+    """Add name, type, shape and values of an array to a digest; ValueError for Python objects."""
     if array.dtype.hasobject:
         raise ValueError(f"{name} holds Python objects")
     digest.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
-    digest.update(np.ascontiguousarray(array).tobytes())
+    digest.update(array.tobytes())
 
 
 # ---------------------------------------------------------------- safetensors

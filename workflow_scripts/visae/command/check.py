@@ -4,9 +4,9 @@ from pathlib import Path
 
 from visae.base.errors import UserError
 from visae.images.layouts import LAYOUTS
-from visae.study import checks, config
+from visae.study import checks
 from visae.study.config_files import located, read_config
-from visae.study.study import Study
+from visae.study.study import Study, not_made
 
 
 def problems(paths):
@@ -23,7 +23,7 @@ def problems(paths):
         given = {}
         for path in paths:
             update_config(given, read_config(path))
-        found = config.problems(given) or _of_parts(Study(given, check=False))
+        found = not_made(given) or _of_parts(Study(given, check=False))
     except UserError as error:
         found = [str(error)]
     return [located(sentence, paths) for sentence in found]

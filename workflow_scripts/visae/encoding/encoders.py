@@ -24,6 +24,7 @@ from visae.encoding.dense_moran import dense_moran, sum_evaluable
 from visae.encoding.kernels import (
     ActiveCodes,
     decode,
+    decoded,
     reduce_maps,
     sliced,
     take_found,
@@ -144,6 +145,7 @@ class SparseEncoder:
                 codes.patch,
                 codes.value,
                 codes.end,
+                decoded(images, patches, len(self._decoder)),
                 unit.reconstructions_max,
             )
         else:
@@ -194,8 +196,7 @@ class SparseEncoder:
         return self._sae.activate(pre_tf).T.contiguous().unflatten(1, x_npd.shape[:2]).numpy()
 
     def _blocks(self, size):
-        features = len(self._weight)
-        return (slice(f, min(f + size, features)) for f in range(0, features, size))
+        return (slice(first, first + size) for first in range(0, len(self._weight), size))
 
     def _decoded(self, codes, patches):
         """Normalised reconstructions [n, P, D] of `ActiveCodes`."""

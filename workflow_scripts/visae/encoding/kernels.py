@@ -8,10 +8,15 @@ a named tuple of them, taking codes in took 1.3 to 1.5 times as long.
 from __future__ import annotations
 
 import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
 
 from visae.base.arrays import Float
 from visae.base.compiled import njit
-from visae.base.scratch import scratch
+from visae.base.scratch import aligned, scratch
+from visae.sae.vectors import FLOATS, INDEX, LANES, at, called, load, spread
 
 DECODE_WIDTH = 64
 """Dimensions decoded together: a constant, so that the inner loop is unrolled and vectorised."""
@@ -33,19 +38,25 @@ def sliced(decoder_fd: Float[np.ndarray, "F D"]) -> Float[np.ndarray, "slices F 
     """[F, D] as contiguous slices [ceil(D / DECODE_WIDTH), F, DECODE_WIDTH], zero-padded."""
     features, width = decoder_fd.shape
     slices = -(-width // DECODE_WIDTH)
-    padded = np.zeros((slices, features, DECODE_WIDTH), np.float32)
+    padded = aligned(np.float32, slices, features, DECODE_WIDTH)
+    padded[-1:] = 0
     for number in range(slices):
         part = decoder_fd[:, number * DECODE_WIDTH : (number + 1) * DECODE_WIDTH]
         padded[number, :, : part.shape[1]] = part
     return padded
 
 
+def decoded(images: int, patches: int, slices: int) -> Float[np.ndarray, "n slices P width"]:
+    """A scratch array for the reconstructions of n images."""
+    return scratch("reconstructions", np.float32, images, slices, patches, DECODE_WIDTH)
+
+
 @njit(nogil=True, cache=True)
 def map_moran(patches, values, start, stop, padded, neighbours, variance_floor):
     """Moran's I of one map from its active patches: (queen, rook), float64.
 
-    patches[start:stop]: int, the active patches. values[start:stop]: float, their codes; all others
-    are 0. (A slice would be counted as one more user of its array, for each map.)
+    patches[start:stop]: int, the active patches, ascending. values[start:stop]: float, their codes;
+    all others are 0. (A slice would be counted as one more user of its array, for each map.)
     padded: from `Neighbours.padded_map`; zero on entry and on return. Both results are NaN
     where the map's variance does not exceed `variance_floor`.
 
@@ -68,15 +79,15 @@ def map_moran(patches, values, start, stop, padded, neighbours, variance_floor):
         second += value * value
         queen_edge += value * neighbours.queen_degree[patch]
         rook_edge += value * neighbours.rook_degree[patch]
-    # Each pair of neighbours once: right and below; below left and below right.
+    # Each pair of neighbours once: right and below; below left and below right. All lie behind a
+    # patch, so that it is not looked at again and is cleared.
     straight = diagonal = 0.0
     for k in range(start, stop):
         here = neighbours.position[patches[k]]
         below = here + neighbours.stride
         straight += padded[here] * (padded[here + 1] + padded[below])
         diagonal += padded[here] * (padded[below - 1] + padded[below + 1])
-    for k in range(start, stop):
-        padded[neighbours.position[patches[k]]] = 0.0
+        padded[here] = 0.0
     mean = first / total
     squares = second - first * mean
     if not squares > variance_floor * total:
@@ -197,15 +208,48 @@ def moran_of_channels(
             add_evaluable(queen, rook, patches, minimum_active, d, moran_sum, moran_images)
 
 
+@intrinsic
+def _add_codes(typing_context, sums, rows, places, numbers, values, stop):
+    """Add values[k] · rows[numbers[k]] to sums[places[k]] for k < stop, in order.
+
+    Rows and sums are `DECODE_WIDTH` wide.
+    """
+    signature = types.void(sums, rows, places, numbers, values, stop)
+
+    def generate(context, builder, signature, arguments):
+        sums, rows, places, numbers, values, stop = arguments
+        kinds = signature.args
+        width = ir.Constant(INDEX, DECODE_WIDTH)
+
+        def start_of(kind, indices, k):
+            index = builder.load(at(context, builder, kind, indices, k))
+            return builder.mul(builder.sext(index, INDEX), width)
+
+        zero, one = ir.Constant(INDEX, 0), ir.Constant(INDEX, 1)
+        with cgutils.for_range_slice(builder, zero, stop, one, INDEX) as (k, _):
+            target, source = start_of(kinds[2], places, k), start_of(kinds[3], numbers, k)
+            factor = spread(builder, builder.load(at(context, builder, kinds[4], values, k)))
+            for w in range(0, DECODE_WIDTH, LANES):
+                step = ir.Constant(INDEX, w)
+                here = at(context, builder, kinds[1], rows, builder.add(source, step))
+                place = at(context, builder, kinds[0], sums, builder.add(target, step))
+                row, before = load(builder, here, FLOATS), load(builder, place, FLOATS)
+                after = called(builder, "llvm.fmuladd.v16f32", FLOATS, factor, row, before)
+                builder.store(after, builder.bitcast(place, FLOATS.as_pointer()), align=4)
+
+    return signature, generate
+
+
 @njit(nogil=True, cache=True, fastmath={"contract"})
-def decode(x_npd, decoder_sfw, code_patch, code_value, code_end, reconstructions_max):
-    """Decode n images from their active codes; fills the maxima [n, D].
+def decode(
+    x_npd, decoder_sfw, code_patch, code_value, code_end, reconstructions_nspw, reconstructions_max
+):
+    """Decode n images from their active codes; fills the reconstructions and their maxima [n, D].
 
     Returns (Σ‖x − x̂‖² over tokens, Σ(x − x̂) over tokens and dimensions).
     """
     images, patches, width = x_npd.shape
     slices, features, _ = decoder_sfw.shape
-    reconstructions = np.zeros((images, slices, patches, DECODE_WIDTH), np.float32)
     most = 0
     for i in range(images):
         most = max(most, code_end[i, features])
@@ -215,26 +259,33 @@ def decode(x_npd, decoder_sfw, code_patch, code_value, code_end, reconstructions
             code_feature[i, code_end[i, f] : code_end[i, f + 1]] = f
     for s in range(slices):  # outside, so that a slice of the decoder is read once for all images
         for i in range(images):
-            reconstruction = reconstructions[i, s]
-            for k in range(code_end[i, features]):
-                patch, value, f = code_patch[i, k], code_value[i, k], code_feature[i, k]
-                for w in range(DECODE_WIDTH):
-                    reconstruction[patch, w] += value * decoder_sfw[s, f, w]
+            reconstructions_nspw[i, s] = 0
+            _add_codes(  # pyright: ignore[reportCallIssue]
+                reconstructions_nspw[i, s],
+                decoder_sfw[s],
+                code_patch[i],
+                code_feature[i],
+                code_value[i],
+                code_end[i, features],
+            )
     error = residual = 0.0
+    largest = np.empty(DECODE_WIDTH, np.float32)
     for i in range(images):
         for s in range(slices):
-            reconstruction = reconstructions[i, s]
-            start = s * DECODE_WIDTH
-            for w in range(min(DECODE_WIDTH, width - start)):
-                reconstructions_max[i, start + w] = reconstruction[0, w]
+            reconstruction, start = reconstructions_nspw[i, s], s * DECODE_WIDTH
+            part = min(DECODE_WIDTH, width - start)
+            largest[:] = reconstruction[0]
             for p in range(patches):
-                for w in range(min(DECODE_WIDTH, width - start)):
+                for w in range(DECODE_WIDTH):
                     value = reconstruction[p, w]
-                    if value > reconstructions_max[i, start + w]:
-                        reconstructions_max[i, start + w] = value
-                    difference = np.float64(x_npd[i, p, start + w]) - np.float64(value)
+                    largest[w] = value if value > largest[w] else largest[w]
+                for w in range(part):
+                    difference = np.float64(x_npd[i, p, start + w]) - np.float64(
+                        reconstruction[p, w]
+                    )
                     error += difference * difference
                     residual += difference
+            reconstructions_max[i, start : start + part] = largest[:part]
     return error, residual
 
 

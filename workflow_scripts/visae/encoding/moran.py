@@ -28,8 +28,8 @@ def null(patches: int) -> float:
 class Neighbours(NamedTuple):
     """The patch grid as `kernels.map_moran` needs it.
 
-    Patch p lies at `position[p]` of a padded map with one column and one row of zeros more
-    than the grid, so that the neighbours of every patch are at fixed distances.
+    Patch p lies at `position[p]` of a padded map with one column and one row of zeros more than the
+    grid, so that the neighbours right of and below every patch are at fixed distances.
     """
 
     patches: int
@@ -56,9 +56,9 @@ class Neighbours(NamedTuple):
         horizontal = (column > 0).astype(float) + (column < width - 1)
         rook = vertical + horizontal
         queen = (1 + vertical) * (1 + horizontal) - 1
-        position = row * (width + 1) + column + 1
+        position = row * (width + 1) + column
         return cls(height * width, position, width + 1, queen, rook, queen.sum(), rook.sum())
 
     def padded_map(self) -> Float[np.ndarray, " padded"]:
-        """A zero map for `kernels.map_moran` to work in, float64."""
-        return np.zeros(self.patches + self.patches // (self.stride - 1) + self.stride + 1)
+        """A zero map for `kernels.map_moran` to work in, float64; it ends below its last patch."""
+        return np.zeros(self.position[-1] + self.stride + 2)

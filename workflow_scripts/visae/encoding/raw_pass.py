@@ -17,6 +17,7 @@ from visae.activations.source import Activations
 from visae.base.arrays import Float
 from visae.base.pools import Threads
 from visae.base.progress import counted
+from visae.base.scratch import scratch
 from visae.encoding.kernels import moran_of_channels
 from visae.encoding.moran import Neighbours
 from visae.encoding.reductions import RawUnit, write_raw_reductions
@@ -49,8 +50,9 @@ def reduce_raw(
 
     def reduce(activations_npd):
         x_npd = normalise(activations_npd, mean, single_std)
-        width = x_npd.shape[2]
-        tokens_td = x_npd.reshape(-1, width).astype(np.float64)
+        images, patches, width = x_npd.shape
+        tokens_td = scratch("tokens of raw units", np.float64, images * patches, width)
+        tokens_td[:] = x_npd.reshape(-1, width)
         token_mean = tokens_td.mean(axis=0)
         moran_sum = np.zeros((2, len(minima), width))
         moran_images = np.zeros((len(minima), width), np.int64)
@@ -64,12 +66,13 @@ def reduce_raw(
                 neighbours,
                 variance_floor,
             )
+        tokens_td -= token_mean
         return RawUnit(
             features_max=x_npd.max(axis=1),
             embeddings=activations_npd.mean(axis=1, dtype=np.float64).astype(np.float32),
             tokens=len(tokens_td),
             token_mean=token_mean,
-            total_squares=float(((tokens_td - token_mean) ** 2).sum()),
+            total_squares=float(np.square(tokens_td, out=tokens_td).sum()),
             moran_sum=moran_sum,
             moran_images=moran_images,
         )

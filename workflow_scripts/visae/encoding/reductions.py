@@ -311,10 +311,11 @@ class _Reductions(LabelledImages):
                 attributes = hdf5.attributes(self._file)
                 self.image_ids = hdf5.strings(self._file, "image_ids")
                 self.minimum_active = attributes["minimum_active"].tolist()
+                there = set(self._file)
                 arrays: dict[str, Any] = {
                     name: _opened(self._file, name, array)
                     for name, array in declared.items()
-                    if name in self._file
+                    if name in there
                 }
                 sizes = {"N": len(self.image_ids), "M": len(self.minimum_active)}
                 check_arrays(declared, arrays, **sizes)

@@ -14,6 +14,7 @@ from visae.plan.artefacts import artefacts, resume_files
 from visae.plan.feasible import check_training
 from visae.plan.geometries import geometries
 from visae.plan.images import count_images
+from visae.study.storage import LEAN, keys_of_blocks, of_blocks
 
 LARGE = ("activations", "saes", "reductions", "rankings")
 """The folders below `results/<study>` whose files are counted."""
@@ -119,8 +120,11 @@ def _refusal(study, files, counts, needed, free):
         f"{kind} {readable(size)}" for kind, size in sorted(kinds.items(), key=lambda k: -k[1])
     )
     cures = ["free space", f"link {study.paths.results} to a larger disk"]
-    if study.config["storage"] == "full":
-        cures.append("set storage: lean (activations to train on are then computed, not stored)")
+    if keys := _stored_by(study, files):
+        cures.append(
+            f"set {' and '.join(keys)} to {LEAN} (activations to train on are then computed, not "
+            "stored)"
+        )
     cached = _streamable(study, files)
     if cached:
         cures.append(f"set datasets.{cached}.cache: false (its activations are then never stored)")
@@ -142,6 +146,17 @@ def _refusal(study, files, counts, needed, free):
         "The same command with `--no-hooks` leaves this check out; "
         "`snakemake --cores 1 -- plan`, with your config, shows the whole study."
     )
+
+
+def _stored_by(study, files):
+    """The keys of the config by which activations among the files are stored, and need not be."""
+    storages, keys, found = of_blocks(study), keys_of_blocks(study), {}
+    for file in files:
+        block = file.backbone, file.layer
+        of_block = storages.get(block, study.config["storage"])
+        if file.stage == "extract" and LEAN not in file.split.kept and of_block in file.split.kept:
+            found |= dict.fromkeys(keys.get(block, ["storage"]))
+    return list(found)
 
 
 def _streamable(study, files):

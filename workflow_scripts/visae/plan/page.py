@@ -97,7 +97,10 @@ def _again(study, counts):
         + (f", {found.images:,} images through a network" if found.images else "")
         for found in again(study, counts)
     ]
-    said = "These jobs write files that are there again, since others of theirs are not:"
+    said = (
+        "These jobs write files that are there again, since others of theirs are not or SAEs are "
+        "trained again (what reads them runs again, too):"
+    )
     return ["", said, "", *lines] if lines else []
 
 

@@ -82,17 +82,12 @@ def _cache_bytes(study, backbone, geometry, images):
     return images * geometry.patches * geometry.width * number_bytes(study, backbone)
 
 
-def _pass(study, place, split):
-    """What tells the passes over a split's images apart: the splits that are extracted with it."""
-    return place.backbone, split, tuple(jobs.extracted_with(study, [split], place.storage))
-
-
 def _extraction(study, all_places, counts, files):
     precision = study.config["extraction"]["precision"]
     rows, deepest = [], {}
     for place in all_places:
         for split in place.cached if not place.view else ():
-            key = _pass(study, place, split)
+            key = place.backbone, split
             deepest[key] = max(deepest.get(key, place.layer), place.layer)
     for place in all_places:
         key, geometry = (place.backbone, place.layer), place.geometry
@@ -102,7 +97,7 @@ def _extraction(study, all_places, counts, files):
                 rows.append(Stage("permute", *key, split.name, 0, written, 0, 0, 0, precision))
                 continue
             # The pass to the last block has the others on its way.
-            last = deepest[_pass(study, place, split)] == place.layer
+            last = deepest[place.backbone, split] == place.layer
             images = counts[split.name].images
             passed = images if last else 0
             work = passed * geometry.flops[place.layer]

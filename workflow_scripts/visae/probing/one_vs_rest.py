@@ -26,7 +26,8 @@ NEWTON_FEATURES = 32
 """Largest budget that a CPU solves by Newton's method: its Hessians cost n·k² each."""
 
 _BATCH_BYTES = {"cpu": 128 * 2**20, "cuda": 8 * 2**30}
-_BATCH_TASKS = 16
+_BATCH_TASKS = {"cpu": 4, "cuda": 16}
+"""Few on a CPU, whose workers then end at about the same time."""
 _CACHED = 2**17
 _NEWTON_STEPS = 100
 _HALVINGS = 30
@@ -81,7 +82,7 @@ def _batches(tasks, device):
     tasks = iter(tasks)
     for task in tasks:
         task_bytes = 8 * task.train_kn.size
-        size = int(np.clip(_BATCH_BYTES[device] // max(task_bytes, 1), 1, _BATCH_TASKS))
+        size = int(np.clip(_BATCH_BYTES[device] // max(task_bytes, 1), 1, _BATCH_TASKS[device]))
         yield [task, *itertools.islice(tasks, size - 1)]
 
 

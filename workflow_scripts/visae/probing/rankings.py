@@ -287,7 +287,8 @@ class GatheredCodes:
 
     def of_images(self, mask: Bool[np.ndarray, " N"]) -> GatheredCodes:
         """The same features on the images of `mask` (bool [N])."""
-        return GatheredCodes(self.features, self.codes_un[:, mask])
+        # An index would leave the codes of an image together, and `rows` would jump.
+        return GatheredCodes(self.features, np.compress(mask, self.codes_un, axis=1))
 
 
 def gather_ranked(

@@ -32,7 +32,7 @@ GAIN = 0.6
 COLUMNS = 1024
 """Columns that are multiplied together: their product is looked at while it is in the cache."""
 TILE_BYTES = 2**20
-"""Columns whose candidates are computed together: half of a core's cache."""
+"""Columns whose candidates are computed together have about so many: half of a core's cache."""
 SMALLEST = 2.0**-100
 """What underflow can take off a product of float32."""
 
@@ -71,7 +71,9 @@ class Screen:
 
     def __init__(self, right: Side, rows: int):
         self._right, columns = right, len(right.rows)
-        self._tile = max(1, TILE_BYTES // (4 * right.rows.shape[1]))
+        # Of equal length, since each reads the other rows once more.
+        tiles = max(1, round(4 * right.rows.numel() / TILE_BYTES))
+        self._tile = -(-columns // tiles)
         self._by_bytes = bytes_are_faster()
         self._product = torch.from_numpy(
             scratch("screened product", np.float32, rows * min(columns, COLUMNS))

@@ -21,6 +21,7 @@ from numba.extending import intrinsic
 from visae.base.arrays import Float, Int
 from visae.base.compiled import njit
 from visae.base.pools import in_pieces
+from visae.base.scratch import scratch
 from visae.sae.adam import gradient
 from visae.sae.screen import Features, Tokens
 from visae.sae.screen_bytes import BYTES, Screen
@@ -135,14 +136,14 @@ def set_sparse_gradients(
 ) -> tuple[np.floating, Float[torch.Tensor, "B D"]]:
     """Set `.grad` of the three parameters to those of Σ (x̂ − x)² / (B · averaged).
 
-    Returns (the mean of (x̂ − x)² over elements, x̂ − x [B, D]).
+    Returns (the mean of (x̂ − x)² over elements, x̂ − x [B, D]: good until this thread's next call).
 
     codes: the active codes; others may be among them with value 0. on_code_gradients: called with
     the derivative by each of the codes, (x̂ − x) · dictionary row, unscaled, float32 array; what
     it leaves there goes on to the encoder. averaged: D for a mean over dimensions, 1 for a sum.
     """
     x, threads = normalised_bd.numpy(), torch.get_num_threads()
-    residual, squares = np.empty_like(x), np.empty(len(x))
+    residual, squares = scratch("residuals", np.float32, *x.shape), np.empty(len(x))
     grad_codes = np.empty_like(codes.values)
     rows = decoder.detach().numpy()
     in_pieces(_decode_rows, len(x), threads, x, *codes, rows, residual, squares, grad_codes)
@@ -188,8 +189,9 @@ def _slices(rows_nd):
     """Rows [n, D] as slices [S, n, width] that lie together, without the rest of D."""
     step = VECTORS * LANES
     whole = rows_nd.shape[1] // step * step
-    slices = rows_nd[:, :whole].reshape(len(rows_nd), whole // step, step)
-    return np.ascontiguousarray(slices.swapaxes(0, 1))
+    slices = scratch("slices of rows", np.float32, whole // step, len(rows_nd), step)
+    slices[:] = rows_nd[:, :whole].reshape(len(rows_nd), whole // step, step).swapaxes(0, 1)
+    return slices
 
 
 @_jit

@@ -3,10 +3,12 @@
 Every function takes the config with its defaults and raises UserError (one sentence).
 """
 
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from itertools import product
 
-from visae.base.errors import UserError
+from visae.base.errors import UserError, refusal
 from visae.base.paths import Paths
 from visae.evals import reads, sections
 from visae.evals.shelf import EVALS, entry_name
@@ -38,6 +40,38 @@ def split(config, dataset, name, where):
     elif entry["cache"] is None and (dataset, name) not in _read_again(config):
         kept = [FULL]
     return Split(dataset, name, splits[name]["shards"], tuple(kept), labels_of(entry, name))
+
+
+def problems(config):
+    """A sentence for every part that cannot be made, each once; of a sweep the first."""
+    return dict.fromkeys(sentence for part in _parts(config) for sentence in refusal(part))
+
+
+def _parts(config) -> Iterator[Callable[[], object]]:
+    """What makes the parts of a study, each by itself."""
+    training, evaluation = config["training"], config["evaluation"]
+    yield partial(split, config, training["dataset"], training["split"], "training")
+    yield partial(split, config, evaluation["dataset"], evaluation["split"], "evaluation")
+    if training["dataset"] in config["datasets"]:
+        held_out = training["dataset"], training["threshold_split"]
+        yield partial(split, config, *held_out, "training.threshold_split")
+    settings = config["metrics"]["cross_domain"]
+    yield partial(_headline, settings)
+    for dataset, names in settings["datasets"].items():
+        where = f"metrics.cross_domain.datasets.{dataset}"
+        yield from _splits_of_pair(config, dataset, names, where)
+    if masked := (config["downstream"] or {}).get("segmentation"):
+        yield from _splits_of_pair(config, masked["dataset"], masked, "downstream.segmentation")
+        yield partial(segmentation, config)
+    for name in config["sweeps"]:
+        yield partial(_sweep, config, name, {})
+    yield partial(downstream_sweeps, config, config["sweeps"])
+
+
+def _splits_of_pair(config, dataset, names, where):
+    """One part where the data set is unknown, else two."""
+    parts = ("train", "test") if dataset in config["datasets"] else ("train",)
+    return [partial(split, config, dataset, names[p], f"{where}.{p}") for p in parts]
 
 
 def _read_again(config):
@@ -105,16 +139,21 @@ def _lacking(entry, config, read, absent):
 def cross_domain(config):
     """{data set: (training Split, test Split)} of M6."""
     settings = config["metrics"]["cross_domain"]
+    _headline(settings)
+    return {
+        dataset: _pair(config, dataset, pair, f"metrics.cross_domain.datasets.{dataset}")
+        for dataset, pair in settings["datasets"].items()
+    }
+
+
+def _headline(settings):
+    """UserError unless the headline of M6 is of one of its data sets."""
     headline, datasets = settings["headline"], settings["datasets"]
     if datasets and headline not in datasets:
         raise UserError(
             f"config: metrics.cross_domain.headline is {headline!r}, which is not one of its "
             f"datasets ({', '.join(datasets)})"
         )
-    return {
-        dataset: _pair(config, dataset, pair, f"metrics.cross_domain.datasets.{dataset}")
-        for dataset, pair in datasets.items()
-    }
 
 
 def segmentation(config):
@@ -140,8 +179,7 @@ def downstream_sweeps(config, all_sweeps):
     if chosen is None:
         return []
     names = dict.fromkeys([next(iter(all_sweeps)), *chosen["sweeps"]])
-    for name in names:
-        _refuse_unknown(name, "downstream.sweeps", all_sweeps, "sweeps")
+    _refuse_unknown(config, names, "downstream.sweeps", "sweeps")
     return [all_sweeps[name] for name in names]
 
 
@@ -160,16 +198,14 @@ def _sweep(config, name, absent):
                 f"config: {where} lacks the key '{key}'; add it, or name SAEs that you have in saes"
             )
     published = entry.get("published", {})
-    for backbone in entry.get("backbones", []):
-        _refuse_unknown(backbone, f"{where}.backbones", config["backbones"], "backbones")
+    _refuse_unknown(config, entry.get("backbones", []), f"{where}.backbones", "backbones")
     for key in ("backbones", "recipe", "training"):
         if published and key in entry:
             raise UserError(
                 f"config: {where} has both published and {key}; published SAEs are not trained, "
                 f"and name their backbones themselves, so take {key} out"
             )
-    for backbone in published:
-        _refuse_unknown(backbone, f"{where}.published", config["backbones"], "backbones")
+    _refuse_unknown(config, published, f"{where}.published", "backbones")
     if "recipe" in entry:
         check_recipe(entry["family"], entry["recipe"], f"config: {where}.recipe")
     chosen = list(published) or entry.get("backbones", list(config["backbones"]))
@@ -189,8 +225,7 @@ def _own(config, name, absent):
                 f"and its files say what it is, so take {key} out"
             )
     chosen = entry.get("backbones", list(config["backbones"]))
-    for backbone in chosen:
-        _refuse_unknown(backbone, f"{where}.backbones", config["backbones"], "backbones")
+    _refuse_unknown(config, chosen, f"{where}.backbones", "backbones")
     paths, reading = Paths(f"results/{config['study']}"), entry.get("reading", {})
     folders, saes = {backbone: {} for backbone in chosen}, []
     for sae, said in entry["saes"].items():
@@ -262,8 +297,12 @@ def _grid(entry, where):
         raise UserError(f"config: {where}.grid: {error}") from None
 
 
-def _refuse_unknown(name, where, known, section):
-    if name not in known:
+def _refuse_unknown(config, names, where, section):
+    """UserError with all of `names` that a section of the config has not."""
+    known = config[section]
+    if unknown := [name for name in names if name not in known]:
+        said = " and ".join(f"'{name}'" for name in unknown)
+        verb = "is" if len(unknown) == 1 else "are"
         raise UserError(
-            f"config: {where} names '{name}', which is not in {section} ({', '.join(known)})"
+            f"config: {where} names {said}, which {verb} not in {section} ({', '.join(known)})"
         )

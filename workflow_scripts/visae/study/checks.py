@@ -1,6 +1,7 @@
 """What must hold between the parts of a study.
 
-Every check takes a Study and raises UserError (one sentence).
+A check of `_checks` takes a Study and yields a sentence for each thing that is wrong. Others are
+asked elsewhere, too, and raise UserError.
 """
 
 import contextlib
@@ -15,7 +16,7 @@ from visae.backbones import geometry, sizes
 from visae.backbones.catalogue import check_model
 from visae.backbones.implementations import implementation
 from visae.backbones.loaders import LOADERS
-from visae.base.errors import UserError
+from visae.base.errors import UserError, refusal
 from visae.evals.entry import SAES
 from visae.evals.sections import settings_of
 from visae.evals.shelf import EVALS, entry_name, reads
@@ -26,24 +27,24 @@ from visae.study.storage import LEAN, storages
 
 
 def check(study):
-    """All checks, in the order of the flow; the first that fails is raised."""
-    for one in _checks():
-        one(study)
+    """All checks, in the order of the flow; the first sentence is raised."""
+    _raise_first(problems(study))
 
 
 def problems(study):
-    """The sentence of every check that fails."""
-    for one in _checks():
-        try:
-            one(study)
-        except UserError as error:
-            yield str(error)
+    """A sentence for everything that is wrong, each once."""
+    return dict.fromkeys(sentence for one in _checks() for sentence in one(study))
+
+
+def _raise_first(sentences):
+    for sentence in sentences:
+        raise UserError(sentence)
 
 
 def _checks():
     return (
         _held_out_images,
-        check_shapes,
+        _shapes,
         _resized,
         _layouts,
         _generated,
@@ -68,12 +69,12 @@ def _checks():
 def _held_out_images(study):
     """Nothing is scored on the images that it was fitted on."""
     if study.evaluation == study.training:
-        raise UserError(
+        yield (
             f"config: evaluation and training are both {study.training.name}, so that SAEs "
             "would be scored on the images that they were trained on; name another split"
         )
     if study.evaluation.dataset in study.cross_domain:
-        raise UserError(
+        yield (
             f"config: metrics.cross_domain.datasets names '{study.evaluation.dataset}', which "
             "is the evaluation data set; take it out"
         )
@@ -85,7 +86,7 @@ def _held_out_images(study):
         pairs["downstream.segmentation"] = study.segmentation
     for where, (train, test) in pairs.items():
         if train == test:
-            raise UserError(
+            yield (
                 f"config: {where} has the split '{test.split}' for both train and test, so that "
                 "probes would be scored on the images that they were fitted on; name another for "
                 "one of them"
@@ -93,12 +94,16 @@ def _held_out_images(study):
 
 
 def check_shapes(study):
+    """UserError unless `_shapes` finds nothing wrong."""
+    _raise_first(_shapes(study))
+
+
+def _shapes(study):
     """Models, blocks and sizes, as far as they are known without measuring a backbone.
 
     One check, since a size is asked of models alone that exist.
     """
-    _models(study)
-    _sizes(study)
+    return list(_models(study)) or _sizes(study)
 
 
 def check_weights(study, name):
@@ -116,13 +121,9 @@ def _models(study):
     """Models and blocks exist, and other libraries' ways to compute them, as far as lists say."""
     for name, entry in study.backbones.items():
         read = [sweep.layers[name] for sweep in study.sweeps.values() if name in sweep.layers]
-        check_model(name, entry, max([entry["layer"], *read]))
-        implementation(
-            name,
-            entry["loader"],
-            entry["model"],
-            entry.get("implementation"),
-            entry["preprocessing"],
+        chosen = (entry["loader"], entry["model"], entry.get("implementation"))
+        yield from refusal(check_model, name, entry, max([entry["layer"], *read])) or refusal(
+            implementation, name, *chosen, entry["preprocessing"]
         )
 
 
@@ -133,7 +134,7 @@ def _resized(study):
         if resize is None or crop is None:
             continue
         if any(cut > side for cut, side in zip(*map(sizes.pair, (crop, resize)), strict=True)):
-            raise UserError(
+            yield (
                 f"config: backbones.{name}.preprocessing.resize is {resize}, which is less than "
                 f"image_size, {crop}, that is cut out of it; raise resize"
             )
@@ -142,17 +143,19 @@ def _resized(study):
 def _layouts(study):
     """What is said of a data set beside its root is known to its layout."""
     for name, entry in study.config["datasets"].items():
-        check_options(entry["layout"], entry["options"], f"config: datasets.{name}.options")
+        where = f"config: datasets.{name}.options"
+        yield from refusal(check_options, entry["layout"], entry["options"], where)
         shares = shares_of(entry)
         if shares and not LAYOUTS[entry["layout"]].whole:
-            raise UserError(
+            yield (
                 f"config: datasets.{name} has splits that are shares of one folder, which the "
                 f"layout {entry['layout']} has not; take `share` out, or set layout to imagefolder"
             )
+            continue
         # On paper: 0.7 + 0.2 + 0.1 are 1.
         whole = sum(Fraction(str(share)) for share in (shares or {}).values())
         if shares and (len(shares) < len(entry["splits"]) or whole > 1):
-            raise UserError(
+            yield (
                 f"config: datasets.{name}.splits: give each split a `share` of the one folder, "
                 "such as 0.8 and 0.2, and no more than 1 together"
             )
@@ -165,7 +168,7 @@ def _generated(study):
         results, other, *below = (*Path(os.path.relpath(entry["root"])).parts, "", "", "", "")
         elsewhere = results == "results" and other != study.name and below[0] == "data"
         if entry["generated"] and elsewhere:
-            raise UserError(
+            yield (
                 f"config: datasets.{name}.root is {entry['root']!r}, of the study '{other}', but "
                 f"what the study '{study.name}' generates lies below {folder}: write "
                 f"{folder}/{below[1]}, and move other paths below results/ along"
@@ -184,18 +187,18 @@ def _evaluators(study):
         evaluator = entry["evaluator"]
         if evaluator is None:
             if name in scored:
-                raise UserError(
+                yield (
                     f"config: backbones.{name} has no evaluator, in whose space M5 is scored; name "
                     f"another backbone, or list the metrics of sweeps.{scored[name]} without it"
                 )
             continue
         if evaluator == name:
-            raise UserError(
+            yield (
                 f"config: backbones.{name}.evaluator is '{name}' itself, which would score M5 "
                 "in the space that the SAE was trained on; name another backbone"
             )
         if evaluator not in study.backbones:
-            raise UserError(
+            yield (
                 f"config: backbones.{name}.evaluator is '{evaluator}', which is not in "
                 f"backbones ({', '.join(study.backbones)})"
             )
@@ -207,14 +210,15 @@ def _token_orders(study):
         order, loader = entry["token_order"], entry["loader"]
         if order not in LOADERS[loader].token_orders:
             able = [other for other in LOADERS if order in LOADERS[other].token_orders]
-            raise UserError(
+            yield (
                 f"config: backbones.{name}.token_order is '{order}', which the loader '{loader}' "
                 f"cannot give; set loader to {' or '.join(able)}, with that library's name of the "
                 f"model, or token_order to {' or '.join(LOADERS[loader].token_orders)}"
             )
+            continue
         kind = _model_type(entry["model"]) if order == "forward" else None
         if kind is not None and kind not in LOADERS[loader].shuffling:
-            raise UserError(
+            yield (
                 f"config: backbones.{name}.token_order is 'forward', but the forward pass of "
                 f"'{entry['model']}' leaves patches in raster order; set token_order to raster or "
                 f"permuted, or name a model of type {' or '.join(LOADERS[loader].shuffling)}"
@@ -233,51 +237,52 @@ def _ragged(study):
     images = study.config["training"]["ragged_images"]
     chunk = study.config["extraction"]["chunk_images"]
     if images is not None and images % chunk:
-        raise UserError(
+        yield (
             f"config: training.ragged_images is {images}, which is no multiple of "
             f"extraction.chunk_images, {chunk}; change one of them"
         )
 
 
 def _pretraining(study):
-    for name in study.pretrained():
+    pretrained = study.pretrained()
+    for name in pretrained:
         weights = study.backbones[name]["weights"]
         if weights != "random":
-            raise UserError(
+            yield (
                 f"config: backbones.{name} has both pretraining and weights '{weights}'; set "
                 "weights to random, where pretraining starts, or take pretraining out"
             )
-        for split in (study.training, study.evaluation):
-            if not split.labelled:
-                raise UserError(
-                    f"config: backbones.{name} has pretraining, which reads classes, in training "
-                    f"or to check what was learned, but {split.name} has no labels: name another "
-                    "data set, or weights that are trained"
-                )
+    for split in (study.training, study.evaluation):
+        if pretrained and not split.labelled:
+            yield (
+                f"config: backbones.{pretrained[0]} has pretraining, which reads classes, in "
+                f"training or to check what was learned, but {split.name} has no labels: name "
+                "another data set, or weights that are trained"
+            )
 
 
 def _unique_saes(study):
-    """The folder of an SAE does not name its sweep."""
-    seen = {}
+    """The folder of an SAE does not name its sweep. Two sweeps are told of once."""
+    seen, told = {}, set()
     for sae in study.saes():
-        key = (sae.place, sae.name)
-        if key in seen:
-            raise UserError(
-                f"config: the sweeps {seen[key]} and {sae.sweep} both have an SAE {sae.name} on "
+        other = seen.setdefault((sae.place, sae.name), sae.sweep)
+        if other != sae.sweep and (other, sae.sweep) not in told:
+            told.add((other, sae.sweep))
+            yield (
+                f"config: the sweeps {other} and {sae.sweep} both have an SAE {sae.name} on "
                 f"{sae.backbone} at layer {sae.layer}; take it out of one of them, or give one of "
                 "them a `variant`, which ends its SAEs' names"
             )
-        seen[key] = sae.sweep
 
 
 def _sizes(study):
     """Backbones whose geometry is known here have the blocks, and SAEs the features, asked for."""
     known = _geometries(study)
-    check_sizes(study, known)
+    yield from _sizes_in(study, known)
     for sweep in study.sweeps.values():
         for backbone, layer in sweep.layers.items():
             if known[backbone]:
-                check_block(backbone, layer, known[backbone])
+                yield from refusal(check_block, backbone, layer, known[backbone])
 
 
 def _geometries(study):
@@ -301,13 +306,24 @@ def check_sizes(study, geometries):
 
     geometries: backbone → Geometry, or None where it is unknown.
     """
-    for sae in study.saes():
+    _raise_first(_sizes_in(study, geometries))
+
+
+def _sizes_in(study, geometries):
+    """A sentence for each sweep, of the first SAE that does not fit."""
+    for sweep in study.sweeps.values():
+        yield from next(filter(None, _misfits(study, sweep, geometries)), ())
+
+
+def _misfits(study, sweep, geometries):
+    own, where = study.own_settings(sweep.name), f"config: sweeps.{sweep.name}"
+    for sae in study.saes(sweep):
         if measured := geometries[sae.backbone]:
-            sweep = f"config: sweeps.{sae.sweep}"
-            check_size(sae.spec, measured.width, f"{sweep}.grid on {sae.backbone}: ")
-            if not study.sweeps[sae.sweep].imported:
-                where = f"{sweep}.training on {sae.backbone}: "
-                check_own_size(sae.spec, study.own_settings(sae.sweep), measured.width, where)
+            on = f"on {sae.backbone}: "
+            yield refusal(check_size, sae.spec, measured.width, f"{where}.grid {on}")
+            if not sweep.imported:
+                at = f"{where}.training {on}"
+                yield refusal(check_own_size, sae.spec, own, measured.width, at)
 
 
 def _control(study):
@@ -318,7 +334,7 @@ def _control(study):
     paired = {permuted for _, permuted in roles.control_arms(study)}
     for backbone in control.backbones:
         if backbone not in paired:
-            raise UserError(
+            yield (
                 f"config: sweeps.{control.name} permutes the patches of {backbone}, of which the "
                 f"main sweep '{main.name}' has no backbone in raster order; give "
                 f"backbones.{backbone} the weights ({study.weights(backbone)}), loader, model, "
@@ -327,7 +343,7 @@ def _control(study):
             )
     name = control.sae_names()[0]
     if name not in main.sae_names():
-        raise UserError(
+        yield (
             f"config: sweeps.{control.name} begins with {name}, which the main sweep "
             f"'{main.name}' lacks, so that its permuted patches have nothing to be "
             f"compared with; take one of that sweep's grid ({', '.join(main.sae_names())})"
@@ -339,7 +355,7 @@ def _tasks(study):
     for task, sweep in product(map(entry_name, study.tasks()), study.downstream_sweeps):
         for metric in EVALS[task].of[SAES].after:
             if metric not in sweep.metrics:
-                raise UserError(
+                yield (
                     f"config: downstream.{task} needs the metric {metric} of the sweep "
                     f"'{sweep.name}': add it to sweeps.{sweep.name}.metrics, or set it to false"
                 )
@@ -350,7 +366,7 @@ def _labels(study):
     for name, entry in study.config["datasets"].items():
         asked = [labels_of(entry, split) != "none" for split in entry["splits"]]
         if any(asked) and not LAYOUTS[entry["layout"]].labels:
-            raise UserError(
+            yield (
                 f"config: datasets.{name}.labels asks for labels, which the layout "
                 f"{entry['layout']} has not; set it to none"
             )
@@ -361,18 +377,20 @@ def _streams(study):
     cached = {"training": study.training, "evaluation": study.evaluation}
     if study.segmentation:
         cached["downstream.segmentation"] = study.segmentation[0]
+    told = set()  # of a data set one thing is to be set
     for where, split in cached.items():
-        if not split.kept:
+        if not split.kept and split.dataset not in told:
+            told.add(split.dataset)
             lean = ", or take it out and set storage to lean, with which training reads images"
             cure = f"set it to true{lean if where == 'training' else ''}"
-            raise UserError(
+            yield (
                 f"config: datasets.{split.dataset}.cache is false, but {where} reads this data "
                 f"set's activations from a cache; {cure}"
             )
     if not all(map(study.training.cached_in, storages(study))):
         sizes = study.config["extraction"]
         if sizes["chunk_images"] % sizes["batch_size"]:
-            raise UserError(
+            yield (
                 f"config: extraction.chunk_images is {sizes['chunk_images']}, which is not a whole "
                 f"number of batches of {sizes['batch_size']} images; with {_lean(study)} lean "
                 "training reads chunks that are computed batch by batch, so change one of them"
@@ -382,7 +400,7 @@ def _streams(study):
     if streamed and study.config["on_bad_image"] == "skip":
         said = study.config["datasets"][streamed[0]]["cache"] is not None
         where = f"datasets.{streamed[0]}.cache is false" if said else f"{_lean(study)} is lean"
-        raise UserError(
+        yield (
             f"config: {where}, which goes only with on_bad_image: fail, because the number of "
             "images must be known in advance; change one of them"
         )
@@ -396,15 +414,19 @@ def _lean(study):
 
 
 def _storages(study):
-    """Activations of a block are kept for all sweeps that read it, or for none."""
-    first, views = {}, roles.views(study)
+    """Activations of a block are kept for all sweeps that read it, or for none.
+
+    Two sweeps are told of once.
+    """
+    first, told, views = {}, set(), roles.views(study)
     for sweep in study.sweeps.values():
         for backbone, layer in sweep.layers.items():
             raster = views.get(backbone, backbone)
             other = first.setdefault((raster, layer), sweep)
-            if other.storage != sweep.storage:
+            if other.storage != sweep.storage and (other.name, sweep.name) not in told:
+                told.add((other.name, sweep.name))
                 of = f"{raster}, of which {backbone} is permuted" if raster != backbone else raster
-                raise UserError(
+                yield (
                     f"config: the sweeps '{other.name}' and '{sweep.name}' both read block {layer} "
                     f"of {of}, with the storage {other.storage} and {sweep.storage}; give both "
                     "the same `storage`"
@@ -414,7 +436,7 @@ def _storages(study):
 def _statistics(study):
     """What is encoded is normalised by one pair of statistics; the training cache has its own."""
     if study.statistics != study.training and study.training in study.encoded_splits():
-        raise UserError(
+        yield (
             f"config: evaluation.statistics is own, but SAEs encode {study.training.name} too, by "
             "whose statistics they are trained; take it out of metrics.cross_domain.datasets, or "
             "set evaluation.statistics to training"
@@ -426,13 +448,13 @@ def _pages(study):
     section = study.config["features"]
     if section is None:
         return
-    for key in ("saes", "named"):
-        for name in section[key] or ():
-            _check_sae(study, name, f"features.{key}")
+    if unknown := _unknown_saes(study, "features"):
+        yield from unknown
+        return
     shown = [sae.full_name for sae in roles.on_pages(study)]
     for name in section["named"]:
         if name not in shown:
-            raise UserError(
+            yield (
                 f"config: features.named has features of {name}, which is not one of the SAEs with "
                 f"pages ({', '.join(shown)}); add it to features.saes"
             )
@@ -442,22 +464,20 @@ def _matches(study):
     """SAEs whose features are to be matched are there, two by two, each pair once."""
     seen, section = set(), study.config["matches"] or {}
     if section.get("patch_images") == 1:
-        raise UserError(
+        yield (
             "config: matches.patch_images is 1, and a control shuffles two images or more; set it "
             "to 2 at least, or to 0 to compare no patches"
         )
     for pair in section.get("pairs") or ():
-        for name in pair:
-            _check_sae(study, name, "matches.pairs")
+        for name in dict.fromkeys(pair):
+            yield from _unknown_sae(study, name, "matches.pairs")
         if len({*pair}) == 1:
-            raise UserError(
+            yield (
                 f"config: matches.pairs pairs {pair[0]} with itself, so that each of its features "
                 "would match itself; name two SAEs"
             )
         if frozenset(pair) in seen:
-            raise UserError(
-                f"config: matches.pairs has {pair[0]} and {pair[1]} twice; take one of them out"
-            )
+            yield (f"config: matches.pairs has {pair[0]} and {pair[1]} twice; take one of them out")
         seen.add(frozenset(pair))
 
 
@@ -466,20 +486,20 @@ def _interventions(study):
     section = study.config["interventions"]
     if section is None:
         return
-    for key in ("saes", "named"):
-        for name in section[key] or ():
-            _check_sae(study, name, f"interventions.{key}")
+    if unknown := _unknown_saes(study, "interventions"):
+        yield from unknown
+        return
     edited = [sae.full_name for sae in roles.edited(study)]
     for name in section["named"]:
         if name not in edited:
-            raise UserError(
+            yield (
                 f"config: interventions.named has features of {name}, which is not one of the SAEs "
                 f"that are edited ({', '.join(edited) or 'none'}); add it to interventions.saes"
             )
     known = roles.edited_tasks(study, whole=True)
     for dataset in section["datasets"] or ():
         if dataset not in known:
-            raise UserError(
+            yield (
                 f"config: interventions.datasets names '{dataset}', which is none of the data sets "
                 f"with probes or masks ({', '.join(known) or 'there are none'})"
             )
@@ -489,7 +509,7 @@ def _interventions(study):
     for sae in roles.edited(study):
         measured = geometries[sae.backbone]
         if measured and sae.layer == len(measured.flops) - 1:
-            raise UserError(
+            yield (
                 f"config: interventions.heads has class_token, but {sae.full_name} reads "
                 f"the last block of {sae.backbone}: nothing is left to run that would carry an "
                 "edit of patches to the class token; take an SAE of an earlier block, or "
@@ -497,12 +517,22 @@ def _interventions(study):
             )
 
 
-def _check_sae(study, name, where):
-    """UserError unless the study has the SAE that the key `where` names."""
+def _unknown_saes(study, section):
+    """A sentence for each SAE that a section of the config names and the study has not."""
+    return [
+        sentence
+        for key in ("saes", "named")
+        for name in study.config[section][key] or ()
+        for sentence in _unknown_sae(study, name, f"{section}.{key}")
+    ]
+
+
+def _unknown_sae(study, name, where):
+    """where: the key that names it."""
     known = [sae.full_name for sae in study.saes()]
     if name not in known:
         close = difflib.get_close_matches(name, known, n=1) or known[:1]
-        raise UserError(
+        yield (
             f"config: {where} names the SAE '{name}', which the study has not; "
             f"write {{backbone}}/layer{{layer}}/{{sae}}, such as {close[0]}"
         )
@@ -514,7 +544,7 @@ def _protocols(study):
         try:
             EVALS[metric].protocol(study.config, settings_of(metric, study.config))
         except Exception as error:
-            raise UserError(
+            yield (
                 f"config: the protocol of the extension '{metric}' fails, "
                 f"{type(error).__name__}: {error}; correct its entry.py"
-            ) from None
+            )

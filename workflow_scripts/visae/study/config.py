@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import difflib
+import itertools
 import math
 import os
 import re
@@ -14,7 +16,7 @@ import jsonschema
 import yaml
 from jsonschema.exceptions import best_match
 
-from visae.base.errors import UserError
+from visae.base.errors import UserError, refusal
 from visae.base.reading import guarded, parse_yaml
 from visae.base.repository import SCHEMAS
 from visae.base.seals import read_text_beside, write_beside
@@ -63,12 +65,36 @@ def problems(config):
         return [str(error)]
     faults = {(place, None): sentence for place, sentence in _infinite(config)}
     of_values = {}  # a value may break several rules, a section lack several keys
-    for number, error in enumerate(errors):
+    for number, error in enumerate(itertools.chain.from_iterable(map(_by_key, errors))):
         parts = isinstance(error.instance, dict | list)
         place = tuple(error.absolute_path), number if parts else None
         of_values.setdefault(place, []).append(error)
     said = {place: _sentence(best_match(errors), schema) for place, errors in of_values.items()}
-    return list((faults | said).values())
+    return list((faults | said).values()) or _unknown_paths(config, schema)
+
+
+def _unknown_paths(config, schema):
+    """A sentence for each path with a variable or a home that is unknown."""
+    found = []
+
+    def noted(value, where):
+        found.extend(refusal(written_out, value, where))
+        return value
+
+    _with_paths(config, schema, schema, (), noted)
+    return found
+
+
+def _by_key(error):
+    """An error of a section, once for each of its unknown keys; any other as it is."""
+    if error.validator != "additionalProperties":
+        return [error]
+    known, apart = error.schema.get("properties", {}), []
+    for key in error.instance:
+        if key not in known:
+            apart.append(copy.copy(error))
+            apart[-1].instance = {key: error.instance[key]}
+    return apart
 
 
 def _validated(config):
@@ -109,16 +135,18 @@ def written_out(value, where):
     return path
 
 
-def _with_paths(value: Any, schema: Any, root: Any, where: tuple) -> Any:
+def _with_paths(
+    value: Any, schema: Any, root: Any, where: tuple, written: Any = written_out
+) -> Any:
     """A copy of `value` in which every string that the schema calls a path is written out."""
     schema = _resolve(schema, root)
     if schema.get("format") == "path":
-        return written_out(value, ".".join(where))
+        return written(value, ".".join(where))
     if not isinstance(value, dict):
         return value
     properties, others = schema.get("properties", {}), schema.get("additionalProperties")
     return {
-        key: _with_paths(item, sub, root, (*where, str(key)))
+        key: _with_paths(item, sub, root, (*where, str(key)), written)
         if isinstance(sub := properties.get(key, others), dict)
         else item
         for key, item in value.items()

@@ -20,6 +20,7 @@ AROUND = 2
 """Lines shown before the one that is wrong."""
 
 _PATH = re.compile(r"[\w-]+(?:\.[\w-]+)+|(?<=config: )[\w-]+")
+_UNKNOWN = re.compile(r"config: (?:the config|(\S+)) has the unknown key '([^'.]+)'")
 
 
 def read_config(path: str | Path) -> dict:
@@ -59,7 +60,8 @@ def located(sentence: str, paths: Sequence[str | Path]) -> str:
 
     paths: the config files, of which later ones hold over earlier ones.
     """
-    for words in _PATH.findall(sentence):
+    unknown = [".".join(filter(None, said)) for said in _UNKNOWN.findall(sentence)]
+    for words in [*unknown, *_PATH.findall(sentence)]:
         keys = words.split(".")
         for path in reversed(paths):
             try:

@@ -6,6 +6,7 @@ otherwise, a function returns [(name, what one job does), …], and there is one
 backbone and block.
 """
 
+import itertools
 from dataclasses import replace
 
 from visae.base import fingerprints
@@ -61,34 +62,42 @@ def by_storage(study, batches):
     """[(name, splits, storages)]: the jobs of each value of `storage` that the study's blocks have.
 
     batches: function from one to [(name, splits)]. What is the same for several is one job. Where
-    others are left, the name of a later one ends with its storage.
+    others are left, the name of a later one ends with its storage, or a number (`apart`).
     """
     found = {}
     for storage in storages(study):
         for name, splits in batches(storage):
             _, _, those = found.setdefault(tuple(splits), (name, splits, []))
             those.append(storage)
-    taken, named = set(), []
+    taken, named = {name for name, _, _ in found.values()}, []
     for name, splits, those in found.values():
-        named.append((f"{name}_{those[0]}" if name in taken else name, splits, those))
-        taken.add(name)
+        if any(name == other for other, _, _ in named):
+            name = apart(f"{name}_{those[0]}", taken)
+            taken.add(name)
+        named.append((name, splits, those))
     return named
 
 
-def extraction(study, storage=None):
-    """The splits whose shards are written and joined together, at blocks of a `storage`.
+def extraction(study):
+    """The splits whose shards are written and joined together.
 
     A split of several shards stands alone. The splits of a data set that are one shard each go
-    together. storage: by default the study's, as below.
+    together. Of a block those are written that have a cache there.
     """
-    return _by_dataset(study, study.splits(storage), sharded_apart=True)
+    return _by_dataset(study, study.splits(), sharded_apart=True)
 
 
-def kept_alike(splits, storages):
-    """`storages` in lists, those with which the activations of the same of `splits` are kept."""
+def extracted_alike(study, splits):
+    """[(storages, splits), …]: which of `splits` have a cache at blocks of these storages.
+
+    Storages with which the same are there, and the activations of the same are kept, go together.
+    """
     groups = {}
-    for storage in storages:
-        groups.setdefault(tuple(split.cached_in(storage) for split in splits), []).append(storage)
+    for storage in storages(study):
+        own = [split for split in study.splits(storage) if split in splits]
+        if own:
+            kept = tuple((split, split.cached_in(storage)) for split in own)
+            groups.setdefault(kept, ([], own))[0].append(storage)
     return list(groups.values())
 
 
@@ -97,10 +106,10 @@ def shards_apart(study, splits):
     return len(splits) == 1 and not _coarse(study)
 
 
-def extracted_with(study, splits, storage=None):
-    """All splits that are extracted where `splits` are."""
-    together = [part for _, part in extraction(study, storage) if set(part) & set(splits)]
-    return [split for part in together for split in part]
+def extracted_with(study, splits, storage):
+    """All splits that are extracted where `splits` are, of blocks of a `storage`."""
+    together = [part for _, part in extraction(study) if set(part) & set(splits)]
+    return [split for part in together for split in part if split in study.splits(storage)]
 
 
 def encoding(study, sweep=None, storage=None):
@@ -237,10 +246,17 @@ def _by_dataset(study, splits, sharded_apart=False):
     for split in splits:
         own = split.name if sharded_apart and split.shards > 1 else split.dataset
         groups.setdefault("all" if coarse else own, []).append(split)
-    return [
-        (name if coarse or len(group) > 1 else _as_word(group[0].name), group)
-        for name, group in groups.items()
-    ]
+    named, datasets = {}, {name for name, group in groups.items() if len(group) > 1}
+    for name, group in groups.items():
+        whole = coarse or name in datasets
+        named[name if whole else apart(_as_word(group[0].name), datasets | named.keys())] = group
+    return list(named.items())
+
+
+def apart(name, taken):
+    """`name`, or with a number behind it: data sets `x` and `x_train` may both have splits."""
+    numbered = (f"{name}_{number}" for number in itertools.count(2))
+    return next(one for one in itertools.chain([name], numbered) if one not in taken)
 
 
 def _as_word(split_name):

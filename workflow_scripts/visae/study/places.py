@@ -74,22 +74,20 @@ def only(needs, default, storages):
     return f"(?!{others})" if others else ""
 
 
-def passes(study, needs, views, splits, storages):
+def passes(study, needs, views, splits):
     """{blocks: backbones} of the passes over `splits` that give several blocks at once.
 
     blocks: pairs of a block and the storage it has, in increasing order. Of storages with which
-    the activations of the same of `splits` are kept, the first stands for all.
+    the same is written (`jobs.extracted_alike`), the first stands for all.
 
-    needs: of `needed`. views: of `roles.views`. storages: of the blocks. Blocks that were asked for
-    later than others, whose shards stand, have a pass of their own.
+    needs: of `needed`. views: of `roles.views`. Blocks that were asked for later than others, whose
+    shards stand, have a pass of their own.
     """
-    stands_for = {
-        storage: alike[0] for alike in jobs.kept_alike(splits, storages) for storage in alike
-    }
+    alike = jobs.extracted_alike(study, splits)
+    stands_for = {storage: storages[0] for storages, _ in alike for storage in storages}
     blocks = {}
     for place in needs:
-        of_pass = place.storage in storages and place.backbone not in views
-        if of_pass and not place.cached.keys().isdisjoint(splits):
+        if place.backbone not in views and not place.cached.keys().isdisjoint(splits):
             own = blocks.setdefault(place.backbone, {})
             own[place.layer] = stands_for[place.storage]
     found = {}
@@ -105,14 +103,22 @@ def _level(study, backbone, storage_of, splits):
     blocks = sorted(storage_of.items())
     if len(blocks) == 1:
         return [tuple(blocks)]
+    own = {storage: [s for s in study.splits(storage) if s in splits] for _, storage in blocks}
     groups = {}
     for layer, storage in blocks:
         place = paths.place(backbone, layer)
-        there = tuple(
-            os.path.exists(study.paths.shard(split.name, number, split.shards, place, kept))
-            for split in splits
-            for kept in [split.cached_in(storage)]
-            for number in range(split.shards)
-        )
-        groups.setdefault(there, []).append((layer, storage))
+        there = {split: _shards_there(study, split, place, storage) for split in own[storage]}
+        # Of splits that another block lacks, it counts that all is there.
+        shared = [there[split] for split in splits if all(split in each for each in own.values())]
+        whole = all(map(all, there.values()))
+        groups.setdefault((whole, *shared), []).append((layer, storage))
     return map(tuple, groups.values())
+
+
+def _shards_there(study, split, place, storage):
+    """Which of a split's shards are there, as blocks of a `storage` have them."""
+    kept = split.cached_in(storage)
+    return tuple(
+        os.path.exists(study.paths.shard(split.name, number, split.shards, place, kept))
+        for number in range(split.shards)
+    )

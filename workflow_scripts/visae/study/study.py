@@ -6,6 +6,7 @@ Snakefile again.
 
 from typing import Any
 
+from visae.base.errors import UserError
 from visae.base.paths import Paths
 from visae.evals import sections
 from visae.evals.shelf import EVALS
@@ -13,6 +14,7 @@ from visae.sae.families import FAMILIES
 from visae.study import build, checks
 from visae.study import config as configs
 from visae.study.parts import Sae
+from visae.study.storage import storages
 
 
 class Study:
@@ -97,12 +99,14 @@ class Study:
     def splits(self, storage=None):
         """Every split that has a cache: for training, thresholds, scoring, M6 and masks.
 
-        That of training has one in any case, with activations or without. storage: of the blocks;
-        by default the study's.
+        That of training has one in any case, with activations or without. storage: of the blocks
+        that are meant; by default all.
         """
-        storage = storage or self.config["storage"]
+        of = [storage] if storage else storages(self)
         used = [self.training, self.held_out, *self.encoded_splits(), *(self.segmentation or ())]
-        cached = [split for split in used if split == self.training or split.cached_in(storage)]
+        cached = [
+            split for split in used if split == self.training or any(map(split.cached_in, of))
+        ]
         return list(dict.fromkeys(cached))
 
     def encoded_splits(self, sweep=None):
@@ -169,3 +173,22 @@ class Study:
         if settings.get("implementation") == settings["loader"]:
             del settings["implementation"]
         return settings | {"weights": self.weights(backbone)}
+
+
+def not_made(config):
+    """A sentence for everything for which no Study can be made of a config: [] if one can.
+
+    What its parts are is asked where the schema finds nothing.
+    """
+    return configs.problems(config) or list(build.problems(configs.checked(config)))
+
+
+def faults(config):
+    """A sentence for everything that is wrong with a config, each once.
+
+    How parts fit each other is asked where all of them can be made.
+    """
+    try:
+        return not_made(config) or list(checks.problems(Study(config, check=False)))
+    except UserError as error:
+        return [str(error)]

@@ -186,9 +186,11 @@ def _image(tar, key, members, wanted):
         has = (
             f"{len(found)} images" if len(found) > 1 else f"no image{f' ({wanted})' * bool(wanted)}"
         )
+        dotted = all("." in suffix for suffix in members)
+        names = ", without dots in a sample's name, which ends at its first dot" * dotted
         raise UserError(
             f"The sample {key} of {tar} has {has}, but {', '.join(members)}: name the member that "
-            "is the image, by `options: {image: jpg}`, or write the tar again."
+            f"is the image, by `options: {{image: jpg}}`, or write the tar again{names}."
         )
     return members[found[0]]
 

@@ -90,12 +90,14 @@ def load(spec):
     model_class = _model_class(spec, config)
     # Pooling layers are for classification; published files often lack them.
     pooled = "add_pooling_layer" in inspect.signature(model_class.__init__).parameters
-    arguments = {"add_pooling_layer": False} if pooled else {}
+    pooling = {"add_pooling_layer": False} if pooled else {}
+    # Without `dtype` weights are rounded to what config.json names, whatever the file holds.
+    arguments = pooling | {"dtype": torch.float32}
     if spec.weights == "pretrained":
         model = _published(spec, model_class, config, source, arguments)
     else:
         with construction(spec), random_weights(spec.seed):
-            model = model_class(config, **arguments)
+            model = model_class(config, **pooling)
     if hasattr(model, "timm_model"):
         # transformers builds the architecture, and keeps the checkpoint's settings to itself.
         own = getattr(config, "pretrained_cfg", None)
