@@ -1,5 +1,6 @@
 """Seals: no damaged, foreign or exchanged file is read; what is read is what was written."""
 
+import errno
 import json
 import os
 import shutil
@@ -186,6 +187,22 @@ def test_what_was_made_of_another_file_is_refused_until_it_is_made_again(tmp_pat
     read_document(files["score"], KIND)
     files["cache"].unlink()
     read_document(files["score"], KIND)
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EIO, errno.ESTALE])
+def test_what_a_file_was_made_of_is_not_missing_where_the_disk_does_not_say(
+    tmp_path, monkeypatch, number
+):
+    files, stat = study_of(tmp_path), os.stat
+
+    def failing(path, *arguments, **options):
+        if str(path) == str(files["cache"]):
+            raise OSError(number, os.strerror(number))
+        return stat(path, *arguments, **options)
+
+    monkeypatch.setattr(os, "stat", failing)
+    with pytest.raises(UserError, match=f"cannot be opened .{os.strerror(number)}"):
+        read_document(files["score"], KIND)
 
 
 def test_a_moved_study_stands_and_another_studys_file_does_not(tmp_path):

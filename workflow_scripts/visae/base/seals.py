@@ -172,8 +172,17 @@ def check(
         return
     for name, digest in seal["made_of"].items():
         file = os.path.join(home, name)
-        if os.path.exists(file) and recorded(file)["digest"] != digest:
+        if _is_there(file) and recorded(file)["digest"] != digest:
             raise UserError(f"{path} was made of another {file} than lies there now: {cure}")
+
+
+def _is_there(path):
+    """Whether anything lies at `path`; OSError where that cannot be told."""
+    try:
+        os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
 
 
 # ---------------------------------------------------------------- HDF5
