@@ -220,3 +220,34 @@ def test_codes_in_float16_stay_positive_and_finite():
     expected = [0, 2.0**-24, 2.0**-24, 2.0**-24, 1, 65504, 65504]
     assert _half(codes).tolist() == expected
     assert half_codes(codes.numpy()).tolist() == expected
+
+
+@pytest.mark.parametrize("patches", [1, 5])
+@pytest.mark.parametrize("width", [1, 7, 16, 63, 64, 65, 129])
+def test_codes_are_decoded_at_any_width_and_nothing_else_is_written(width, patches):
+    random, images, features = np.random.default_rng(0), 2, 6
+    codes_nfp = random.normal(size=(images, features, patches)).astype(np.float32)
+    codes_nfp[:, 1] = codes_nfp[0, 3:] = 0
+    decoder = random.normal(size=(features, width)).astype(np.float32)
+    x_npd = random.normal(size=(images, patches, width)).astype(np.float32)
+    codes = kernels.ActiveCodes(images, patches, features)
+    for image, codes_fp in enumerate(codes_nfp):
+        active, patch = codes_fp.nonzero()
+        codes.patch[image, : len(patch)] = patch
+        codes.value[image, : len(patch)] = codes_fp[active, patch]
+        codes.end[image, 1:] = np.cumsum((codes_fp != 0).sum(axis=1))
+    slices = kernels.sliced(decoder)
+    around = np.full((images + 2, len(slices), patches, kernels.DECODE_WIDTH), 7, np.float32)
+    largest = np.full((images, width + 1), 7, np.float32)
+    arrays = codes.patch, codes.value, codes.end, around[1:-1], largest[:, :width]
+    squares, residual = kernels.decode(x_npd, slices, *arrays)
+    found = around[1:-1].swapaxes(1, 2).reshape(images, patches, -1)
+    expected = codes_nfp.swapaxes(1, 2).astype(np.float64) @ decoder
+    np.testing.assert_allclose(found[..., :width], expected, atol=1e-5)
+    assert not found[..., width:].any()
+    assert (around[[0, -1]] == 7).all()
+    assert (largest[:, width] == 7).all()
+    np.testing.assert_array_equal(largest[:, :width], found[..., :width].max(axis=1))
+    left = x_npd - found[..., :width].astype(np.float64)
+    assert squares == pytest.approx((left**2).sum(), rel=1e-12)
+    assert residual == pytest.approx(left.sum(), rel=1e-9)

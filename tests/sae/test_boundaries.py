@@ -34,6 +34,7 @@ from visae.sae.resampling import Resampler
 from visae.sae.screen import Features, Tokens, rounding_of_sums
 from visae.sae.screen_bytes import BYTES
 from visae.sae.screen_halves import HALVES, Halves
+from visae.sae.sparse import SparseCodes, set_sparse_gradients
 from visae.sae.specs import SaeSpec, TrainingSettings, check_own, check_own_size, check_size
 from visae.sae.steering import Control, SteeredTrainer
 from visae.sae.threshold import ActiveCodes, BatchMinima, LargestValues, Threshold
@@ -772,3 +773,31 @@ def test_codes_below_their_threshold_are_kept_as_far_as_the_kernel_reaches():
     below = sae._distances[sae._distances < 0]
     assert -0.02 <= float(below.min()) < -0.018
     assert (codes.values == 0).sum() == len(below)
+
+
+@pytest.mark.parametrize("tokens", [1, 5])
+@pytest.mark.parametrize("width", [1, 7, 63, 64, 65, 129])
+def test_gradients_by_active_codes_are_those_of_matrices_at_any_width(width, tokens):
+    random, features = np.random.default_rng(0), 6
+    codes_bf = random.normal(size=(tokens, features)).astype(np.float32)
+    codes_bf[:, 1] = codes_bf[0, 3:] = 0
+    rows, active = codes_bf.nonzero()
+    starts = np.append(0, np.cumsum((codes_bf != 0).sum(axis=1)))
+    codes = SparseCodes(starts, active.astype(np.int32), codes_bf[rows, active])
+    x_bd = random.normal(size=(tokens, width)).astype(np.float32)
+    decoder_fd = random.normal(size=(features, width)).astype(np.float32)
+    weights = torch.zeros(features, width), torch.zeros(features), torch.from_numpy(decoder_fd)
+    parameters = encoder, bias, decoder = [torch.nn.Parameter(values) for values in weights]
+    loss, found = set_sparse_gradients(
+        torch.from_numpy(x_bd), codes, *parameters, lambda _: None, width
+    )
+    residual = codes_bf.astype(np.float64) @ decoder_fd - x_bd
+    by_codes = (residual @ decoder_fd.T) * (codes_bf != 0) * 2 / x_bd.size
+    assert loss == pytest.approx((residual**2).mean(), rel=1e-5)
+    np.testing.assert_allclose(found, residual, atol=1e-5)
+    for parameter, expected in (
+        (encoder, by_codes.T @ x_bd),
+        (bias, by_codes.sum(axis=0)),
+        (decoder, codes_bf.T @ residual * 2 / x_bd.size),
+    ):
+        np.testing.assert_allclose(parameter.grad, expected, rtol=1e-4, atol=1e-5)

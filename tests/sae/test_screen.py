@@ -58,16 +58,17 @@ def never_crowded(monkeypatch):
 @settings(max_examples=60, deadline=None)
 @given(
     st.sampled_from((16, 17, 1024)),
+    st.sampled_from((1, 17, 1024)),
     st.sampled_from(KINDS),
     st.sampled_from(KINDS),
     st.integers(0, 2**32),
     st.sampled_from((0.0, 0.5, 0.9, 0.99)),
     st.booleans(),
 )
-@example(17, odd, odd, 0, 0.9, False)
-@example(1024, outlier_channels, heavy_tails, 0, 0.99, True)
+@example(17, 17, odd, odd, 0, 0.9, False)
+@example(1024, 1024, outlier_channels, heavy_tails, 0, 0.99, True)
 def test_what_is_kept_is_what_the_float32_products_say(
-    part, kind_x, kind_w, seed, quantile, turned
+    part, tile, kind_x, kind_w, seed, quantile, turned
 ):
     random = np.random.default_rng(seed)
     x_td, w_fd = rows(kind_x, random, TOKENS), rows(kind_w, random, FEATURES)
@@ -83,7 +84,7 @@ def test_what_is_kept_is_what_the_float32_products_say(
         expected = np.where(kept, all_codes, 0)
         features = features_of(w_fd, bias, lower)
         for by_bytes in (True, False):
-            with mock.patch.object(screen_bytes, "COLUMNS", part):
+            with mock.patch.multiple(screen_bytes, COLUMNS=part, TILE_BYTES=4 * WIDTH * tile):
                 codes = found(tokens_of(x_td), features, by_bytes, turned)
             np.testing.assert_array_equal(codes, expected)
         # The same, in another precision: only what is within rounding of the threshold may differ.
