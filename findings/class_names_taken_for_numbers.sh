@@ -4,7 +4,7 @@
 # Data: columns of texts that are made class labels, with the classes cat, dog and bird.
 #
 # Guess: a text that is none of the names is refused, as "cow" is.
-# Seen: "1" becomes dog and "2" bird: what is no name is read as a number of a class. " dog " is dog. "7" is refused.
+# Seen: "1" becomes dog and "2" bird: what is no name is read as a class's number. " dog " is dog, and "7" is refused.
 #   With the classes 5, 3 and 1, the text "3" is the second class, and "2" the third, whose name is "1".
 #   The number 3 stays 3, a class beyond the last. Nothing is said.
 set -euo pipefail

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Versions: numba 0.68.1, numpy 2.4.6; Python 3.11 or newer.
+# Versions: numba 0.68.1, numpy 2.4.6, scipy 1.17.1 (for np.dot); Python 3.11 or newer.
 #
 # Data: 2^25 ones in float32, about the activations of 200 images of 196 patches and 768 channels.
 #

@@ -6,8 +6,8 @@
 # Guess: the order depends on the seed and the epoch. A loader without shuffling draws nothing, and how workers
 #   are kept changes nothing.
 # Seen: a pass of another loader between the epochs, without shuffling or workers, gives the second epoch another
-#   order: each pass over any loader draws a number from the global generator. So does `persistent_workers=True`.
-#   A generator of the loader's own, reseeded for its workers, gives one order with and without that pass.
+#   order. So does `persistent_workers=True`. Each pass over any loader draws a number from the global generator.
+#   A generator of the loader's own gives one order with and without that pass.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # Versions: torch 2.13.0 and 2.15.0 on the CPU, numpy 2.4.6; Python 3.11 or newer. This runs 2.13.0.
 #
-# Data: a linear decoder inside of one `torch.autocast` block; its weights are doubled in place between two calls, as a
+# Data: a linear decoder inside of one `torch.autocast` block. Between two calls its weights are doubled in place, as a
 # step of an optimiser or a normalisation of decoder columns changes them.
 #
 # Guess: the second call uses the new weights, since autograd counts changes in place.
-# Seen: it gives the first call's output, to the bit, also under no_grad. Autocast keeps the cast weights until the block
-#   is left, and does not look for changes. Nothing is said. A new block, or cache_enabled=False, uses the new weights.
+# Seen: it gives the first call's output, to the bit, also under no_grad. Autocast keeps the cast weights until the
+#   block is left, and does not look for changes. Nothing is said. A new block, or cache_enabled=False, uses the new
+#   weights.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
@@ -38,5 +39,9 @@ def growth(apart=False, **options):
 seen = growth(), growth(apart=True), growth(cache_enabled=False)
 print("outputs grow by: in one block %g, in a new block %g, without the cache %g" % seen)
 assert seen == (1, 2, 2)
+with torch.no_grad():
+    frozen = growth()
+print("under no_grad, in one block %g" % frozen)
+assert frozen == 1
 PYTHON
 echo "as stated"
