@@ -458,8 +458,9 @@ def test_the_type_that_a_configuration_names_rounds_no_weights(said, key, saved,
     config = json.loads((tmp_path / "config.json").read_text())
     del config["dtype"]
     (tmp_path / "config.json").write_text(json.dumps(config | {key: said}))
-    for asked in ({"weights": str(tmp_path)}, {"model": str(tmp_path), "weights": "pretrained"}):
-        backbone = build_backbone(small_spec("vit_mae", options={}, **asked))
+    published = {"model": str(tmp_path), "weights": "pretrained"}
+    for asked in ({"weights": str(tmp_path)}, published, published | {"options": {key: said}}):
+        backbone = build_backbone(small_spec("vit_mae", **{"options": {}} | asked))
         assert backbone.weights_fingerprint == saved["vit_mae"].weights_fingerprint
 
 
