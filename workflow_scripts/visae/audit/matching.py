@@ -230,9 +230,8 @@ def _from_least(codes_nf):
 def _moments(codes_nf):
     """(mean, standard deviation) of each column, float64; the latter is 0 where it is constant."""
     items = codes_nf.shape[0]
-    codes_nf = codes_nf.astype(
-        np.float64
-    )  # SciPy sums in the type of the codes, whatever `dtype` is
+    # SciPy sums in the type of the codes, whatever `dtype` is.
+    codes_nf = codes_nf.astype(np.float64)
     mean = np.asarray(codes_nf.sum(axis=0)).ravel() / items
     square = np.asarray(codes_nf.power(2).sum(axis=0)).ravel() / items
     std = np.sqrt(np.maximum(square - mean**2, 0))

@@ -167,9 +167,8 @@ def _values(rows, metric, sweep, reading=HEADLINE):
     """
     values = {}
     for row in rows:
-        if (row["metric"], row["sweep"], row["reading"]) == (metric, sweep, reading) and row[
-            "value"
-        ] is not None:
+        said = row["metric"], row["sweep"], row["reading"]
+        if said == (metric, sweep, reading) and row["value"] is not None:
             values.setdefault((row["backbone"], configuration(row)), []).append(row["value"])
     return {key: _mean(of_key) for key, of_key in values.items()}
 
