@@ -112,11 +112,9 @@ def replay(study, folder):
             if path.suffix == ".h5":
                 copy = Path(shutil.copy(path, folder / f"{number}.h5"))
                 apart = APART if seal["kind"] == ACTIVATIONS else ()
+                arguments = path, seal["kind"], seal["made_of"], apart
                 with h5py.File(copy, "r+") as file:
-                    clock(
-                        *("HDF5 files sealed", seals.seal_hdf5, file, path, seal["kind"]),
-                        *(seal["made_of"], apart),
-                    )
+                    clock("HDF5 files sealed", seals.seal_hdf5, file, *arguments)
     return clock.found
 
 
