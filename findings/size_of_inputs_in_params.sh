@@ -6,7 +6,7 @@
 # Guess: `lambda wildcards, input: input.size_mb` may stand wherever Snakemake takes such a function. The size of a
 #   folder is that of its files.
 # Seen: in `resources` and `threads` it works. In `params` the run ends with "Error running coroutine in event loop … If
-#   you run Snakemake e.g. from a Jupyter notebook", though none is there. There `os.path.getsize(input[0])` works.
+#   you run Snakemake e.g. from a Jupyter notebook". There is none. `os.path.getsize(input[0])` works in `params`.
 #   A folder counts as 0.004 MB, whatever is in it, so that memory by the size of inputs is far too small.
 set -euo pipefail
 folder=$(mktemp -d)
