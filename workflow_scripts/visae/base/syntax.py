@@ -2,9 +2,8 @@
 
 Comments, docstrings, blank lines and line breaks are no part of it, nor is the `ENTRY` of a shelf:
 what that says is hashed by `visae.base.fingerprints.of_entry`. Parsing the whole library takes a
-second, and every job of a cluster asks: what was read of a file is kept in `.snakemake/` of the
-working directory, by the file's place in the library, size and time of change. A copy of a
-study, with its times, takes that along.
+second, and every job of a cluster asks: what was read is kept in `.snakemake/` of the working
+directory, by the hash of a file's bytes. A copy of a study takes that along.
 """
 
 import ast
@@ -12,25 +11,20 @@ import atexit
 import contextlib
 import hashlib
 import json
-import os
 import sys
-import time
 from pathlib import Path
 
 from visae.base.errors import UserError
 from visae.base.files import atomic_path
-from visae.base.repository import SCRIPTS
 
 CACHE = Path(".snakemake/syntax.json")
 
-_SETTLED = 2e9
-"""Nanoseconds after which a changed file has another time of change on every file system."""
-
-_LIBRARY = os.path.join(SCRIPTS, "")
+LARGEST = 5000
+"""Entries of it. Where there are more, those that a process did not ask for are dropped."""
 
 _EMPTY = (None, [])
 
-_known = None
+_known, _asked = None, set()
 
 
 def read(path):
@@ -39,18 +33,14 @@ def read(path):
     imported: whatever an import may mean, `visae.a` and `visae.a.b` for `from visae.a import b`, at
     any depth of the code.
     """
-    status = os.stat(path)
-    whole = os.path.abspath(path)
-    key, stamp = whole.removeprefix(_LIBRARY), [status.st_size, status.st_mtime_ns]
-    known = _cache()
-    if known.get(key, {}).get("stamp") != stamp:
-        tree = ast.parse(Path(path).read_bytes(), filename=whole)
-        known[key] = {
-            "stamp": stamp,
-            "digest": hashlib.sha256(repr(_said(tree)).encode()).hexdigest(),
-            "imported": sorted(_imported(tree)),
-        }
-    return known[key]["digest"], known[key]["imported"]
+    content, known = Path(path).read_bytes(), _cache()
+    key = hashlib.sha256(content).hexdigest()
+    _asked.add(key)
+    if key not in known:
+        tree = ast.parse(content, filename=str(path))
+        said = hashlib.sha256(repr(_said(tree)).encode()).hexdigest()
+        known[key] = said, sorted(_imported(tree))
+    return tuple(known[key])
 
 
 def _said(node):
@@ -93,7 +83,7 @@ def _imported(tree):
 
 
 def _cache():
-    """File → what was read of it; begins with what earlier processes kept."""
+    """Hash of a file → what was read of it; begins with what earlier processes kept."""
     global _known
     if _known is None:
         try:
@@ -101,23 +91,19 @@ def _cache():
             _known = json.loads(kept) if check == _check(kept) else {}
         except (OSError, ValueError):
             _known = {}
-        atexit.register(_keep, _known, set(_stamps(_known)))
+        atexit.register(_keep, _known, len(_known))
     return _known
 
 
 def _keep(known, before):
-    """Write the cache if more was read than `before`; nothing depends on whether that works."""
-    settled = time.time_ns() - _SETTLED
-    files = {path: entry for path, entry in known.items() if entry["stamp"][1] < settled}
-    if set(_stamps(files)) <= before or not CACHE.parent.is_dir():
+    """Write the cache if entries are new; nothing depends on whether that works."""
+    if len(known) <= before or not CACHE.parent.is_dir():
         return
-    kept = json.dumps(files)
+    if len(known) > LARGEST:
+        known = {key: said for key, said in known.items() if key in _asked}
+    kept = json.dumps(known)
     with contextlib.suppress(OSError, UserError), atomic_path(CACHE) as temporary:
         temporary.write_text(f"{_check(kept)}\n{kept}", "utf-8")
-
-
-def _stamps(files):
-    return ((path, *entry["stamp"]) for path, entry in files.items())
 
 
 def _check(kept):
