@@ -248,3 +248,18 @@ def test_sae_of_no_sweep_is_refused(repository):
     run = snakemake(repository, "--dry-run", path, config=paper_config(), check=False)
     assert run.returncode != 0
     assert "MissingRuleException" in run.stdout
+
+
+def test_jobs_of_sweeps_and_data_sets_whose_names_read_alike_are_told_apart(repository):
+    """`main` on `raw_cub`, and `main_raw` on `cub`; a sweep `raw`, and raw features."""
+    config = paper_config()
+    of_m6, sweeps = config["metrics"]["cross_domain"]["datasets"], config["sweeps"]
+    for parts, old, new in (
+        *((config["datasets"], "dtd", "raw_cub"), (of_m6, "dtd", "raw_cub")),
+        *((sweeps, "jumprelu", "main_raw"), (sweeps, "layer_3", "raw")),
+    ):
+        parts[new] = parts.pop(old)
+    config["downstream"]["sweeps"] = ["raw"]
+    jobs = plan(repository, config=config)
+    assert jobs["encode_main_raw_cub"] == jobs["encode_main_raw_cub_2"] == 5
+    assert (jobs["evaluate_raw_retrieval"], jobs["evaluate_raw_retrieval_2"]) == (5 + 3, 3)
