@@ -100,21 +100,22 @@ for batch, splits in BATCHES.items():
 
     for name, blocks, backbones in passes_over(batch, splits):
         layers = [str(layer) for layer, _ in blocks]
-        cached = [s for s in splits if any(s in STUDY.splits(kept) for _, kept in blocks)]
         work = f"{{backbone}}-layer{'-'.join(layers)}-{batch}{shard}"
 
         rule:
             name:
                 f"extract_{name}"
             input:
-                indices=index_paths(cached),
-                classes=class_paths(cached),
+                # Of all splits, also where a block lacks some: what was written in a pass with another
+                # block is as good alone.
+                indices=index_paths(splits),
+                classes=class_paths(splits),
                 weights=local_weights,
             output:
                 shards=[
                     path
                     for block, storage in blocks
-                    for path in shard_paths(cached, storage, block, apart)
+                    for path in shard_paths(splits, storage, block, apart)
                 ],
             log:
                 f"<logs>/extract/{work}.log",
@@ -139,7 +140,7 @@ for batch, splits in BATCHES.items():
                         split.shards,
                         STUDY.seed if split == STUDY.training else None,
                     )
-                    for split in cached
+                    for split in splits
                 },
                 extraction=settings("extraction"),
                 code=code("extract_activations"),

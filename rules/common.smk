@@ -65,6 +65,11 @@ code = functools.cache(fingerprints.of_code)
 entry_code = functools.cache(fingerprints.of_entry)
 
 
+def rule_name(*parts):
+    """The name of a rule, of several: sweep `a` on data set `b_c` is not `a_b` on `c`."""
+    return jobs.apart("_".join(parts), {rule.name for rule in workflow.rules})
+
+
 # ---------------------------------------------------------------- paths of several files
 
 

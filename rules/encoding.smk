@@ -91,7 +91,7 @@ for sweep, batch, splits, cached in sae_passes():
 
     rule:
         name:
-            f"{step}_{sweep.name}_{batch}"
+            rule_name(step, sweep.name, batch)
         input:
             **inputs,
             saes=sae_weights(names),
@@ -128,7 +128,7 @@ for sweep in jobs.encoded_together(STUDY, cached=True):
 
         rule:
             name:
-                f"rank_{sweep.name}_{batch}"
+                rule_name("rank", sweep.name, batch)
             input:
                 reductions=[
                     path

@@ -80,15 +80,15 @@ for job in evals.eval_jobs(STUDY):
 
     rule:
         name:
-            f"evaluate_{job.source}_{job.batch}"
+            rule_name("evaluate", job.source, job.batch)
         input:
             **eval_inputs(job),
         output:
             **reads.outputs(job.evals, job.sources, PATHS, PLACE, job.variant),
         log:
-            f"<logs>/evaluate/{job.source}_{job.batch}-{{backbone}}-layer{{layer}}.log",
+            f"<logs>/evaluate/{job.source}-{job.batch}-{{backbone}}-layer{{layer}}.log",
         benchmark:
-            f"<benchmarks>/evaluate/{job.source}_{job.batch}-{{backbone}}-layer{{layer}}.tsv"
+            f"<benchmarks>/evaluate/{job.source}-{job.batch}-{{backbone}}-layer{{layer}}.tsv"
         wildcard_constraints:
             **eval_places(job),
         conda:

@@ -15,8 +15,8 @@ def body(snakemake):
     results, _ = paths.of_job(snakemake)
     # Not a parameter of the rule: what was extracted with another block is as good alone.
     wanted = set(snakemake.output.shards)
-    layers = sorted(map(results.block_of, wanted))
-    places = {layer: paths.place(wildcards.backbone, layer) for layer in dict.fromkeys(layers)}
+    layers = sorted(set(map(results.block_of, wanted)))
+    places = {layer: paths.place(wildcards.backbone, layer) for layer in layers}
     jobs = []
     for name, (root, shards, order_seed) in params.splits.items():
         files = results.index_and_classes(name)
@@ -32,14 +32,14 @@ def body(snakemake):
                 }
                 for kept in (True, False)
             )
-            outputs = kept | measured
-            jobs.append(
-                ShardJob(*name.split("/"), index, root, shard, shards, outputs, files, measured)
-            )
+            if outputs := kept | measured:  # of all splits, some need not be cached of these blocks
+                jobs.append(
+                    ShardJob(*name.split("/"), index, root, shard, shards, outputs, files, measured)
+                )
     keep_freed()
     backbone = build_backbone(BackboneSpec(wildcards.backbone, **params.backbone))
     backbone.to(take_device())
-    for layer in places:
+    for layer in layers:
         check_backbone(backbone, layer, params.extraction["precision"])
     extract(
         backbone,

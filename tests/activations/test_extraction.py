@@ -2,14 +2,17 @@
 
 import contextlib
 import os
+import runpy
 import threading
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from study_fixtures import ROOT
 
 from visae.activations import extraction
 from visae.activations.cache import ActivationCache
@@ -20,9 +23,11 @@ from visae.backbones.backbone import autocast, forward_noise
 from visae.backbones.checks import check_backbone
 from visae.backbones.order import patch_order
 from visae.base.errors import UserError
+from visae.base.paths import Paths, place
 from visae.images.decoding import load_image
 from visae.images.index import (
     ClassRecord,
+    ImageIndex,
     ImageRecord,
     build_index,
     shuffled,
@@ -402,3 +407,57 @@ def test_float16_is_of_the_gpu_alone():
         assert type(autocast(precision, torch.device(device))) is contextlib.nullcontext
     context = autocast("float16", torch.device("cuda", 0))
     assert (context.device, context.fast_dtype) == ("cuda", torch.float16)
+
+
+class Wildcards(dict):
+    __getattr__ = dict.__getitem__
+
+
+def test_a_job_writes_the_shards_that_it_is_asked_for(monkeypatch):
+    """Of a block that keeps activations, of one that does not, and of one that lacks a split."""
+    results, found = Paths("results/x"), []
+    for place_of, stub in (
+        ("base.job.run", lambda body, snakemake: body(snakemake)),
+        ("base.memory.keep_freed", lambda: None),
+        ("base.devices.take_device", lambda: "cpu"),
+        ("images.rows.open_index", lambda *_: ImageIndex([], ())),
+        ("backbones.build_backbone", lambda spec: torch.nn.Module()),
+        ("backbones.checks.check_backbone", lambda backbone, layer, _: found.append(layer)),
+        ("activations.extraction.extract", lambda backbone, jobs, **_: found.extend(jobs)),
+    ):
+        monkeypatch.setattr(f"visae.{place_of}", stub)
+    job = SimpleNamespace(
+        params=SimpleNamespace(
+            backbone={"loader": "timm", "model": "x"},
+            splits={"a/train": ("of_a", 2, 7), "b/val": ("of_b", 1, None)},
+            extraction={"precision": "float32"},
+        ),
+        wildcards=Wildcards(backbone="tiny"),
+        config={"study": "x"},
+        threads=1,
+    )
+
+    def shard(split, number, count, layer, kept=True):
+        return results.shard(split, number, count, place("tiny", layer), kept)
+
+    def asked(*shards):
+        """The blocks that are checked, and what is written in which pass."""
+        found.clear()
+        job.output = SimpleNamespace(shards=shards)
+        runpy.run_path(str(ROOT / "workflow_scripts/extract_activations.py"), {"snakemake": job})
+        return [
+            (f"{one.dataset}/{one.split}", one.shard, one.outputs, [*one.measured])
+            if isinstance(one, ShardJob)
+            else one
+            for one in found
+        ]
+
+    measured = [shard("a/train", number, 2, 3, kept=False) for number in range(2)]
+    kept = [shard("a/train", number, 2, 11) for number in range(2)]
+    other = shard("b/val", 0, 1, 11)
+    assert asked(*measured, *kept, other) == [
+        *(3, 11),
+        *(("a/train", n, {3: measured[n], 11: kept[n]}, [3]) for n in range(2)),
+        ("b/val", 0, {11: other}, []),
+    ]
+    assert asked(*measured) == [3, *(("a/train", n, {3: measured[n]}, [3]) for n in range(2))]

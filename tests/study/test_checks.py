@@ -32,6 +32,11 @@ from visae.study.study import Study
         ("sweeps.main.recipe", "paper", "recipe is 'paper', which trains no BatchTopK SAEs: rem"),
         ("sweeps.main.family", "vanilla", "sweeps.main.family is 'vanilla'.*use one of batchtopk"),
         ("sweeps.layer_3.layer", 11, "main and layer_3 both have an SAE batchtopk_8x_k64 on clip"),
+        (
+            "sweeps.layer_3",
+            {"family": "relu", "grid": {"expansion_factor": [8], "l1": [0.1, 0.1 + 1e-15]}},
+            r"sweeps\.layer_3 has more than one SAE relu_8x_l1_0\.1 on dinov2.*; leave one in its",
+        ),
         ("metrics.cross_domain.headline", "cars", "headline is 'cars'"),
         ("evaluation.split", "train", "evaluation and training are both imagenet/train"),
         (

@@ -174,17 +174,22 @@ def test_figure_3_trains_and_encodes_the_main_sweep_only(repository):
     assert not [rule for rule in both if "layer_3" in rule or "token_order" in rule]
 
 
-def test_no_score_reads_an_activation_cache(repository):
-    """Nor do rankings and probes: a cache is read where it is trained on, encoded or pooled."""
-    graph = snakemake(repository, "--rulegraph", "dot", "--", "metrics").stdout
+def edges_of_rules(repository, *targets, config=None):
+    """[(rule, a rule that reads what it writes), …] of what is planned."""
+    graph = snakemake(repository, "--rulegraph", "dot", "--", *targets, config=config).stdout
     names = dict(re.findall(r'^\s*(\d+)\s*\[.*?label *= *"(\w+)', graph, flags=re.MULTILINE))
     edges = re.findall(r"^\s*(\d+) -> (\d+)", graph, flags=re.MULTILINE)
+    return [(names[read], names[reader]) for read, reader in edges]
+
+
+def test_no_score_reads_an_activation_cache(repository):
+    """Nor do rankings and probes: a cache is read where it is trained on, encoded or pooled."""
+    edges = edges_of_rules(repository, "metrics")
     steps = {
         storage: {
-            names[reader].partition("_")[0]
+            reader.partition("_")[0]
             for read, reader in edges
-            if names[read].startswith("join_")
-            and names[read].endswith("_lean") == (storage == "lean")
+            if read.startswith("join_") and read.endswith("_lean") == (storage == "lean")
         }
         for storage in ("full", "lean")
     }
@@ -248,3 +253,38 @@ def test_sae_of_no_sweep_is_refused(repository):
     run = snakemake(repository, "--dry-run", path, config=paper_config(), check=False)
     assert run.returncode != 0
     assert "MissingRuleException" in run.stdout
+
+
+def test_jobs_of_sweeps_and_data_sets_whose_names_read_alike_are_told_apart(repository):
+    """`main` on `raw_cub`, and `main_raw` on `cub`; a sweep `raw`, and raw features."""
+    config = paper_config()
+    of_m6, sweeps = config["metrics"]["cross_domain"]["datasets"], config["sweeps"]
+    for parts, old, new in (
+        *((config["datasets"], "dtd", "raw_cub"), (of_m6, "dtd", "raw_cub")),
+        *((sweeps, "jumprelu", "main_raw"), (sweeps, "layer_3", "raw")),
+    ):
+        parts[new] = parts.pop(old)
+    config["downstream"]["sweeps"] = ["raw"]
+    jobs = plan(repository, config=config)
+    assert jobs["encode_main_raw_cub"] == jobs["encode_main_raw_cub_2"] == 5
+    assert (jobs["evaluate_raw_retrieval"], jobs["evaluate_raw_retrieval_2"]) == (5 + 3, 3)
+
+
+def test_a_block_with_fewer_splits_is_made_of_the_same_alone_as_with_another(repository):
+    """Else it would be extracted again once the other block is there, too."""
+    config = paper_config() | {"study": "alone", "granularity": "coarse"}
+    study = Study(config)
+    for split in study.splits("full"):
+        for number in range(split.shards):
+            path = repository / study.paths.shard(
+                split.name, number, split.shards, place("clip", 11)
+            )
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+    edges = edges_of_rules(repository, "metrics", config=config)
+    alone, with_another = (
+        {read for read, reader in edges if reader == rule}
+        for rule in ("extract_all_lean", "extract_all_blocks_3_lean_11")
+    )
+    assert "index_inaturalist" in alone
+    assert alone == with_another

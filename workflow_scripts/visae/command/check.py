@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from visae.base.errors import UserError
+from visae.base.errors import UserError, refusal
 from visae.images.layouts import LAYOUTS
 from visae.study import checks
 from visae.study.config_files import located, read_config
@@ -47,10 +47,7 @@ def _missing_data(study):
 
 def _missing_weights(study):
     for name in study.backbones:
-        try:
-            checks.check_weights(study, name)
-        except UserError as error:
-            yield str(error)
+        yield from refusal(checks.check_weights, study, name)
 
 
 def _uncertain(study):
@@ -63,9 +60,7 @@ def _uncertain(study):
     from visae.plan.geometries import geometries
     from visae.plan.images import count_images
 
-    try:
-        checks.check_shapes(study)
-    except UserError:
+    if refusal(checks.check_shapes, study):
         return
     try:
         shapes = geometries(study, measured)

@@ -262,17 +262,25 @@ def _pretraining(study):
 
 
 def _unique_saes(study):
-    """The folder of an SAE does not name its sweep. Two sweeps are told of once."""
+    """The folder of an SAE does not name its sweep. Two sweeps are told of once.
+
+    Sparsities of one sweep may differ in digits that names leave out.
+    """
     seen, told = {}, set()
     for sae in study.saes():
-        other = seen.setdefault((sae.place, sae.name), sae.sweep)
-        if other != sae.sweep and (other, sae.sweep) not in told:
+        key = sae.place, sae.name
+        other = seen.get(key)
+        seen.setdefault(key, sae.sweep)
+        if other and (other, sae.sweep) not in told:
             told.add((other, sae.sweep))
-            yield (
-                f"config: the sweeps {other} and {sae.sweep} both have an SAE {sae.name} on "
-                f"{sae.backbone} at layer {sae.layer}; take it out of one of them, or give one of "
-                "them a `variant`, which ends its SAEs' names"
+            both = f"the sweeps {other} and {sae.sweep} both have an SAE"
+            cure = (
+                "take it out of one of them, or give one of them a `variant`, which ends its SAEs' "
+                "names"
             )
+            if other == sae.sweep:
+                both, cure = f"sweeps.{other} has more than one SAE", "leave one in its grid"
+            yield f"config: {both} {sae.name} on {sae.backbone} at layer {sae.layer}; {cure}"
 
 
 def _sizes(study):
