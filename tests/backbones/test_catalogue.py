@@ -254,7 +254,7 @@ def test_a_local_folder_says_its_patches_and_blocks(beside, tmp_path):
         ("timm", "vit_base_patch16_224.mea", 11, r"did you mean vit_base_patch16_224\.mae"),
         ("timm", "", 11, r"docs/models\.csv lists"),
         ("timm", "resnet18.a1_in1k", 3, "is no plain vision transformer"),
-        ("timm", "vit_base_patch16_224.mae", 12, r"block 12 of backbones\.b .* numbered 0 to 11"),
+        ("timm", "vit_base_patch16_224.mae", 12, r"backbones\.b\.layer is 12, .* numbered 0 to 11"),
         ("open_clip", "ViT-B-16", 11, "did you mean ViT-B-16:"),
         ("open_clip", "ViT-B-61:openai", 11, "did you mean ViT-B-16:openai"),
         ("open_clip", "ViT-L-14:laion2b_s32b_b82k", 24, "24 blocks, numbered 0 to 23"),

@@ -5,7 +5,6 @@ from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
-import jsonschema
 import pytest
 import yaml
 from study_fixtures import change, demo_config, kept_config, paper_config
@@ -61,37 +60,6 @@ def test_the_keys_of_a_schema_stand_in_its_order_and_others_as_people_wrote_or_b
     assert configs._types({"anyOf": [{"type": "null"}, {"type": ["integer", "string"]}]}) == {
         "null", "integer", "string"
     }  # fmt: skip
-
-
-ANY = {"properties": {"long": {}}, "additionalProperties": False}
-
-
-@pytest.mark.parametrize(
-    ("schema", "value", "begin", "end"),
-    [
-        ({"description": "about", "maxProperties": 0}, {"a": 1}, "the config is {'a': 1}: {", "y"),
-        ({"properties": {"a": {"maximum": 1, "description": "about\n it"}}}, {"a": 2},
-         "a is 2: 2 is greater", "maximum of 1 (about it)"),
-        ({"properties": {"a": {"maximum": 1}}}, {"a": 2}, "a is 2: 2 is greater", " maximum of 1"),
-        ({"properties": {"a": {"type": ["null", "string"], "description": "d"}}}, {"a": 2},
-         "a is 2, but must be of type null or string (d)", ""),
-        ({"properties": {"a": {"items": {"type": "string"}}}}, {"a": ["", 2]},
-         "a.1 is 2, but must be of type string", ""),
-        ({"required": ["a", "b", "c"]}, {"a": 1}, "the config lacks the key 'b'; add it", ""),
-        (ANY, {"long": 2, "lnog": 1},
-         "the config has the unknown key 'lnog'; did you mean 'long'?", ""),
-        (ANY, {"x": 1}, "the config has the unknown key 'x'; known keys: long", ""),
-        ({"properties": {"a": {"enum": ["b", "long"]}}}, {"a": "lnog"},
-         "a is 'lnog', which is not known; did you mean 'long'? use one of b, long", ""),
-        ({"properties": {"a": {"enum": ["long", 2]}}}, {"a": 7},
-         "a is 7, which is not known; use one of long, 2", ""),
-    ],
-)  # fmt: skip
-def test_what_breaks_a_schema_is_told_in_one_sentence(schema, value, begin, end):
-    errors = list(jsonschema.Draft202012Validator(schema).iter_errors(value))
-    found = configs._sentence(errors[0], schema)
-    assert found.startswith(f"config: {begin}")
-    assert found == f"config: {begin}" if not end else found.endswith(end)
 
 
 def test_a_config_is_written_with_its_keys_and_letters_as_they_are(tmp_path):

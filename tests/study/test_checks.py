@@ -19,19 +19,23 @@ from visae.study.study import Study
             "backbones.clip has the unknown key 'loadr'; did you mean 'loader'?",
         ),
         ("backbones.clip.loader", "tim", "backbones.clip.loader is 'tim'.*did you mean 'timm'?"),
-        ("backbones.clip.layer", "last", "backbones.clip.layer is 'last'.*integer"),
+        ("backbones.clip.layer", "last", "backbones.clip.layer is 'last'.*whole number"),
         ("backbones.clip.evaluator", "clip", "evaluator is 'clip' itself.*name another"),
         ("backbones.clip.evaluator", "dino", "evaluator is 'dino', which is not in backbones"),
         ("datasets.imagenet.layout", "image_net", "layout is 'image_net'.*did you mean 'imagenet'"),
         ("training.dataset", "imagnet", "training names the data set 'imagnet'"),
         ("training.split", "test", r"names the split 'test'.*datasets\.imagenet\.splits"),
-        ("training.batch_size", 0, "training.batch_size is 0.*minimum of 1"),
+        ("training.batch_size", 0, "training.batch_size is 0, but must be at least 1"),
         ("training.threshold_split", "x", "training.threshold_split names the split 'x'"),
         ("sweeps.main.backbones", ["vit"], "sweeps.main.backbones names 'vit'"),
         ("sweeps.main.grid", {"k": [1]}, "sweeps.main.grid has the keys k; a grid of family"),
         ("sweeps.main.recipe", "paper", "recipe is 'paper', which trains no BatchTopK SAEs: rem"),
         ("sweeps.main.family", "vanilla", "sweeps.main.family is 'vanilla'.*use one of batchtopk"),
-        ("sweeps.layer_3.layer", 11, "main and layer_3 both have an SAE batchtopk_8x_k64 on clip"),
+        (
+            "sweeps.layer_3.layer",
+            11,
+            "layer_3 has, as sweeps.main, an SAE batchtopk_8x_k64 on clip",
+        ),
         (
             "sweeps.layer_3",
             {"family": "relu", "grid": {"expansion_factor": [8], "l1": [0.1, 0.1 + 1e-15]}},
@@ -55,8 +59,12 @@ from visae.study.study import Study
             "sweeps.token_order begins with batchtopk_16x_k192, which the main sweep 'main' lacks",
         ),
         ("sweeps.main.grid.k", [64.5], r"sweeps\.main\.grid: sparsity 64.5 of a batchtopk SAE"),
-        ("sweeps.main.grid.k", [64, 64], r"sweeps\.main\.grid\.k is \[64, 64\].*non-unique"),
-        ("metrics.sparse_probing", {"budgets": [2048]}, "budgets.*maximum of 1024"),
+        (
+            "sweeps.main.grid.k",
+            [64, 64],
+            r"grid\.k is \[64, 64\], but must have each value once",
+        ),
+        ("metrics.sparse_probing", {"budgets": [2048]}, "budgets.*at most 1024"),
         (
             "backbones.mae.token_order",
             "forward",
@@ -74,8 +82,12 @@ from visae.study.study import Study
             {"named": {"clip/layer11/batchtopk_8x_k64": [3]}},
             "features.named has features of .*not one of the SAEs with pages.*features.saes",
         ),
-        ("features", {"named": {"clip/layer11/batchtopk_16x_k192": [-1]}}, "is -1.*minimum of 0"),
-        ("features", {"shown": 501}, "features.shown is 501.*maximum of 500"),
+        (
+            "features",
+            {"named": {"clip/layer11/batchtopk_16x_k192": [-1]}},
+            "is -1.* at least 0",
+        ),
+        ("features", {"shown": 501}, "features.shown is 501, but must be at most 500"),
         ("features", {"query_image": []}, "unknown key 'query_image'; did you mean 'query_images'"),
         (
             "matches",
@@ -97,11 +109,15 @@ from visae.study.study import Study
             },
             "matches.pairs has mae/.* and clip/.* twice; take one of them out",
         ),
-        ("matches", {"pairs": [["clip/layer11/batchtopk_16x_k192"]]}, r"matches\.pairs\.0.*short"),
-        ("matches", {"shuffles": 1}, "matches.shuffles is 1.*minimum of 2"),
+        (
+            "matches",
+            {"pairs": [["clip/layer11/batchtopk_16x_k192"]]},
+            r"pairs\.0.* at least 2 values",
+        ),
+        ("matches", {"shuffles": 1}, "matches.shuffles is 1, but must be at least 2"),
         ("matches", {"patch_images": 1}, "matches.patch_images is 1, and .*to 2 at least, or to 0"),
-        ("matches", {"quantile": 1.5}, "matches.quantile is 1.5.*maximum of 1"),
-        ("seed", "42", "seed is '42', but must be of type integer"),
+        ("matches", {"quantile": 1.5}, "matches.quantile is 1.5, but must be at most 1"),
+        ("seed", "42", "seed is '42', but must be a whole number; write 42, without quotes"),
     ],
 )
 def test_mistakes_are_told_in_one_sentence(path, value, sentence):
@@ -235,15 +251,18 @@ def kept_as(storage, **sweeps):
     [
         (
             kept_as("full", jumprelu="lean"),
-            "sweeps 'main' and 'jumprelu' both read block 11 of dinov2, with the storage full and "
-            "lean; give both the same `storage`",
+            "sweeps.jumprelu.storage is lean, but sweeps.main, which reads block 11 of dinov2 as "
+            "well, has full; give both the same `storage`",
         ),
         (
             kept_as("lean", main="full", jumprelu="full"),
-            "'main' and 'token_order' both read block 11 of mae, of which mae_permuted is "
-            "permuted, with the storage full and lean",
+            "token_order.storage is lean, but sweeps.main, which reads block 11 of mae, of which "
+            "mae_permuted is permuted as well, has full",
         ),
-        (kept_as("full", main="lean"), "'main' and 'jumprelu'.* lean and full"),
+        (
+            kept_as("full", main="lean"),
+            "jumprelu.storage is full, but sweeps.main.* has lean",
+        ),
         (kept_as("full", main="small"), "main.storage is 'small'.*use one of full, lean"),
     ],
 )

@@ -18,10 +18,10 @@ def written(tmp_path, text, encoding="utf-8"):
     ("text", "line", "column", "shown"),
     [
         ("study: a\nbackbones:\n  x:\n    layer: 3\n   model: m\n", 5, 4, "5 |    model: m"),
-        ("study: a\n\tseed: 1\n", 2, 1, "spaces alone indent YAML, no tabs"),
-        ("study:\ta\n", 1, 7, "spaces alone indent YAML, no tabs"),
-        ("study: a\ngrid: {\n\tk: 8}\n", 3, 1, "spaces alone indent YAML, no tabs"),
-        ("study: a\nlabel: b: c\n", 2, 9, "2 | label: b: c"),
+        ("study: a\n\tseed: 1\n", 2, 1, "; put spaces in the place of the tab\n"),
+        ("study:\ta\n", 1, 7, "; put spaces in the place of the tab\n"),
+        ("study: a\ngrid: {\n\tk: 8}\n", 3, 1, "; put spaces in the place of the tab\n"),
+        ("study: a\nlabel: b: c\n", 2, 9, "; correct it there, or in the line before\n"),
         ("study: [1, 2\nseed: 3\n", 2, 5, "1 | study: [1, 2"),
         ("study: 'a\nseed: 3\n", 3, 1, "2 | seed: 3"),
         ("study: a\nweights: *none\n", 2, 10, "undefined alias"),
@@ -78,6 +78,15 @@ def test_a_sentence_gets_the_line_of_its_key(tmp_path):
         ("config: study is 7", f"{other}, line 4"),
     ]:
         assert located(sentence, [one, other]) == f"{sentence} ({place})"
+    named = written(tmp_path, "datasets:\n  x: {}\n  my images: {}\nfeatures:\n  named: {a/b: 1}\n")
+    for sentence, line in [
+        ("config: datasets has the name 'my images', which must be text", 3),
+        ("config: datasets has the unknown key 'my images'; known keys: x", 3),
+        ("config: datasets has the name 7, which must be text", 1),
+        ("config: the config has the unknown key 'features'; did you mean", 4),
+        ("config: features.named.a/b is 1, but must be a list", 5),
+    ]:
+        assert located(sentence, [named]) == f"{sentence} ({named}, line {line})"
     unknown = "config: the config lacks the key 'backbones'; add it"
     assert located(unknown, [one, other]) == unknown
     assert located("config: study is 7", []) == "config: study is 7"

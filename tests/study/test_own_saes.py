@@ -152,5 +152,5 @@ def test_a_variant_lets_sweeps_train_the_same_grid():
     assert names[0] == "batchtopk_4x_k8_again"
     assert Study(config).sweeps["again"].saes[0].configuration == "batchtopk_4x_k8"
     del config["sweeps"]["again"]["variant"]
-    with pytest.raises(UserError, match=r"both have an SAE batchtopk_4x_k8 .* give.*`variant`"):
+    with pytest.raises(UserError, match=r"as sweeps.*, an SAE batchtopk_4x_k8 .* give.*`variant`"):
         Study(config)

@@ -167,8 +167,10 @@ def names(loader):
     return [row.architecture for row in Catalogue(loader).usable()]
 
 
-def check_model(name, entry, layer):
+def check_model(name, entry, layer, where=None):
     """Refuse a backbone's config entry whose model, or whose block `layer`, does not exist.
+
+    where: the config's key that asks for the block, if it is not the entry's.
 
     A model that the list lacks may exist in another version of the library than the list's: it is
     then left to the loader, as all models of loaders without a list are.
@@ -204,8 +206,8 @@ def check_model(name, entry, layer):
         keys = ".".join(("options", *LOADERS[entry["loader"]].blocks))
         of_options = f" by its {keys}" if entry["options"] else ""
         raise UserError(
-            f"config: block {layer} of backbones.{name} is asked for, but '{entry['model']}' has "
-            f"{blocks} blocks{of_options}, numbered 0 to {blocks - 1}; correct `layer`"
+            f"config: {where or f'backbones.{name}.layer'} is {layer}, but '{entry['model']}' has "
+            f"{blocks} blocks{of_options}, numbered 0 to {blocks - 1}; take one of these"
         )
 
 

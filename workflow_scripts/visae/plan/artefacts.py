@@ -68,7 +68,7 @@ def places(study, geometries):
     found, views = [], roles.views(study)
     for needs in needed(study):
         geometry = geometries[needs.backbone]
-        check_block(needs.backbone, needs.layer, geometry)
+        check_block(study, needs.backbone, needs.layer, geometry)
         splits = list(needs.cached), list(needs.reduced)
         block = needs.backbone, needs.layer, needs.storage
         found.append(Place(*block, geometry, *splits, needs.backbone in views))

@@ -122,7 +122,9 @@ def _models(study):
     for name, entry in study.backbones.items():
         read = [sweep.layers[name] for sweep in study.sweeps.values() if name in sweep.layers]
         chosen = (entry["loader"], entry["model"], entry.get("implementation"))
-        yield from refusal(check_model, name, entry, max([entry["layer"], *read])) or refusal(
+        last = max([entry["layer"], *read])
+        where = _asking(study, name, last)
+        yield from refusal(check_model, name, entry, last, where) or refusal(
             implementation, name, *chosen, entry["preprocessing"]
         )
 
@@ -273,7 +275,7 @@ def _unique_saes(study):
         seen.setdefault(key, sae.sweep)
         if other and (other, sae.sweep) not in told:
             told.add((other, sae.sweep))
-            both = f"the sweeps {other} and {sae.sweep} both have an SAE"
+            both = f"sweeps.{sae.sweep} has, as sweeps.{other}, an SAE"
             cure = (
                 "take it out of one of them, or give one of them a `variant`, which ends its SAEs' "
                 "names"
@@ -290,7 +292,7 @@ def _sizes(study):
     for sweep in study.sweeps.values():
         for backbone, layer in sweep.layers.items():
             if known[backbone]:
-                yield from refusal(check_block, backbone, layer, known[backbone])
+                yield from refusal(check_block, study, backbone, layer, known[backbone])
 
 
 def _geometries(study):
@@ -299,14 +301,23 @@ def _geometries(study):
     return geometry.known(study.backbones, geometry.read_geometries(geometry.SHIPPED) | kept)
 
 
-def check_block(backbone, layer, measured):
+def check_block(study, backbone, layer, measured):
     """UserError unless a backbone of the Geometry `measured` has the block `layer`."""
     depth = len(measured.flops)
     if layer >= depth:
         raise UserError(
-            f"config: block {layer} of {backbone} is asked for, which has {depth} blocks, "
-            f"numbered 0 to {depth - 1}; correct backbones.{backbone}.layer or the sweep's"
+            f"config: {_asking(study, backbone, layer)} is {layer}, but {backbone} has {depth} "
+            f"blocks, numbered 0 to {depth - 1}; take one of these"
         )
+
+
+def _asking(study, backbone, layer):
+    """The key of the config that asks for a block of a backbone."""
+    own = f"backbones.{backbone}.layer"
+    if study.backbones[backbone]["layer"] == layer:
+        return own
+    asking = (s.name for s in study.sweeps.values() if s.layers.get(backbone) == layer)
+    return next((f"sweeps.{name}.layer" for name in asking), own)
 
 
 def check_sizes(study, geometries):
@@ -435,9 +446,9 @@ def _storages(study):
                 told.add((other.name, sweep.name))
                 of = f"{raster}, of which {backbone} is permuted" if raster != backbone else raster
                 yield (
-                    f"config: the sweeps '{other.name}' and '{sweep.name}' both read block {layer} "
-                    f"of {of}, with the storage {other.storage} and {sweep.storage}; give both "
-                    "the same `storage`"
+                    f"config: sweeps.{sweep.name}.storage is {sweep.storage}, but "
+                    f"sweeps.{other.name}, which reads block {layer} of {of} as well, has "
+                    f"{other.storage}; give both the same `storage`"
                 )
 
 

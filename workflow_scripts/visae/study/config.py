@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import copy
-import difflib
-import itertools
 import math
 import os
 import re
@@ -23,6 +20,7 @@ from visae.base.seals import read_text_beside, write_beside
 from visae.evals import extensions
 from visae.evals.sections import with_evals
 from visae.study.shelves import SHELVES
+from visae.study.wording import is_of_name, resolved, sentence, told_apart
 
 FORMAT = "visae-config-1"
 SCHEMA = SCHEMAS / "config.schema.yaml"
@@ -51,9 +49,9 @@ def checked(config):
     """The config with defaults filled in. Raises UserError naming the key, the value, the cure."""
     config, schema, errors = _validated(config)
     if errors:
-        raise UserError(_sentence(best_match(errors), schema))
-    for _, sentence in _infinite(config):
-        raise UserError(sentence)
+        raise UserError(sentence(best_match(errors), schema))
+    for _, said in _infinite(config):
+        raise UserError(said)
     return _with_paths(config, schema, schema, ())
 
 
@@ -63,13 +61,13 @@ def problems(config):
         config, schema, errors = _validated(config)
     except UserError as error:
         return [str(error)]
-    faults = {(place, None): sentence for place, sentence in _infinite(config)}
+    faults = {(place, None): told for place, told in _infinite(config)}
     of_values = {}  # a value may break several rules, a section lack several keys
-    for number, error in enumerate(itertools.chain.from_iterable(map(_by_key, errors))):
-        parts = isinstance(error.instance, dict | list)
-        place = tuple(error.absolute_path), number if parts else None
+    for number, error in enumerate(errors):
+        apart = is_of_name(error) or isinstance(error.instance, dict | list)
+        place = tuple(error.absolute_path), number if apart else None
         of_values.setdefault(place, []).append(error)
-    said = {place: _sentence(best_match(errors), schema) for place, errors in of_values.items()}
+    said = {place: sentence(best_match(errors), schema) for place, errors in of_values.items()}
     return list((faults | said).values()) or _unknown_paths(config, schema)
 
 
@@ -85,18 +83,6 @@ def _unknown_paths(config, schema):
     return found
 
 
-def _by_key(error):
-    """An error of a section, once for each of its unknown keys; any other as it is."""
-    if error.validator != "additionalProperties":
-        return [error]
-    known, apart = error.schema.get("properties", {}), []
-    for key in error.instance:
-        if key not in known:
-            apart.append(copy.copy(error))
-            apart[-1].instance = {key: error.instance[key]}
-    return apart
-
-
 def _validated(config):
     """(the config with defaults, the schema, its errors)."""
     config = config | {"extensions": written_out(config.get("extensions", []), "extensions")}
@@ -104,7 +90,8 @@ def _validated(config):
         extensions.add(folder)
     schema = load_schema()
     config = _canonical(_with_defaults(config, schema, schema), schema, schema)
-    return config, schema, list(jsonschema.Draft202012Validator(schema).iter_errors(config))
+    errors = jsonschema.Draft202012Validator(schema).iter_errors(config)
+    return config, schema, told_apart(errors, schema)
 
 
 def _infinite(value, where=()):
@@ -139,7 +126,7 @@ def _with_paths(
     value: Any, schema: Any, root: Any, where: tuple, written: Any = written_out
 ) -> Any:
     """A copy of `value` in which every string that the schema calls a path is written out."""
-    schema = _resolve(schema, root)
+    schema = resolved(schema, root)
     if schema.get("format") == "path":
         return written(value, ".".join(where))
     if not isinstance(value, dict):
@@ -241,18 +228,9 @@ def _merged(config, over):
     return config | {key: _merged(config.get(key), value) for key, value in over.items()}
 
 
-def _resolve(schema, root):
-    while "$ref" in schema:
-        target = root
-        for part in schema["$ref"].removeprefix("#/").split("/"):
-            target = target[part]
-        schema = target
-    return schema
-
-
 def _with_defaults(value: Any, schema: Any, root: Any) -> Any:
     """A copy of `value` in which every absent property with a default has it, at any depth."""
-    schema = _resolve(schema, root)
+    schema = resolved(schema, root)
     if isinstance(value, list) and isinstance(schema.get("items"), dict):
         return [_with_defaults(item, schema["items"], root) for item in value]
     if not isinstance(value, dict):
@@ -260,8 +238,8 @@ def _with_defaults(value: Any, schema: Any, root: Any) -> Any:
     filled = dict(value)
     properties = schema.get("properties", {})
     for key, sub in properties.items():
-        if key not in filled and "default" in (resolved := _resolve(sub, root)):
-            filled[key] = resolved["default"]
+        if key not in filled and "default" in (known := resolved(sub, root)):
+            filled[key] = known["default"]
     others = schema.get("additionalProperties")
     for key in filled:
         sub = properties.get(key, others if isinstance(others, dict) else None)
@@ -276,13 +254,14 @@ def _canonical(value: Any, schema: Any, root: Any) -> Any:
     Keys stand in the order of the schema, others by name. Entries that people name themselves keep
     their order, in which they are shown and of which the first has a part to play. So do lists.
     """
-    schema = _resolve(schema, root)
+    schema = resolved(schema, root)
     if isinstance(value, dict):
         properties, others = schema.get("properties", {}), schema.get("additionalProperties")
         others = others if isinstance(others, dict) else {}
-        named = "propertyNames" in schema or _resolve(others, root).get("type") == "object"
+        named = "propertyNames" in schema or resolved(others, root).get("type") == "object"
         free = [key for key in value if key not in properties]
-        keys = [*(key for key in properties if key in value), *(free if named else sorted(free))]
+        free = free if named else sorted(free, key=str)  # a key may be a number, as YAML reads it
+        keys = [*(key for key in properties if key in value), *free]
         return {key: _canonical(value[key], properties.get(key, others), root) for key in keys}
     if isinstance(value, list | tuple):
         return [_canonical(item, schema.get("items", {}), root) for item in value]
@@ -307,33 +286,3 @@ def _number(value, kinds):
         value = float(value)
     whole = isinstance(value, float) and value.is_integer() and kinds & {"integer", "number"}
     return int(value) if whole else value
-
-
-def _sentence(error, root):
-    where = ".".join(str(part) for part in error.absolute_path) or "the config"
-    hint = error.schema.get("description", "") if isinstance(error.schema, dict) else ""
-    hint = f" ({' '.join(hint.split())})" if hint and error.absolute_path else ""
-    match error.validator:
-        case "additionalProperties":
-            known = list(error.schema.get("properties", {}))
-            unknown = next(key for key in error.instance if key not in known)
-            close = difflib.get_close_matches(unknown, known, n=1)
-            cure = f"did you mean '{close[0]}'?" if close else f"known keys: {', '.join(known)}"
-            return f"config: {where} has the unknown key '{unknown}'; {cure}"
-        case "required":
-            # One error for each key that is missing, which its message alone names.
-            missing = next(k for k in error.validator_value if error.message.startswith(repr(k)))
-            return f"config: {where} lacks the key '{missing}'; add it"
-        case "enum":
-            known = [str(value) for value in error.validator_value]
-            close = difflib.get_close_matches(str(error.instance), known, n=1)
-            cure = f"did you mean '{close[0]}'? " if close else ""
-            return (
-                f"config: {where} is {error.instance!r}, which is not known; {cure}"
-                f"use one of {', '.join(known)}"
-            )
-        case "type":
-            wanted = error.validator_value
-            wanted = " or ".join(wanted) if isinstance(wanted, list) else wanted
-            return f"config: {where} is {error.instance!r}, but must be of type {wanted}{hint}"
-    return f"config: {where} is {error.instance!r}: {error.message}{hint}"

@@ -19,8 +19,8 @@ from visae.base.reading import guarded
 AROUND = 2
 """Lines shown before the one that is wrong."""
 
-_PATH = re.compile(r"[\w-]+(?:\.[\w-]+)+|(?<=config: )[\w-]+")
-_UNKNOWN = re.compile(r"config: (?:the config|(\S+)) has the unknown key '([^'.]+)'")
+_PATH = re.compile(r"(?<=config: )\S*\w|[\w-]+(?:\.[\w-]+)+")
+_NAMED = re.compile(r"config: (?:the config|(\S+)) has the (?:unknown key|name) '?([^',;]+)")
 
 
 def read_config(path: str | Path) -> dict:
@@ -60,9 +60,8 @@ def located(sentence: str, paths: Sequence[str | Path]) -> str:
 
     paths: the config files, of which later ones hold over earlier ones.
     """
-    unknown = [".".join(filter(None, said)) for said in _UNKNOWN.findall(sentence)]
-    for words in [*unknown, *_PATH.findall(sentence)]:
-        keys = words.split(".")
+    named = [[*filter(None, where.split(".")), key] for where, key in _NAMED.findall(sentence)]
+    for keys in [*named, *(words.split(".") for words in _PATH.findall(sentence))]:
         for path in reversed(paths):
             try:
                 node, found = _compose(path), None
@@ -115,11 +114,10 @@ def _unreadable(path, problem, mark):
     shown = [f"  {number + 1:4d} | {lines[number]}" for number in range(first, mark.line + 1)
              if number < len(lines)]  # fmt: skip
     pointer = " " * (len("  1234 | ") + mark.column) + "^"
-    hint = "spaces alone indent YAML, no tabs" if _tab_before(lines, mark) else "correct it there"
-    return (
-        f"{_place(path, mark)} is no YAML: {problem}; {hint}, or in the line before\n"
-        + "\n".join([*shown, pointer])
-    )
+    hint = "correct it there, or in the line before"
+    if _tab_before(lines, mark):
+        hint = "put spaces in the place of the tab"
+    return f"{_place(path, mark)} is no YAML: {problem}; {hint}\n" + "\n".join([*shown, pointer])
 
 
 def _tab_before(lines, mark):

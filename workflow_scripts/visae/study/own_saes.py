@@ -74,7 +74,10 @@ def spec(name, said, folder, layer, reading, inspected, where):
     `said` contradict each other in, and for a name that is another SAE's.
     """
     said = said if isinstance(said, dict) else {}
-    found = _found(name, folder, layer, reading, said.get("family"), inspected)
+    try:
+        found = _found(name, folder, layer, reading, said.get("family"), inspected)
+    except UserError as error:
+        raise UserError(f"config: {where}: {error}") from None
     stated = said.get("family") or found["family"]
     if stated not in FAMILIES:
         says = f"of family '{stated}'" if stated else "of a family that its files do not say"
