@@ -198,6 +198,31 @@ def test_all_mistakes_are_said_at_once_with_their_lines(tmp_path):
         assert sum(said in sentence and f"{path}, line " in sentence for sentence in found) == 1
 
 
+@pytest.mark.parametrize(
+    ("path", "value", "line"),
+    [
+        ("sweeps.main.layer", 40, "layer: 40"),
+        ("sweeps.main.grid.k", [1.5], "k:"),
+        ("sweeps.main.grid.k", [1, True], "- true"),
+        ("sweeps.main.storage", "lean", "storage: lean"),
+        ("sweeps.again", demo_config()["sweeps"]["main"], "again:"),
+        ("sweeps.own", {"saes": {"mine": "empty"}, "backbones": ["mae_small"]}, "mine: empty"),
+    ],
+)
+def test_a_mistake_is_said_with_the_line_of_its_key(path, value, line, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    config = demo_config()
+    if path == "sweeps.main.storage":  # of two sweeps that differ, the second is named
+        config["sweeps"]["jumprelu"]["storage"] = value
+    else:
+        change(config, path, value)
+    lines = write(tmp_path, config).read_text().splitlines()
+    number = next(number for number, text in enumerate(lines, 1) if text.strip() == line)
+    found = problems([tmp_path / "my.yaml"])
+    assert any(each.endswith(f"my.yaml, line {number})") for each in found), found
+
+
 def test_of_each_kind_of_mistake_all_are_said(tmp_path):
     """Of keys of a section, of parts that are not there, and of parts that do not fit."""
     config = demo_config()

@@ -58,7 +58,8 @@ from visae.study.study import Study
             [64, 128],
             "sweeps.token_order begins with batchtopk_16x_k192, which the main sweep 'main' lacks",
         ),
-        ("sweeps.main.grid.k", [64.5], r"sweeps\.main\.grid: sparsity 64.5 of a batchtopk SAE"),
+        ("sweeps.main.grid.expansion_factor", [16, 1.5], r"grid\.expansion_factor: .* factor 1.5"),
+        ("sweeps.main.grid.k", [64.5], r"sweeps\.main\.grid\.k: sparsity 64.5 of a batchtopk SAE"),
         (
             "sweeps.main.grid.k",
             [64, 64],

@@ -294,7 +294,10 @@ def _grid(entry, where):
             saes = [replace(spec, label=f"{spec.configuration}_{variant}") for spec in saes]
         return tuple(saes)
     except UserError as error:
-        raise UserError(f"config: {where}.grid: {error}") from None
+        # With the sparsity 1 a spec is refused for its expansion factor alone.
+        of_factors = any(refusal(SaeSpec, family, x, 1) for x in grid["expansion_factor"])
+        key = "expansion_factor" if of_factors else target
+        raise UserError(f"config: {where}.grid.{key}: {error}") from None
 
 
 def _refuse_unknown(config, names, where, section):
