@@ -476,7 +476,7 @@ def test_block_that_does_not_exist_is_told_before_anything_runs():
     config["sweeps"]["layer_3"]["layer"] = 12
     with pytest.raises(
         UserError,
-        match=r"backbones\.dinov2\.layer is 12, but .* has 12 blocks, numbered 0 to 11",
+        match=r"sweeps\.layer_3\.layer is 12, but .* has 12 blocks, numbered 0 to 11",
     ):
         artefacts(*planned(config))
 
