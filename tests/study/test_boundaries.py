@@ -185,7 +185,7 @@ def test_an_inspection_is_looked_for_at_its_sweep_and_block(monkeypatch):
 
     def spec(name, said, folder, layer, reading, inspected, where):
         seen.append((name, layer, inspected, where))
-        return SaeSpec("topk", 4, 8, name)
+        return SaeSpec("topk", 4, 8, name), 64
 
     monkeypatch.setattr(own_saes, "spec", spec)
     config = demo_config()
@@ -195,13 +195,15 @@ def test_an_inspection_is_looked_for_at_its_sweep_and_block(monkeypatch):
     inspected = Paths("results/demo").inspected("own", "dino_small-layer1")
     assert seen == [("mine", 1, inspected, "sweeps.own.saes.mine")]
     assert found.folders == {"dino_small": {"mine": folder}}
+    assert found.widths == {"dino_small": {"mine": 64}}
 
 
 @pytest.mark.parametrize(("features", "factor"), [(32, 8), (10, 2.5), (4, 1), (2, 0.5)])
 def test_expansion_factors_are_whole_where_they_can_be(features, factor, monkeypatch):
     found = {"family": "topk", "k": 1, "features": features, "width": 4}
     monkeypatch.setattr(own_saes, "_found", lambda *_: found)
-    spec = own_saes.spec("mine", "folder", "folder", 3, {}, "inspected", "here")
+    spec, width = own_saes.spec("mine", "folder", "folder", 3, {}, "inspected", "here")
+    assert width == 4
     assert spec.expansion_factor == factor
     assert isinstance(spec.expansion_factor, type(factor))
     assert spec.configuration == f"topk_{factor}x_k1"
@@ -212,7 +214,7 @@ def test_what_must_be_said_of_an_sae_beside_its_folder(monkeypatch):
     monkeypatch.setattr(own_saes, "_found", lambda *_: found)
 
     def spec(name, **said):
-        return own_saes.spec(name, said, "folder", 3, {}, "inspected", "here")
+        return own_saes.spec(name, said, "folder", 3, {}, "inspected", "here")[0]
 
     with pytest.raises(UserError, match="of a family that its files do not say: write `family`"):
         spec("mine")

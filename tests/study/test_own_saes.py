@@ -4,13 +4,14 @@ import json
 import os
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
-from study_fixtures import demo_config
+from study_fixtures import demo_config, paper_config
 
 from visae.base.errors import UserError
 from visae.sae.specs import SaeSpec
-from visae.study import own_saes
+from visae.study import checks, own_saes
 from visae.study.study import Study
 
 CHECKPOINTS = Path(__file__).parents[1] / "sae" / "exchange" / "checkpoints"
@@ -125,6 +126,25 @@ def test_mistakes_are_told_in_one_sentence(sweep, sentence):
     assert "\n" not in str(error.value)
 
 
+def test_an_sae_for_activations_of_another_width_is_refused_before_any_is_extracted():
+    """Where the backbone's shape is known; elsewhere as soon as it was measured."""
+    config = paper_config()
+    config["sweeps"]["own"] = {"backbones": ["clip"], "layer": 11, "saes": {"mine": str(TOPK)}}
+    said = (
+        "config: sweeps.own.saes.mine is for activations of width 24, but those of clip have width "
+        "768: name the backbone that the SAE was trained on"
+    )
+    with pytest.raises(UserError) as error:
+        Study(config)
+    assert str(error.value) == said
+    measured = study(saes={"a": str(TOPK)})
+    width = measured.sweeps["own"].widths["deep"]["a"]
+    for found, sentences in ((width, 0), (width + 1, 1)):
+        geometries = dict.fromkeys(measured.backbones)
+        geometries["deep"] = SimpleNamespace(width=found)
+        assert len(list(checks._sizes_in(measured, geometries))) == sentences
+
+
 def test_variables_are_written_out(monkeypatch):
     monkeypatch.setenv("SAES", str(TOPK.parent))
     assert study(saes={"a": "$SAES/topk"}).sweeps["own"].folders == {"deep": {"a": str(TOPK)}}
@@ -139,10 +159,12 @@ def test_what_an_inspection_wrote_is_taken_while_the_files_are_older(tmp_path, m
     written = tmp_path / "inspected.json"
     written.write_text(json.dumps({}))
     ask = (folder, 11, {}, written, "sweeps.own.saes.mine")
-    assert own_saes.spec("mine", str(folder), *ask).configuration == "topk_2x_k4"
+    spec, width = own_saes.spec("mine", str(folder), *ask)
+    assert (spec.configuration, width) == ("topk_2x_k4", 24)
     later = written.stat().st_mtime + 5
     os.utime(folder / "ae.pt", (later, later))
-    assert own_saes.spec("mine", str(folder), *ask).configuration == "topk_4x_k8"
+    spec, _ = own_saes.spec("mine", str(folder), *ask)
+    assert spec.configuration == "topk_4x_k8"
 
 
 def test_a_variant_lets_sweeps_train_the_same_grid():

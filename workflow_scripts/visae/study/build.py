@@ -227,14 +227,16 @@ def _own(config, name, absent):
     chosen = entry.get("backbones", list(config["backbones"]))
     _refuse_unknown(config, chosen, f"{where}.backbones", "backbones")
     paths, reading = Paths(f"results/{config['study']}"), entry.get("reading", {})
-    folders, saes = {backbone: {} for backbone in chosen}, []
+    folders, widths = ({backbone: {} for backbone in chosen} for _ in range(2))
+    saes = []
     for sae, said in entry["saes"].items():
         at, found = f"{where}.saes.{sae}", {}
         for backbone, layer in _layers(config, entry, chosen).items():
             folder = own_saes.folder_of(said, backbone, chosen, at)
             folders[backbone][sae] = folder
             inspected = paths.inspected(name, f"{backbone}-layer{layer}")
-            found[backbone] = own_saes.spec(sae, said, folder, layer, reading, inspected, at)
+            asked = sae, said, folder, layer, reading, inspected, at
+            found[backbone], widths[backbone][sae] = own_saes.spec(*asked)
         if len(set(found.values())) > 1:
             kinds = ", ".join(f"{spec.configuration} on {b}" for b, spec in found.items())
             raise UserError(f"config: {at} is {kinds}: give them names of their own")
@@ -250,10 +252,10 @@ def _own(config, name, absent):
             f"config: {where}.family is {entry['family']}, but its SAEs are of family "
             f"{families[0]}; take it out"
         )
-    return _made(config, name, absent, chosen, tuple(saes), folders=folders)
+    return _made(config, name, absent, chosen, tuple(saes), folders=folders, widths=widths)
 
 
-def _made(config, name, absent, backbones, saes, published=None, folders=None):
+def _made(config, name, absent, backbones, saes, published=None, folders=None, widths=None):
     """The Sweep `name` of SaeSpecs on some backbones; the rest is what its entry says."""
     entry = config["sweeps"][name]
     asked = entry.get("metrics", sections.asked(config))
@@ -270,6 +272,7 @@ def _made(config, name, absent, backbones, saes, published=None, folders=None):
         published or {},
         folders or {},
         {spec.name: name for spec in saes},
+        widths or {},
     )
 
 

@@ -339,6 +339,13 @@ def _misfits(study, sweep, geometries):
     for sae in study.saes(sweep):
         if measured := geometries[sae.backbone]:
             on = f"on {sae.backbone}: "
+            width = sweep.widths.get(sae.backbone, {}).get(sae.spec.name, measured.width)
+            if width != measured.width:
+                yield [
+                    f"{where}.saes.{sae.spec.name} is for activations of width {width}, but those "
+                    f"of {sae.backbone} have width {measured.width}: name the backbone that the "
+                    "SAE was trained on"
+                ]
             yield refusal(check_size, sae.spec, measured.width, f"{where}.grid {on}")
             if not sweep.imported:
                 at = f"{where}.training {on}"

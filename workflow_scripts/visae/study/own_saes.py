@@ -65,7 +65,9 @@ def files(folders):
 
 
 def spec(name, said, folder, layer, reading, inspected, where):
-    """The SaeSpec of the SAE in `folder`, by its files and, where these leave it open, by `said`.
+    """(SaeSpec, D) of the SAE in `folder`, by its files and, where these leave it open, by `said`.
+
+    D: the width of the activations that it takes.
 
     said: of the config, with `family` and `k`. layer: the block that the study reads. reading: the
     sweep's section. inspected: where the sweep's inspection writes. where: the config's key.
@@ -108,7 +110,7 @@ def spec(name, said, folder, layer, reading, inspected, where):
             f"config: {where} has the name of {'no SAE' if name == RAW else 'another SAE'}, since "
             f"it is {made.configuration}: choose another name"
         )
-    return made
+    return made, found["width"]
 
 
 def _found(name, folder, layer, reading, family, inspected):

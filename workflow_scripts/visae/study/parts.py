@@ -40,7 +40,8 @@ class Sweep:
     absent: what they were to be scored on besides → why they are not. published: by backbone, the
     folder or repository that holds a folder for each of its SAEs. folders: by backbone, SAE name →
     its own folder. Both are empty where SAEs are trained. origins: SAE name → sweep of the config,
-    which differs from `name` in a group of sweeps (`jobs.trained_together` and others).
+    which differs from `name` in a group of sweeps (`jobs.trained_together` and others). widths: as
+    folders, SAE name → the width of the activations that it takes, by its files.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Sweep:
     published: dict
     folders: dict
     origins: dict
+    widths: dict
 
     @property
     def imported(self):
