@@ -24,6 +24,8 @@ from visae.sae.exchange.foreign import identify
 from visae.study.study import Study
 
 CHECKPOINTS = ROOT / "tests/sae/exchange/checkpoints"
+WIDTH = 24
+"""Of the activations that SAEs in these are for."""
 
 
 def save(folder, classes, images, seed=0):
@@ -93,6 +95,9 @@ def test_an_sae_of_ones_own_is_scored_beside_a_new_study_of_one_backbone(tmp_pat
     save(tmp_path / "flat", ["."], 20)
     config = tmp_path / "flat.yaml"
     new.write_study(config, "flat", tmp_path / "flat", ["timm:vit_tiny_patch16_224"])
+    written = yaml.safe_load(config.read_text())
+    written["backbones"]["vit_tiny_patch16_224"]["options"] = {"embed_dim": WIDTH}
+    config.write_text(yaml.safe_dump(written, sort_keys=False))
     path, _ = with_sae(CHECKPOINTS / "dictionary_learning/topk", config, "vit_tiny_patch16_224")
     main_sweep, own = Study(yaml.safe_load(path.read_text())).sweeps.values()
     assert own.metrics == main_sweep.metrics
@@ -104,6 +109,8 @@ def test_an_sae_has_the_metrics_of_the_first_sweep_on_its_backbone(tmp_path):
     config = demo_config()
     later = {"metrics": ["fvu"], "grid": {"expansion_factor": [2], "k": [8]}}
     config["sweeps"]["later"] = config["sweeps"]["token_order"] | later
+    for name in ("mae_small", "mae_permuted"):
+        config["backbones"][name]["options"]["embed_dim"] = WIDTH
     path, _ = with_sae(CHECKPOINTS / "overcomplete/topk_trained", write(tmp_path, config),
                        "mae_permuted", inputs="raw", family="topk", k=8)  # fmt: skip
     own = Study(yaml.safe_load(path.read_text())).sweeps["topk_trained"]
@@ -115,6 +122,7 @@ def test_an_sae_has_the_storage_of_its_block(layer, own, tmp_path):
     """Others are refused; of a block that no sweep reads it is the study's."""
     config = demo_config()
     config["backbones"]["clip_small"]["layer"] = 2
+    config["backbones"]["clip_small"]["options"]["vision_cfg"]["width"] = WIDTH
     sweep = {"backbones": ["clip_small"], "grid": {"expansion_factor": [2], "k": [8]}}
     config["sweeps"] = {"main": config["sweeps"]["main"] | sweep | {"layer": 3, "storage": "lean"}}
     config |= {"downstream": None, "interventions": None}
