@@ -2,6 +2,7 @@
 
 import io
 import math
+import re
 import shutil
 
 import numpy as np
@@ -22,6 +23,7 @@ from visae.command.run import command_of
 from visae.plan.geometries import geometries
 from visae.sae.exchange.foreign import identify
 from visae.study.study import Study
+from visae.study.targets import GATHERING
 
 CHECKPOINTS = ROOT / "tests/sae/exchange/checkpoints"
 
@@ -370,6 +372,35 @@ def test_a_run_is_a_line_per_job_with_the_time_left():
     # Two jobs of four took as long as the other two will.
     assert left.startswith("[2/4] about 0")
     assert log.getvalue() == "".join(lines)
+
+
+@pytest.mark.parametrize("target", [*sorted(GATHERING), "matches"])
+def test_targets_that_run_nothing_are_not_counted(target):
+    """Nor where two are asked for, one of which is complete before the last job."""
+    lines = [
+        "job      count\n", "index_a      1\n", "report       1\n", f"{target}   1\n",
+        "saes         1\n" if target != "saes" else "all          1\n", "total        4\n",
+        "✓ index_a (0.1 s)\n", "Finished jobid: 3 (Rule: index_a)\n", "1 of 4 steps (25%) done\n",
+        f"Finished jobid: 1 (Rule: {target})\n", "2 of 4 steps (50%) done\n",
+        "✓ report (0.1 s)\n", "Finished jobid: 2 (Rule: report)\n", "3 of 4 steps (75%) done\n",
+    ]  # fmt: skip
+    out = io.StringIO()
+    follow.follow(lines, out)
+    assert out.getvalue().splitlines() == ["[1/2] ✓ index_a (0.1 s)", "[2/2] ✓ report (0.1 s)"]
+
+
+def test_the_targets_that_run_nothing_are_the_rules_without_a_script():
+    files = [ROOT / "Snakefile", *(ROOT / "rules").glob("*.smk")]
+    names = set()
+    for file in files:
+        # "", name, what follows, name, …
+        parts = re.split(r"^ *rule ?(\w*):$", file.read_text("utf-8"), flags=re.MULTILINE)
+        names |= {
+            name
+            for name, text in zip(parts[1::2], parts[2::2], strict=True)
+            if "script:" not in text
+        }
+    assert names == GATHERING | {""}  # "": of a subject's table and figure
 
 
 def test_a_dry_run_is_the_table_of_its_jobs():

@@ -8,6 +8,9 @@ from visae.base.errors import UserError
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 
+GATHERING = {"all", "saes", "metrics", "tables", "figures", "features", "index", "export"}
+"""Rules that run nothing: they only ask for what others make. Nor do those of a subject, `matches`."""
+
 
 def check(arguments, known, others):
     """Refuse a target that is no rule, where one is alike, or where other studies make it.
