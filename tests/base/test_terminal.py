@@ -2,11 +2,12 @@
 
 import io
 import logging
+from types import SimpleNamespace
 
 import pytest
 from snakemake_interface_logger_plugins.common import LogEvent
 
-from visae.base.terminal import CURES, show_what_matters
+from visae.base.terminal import CURES, Refusal, show_what_matters
 
 EXCEPTION = "RuleException:\nCommand 'python x.py' returned non-zero exit status 1."
 KILLED = "RuleException:\nCommand 'python x.py' died with <Signals.SIGKILL: 9>."
@@ -69,3 +70,46 @@ def test_refusals_of_snakemake_itself_get_a_cure(terminal):
     from snakemake import exceptions
 
     assert all(hasattr(exceptions, name) for name in CURES)
+
+
+PLACE = 'in file "/a/rules/common.smk", line 41'
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f'Refusal {PLACE}:\none\ntwo\n  File "/a/rules/common.smk", line 41, in <module>',
+        f'Refusal {PLACE}:\none\ntwo\n  File "/b", line 1, in a\n  File "/c", line 2, in b',
+        "Refusal:\none\ntwo",
+        f"InputFunctionException in rule draw {PLACE}:\nError:\n  Refusal:\n    one\n    two\n"
+        'Wildcards:\n  layer=3\nTraceback:\n  File "/a/rules/common.smk", line 3, in folder',
+    ],
+)
+def test_a_refusal_is_its_sentences_alone(terminal, text):
+    logger, shown = terminal(False)
+    error(logger, text, "Refusal")
+    assert shown.getvalue() == "one\ntwo\n"
+
+
+def test_an_error_of_snakemakes_own_keeps_its_place(terminal):
+    logger, shown = terminal(False)
+    text = f'WorkflowError {PLACE}:\nno such file\n  File "/b", line 1, in <module>'
+    error(logger, text, "WorkflowError")
+    assert shown.getvalue() == f"{text}\n"
+
+
+def test_snakemake_writes_refusals_as_they_are_read(terminal):
+    from snakemake.exceptions import InputFunctionException, format_exception_to_string
+
+    rule = SimpleNamespace(name="draw", lineno=41, snakefile="/a", workflow=None)
+    try:
+        raise Refusal("one\ntwo")
+    except Refusal as refusal:
+        of_file = format_exception_to_string(refusal, {__file__: range(1000)})
+        plain = format_exception_to_string(refusal)
+        rule.workflow = SimpleNamespace(linemaps={})
+        inside = InputFunctionException(refusal, {"layer": 3}, rule=rule)
+    for text in (of_file, plain, format_exception_to_string(inside)):
+        logger, shown = terminal(False)
+        error(logger, text, "Refusal")
+        assert shown.getvalue() == "one\ntwo\n"

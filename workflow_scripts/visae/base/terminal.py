@@ -1,6 +1,21 @@
 """What Snakemake shows on the terminal besides what jobs say themselves (`visae.base.job`)."""
 
 import logging
+import re
+import textwrap
+
+from snakemake.exceptions import WorkflowError
+
+
+class Refusal(WorkflowError):
+    """A sentence for the user: nothing is said of the rules' line that raises it."""
+
+
+BEFORE = re.compile(
+    r"Refusal( in .*)?:\n|InputFunctionException in .*:\nError:\n  Refusal( .*)?:\n"
+)
+AFTER = re.compile(r"\n(Wildcards:\n|  File \".*\", line \d+, in )(?s:.*)")
+"""What Snakemake writes around the sentence of a Refusal."""
 
 OF_SCRIPT = "returned non-zero exit status 1."
 """How Snakemake's error ends where a script failed that could still say why."""
@@ -18,6 +33,7 @@ def show_what_matters(logger, quiet):
                 handler.filters = [_is_error]
             handler.addFilter(_Unsaid())
             handler.addFilter(_with_cure)
+            handler.addFilter(_alone)
 
 
 def _is_error(record):
@@ -36,6 +52,14 @@ def _with_cure(record):
     cure = CURES.get(getattr(record, "exception", ""))
     if cure and not record.getMessage().endswith(cure):
         record.msg, record.args = f"{record.getMessage()}\n{cure}", ()
+    return True
+
+
+def _alone(record):
+    """Lets every record pass; of a Refusal its sentence is left."""
+    text = record.getMessage()
+    if before := BEFORE.match(text):
+        record.msg, record.args = textwrap.dedent(AFTER.sub("", text[before.end() :])), ()
     return True
 
 

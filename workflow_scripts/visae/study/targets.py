@@ -9,7 +9,7 @@ from visae.base.errors import UserError
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 
 GATHERING = {"all", "saes", "metrics", "tables", "figures", "features", "index", "export"}
-"""Rules that run nothing: they only ask for what others make. Nor do those of a subject, `matches`."""
+"""Rules that run nothing: they only ask for what others make. So do those of a subject."""
 
 
 def check(arguments, known, others):
