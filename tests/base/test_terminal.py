@@ -5,12 +5,14 @@ import logging
 from types import SimpleNamespace
 
 import pytest
+from snakemake.logging import DefaultFilter, DefaultFormatter
+from snakemake.settings.enums import Quietness
 from snakemake_interface_logger_plugins.common import LogEvent
 
 from visae.base.terminal import CURES, Refusal, show_what_matters
 
 EXCEPTION = "RuleException:\nCommand 'python x.py' returned non-zero exit status 1."
-KILLED = "RuleException:\nCommand 'python x.py' died with <Signals.SIGKILL: 9>."
+DIED = "RuleException:\nCommand 'python x.py' died with <Signals.{}>."
 
 
 @pytest.fixture
@@ -32,8 +34,9 @@ def error(logger, text, exception="RuleException"):
     logger.error(text, extra={"event": LogEvent.ERROR, "exception": exception})
 
 
-def job_error(logger, text, rule_msg=None):
-    logger.error(text, extra={"event": LogEvent.JOB_ERROR, "rule_msg": rule_msg})
+def job_error(logger, text, rule_msg=None, **more):
+    more |= {"event": LogEvent.JOB_ERROR, "rule_msg": rule_msg}
+    logger.error(text, extra=more)
 
 
 @pytest.mark.parametrize("quiet", [False, True])
@@ -49,11 +52,33 @@ def test_what_a_job_has_said_is_not_said_again(terminal, quiet):
 @pytest.mark.parametrize("quiet", [False, True])
 def test_what_a_job_could_not_say_is_shown(terminal, quiet):
     logger, shown = terminal(quiet)
-    error(logger, KILLED)
+    crashed = DIED.format("SIGSEGV: 11")
+    error(logger, crashed)
     job_error(logger, "Error in rule draw")
     job_error(logger, "Error in rule train", rule_msg="SLURM-job '3' failed")
-    lines = ["RuleException:", KILLED.splitlines()[1], "Error in rule draw", "Error in rule train"]
+    lines = [*crashed.splitlines(), "Error in rule draw", "Error in rule train"]
     assert shown.getvalue().splitlines() == lines
+
+
+@pytest.mark.parametrize("quiet", [False, True])
+@pytest.mark.parametrize("name", ["SIGKILL: 9", "SIGTERM: 15"])
+def test_a_job_that_was_killed_is_a_sentence(name, quiet):
+    logger, shown = logging.Logger("snakemake"), io.StringIO()
+    handler = logging.StreamHandler(shown)
+    handler.setFormatter(DefaultFormatter())
+    handler.addFilter(DefaultFilter({Quietness.RULES}, False, False, False, False))
+    logger.addHandler(handler)
+    show_what_matters(logger, quiet)
+    error(logger, DIED.format(name))
+    job_error(logger, None, rule_name="train_main", log=["logs/train.log"])
+    said, log = shown.getvalue().splitlines()
+    assert said.startswith(f"✗ train_main: ended from outside by {name.split(':')[0]}")
+    assert ("memory" in said) == (name == "SIGKILL: 9")
+    assert said.endswith("run the same command again: it goes on with what is complete")
+    assert log == "  (log: logs/train.log)"
+    error(logger, EXCEPTION)
+    job_error(logger, None, rule_name="draw", log=[])
+    assert len(shown.getvalue().splitlines()) == 2
 
 
 def test_quiet_hides_no_refusal(terminal):

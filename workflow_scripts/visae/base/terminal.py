@@ -1,10 +1,13 @@
 """What Snakemake shows on the terminal besides what jobs say themselves (`visae.base.job`)."""
 
+import collections
 import logging
 import re
 import textwrap
 
 from snakemake.exceptions import WorkflowError
+
+from visae.base.job import AGAIN
 
 
 class Refusal(WorkflowError):
@@ -21,6 +24,10 @@ OF_SCRIPT = "returned non-zero exit status 1."
 """How Snakemake's error ends where a script failed that could still say why."""
 
 
+KILLED = re.compile(r"died with <Signals\.(SIGKILL|SIGTERM|SIGHUP|SIGINT): \d+>\.$")
+"""How it ends where somebody ended the script, which could not say anything."""
+
+
 def show_what_matters(logger, quiet):
     """Set what Snakemake's `logger` shows on the terminal; its log file is left as it is.
 
@@ -31,7 +38,8 @@ def show_what_matters(logger, quiet):
         if isinstance(handler, logging.StreamHandler) and not hasattr(handler, "baseFilename"):
             if quiet:
                 handler.filters = [_is_error]
-            handler.addFilter(_Unsaid())
+            # First, since Snakemake's own filter hides the second record of a failed job.
+            handler.filters.insert(0, _Unsaid())
             handler.addFilter(_with_cure)
             handler.addFilter(_alone)
 
@@ -63,20 +71,39 @@ def _alone(record):
     return True
 
 
+def _killed(record, name):
+    """The sentence on a job that the signal `name` ended; the files of rules are not repeated."""
+    why = " (by somebody, or because the memory was full)" if name == "SIGKILL" else ""
+    return (
+        f"✗ {record.rule_name}: ended from outside by {name}{why}; {AGAIN}\n"
+        f"  (log: {', '.join(record.log)})"
+    )
+
+
 class _Unsaid:
     """Lets pass what no job has said: two records follow the line of a job that failed.
 
-    The first is Snakemake's exception, the second repeats the rule's files.
+    The first is Snakemake's exception, the second repeats the rule's files. Of a job that a signal
+    ended the second becomes a sentence.
     """
 
     def __init__(self):
         self.said = 0
+        self.killed = collections.deque()  # signals of jobs that nothing was said of yet
 
     def filter(self, record):
         event = getattr(record, "event", None)
         if event == "error" and record.getMessage().rstrip().endswith(OF_SCRIPT):
             self.said += 1
             return False
+        killed = KILLED.search(record.getMessage().rstrip()) if event == "error" else None
+        if killed:
+            self.killed.append(killed[1])
+            return False
+        if event == "job_error" and self.killed and not getattr(record, "rule_msg", None):
+            record.msg, record.args = _killed(record, self.killed.popleft()), ()
+            record.event = None  # as it is, without the files of the rule
+            return True
         if event == "job_error" and self.said and not getattr(record, "rule_msg", None):
             self.said -= 1
             return False
