@@ -87,7 +87,11 @@ if workflow.is_main_process:
 onsuccess:
     results = Path("results") / STUDY.name
     page, scores = results / "report/index.html", results / "tables/scores.csv"
-    if page.exists():
+    # A plan, or the pages of features, say nothing of the tables that an earlier config left.
+    if page.exists() and targets.asked_for(
+        [results / part for part in ("tables", "figures", "report")],
+        [path for job in workflow.dag.jobs for path in job.output],
+    ):
         older = scores.exists() and page.stat().st_mtime < scores.stat().st_mtime
         last = f"`report` makes {page} anew" if older else f"all on one page: {page}"
         print(f"Figures and tables are in {results}; {last}")

@@ -4,6 +4,7 @@ import io
 import math
 import re
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from study_fixtures import ROOT, change, demo_config
 
 from visae.base.errors import UserError
 from visae.base.repository import PROFILES
-from visae.command import follow, new
+from visae.command import follow, look, new
 from visae.command.check import problems
 from visae.command.evaluate import with_sae
 from visae.command.main import _lines, main
@@ -139,7 +140,8 @@ def test_a_mistake_in_labels_is_told_and_does_not_make_them_vanish(photos, tmp_p
 @pytest.mark.parametrize(
     ("name", "backbone", "said"),
     [
-        ("Pets", "timm:vit_tiny_patch16_224", "letter, then a-z"),
+        ("Pets", "timm:vit_tiny_patch16_224", "lower-case letter, then a-z"),
+        ("my pets", "timm:vit_tiny_patch16_224", "lower-case letter, then a-z"),
         ("pets", "vit_tiny_patch16_22", "did you mean timm:vit_tiny_patch16_224"),
         ("pets", "facebook/none", "transformers:owner/name"),
     ],
@@ -147,6 +149,14 @@ def test_a_mistake_in_labels_is_told_and_does_not_make_them_vanish(photos, tmp_p
 def test_what_is_no_name_is_refused_with_the_cure(photos, tmp_path, name, backbone, said):
     with pytest.raises(UserError, match=said):
         new.write_study(tmp_path / "x.yaml", name, photos, [backbone])
+    assert not (tmp_path / "x.yaml").exists()
+
+
+@pytest.mark.parametrize("layer", [12, -1])
+def test_a_block_that_is_not_there_names_the_option(layer, photos, tmp_path):
+    model = "timm:vit_tiny_patch16_224"
+    with pytest.raises(UserError, match=rf"--layer is {layer}, but .* the blocks 0 to 11"):
+        new.write_study(tmp_path / "x.yaml", "pets", photos, [model], layer, random=True)
     assert not (tmp_path / "x.yaml").exists()
 
 
@@ -448,6 +458,31 @@ def test_a_verb_draws_how_far_it_is_in_one_place_of_a_terminal():
         line("one")
         line("two")
         assert stream.getvalue() == shown
+
+
+# ----------------------------------------------------------------------------------- visae look
+
+
+@pytest.mark.parametrize(
+    ("trained", "said"),
+    [
+        ({"a": ["mae/layer3/one", "mae/layer3/two"], "b": ["dino/layer3/three"]}, "mae/layer3/one"),
+        ({"a": [], "b": ["dino/layer3/three"]}, "there is dino/layer3/three"),
+        ({"a": [], "b": []}, "train one first"),
+    ],
+)
+def test_an_sae_that_no_study_has_is_answered_with_those_that_are_there(
+    trained, said, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    for study in trained:
+        (tmp_path / "results" / study).mkdir(parents=True)
+        (tmp_path / "results" / study / "config.yaml").touch()
+    monkeypatch.setattr(look, "OpenStudy", lambda path: SimpleNamespace(saes=trained[path.name]))
+    for name in ("mae/layer3/oen", "nosuch"):
+        with pytest.raises(UserError, match=f"has an SAE '{name}'.*{said}") as refused:
+            look.page_of(name, 1)
+        assert "--study" not in str(refused.value)
 
 
 # --------------------------------------------------------------------------- visae evaluate-sae

@@ -41,3 +41,8 @@ def check(arguments, known, others):
             f"there is no target '{target}': did you mean {' or '.join(close[target])}? "
             "`snakemake --cores 1 --list` names all"
         )
+
+
+def asked_for(folders, files):
+    """Whether any of a run's `files` lies in one of `folders`."""
+    return any(Path(file).is_relative_to(folder) for file in files for folder in folders)
