@@ -138,3 +138,17 @@ def test_snakemake_writes_refusals_as_they_are_read(terminal):
         logger, shown = terminal(False)
         error(logger, text, "Refusal")
         assert shown.getvalue() == "one\ntwo\n"
+
+
+def test_a_lock_is_told_with_the_command_that_removes_it(terminal, monkeypatch):
+    from snakemake.exceptions import LockException, format_exception_to_string
+
+    words = ["--configfile", "my study.yaml", "--profile", "profiles/local"]
+    monkeypatch.setattr("sys.argv", ["snakemake", *words, "-n"])
+    command = "`snakemake --unlock --configfile 'my study.yaml' --profile profiles/local`"
+    logger, shown = terminal(False)
+    error(logger, format_exception_to_string(LockException()), "LockException")
+    logger.info("Error: Directory cannot be locked. Another Snakemake instance is running.")
+    first, second = shown.getvalue().splitlines()
+    assert first == second
+    assert first.endswith(f"once you are sure that none runs, remove the lock by {command}")

@@ -2,7 +2,10 @@
 
 import collections
 import logging
+import os
 import re
+import shlex
+import sys
 import textwrap
 
 from snakemake.exceptions import WorkflowError
@@ -55,8 +58,24 @@ CURES = {
 """Snakemake's exception → what to do, where its own words do not say it."""
 
 
+LOCKED = "Error: Directory cannot be locked."
+"""How Snakemake begins where another command has the folder, or was killed in it."""
+
+
+def _unlocking(words):
+    """The sentence on a locked folder. words: the command's, without `snakemake`."""
+    rest = [word for word in words if word not in ("-n", "--dry-run", "--dryrun")]
+    command = shlex.join(["snakemake", "--unlock", *rest])
+    return (
+        f"{os.getcwd()} is locked by a Snakemake command that runs there or was killed: once you "
+        f"are sure that none runs, remove the lock by `{command}`"
+    )
+
+
 def _with_cure(record):
     """Lets every record pass; a refusal of Snakemake's own gets the sentence that it lacks."""
+    if record.getMessage().removeprefix("LockException:\n").startswith(LOCKED):
+        record.msg, record.args = _unlocking(sys.argv[1:]), ()
     cure = CURES.get(getattr(record, "exception", ""))
     if cure and not record.getMessage().endswith(cure):
         record.msg, record.args = f"{record.getMessage()}\n{cure}", ()
