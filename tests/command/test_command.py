@@ -1,9 +1,12 @@
 """The command: configs that are written run, mistakes are said together, runs are followed."""
 
+import csv
 import io
 import math
 import re
 import shutil
+from collections import Counter
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -368,20 +371,53 @@ def test_targets_after_two_dashes_are_targets(tmp_path, monkeypatch):
 
 def test_a_run_is_a_line_per_job_with_the_time_left():
     lines = [
-        "Building DAG of jobs...\n", "job      count\n", "total        4\n",
-        "✓ index (0.1 s)\n", "1 of 4 steps (25%) done\n", "✗ train: K is above F\n",
+        "Building DAG of jobs...\n", "job      count\n", "list         2\n", "join         2\n",
+        "total        4\n", "✓ list (0.1 s)\n",
+        "1 of 4 steps (25%) done\n", "✗ train: K is above F\n",
         "✓ join (0.2 s)\n", "2 of 4 steps (50%) done\n",
     ]  # fmt: skip
     out, log, seconds = io.StringIO(), io.StringIO(), iter([0, 0, 30, 30, 90, 90, 90])
     follow.follow(lines, out, log, clock=lambda: next(seconds))
     shown = out.getvalue().splitlines()
-    assert shown[0] == "[1/4] ✓ index (0.1 s)"
+    assert shown[0] == "[1/4] ✓ list (0.1 s)"
     assert "✗ train: K is above F" in shown
     assert "[2/4] ✓ join (0.2 s)" in shown
     [left] = [line for line in shown if line.endswith("left")]
     # Two jobs of four took as long as the other two will.
+    assert "01:30" in left
     assert left.startswith("[2/4] about 0")
     assert log.getvalue() == "".join(lines)
+
+
+def test_the_time_left_of_a_demo_is_right_within_a_factor_of_two(monkeypatch):
+    """Of a recorded run (end and length of each job), from its half on."""
+    with open(Path(__file__).with_name("demo_jobs.csv"), newline="") as file:
+        ran = list(csv.DictReader(file))
+    now, end, total = 0.0, float(ran[-1]["end"]), len(ran)
+    counts = Counter(job["rule"] for job in ran)
+    out = io.StringIO()
+    checked = []
+
+    def lines():
+        nonlocal now
+        yield "job   count\n"
+        yield from (f"{rule}   {number}\n" for rule, number in counts.items())
+        yield f"total   {total}\n"
+        for done, job in enumerate(ran, 1):
+            now = float(job["end"])
+            yield f"✓ {job['rule']} a ({float(job['seconds']):.1f} s)\n"
+            out.truncate(0)
+            yield f"{done} of {total} steps (1%) done\n"
+            said = re.search(r"about (\d+):(\d+) left", out.getvalue())
+            assert not (said and done < 9)  # data are listed and nothing has run yet
+            if now > end / 2 and end - now > 10:
+                seconds = 60 * int(said[1]) + int(said[2])
+                checked.append(done)
+                assert 0.5 <= (seconds + 1) / (end - now) <= 2
+
+    monkeypatch.setattr(follow, "SECONDS_APART", 0)
+    follow.follow(lines(), out, clock=lambda: now)
+    assert len(checked) > 50
 
 
 @pytest.mark.parametrize("target", [*sorted(GATHERING), "matches"])

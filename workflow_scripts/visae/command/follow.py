@@ -7,6 +7,7 @@ dry run there is the table of jobs.
 """
 
 import re
+import statistics
 import sys
 import time
 from collections import deque
@@ -26,6 +27,8 @@ ROUTINE = re.compile(
 )
 FAR = re.compile(r"  ([a-z]\w*[^:]*): (\d.* \([^()]*\))$")
 """How far a job is (`visae.base.progress`): its title, and that."""
+TOOK = re.compile(r"✓ (\w+).* \((\d+\.\d) s\)$")
+"""The end of a job: its rule, and how long it took."""
 STEPS = re.compile(r"(\d+) of (\d+) steps")
 COUNT = re.compile(r"(\w+) +(\d+)$")
 """A row of the table of jobs; the last is the total."""
@@ -48,6 +51,7 @@ def follow(lines, out=None, log=None, clock=time.monotonic):
     finished, started, said = deque(), clock(), clock()
     table, why = [], False  # of jobs, and whether reasons for them are being told
     counts, gathered = {}, 0  # rule → its jobs, and how many targets are complete
+    taken = []  # (rule, seconds) of each job that is complete
     told = {}  # title of a job → when it was said last how far it is
     bar = tqdm(file=out, unit="job", disable=None, dynamic_ncols=True, leave=False)
     for line in lines:
@@ -74,6 +78,8 @@ def follow(lines, out=None, log=None, clock=time.monotonic):
                 _write(bar, out, line)
         elif line.startswith("✓ "):
             finished.append(line)
+            if took := TOOK.match(line):
+                taken.append((took[1], float(took[2])))
             bar.set_postfix_str("")
         elif ended := ENDED.match(line):
             gathered += _gathers(ended[1])
@@ -84,7 +90,7 @@ def follow(lines, out=None, log=None, clock=time.monotonic):
                 _write(bar, out, f"[{done}/{total}] {finished.popleft()}")
             bar.total = total
             bar.update(done - bar.n)
-            left = (clock() - started) / done * (total - done) if done else 0
+            left = _seconds_left(counts, taken, clock() - started)
             if bar.disable and left and clock() - said >= SECONDS_APART:
                 said = clock()
                 _write(bar, out, f"[{done}/{total}] about {tqdm.format_interval(left)} left\n")
@@ -93,6 +99,27 @@ def follow(lines, out=None, log=None, clock=time.monotonic):
         elif not (why or ROUTINE.match(line)):
             _write(bar, out, line)
     bar.close()
+
+
+def _seconds_left(counts, taken, elapsed):
+    """How long the rest of a run takes, or None where too little is known.
+
+    A job takes as long as the median of its rule, of its step (the rule's first word) or else of
+    all jobs; the rest goes on at the pace at which jobs went so far.
+    """
+    known, all_seconds, left = {}, [seconds for _, seconds in taken], dict(counts)
+    left.pop("total", None)
+    for rule, seconds in taken:
+        left[rule] = left.get(rule, 0) - 1
+        for key in {rule, rule.partition("_")[0]}:
+            known.setdefault(key, []).append(seconds)
+    left = {rule: n for rule, n in left.items() if n > 0 and not _gathers(rule)}
+    like = {rule: known.get(rule) or known.get(rule.partition("_")[0]) for rule in left}
+    unknown = sum(n for rule, n in left.items() if not like[rule])
+    if not sum(all_seconds) or unknown > 0.8 * sum(left.values()):
+        return None
+    rest = sum(n * statistics.median(like[rule] or all_seconds) for rule, n in left.items())
+    return rest * elapsed / sum(all_seconds)
 
 
 def _lines_of(counts):
