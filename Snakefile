@@ -1,15 +1,20 @@
 import sys
 from pathlib import Path
 
-from snakemake.exceptions import WorkflowError
+from snakemake.logging import logger
+from snakemake.settings.enums import Quietness
 from snakemake.utils import min_version
 
 min_version("9.20")
 
 sys.path.insert(0, str(Path(workflow.basedir) / "workflow_scripts"))
 
+from visae.base import terminal
 from visae.base.errors import UserError
+from visae.base.terminal import Refusal
 from visae.study import config_files
+
+terminal.show_what_matters(logger, quiet=Quietness.ALL in (workflow.output_settings.quiet or ()))
 
 # YAML takes the last of two equal keys in silence. Of a config.yaml that is no YAML Snakemake says no line.
 if workflow.is_main_process:
@@ -17,7 +22,7 @@ if workflow.is_main_process:
         for path in workflow.overwrite_configfiles or ["config.yaml"]:
             config_files.check_unique(path)
     except UserError as error:
-        raise WorkflowError(str(error)) from None
+        raise Refusal(str(error)) from None
 
 # A config file given on the command line or by a profile is the whole config. (Merged with the paper's
 # it would ask for its data too; --replace-workflow-config does not reach the jobs of a cluster.)
@@ -76,13 +81,17 @@ if workflow.is_main_process:
             others=NOT_MADE | {name.removesuffix("_figure"): why for name, why in NOT_MADE.items()},
         )
     except UserError as error:
-        raise WorkflowError(str(error)) from None
+        raise Refusal(str(error)) from None
 
 
 onsuccess:
     results = Path("results") / STUDY.name
     page, scores = results / "report/index.html", results / "tables/scores.csv"
-    if page.exists():
+    # A plan, or the pages of features, say nothing of the tables that an earlier config left.
+    if page.exists() and targets.asked_for(
+        [results / part for part in ("tables", "figures", "report")],
+        [path for job in workflow.dag.jobs for path in job.output],
+    ):
         older = scores.exists() and page.stat().st_mtime < scores.stat().st_mtime
         last = f"`report` makes {page} anew" if older else f"all on one page: {page}"
         print(f"Figures and tables are in {results}; {last}")

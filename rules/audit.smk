@@ -49,7 +49,7 @@ def query_images(wildcards):
     files = STUDY.config["features"]["query_images"]
     for path in files:
         if not os.path.isfile(path):
-            raise WorkflowError(
+            raise Refusal(
                 f"config: features.query_images names {path!r}, which is not there; correct the path"
             )
     return files

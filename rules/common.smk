@@ -7,12 +7,8 @@ import os
 import sys
 from pathlib import Path
 
-from snakemake.exceptions import WorkflowError
-from snakemake.logging import logger
-from snakemake.settings.enums import Quietness
-
 from visae.backbones.loaders import LOADERS
-from visae.base import fingerprints, repository, terminal
+from visae.base import fingerprints, repository
 from visae.base.errors import UserError
 from visae.base.paths import FEATURE_FILES, INTERVENTION_FILES, MATCH_FILES, RAW, SAE_FILES
 from visae.base.paths import Paths, place
@@ -30,15 +26,13 @@ from visae.study.study import Study, faults
 
 repository.prepare_jobs()
 
-terminal.show_what_matters(logger, quiet=Quietness.ALL in (workflow.output_settings.quiet or ()))
-
 try:
     STUDY = Study(config)
 except UserError:
     # What `--config` says stands in no file.
     files = () if workflow.config_settings.config else workflow.configfiles
     sentences = [config_files.located(sentence, files) for sentence in faults(config)]
-    raise WorkflowError("\n".join(sentences)) from None
+    raise Refusal("\n".join(sentences)) from None
 
 # Scripts find extensions by the config as Snakemake hands it to them.
 if "extensions" in config:
@@ -204,7 +198,7 @@ def image_folder(dataset):
                 for name, other in STUDY.config["datasets"].items()
                 if name != dataset and not (other["generated"] or os.path.isdir(other["root"]))
             ]
-            raise WorkflowError(
+            raise Refusal(
                 f"config: datasets.{dataset}.root is {entry['root']!r}, which is not a folder; "
                 f"put the data set there (layout {entry['layout']}, see docs/data.md) or change "
                 "the path" + (f". Nor are {', '.join(others)}" if others else "")
@@ -248,7 +242,7 @@ def weights_file(name):
     try:
         checks.check_weights(STUDY, name)
     except UserError as error:
-        raise WorkflowError(str(error)) from None
+        raise Refusal(str(error)) from None
     weights = STUDY.weights(name)
     return [] if weights in ("pretrained", "random") else weights
 
@@ -324,7 +318,7 @@ def bounded(resource, first, asked, rulename, sized):
             resource, first, asked, gpus, cluster_partitions(), rulename, sized
         )
     except UserError as error:
-        raise WorkflowError(str(error)) from None
+        raise Refusal(str(error)) from None
 
 
 def memory(megabytes, saes=(), raw=0, codes=0):

@@ -56,7 +56,7 @@ onstart:
             STUDY, {str(path) for job in workflow.dag.needrun_jobs() for path in job.output}
         )
     except UserError as error:
-        raise WorkflowError(str(error)) from None
+        raise Refusal(str(error)) from None
     if note:
         print(note, file=sys.stderr)
     # What `visae.open_study` reads: the folder of results says by itself what it holds.

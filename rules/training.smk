@@ -25,7 +25,7 @@ def published_files(sweep):
         if on_hub(source):
             return PATHS.published(sweep.name, wildcards.backbone)
         if not os.path.isdir(source):
-            raise WorkflowError(
+            raise Refusal(
                 f"config: sweeps.{sweep.name}.published.{wildcards.backbone} is {source!r}, which is "
                 "not a folder; put the SAEs there, one subfolder each (see docs/published_saes.md), or "
                 "change the path"

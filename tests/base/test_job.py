@@ -86,6 +86,21 @@ def test_an_interrupted_job_says_what_to_do(finished):
     assert "Traceback" in log
 
 
+@pytest.mark.parametrize("note", ["", "a checkpoint of step 3 of 9 was written"])
+def test_a_job_that_a_signal_ended_says_so_and_what_was_kept(finished, note):
+    adding = f"; error.add_note({note!r})" if note else ""
+    process, log = finished(f"error = SystemExit(143){adding}; raise error")
+    assert process.returncode == 1
+    kept = f"{note}; " if note else ""
+    sentence = f"ended from outside by SIGTERM; {kept}run the same command again: it goes on"
+    assert process.stderr.startswith(f"✗ draw clip 3: {sentence}")
+    assert "Traceback" in log
+
+
+def test_an_exit_that_no_signal_caused_is_shown_as_it_is(finished):
+    assert "✗ draw clip 3: SystemExit(3)" in finished("raise SystemExit(3)")[0].stderr
+
+
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
 def test_no_locale_fails_a_job_whose_work_is_done(finished, encoding):
     locale = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}

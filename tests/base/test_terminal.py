@@ -2,14 +2,17 @@
 
 import io
 import logging
+from types import SimpleNamespace
 
 import pytest
+from snakemake.logging import DefaultFilter, DefaultFormatter
+from snakemake.settings.enums import Quietness
 from snakemake_interface_logger_plugins.common import LogEvent
 
-from visae.base.terminal import CURES, show_what_matters
+from visae.base.terminal import CURES, Refusal, show_what_matters
 
 EXCEPTION = "RuleException:\nCommand 'python x.py' returned non-zero exit status 1."
-KILLED = "RuleException:\nCommand 'python x.py' died with <Signals.SIGKILL: 9>."
+DIED = "RuleException:\nCommand 'python x.py' died with <Signals.{}>."
 
 
 @pytest.fixture
@@ -31,8 +34,9 @@ def error(logger, text, exception="RuleException"):
     logger.error(text, extra={"event": LogEvent.ERROR, "exception": exception})
 
 
-def job_error(logger, text, rule_msg=None):
-    logger.error(text, extra={"event": LogEvent.JOB_ERROR, "rule_msg": rule_msg})
+def job_error(logger, text, rule_msg=None, **more):
+    more |= {"event": LogEvent.JOB_ERROR, "rule_msg": rule_msg}
+    logger.error(text, extra=more)
 
 
 @pytest.mark.parametrize("quiet", [False, True])
@@ -48,11 +52,33 @@ def test_what_a_job_has_said_is_not_said_again(terminal, quiet):
 @pytest.mark.parametrize("quiet", [False, True])
 def test_what_a_job_could_not_say_is_shown(terminal, quiet):
     logger, shown = terminal(quiet)
-    error(logger, KILLED)
+    crashed = DIED.format("SIGSEGV: 11")
+    error(logger, crashed)
     job_error(logger, "Error in rule draw")
     job_error(logger, "Error in rule train", rule_msg="SLURM-job '3' failed")
-    lines = ["RuleException:", KILLED.splitlines()[1], "Error in rule draw", "Error in rule train"]
+    lines = [*crashed.splitlines(), "Error in rule draw", "Error in rule train"]
     assert shown.getvalue().splitlines() == lines
+
+
+@pytest.mark.parametrize("quiet", [False, True])
+@pytest.mark.parametrize("name", ["SIGKILL: 9", "SIGTERM: 15"])
+def test_a_job_that_was_killed_is_a_sentence(name, quiet):
+    logger, shown = logging.Logger("snakemake"), io.StringIO()
+    handler = logging.StreamHandler(shown)
+    handler.setFormatter(DefaultFormatter())
+    handler.addFilter(DefaultFilter({Quietness.RULES}, False, False, False, False))
+    logger.addHandler(handler)
+    show_what_matters(logger, quiet)
+    error(logger, DIED.format(name))
+    job_error(logger, None, rule_name="train_main", log=["logs/train.log"])
+    said, log = shown.getvalue().splitlines()
+    assert said.startswith(f"✗ train_main: ended from outside by {name.split(':')[0]}")
+    assert ("memory" in said) == (name == "SIGKILL: 9")
+    assert said.endswith("run the same command again: it goes on with what is complete")
+    assert log == "  (log: logs/train.log)"
+    error(logger, EXCEPTION)
+    job_error(logger, None, rule_name="draw", log=[])
+    assert len(shown.getvalue().splitlines()) == 2
 
 
 def test_quiet_hides_no_refusal(terminal):
@@ -69,3 +95,60 @@ def test_refusals_of_snakemake_itself_get_a_cure(terminal):
     from snakemake import exceptions
 
     assert all(hasattr(exceptions, name) for name in CURES)
+
+
+PLACE = 'in file "/a/rules/common.smk", line 41'
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f'Refusal {PLACE}:\none\ntwo\n  File "/a/rules/common.smk", line 41, in <module>',
+        f'Refusal {PLACE}:\none\ntwo\n  File "/b", line 1, in a\n  File "/c", line 2, in b',
+        "Refusal:\none\ntwo",
+        f"InputFunctionException in rule draw {PLACE}:\nError:\n  Refusal:\n    one\n    two\n"
+        'Wildcards:\n  layer=3\nTraceback:\n  File "/a/rules/common.smk", line 3, in folder',
+    ],
+)
+def test_a_refusal_is_its_sentences_alone(terminal, text):
+    logger, shown = terminal(False)
+    error(logger, text, "Refusal")
+    assert shown.getvalue() == "one\ntwo\n"
+
+
+def test_an_error_of_snakemakes_own_keeps_its_place(terminal):
+    logger, shown = terminal(False)
+    text = f'WorkflowError {PLACE}:\nno such file\n  File "/b", line 1, in <module>'
+    error(logger, text, "WorkflowError")
+    assert shown.getvalue() == f"{text}\n"
+
+
+def test_snakemake_writes_refusals_as_they_are_read(terminal):
+    from snakemake.exceptions import InputFunctionException, format_exception_to_string
+
+    rule = SimpleNamespace(name="draw", lineno=41, snakefile="/a", workflow=None)
+    try:
+        raise Refusal("one\ntwo")
+    except Refusal as refusal:
+        of_file = format_exception_to_string(refusal, {__file__: range(1000)})
+        plain = format_exception_to_string(refusal)
+        rule.workflow = SimpleNamespace(linemaps={})
+        inside = InputFunctionException(refusal, {"layer": 3}, rule=rule)
+    for text in (of_file, plain, format_exception_to_string(inside)):
+        logger, shown = terminal(False)
+        error(logger, text, "Refusal")
+        assert shown.getvalue() == "one\ntwo\n"
+
+
+def test_a_lock_is_told_with_the_command_that_removes_it(terminal, monkeypatch):
+    from snakemake.exceptions import LockException, format_exception_to_string
+
+    words = ["--configfile", "my study.yaml", "--profile", "profiles/local"]
+    monkeypatch.setattr("sys.argv", ["snakemake", *words, "-n"])
+    command = "`snakemake --unlock --configfile 'my study.yaml' --profile profiles/local`"
+    logger, shown = terminal(False)
+    error(logger, format_exception_to_string(LockException()), "LockException")
+    logger.info("Error: Directory cannot be locked. Another Snakemake instance is running.")
+    first, second = shown.getvalue().splitlines()
+    assert first == second
+    assert first.endswith(f"once you are sure that none runs, remove the lock by {command}")

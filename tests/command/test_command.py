@@ -1,8 +1,13 @@
 """The command: configs that are written run, mistakes are said together, runs are followed."""
 
+import csv
 import io
 import math
+import re
 import shutil
+from collections import Counter
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,7 +19,7 @@ from study_fixtures import ROOT, change, demo_config
 
 from visae.base.errors import UserError
 from visae.base.repository import PROFILES
-from visae.command import follow, new
+from visae.command import follow, look, new
 from visae.command.check import problems
 from visae.command.evaluate import with_sae
 from visae.command.main import _lines, main
@@ -22,6 +27,7 @@ from visae.command.run import command_of
 from visae.plan.geometries import geometries
 from visae.sae.exchange.foreign import identify
 from visae.study.study import Study
+from visae.study.targets import GATHERING
 
 CHECKPOINTS = ROOT / "tests/sae/exchange/checkpoints"
 WIDTH = 24
@@ -145,7 +151,8 @@ def test_a_mistake_in_labels_is_told_and_does_not_make_them_vanish(photos, tmp_p
 @pytest.mark.parametrize(
     ("name", "backbone", "said"),
     [
-        ("Pets", "timm:vit_tiny_patch16_224", "letter, then a-z"),
+        ("Pets", "timm:vit_tiny_patch16_224", "lower-case letter, then a-z"),
+        ("my pets", "timm:vit_tiny_patch16_224", "lower-case letter, then a-z"),
         ("pets", "vit_tiny_patch16_22", "did you mean timm:vit_tiny_patch16_224"),
         ("pets", "facebook/none", "transformers:owner/name"),
     ],
@@ -153,6 +160,14 @@ def test_a_mistake_in_labels_is_told_and_does_not_make_them_vanish(photos, tmp_p
 def test_what_is_no_name_is_refused_with_the_cure(photos, tmp_path, name, backbone, said):
     with pytest.raises(UserError, match=said):
         new.write_study(tmp_path / "x.yaml", name, photos, [backbone])
+    assert not (tmp_path / "x.yaml").exists()
+
+
+@pytest.mark.parametrize("layer", [12, -1])
+def test_a_block_that_is_not_there_names_the_option(layer, photos, tmp_path):
+    model = "timm:vit_tiny_patch16_224"
+    with pytest.raises(UserError, match=rf"--layer is {layer}, but .* the blocks 0 to 11"):
+        new.write_study(tmp_path / "x.yaml", "pets", photos, [model], layer, random=True)
     assert not (tmp_path / "x.yaml").exists()
 
 
@@ -389,20 +404,82 @@ def test_targets_after_two_dashes_are_targets(tmp_path, monkeypatch):
 
 def test_a_run_is_a_line_per_job_with_the_time_left():
     lines = [
-        "Building DAG of jobs...\n", "job      count\n", "total        4\n",
-        "✓ index (0.1 s)\n", "1 of 4 steps (25%) done\n", "✗ train: K is above F\n",
+        "Building DAG of jobs...\n", "job      count\n", "list         2\n", "join         2\n",
+        "total        4\n", "✓ list (0.1 s)\n",
+        "1 of 4 steps (25%) done\n", "✗ train: K is above F\n",
         "✓ join (0.2 s)\n", "2 of 4 steps (50%) done\n",
     ]  # fmt: skip
     out, log, seconds = io.StringIO(), io.StringIO(), iter([0, 0, 30, 30, 90, 90, 90])
     follow.follow(lines, out, log, clock=lambda: next(seconds))
     shown = out.getvalue().splitlines()
-    assert shown[0] == "[1/4] ✓ index (0.1 s)"
+    assert shown[0] == "[1/4] ✓ list (0.1 s)"
     assert "✗ train: K is above F" in shown
     assert "[2/4] ✓ join (0.2 s)" in shown
     [left] = [line for line in shown if line.endswith("left")]
     # Two jobs of four took as long as the other two will.
+    assert "01:30" in left
     assert left.startswith("[2/4] about 0")
     assert log.getvalue() == "".join(lines)
+
+
+def test_the_time_left_of_a_demo_is_right_within_a_factor_of_two(monkeypatch):
+    """Of a recorded run (end and length of each job), from its half on."""
+    with open(Path(__file__).with_name("demo_jobs.csv"), newline="") as file:
+        ran = list(csv.DictReader(file))
+    now, end, total = 0.0, float(ran[-1]["end"]), len(ran)
+    counts = Counter(job["rule"] for job in ran)
+    out = io.StringIO()
+    checked = []
+
+    def lines():
+        nonlocal now
+        yield "job   count\n"
+        yield from (f"{rule}   {number}\n" for rule, number in counts.items())
+        yield f"total   {total}\n"
+        for done, job in enumerate(ran, 1):
+            now = float(job["end"])
+            yield f"✓ {job['rule']} a ({float(job['seconds']):.1f} s)\n"
+            out.truncate(0)
+            yield f"{done} of {total} steps (1%) done\n"
+            said = re.search(r"about (\d+):(\d+) left", out.getvalue())
+            assert not (said and done < 9)  # data are listed and nothing has run yet
+            if now > end / 2 and end - now > 10:
+                seconds = 60 * int(said[1]) + int(said[2])
+                checked.append(done)
+                assert 0.5 <= (seconds + 1) / (end - now) <= 2
+
+    monkeypatch.setattr(follow, "SECONDS_APART", 0)
+    follow.follow(lines(), out, clock=lambda: now)
+    assert len(checked) > 50
+
+
+@pytest.mark.parametrize("target", [*sorted(GATHERING), "matches"])
+def test_targets_that_run_nothing_are_not_counted(target):
+    """Nor where two are asked for, one of which is complete before the last job."""
+    lines = [
+        "job      count\n", "index_a      1\n", "report       1\n", f"{target}   1\n",
+        "saes         1\n" if target != "saes" else "all          1\n", "total        4\n",
+        "✓ index_a (0.1 s)\n", "Finished jobid: 3 (Rule: index_a)\n", "1 of 4 steps (25%) done\n",
+        f"Finished jobid: 1 (Rule: {target})\n", "2 of 4 steps (50%) done\n",
+        "✓ report (0.1 s)\n", "Finished jobid: 2 (Rule: report)\n", "3 of 4 steps (75%) done\n",
+    ]  # fmt: skip
+    out = io.StringIO()
+    follow.follow(lines, out)
+    assert out.getvalue().splitlines() == ["[1/2] ✓ index_a (0.1 s)", "[2/2] ✓ report (0.1 s)"]
+
+
+def test_the_targets_that_run_nothing_are_the_rules_without_a_script():
+    files = [ROOT / "Snakefile", *(ROOT / "rules").glob("*.smk")]
+    names = set()
+    for file in files:
+        # "", name, what follows, name, …
+        parts = re.split(r"^ *rule ?(\w*):$", file.read_text("utf-8"), flags=re.MULTILINE)
+        names |= {
+            name
+            for name, text in zip(parts[1::2], parts[2::2], strict=True)
+            if "script:" not in text
+        }
+    assert names == GATHERING | {""}  # "": of a subject's table and figure
 
 
 def test_a_dry_run_is_the_table_of_its_jobs():
@@ -450,6 +527,31 @@ def test_a_verb_draws_how_far_it_is_in_one_place_of_a_terminal():
         line("one")
         line("two")
         assert stream.getvalue() == shown
+
+
+# ----------------------------------------------------------------------------------- visae look
+
+
+@pytest.mark.parametrize(
+    ("trained", "said"),
+    [
+        ({"a": ["mae/layer3/one", "mae/layer3/two"], "b": ["dino/layer3/three"]}, "mae/layer3/one"),
+        ({"a": [], "b": ["dino/layer3/three"]}, "there is dino/layer3/three"),
+        ({"a": [], "b": []}, "train one first"),
+    ],
+)
+def test_an_sae_that_no_study_has_is_answered_with_those_that_are_there(
+    trained, said, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    for study in trained:
+        (tmp_path / "results" / study).mkdir(parents=True)
+        (tmp_path / "results" / study / "config.yaml").touch()
+    monkeypatch.setattr(look, "OpenStudy", lambda path: SimpleNamespace(saes=trained[path.name]))
+    for name in ("mae/layer3/oen", "nosuch"):
+        with pytest.raises(UserError, match=f"has an SAE '{name}'.*{said}") as refused:
+            look.page_of(name, 1)
+        assert "--study" not in str(refused.value)
 
 
 # --------------------------------------------------------------------------- visae evaluate-sae

@@ -203,6 +203,7 @@ def test_sigterm_writes_a_checkpoint_and_the_rerun_ends_at_the_same_bytes(
         with pytest.raises(SystemExit) as stopped:
             train_and_save(SPECS, *caches, tmp_path, SETTINGS, "cpu", checkpoint)
     assert stopped.value.code == 143
+    assert stopped.value.__notes__ == ["a checkpoint of step 7 of 20 was written"]
     assert not (tmp_path / SPECS[0].name).exists()
     reports = []
     train_and_save(SPECS, *caches, tmp_path, SETTINGS, "cpu", checkpoint, reports.append)

@@ -1,9 +1,11 @@
 """Targets that nothing makes are told from targets, files and values of options."""
 
+from pathlib import Path
+
 import pytest
 
 from visae.base.errors import UserError
-from visae.study.targets import check
+from visae.study.targets import asked_for, check
 
 KNOWN = ["all", "metrics", "figure_3", "figure_8", "table_3"]
 OTHERS = {"table_5": "needs M5", "interventions": "needs masks"}
@@ -48,3 +50,10 @@ def test_a_file_of_that_name_is_a_target(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "figure_9").touch()
     check(["figure_9"], KNOWN, OTHERS)
+
+
+def test_what_a_run_is_asked_for_lies_in_a_folder_or_not():
+    folders = [Path("results/a/tables"), Path("results/a/report")]
+    assert asked_for(folders, ["results/a/saes/x", "results/a/tables/scores/main.csv"])
+    assert not asked_for(folders, ["results/a/tables_old/x", "results/b/report/index.html"])
+    assert not asked_for(folders, [])

@@ -116,8 +116,10 @@ def test_of_several_studies_it_takes_the_one_that_has_the_sae(
     shutil.copy(clone / RESULTS / "config.yaml", tmp_path / "results/other")
     address = f"{(folder / 'index.html').resolve().as_uri()}#{feature}\n"
     assert look(sae, feature) == (0, address)
-    status, output = look(sae.replace("2x", "9x").replace("4x", "9x"), feature)
-    assert (status, "is in none of results/other, results/tiny" in output) == (1, True)
+    wrong = sae.replace("2x", "9x").replace("4x", "9x")
+    status, output = look(wrong, feature)
+    assert (status, f"no study below results has an SAE '{wrong}'" in output) == (1, True)
+    assert sae in output.partition(": there is ")[2]
     (tmp_path / "results/other").joinpath("saes").symlink_to(clone / RESULTS / "saes")
     status, output = look(sae, feature)
     assert (status, f"{sae} is in results/other, results/tiny" in output) == (1, True)

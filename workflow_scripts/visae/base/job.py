@@ -5,12 +5,17 @@ import contextlib
 import importlib
 import io
 import os
+import signal
 import sys
 import time
 import traceback
 
 from visae.base import progress
 from visae.base.errors import UserError
+
+AGAIN = "run the same command again: it goes on with what is complete"
+ENDED = {128 + number: number.name for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
+"""Exit status of a job that a signal has ended → the signal. Its notes say what was kept."""
 
 
 def run(body, snakemake):
@@ -71,7 +76,10 @@ def _sentence(error):
     if isinstance(error, UserError):
         return str(error)
     if isinstance(error, KeyboardInterrupt):
-        return "interrupted; run the same command again: it goes on with what is complete"
+        return f"interrupted; {AGAIN}"
+    if isinstance(error, SystemExit) and error.code in ENDED:
+        kept = "".join(f"{note}; " for note in getattr(error, "__notes__", ()))
+        return f"ended from outside by {ENDED[error.code]}; {kept}{AGAIN}"
     return repr(error)
 
 

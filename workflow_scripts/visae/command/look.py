@@ -1,5 +1,6 @@
 """The page of one feature: found, or made by the workflow's own rule."""
 
+import difflib
 from pathlib import Path
 
 import yaml
@@ -52,8 +53,16 @@ def _study_of(sae):
     elif having:
         there = f"{sae} is in {', '.join(map(str, having))}"
     else:
-        there = f"{sae} is in none of {', '.join(map(str, found))}"
+        raise UserError(f"no study below results has an SAE '{sae}': {_names(sae, found)}")
     raise UserError(f"give --study the folder of a study's results (results/…): {there}")
+
+
+def _names(sae, folders):
+    """In words: the SAEs of studies that are called almost so, else some."""
+    names = sorted({name for folder in folders for name in OpenStudy(folder).saes})
+    close = difflib.get_close_matches(sae, names, n=3) or names[:3]
+    more = f" (of {len(names)})" if len(names) > len(close) else ""
+    return f"there is {' or '.join(close)}{more}" if names else "train one first"
 
 
 def _check_live(study, sae, feature):

@@ -50,7 +50,9 @@ def write_study(path, name, folder, backbones, layer=None, random=False):
     from visae.backbones.measuring import measured
 
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
-        raise UserError(f"'{name}' can name no study: write a letter, then a-z, 0-9 and _")
+        raise UserError(
+            f"'{name}' can name no study: write a lower-case letter, then a-z, 0-9 and _"
+        )
     if path.exists():
         raise UserError(f"{path} exists: take it away, or give --output another name")
     shares, counts, classes = _images(folder)
@@ -58,6 +60,10 @@ def write_study(path, name, folder, backbones, layer=None, random=False):
     geometries = measured({key: _measurable(entry) for key, entry in entries.items()})
     for key, entry in entries.items():
         depth = len(geometries[key].flops)
+        if layer is not None and not 0 <= layer < depth:
+            raise UserError(
+                f"--layer is {layer}, but {entry['model']} has the blocks 0 to {depth - 1}"
+            )
         entry["layer"] = depth - 1 if layer is None else layer
     text = _text(name, folder, shares, counts, classes, entries, geometries)
     Study(yaml.safe_load(text))  # what cannot run is not written

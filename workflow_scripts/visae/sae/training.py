@@ -173,7 +173,10 @@ def train(
                 saved = time.monotonic()
             if stop.is_set():
                 report(f"stopped by SIGTERM at step {step} of {steps}")
-                raise SystemExit(resume.STOPPED_BY_SIGTERM)
+                stopped = SystemExit(resume.STOPPED_BY_SIGTERM)
+                if resume_path:
+                    stopped.add_note(f"a checkpoint of step {step} of {steps} was written")
+                raise stopped
     return list(zip(trainers, logs, strict=True))
 
 

@@ -8,6 +8,9 @@ from visae.base.errors import UserError
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 
+GATHERING = {"all", "saes", "metrics", "tables", "figures", "features", "index", "export"}
+"""Rules that run nothing: they only ask for what others make. So do those of a subject."""
+
 
 def check(arguments, known, others):
     """Refuse a target that is no rule, where one is alike, or where other studies make it.
@@ -38,3 +41,8 @@ def check(arguments, known, others):
             f"there is no target '{target}': did you mean {' or '.join(close[target])}? "
             "`snakemake --cores 1 --list` names all"
         )
+
+
+def asked_for(folders, files):
+    """Whether any of a run's `files` lies in one of `folders`."""
+    return any(Path(file).is_relative_to(folder) for file in files for folder in folders)
