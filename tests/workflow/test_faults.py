@@ -149,7 +149,8 @@ def test_second_run_at_the_same_time_is_refused(repository, undisturbed):
         second = run(repository, *REDUCTIONS, check=False)
         os.killpg(group.pid, signal.SIGCONT)
         assert second.returncode != 0
-        assert "no other Snakemake process" in second.stdout
+        assert "is locked by a Snakemake command that runs there or was killed" in second.stdout
+        assert "snakemake --unlock" in second.stdout
         assert group.wait(SECONDS) == 0
     assert same_bytes(repository, undisturbed, REDUCTIONS)
 

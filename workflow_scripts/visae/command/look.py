@@ -1,5 +1,6 @@
 """The page of one feature: found, or made by the workflow's own rule."""
 
+import contextlib
 import difflib
 from pathlib import Path
 
@@ -59,7 +60,11 @@ def _study_of(sae):
 
 def _names(sae, folders):
     """In words: the SAEs of studies that are called almost so, else some."""
-    names = sorted({name for folder in folders for name in OpenStudy(folder).saes})
+    names = set()
+    for folder in folders:
+        with contextlib.suppress(UserError):  # it is not the one that is meant
+            names.update(OpenStudy(folder).saes)
+    names = sorted(names)
     close = difflib.get_close_matches(sae, names, n=3) or names[:3]
     more = f" (of {len(names)})" if len(names) > len(close) else ""
     return f"there is {' or '.join(close)}{more}" if names else "train one first"
