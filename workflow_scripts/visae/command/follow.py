@@ -2,8 +2,7 @@
 
 Every job prints a line of its own, "✓ train_main (4.1 s)" or "✗ …" (`visae.base.job`). Snakemake
 then reports "12 of 96 steps (13%) done". Targets such as `all` run nothing and are not counted.
-Errors and whatever else is not routine pass through. Of a
-dry run there is the table of jobs.
+Errors and whatever else is not routine pass through. Of a dry run there is the table of jobs.
 """
 
 import re

@@ -221,7 +221,7 @@ def _unknown(error):
 
 
 def _missing(error):
-    """One error for each key that is missing, which its message alone names."""
+    """The key that is missing, which the error's message alone names."""
     return next(key for key in error.validator_value if error.message.startswith(repr(key)))
 
 
