@@ -5,6 +5,7 @@ import socket
 import stat
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -71,9 +72,51 @@ def test_what_a_killed_writer_left_is_removed(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["scores.json"]
 
 
+tells_starts = pytest.mark.skipif(
+    files._start(os.getpid()) == files.UNKNOWN, reason="this system does not tell starts"
+)
+
+
+@tells_starts
+def test_what_a_killed_writer_left_is_removed_before_it_is_reaped(tmp_path):
+    path = tmp_path / "scores.json"
+    other, _ = writer(path, 60)
+    other.kill()
+    os.waitid(os.P_PID, other.pid, os.WEXITED | os.WNOWAIT)  # ended, its number still its own
+    write_text(path, "mine")
+    other.wait()
+    assert [p.name for p in tmp_path.iterdir()] == ["scores.json"]
+
+
+@tells_starts
+@pytest.mark.parametrize("holder", ["process", "thread"])
+def test_a_number_given_again_does_not_keep_what_was_left(tmp_path, holder):
+    release = threading.Event()
+    thread = threading.Thread(target=release.wait)
+    thread.start()
+    number = os.getpid() if holder == "process" else thread.native_id
+    start = files._start(os.getpid()) - 1
+    left = tmp_path / f".scores.{files._machine()}.{number}-{start}.0123abcd.partial.json"
+    left.touch()
+    write_text(tmp_path / "scores.json", "mine")
+    release.set()
+    thread.join()
+    assert not left.exists()
+
+
+def test_where_starts_are_not_told_the_number_decides(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "_start", lambda process: files.UNKNOWN)
+    path = tmp_path / "scores.json"
+    with atomic_path(path) as temporary:
+        temporary.write_text("first")
+        write_text(path, "second")
+        assert temporary.exists()
+    assert path.read_text() == "first"
+
+
 @pytest.mark.parametrize(("days", "left"), [(1, True), (30, False)])
 def test_the_file_of_another_machine_is_left_alone_while_it_may_be_written(tmp_path, days, left):
-    other = tmp_path / ".scores.another-node.1.0123abcd.partial.json"
+    other = tmp_path / ".scores.another-node.1-1.0123abcd.partial.json"
     other.touch()
     os.utime(other, (time.time() - days * 24 * 3600,) * 2)
     write_text(tmp_path / "scores.json", "mine")
@@ -82,7 +125,7 @@ def test_the_file_of_another_machine_is_left_alone_while_it_may_be_written(tmp_p
 
 def test_unfinished_files_of_longer_names_are_left_alone(tmp_path):
     machine = files._machine()
-    other = tmp_path / f".scores.old.{machine}.99999999.0123abcd.partial.json"
+    other = tmp_path / f".scores.old.{machine}.99999999-1.0123abcd.partial.json"
     other.touch()
     write_text(tmp_path / "scores.json", "mine")
     assert other.exists()

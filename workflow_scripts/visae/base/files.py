@@ -26,7 +26,8 @@ def atomic_path(path):
     """Yield a temporary path in the same folder; rename it to `path` if the block succeeds.
 
     Two writers of one path, on one machine or on two, do not meet: the last one to end stays. A
-    killed process leaves at most a hidden `.stem.<machine>.<process>.<random>.partial.suffix`.
+    killed process leaves at most a hidden
+    `.stem.<machine>.<process>-<its start>.<random>.partial.suffix`.
     Nothing reads it, and the next writer of that path removes it (`_abandoned`). Content reaches
     the disk before the name does, and the name before this returns: a power loss leaves no part.
     The file gets the mode that the process's umask gives, also from libraries that write for the
@@ -35,7 +36,7 @@ def atomic_path(path):
     """
     path = Path(path)
     stem = path.stem.encode()[:STEM_BYTES].decode(errors="ignore")
-    writer = f"{_machine()}.{os.getpid()}.{uuid.uuid4().hex[:8]}"
+    writer = f"{_machine()}.{os.getpid()}-{_start(os.getpid())}.{uuid.uuid4().hex[:8]}"
     temporary = path.with_name(f".{stem}.{writer}.partial{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -88,21 +89,47 @@ def _abandoned(partial, stem):
     Its process has ended, if that ran on this machine; else nothing was written for `ABANDONED` s.
     """
     name = re.escape(stem)
-    found = re.match(rf"\.{name}\.([^.]*)\.(\d+)\.[0-9a-f]{{8}}\.partial", partial.name)
+    found = re.match(rf"\.{name}\.([^.]*)\.(\d+)-(\d+)\.[0-9a-f]{{8}}\.partial", partial.name)
     if found is None:
         return False  # of another path, whose stem begins with this one
-    machine, process = found.groups()
-    if machine == _machine():
-        try:
-            os.kill(int(process), 0)
-        except ProcessLookupError:
-            return True
-        except PermissionError:
-            pass
+    machine, process, start = found.groups()
+    if machine == _machine() and _ended(int(process), int(start)):
+        return True
     try:
         return time.time() - partial.stat().st_mtime > ABANDONED
     except FileNotFoundError:
         return False  # its writer has ended, or another one removed it
+
+
+def _ended(process, start):
+    """Whether the process of this number that started at `start` (`_start`) runs no more.
+
+    The number alone does not tell: many a machine gives 32,768 of them, and then the first again.
+    """
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        pass  # somebody else's
+    return start != UNKNOWN and _start(process) not in (start, UNKNOWN)
+
+
+UNKNOWN = 0
+"""The start of a process that this system does not tell."""
+
+REAPED_LATER = -1
+"""The start of a process that has ended, and that its parent has not asked for yet."""
+
+
+def _start(process):
+    """When `process` started, in ticks since the machine did (proc(5), `starttime`)."""
+    try:
+        told = Path(f"/proc/{process}/stat").read_bytes()
+    except OSError:
+        return UNKNOWN  # no Linux, or a /proc that shows one's own processes only
+    state, *numbers = told.rpartition(b")")[2].split()  # its name comes before, with any signs
+    return REAPED_LATER if state in b"ZX" else int(numbers[18])
 
 
 def _cannot_write(error, temporary):
