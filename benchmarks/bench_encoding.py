@@ -109,7 +109,7 @@ class Checks:
             mock.patch.object(module, name, self._clocked(getattr(module, name)))
             for module, name in (
                 (caches, "check_chunk"),  # each chunk that is read
-                (hdf5, "_checksum"),  # each that is written
+                (hdf5, "checksum"),  # each that is written
                 (seals, "_of_hdf5"),  # the seal of a file
             )
         ]

@@ -15,7 +15,6 @@ import argparse
 import os
 import tempfile
 import time
-import zlib
 from pathlib import Path
 
 import h5py
@@ -66,7 +65,7 @@ def write_straightforwardly(path, chunk_npd, images):
             mean = tokens.mean(axis=0)
             means.append(mean)
             squares.append(((tokens - mean) ** 2).sum(axis=0))
-            crc.append(zlib.crc32(stored))
+            crc.append(checksum(stored))
         file["crc32"] = np.array(crc, np.uint32)
         file["chunk_mean"], file["chunk_squares"] = means, squares
     with open(path, "rb") as handle:

@@ -23,6 +23,7 @@ INSTALLED_AS = {
     "skimage": "scikit-image",
     "sklearn": "scikit-learn",
     "yaml": "pyyaml",
+    "zlib_ng": "zlib-ng",
 }
 
 

@@ -15,7 +15,6 @@ from visae.activations.format import (
     CacheInfo,
     as_read,
     check_chunk,
-    checksum,
     chunk_bounds,
     content_fingerprint,
     open_file,
@@ -24,6 +23,7 @@ from visae.activations.format import (
 from visae.activations.source import Cache
 from visae.base import hdf5
 from visae.base.arrays import Float, Shaped
+from visae.base.checksums import checksum
 from visae.base.declared import Array, check_arrays
 from visae.base.errors import UserError
 from visae.base.reading import guarded, refusing

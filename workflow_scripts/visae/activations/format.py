@@ -8,7 +8,6 @@ bit of them) and of reading.
 from __future__ import annotations
 
 import json
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ import numpy as np
 from visae.backbones.storage import DEFAULT, STORAGES, too_large
 from visae.base import fingerprints, hdf5
 from visae.base.arrays import Float, Int, Num, Shaped, UInt
+from visae.base.checksums import checksum
 from visae.base.declared import all_finite
 from visae.base.errors import UserError
 from visae.base.seals import open_hdf5, plain_hdf5
@@ -222,11 +222,6 @@ def _not_storable(given_npd, read_npd, info, image_ids):
     return UserError(
         too_large(info.backbone, info.storage, value, int(channel), where, over, info.width)
     )
-
-
-def checksum(chunk_npd: Shaped[np.ndarray, "n P D"]) -> int:
-    """CRC-32 of the bytes of a chunk."""
-    return zlib.crc32(np.ascontiguousarray(chunk_npd).data)
 
 
 def check_chunk(

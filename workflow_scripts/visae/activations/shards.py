@@ -25,12 +25,12 @@ from visae.activations.format import (
     as_read,
     as_stored,
     check_chunk,
-    checksum,
     chunk_bounds,
     open_sealed,
 )
 from visae.base import hdf5
 from visae.base.arrays import Float, Num, Shaped
+from visae.base.checksums import checksum
 from visae.base.compiled import njit
 from visae.base.declared import Array, check_arrays
 from visae.base.errors import UserError

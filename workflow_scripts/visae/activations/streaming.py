@@ -18,7 +18,6 @@ from visae.activations.format import (
     CacheInfo,
     as_read,
     as_stored,
-    checksum,
     content_fingerprint,
 )
 from visae.activations.source import Activations
@@ -26,6 +25,7 @@ from visae.backbones import BackboneSpec, build_backbone
 from visae.backbones.backbone import Backbone
 from visae.backbones.checks import check_backbone
 from visae.base.arrays import Float
+from visae.base.checksums import checksum
 from visae.images.index import ImageIndex, read_index
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 import itertools
-import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -17,6 +16,7 @@ import h5py
 import numpy as np
 from h5py import h5o  # pyright: ignore[reportAttributeAccessIssue] (compiled)
 
+from visae.base.checksums import checksum
 from visae.base.declared import Array, check_values
 from visae.base.errors import UserError
 from visae.base.seals import CHECKSUMS, CURE, SEAL
@@ -160,7 +160,7 @@ class Checked:
         ends = [first + size for first, size in zip(start, block.shape, strict=True)]
         self.data[tuple(map(slice, start, ends))] = block
         for number, place in _chunks_of(self.data.chunks, start, block.shape):
-            self._sums[number] = _checksum(block[place])
+            self._sums[number] = checksum(block[place])
 
     def finish(self) -> None:
         """Write the checksums."""
@@ -182,7 +182,7 @@ def _checked_part(data, sums, declared, chosen):
     start = [first for first, _ in whole]
     block = h5py.Dataset.__getitem__(data, tuple(slice(*ends) for ends in whole))
     for number, place in _chunks_of(data.chunks, start, block.shape):
-        if _checksum(block[place]) != sums[number]:
+        if checksum(block[place]) != sums[number]:
             raise unreadable(data, f"its chunk {list(number)} has changed since it was written")
     if declared is not None:
         try:
@@ -204,10 +204,6 @@ def _chunks_of(chunks, start, shape) -> Iterator[tuple[tuple, tuple]]:
     ]
     for chosen in itertools.product(*axes):
         yield tuple(number for number, _ in chosen), tuple(place for _, place in chosen)
-
-
-def _checksum(values):
-    return zlib.crc32(np.ascontiguousarray(values).data)
 
 
 def unreadable(data: Any, what: object) -> UserError:

@@ -14,7 +14,6 @@ Whoever reads it sees a matrix: what a selection of `SparseDataset` gives is den
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Sequence
 from itertools import accumulate, pairwise
 from typing import Any
@@ -24,6 +23,7 @@ import numpy as np
 
 from visae.base import hdf5
 from visae.base.arrays import Num
+from visae.base.checksums import checksum
 from visae.base.compiled import njit
 from visae.base.declared import Array, check_values
 from visae.base.seals import CHECKSUMS
@@ -209,7 +209,7 @@ def _checksums(values, ends):
     """uint32: of the values up to each of `ends`, from the one before."""
     starts = [0, *ends[:-1].tolist()]
     pairs = zip(starts, ends.tolist(), strict=True)
-    return np.array([zlib.crc32(values[a:b].data) for a, b in pairs], np.uint32)
+    return np.array([checksum(values[a:b]) for a, b in pairs], np.uint32)
 
 
 @njit(nogil=True, cache=True)
