@@ -25,8 +25,8 @@ from timing import best_times
 from visae.activations.cache import ActivationCache
 from visae.activations.format import CacheInfo
 from visae.activations.shards import ShardWriter, join_shards
-from visae.base.checksums import checksum
 from visae.activations.tokens import TokenStream
+from visae.base.checksums import checksum
 
 CHUNK_IMAGES, SEED = 64, 42
 
