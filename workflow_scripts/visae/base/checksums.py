@@ -12,6 +12,6 @@ except ImportError:  # a bare image with PyTorch: the same numbers, at a ninth o
     from zlib import crc32
 
 
-def checksum(values: Shaped[np.ndarray, "..."]) -> int:
+def checksum(values: Shaped[np.ndarray, ...]) -> int:
     """CRC-32 (that of gzip and PNG) of the bytes of an array in C order."""
     return crc32(np.ascontiguousarray(values).data)
