@@ -6,8 +6,8 @@
 # each of two optimizers. normalize_decoder is on, as it is by default.
 #
 # Guess: the decoder rows of the saved SAE have norm 1.
-# Seen: with Adam they have, to 1e-4. With signum, the default, they lie between 0.86 and 1.001: what is saved is an average of
-#   weights, and an average of unit rows is shorter. cfg.json says normalize_decoder, and loading normalises nothing.
+# Seen: with Adam they have, to 1e-4. With signum, the default, they lie between 0.86 and 1.001: an average of weights is
+#   saved, and an average of unit rows is shorter. cfg.json says normalize_decoder, and loading normalises nothing.
 #   So codes of such a file are not in units of the reconstruction.
 set -euo pipefail
 folder=$(mktemp -d)
@@ -15,7 +15,7 @@ trap 'rm -rf "$folder"' EXIT
 python3 -m venv "$folder/venv"
 "$folder/venv/bin/python" -m pip install --quiet --disable-pip-version-check \
   eai-sparsify==1.3.3 torch==2.15.0 transformers==5.23.0 datasets==5.2.0 schedulefree==1.4.1 numpy==2.4.6
-FOLDER="$folder" SPARSIFY_DISABLE_TRITON=1 HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 "$folder/venv/bin/python" -W ignore - <<'PYTHON' 2> "$folder/said.txt"
+FOLDER="$folder" SPARSIFY_DISABLE_TRITON=1 HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 "$folder/venv/bin/python" -W ignore - <<'PYTHON'
 import json
 import os
 from importlib.metadata import version
