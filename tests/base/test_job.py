@@ -1,11 +1,16 @@
 """How every script starts and ends: its line on the terminal, its log, its exit status."""
 
+import io
 import os
+import signal
 import subprocess
 import sys
 
 import pytest
 from study_fixtures import ROOT
+
+from visae.base import endings
+from visae.command.follow import follow
 
 SCRIPT = """
 import atexit, sys
@@ -112,3 +117,67 @@ def test_no_locale_fails_a_job_whose_work_is_done(finished, encoding):
     assert title.startswith("✓ draw clip 3")
     assert remark == "  ρ ≥ 0"
     assert log == "half a line, ρ = 1\nleft"
+
+
+@pytest.mark.parametrize("name", sorted(endings.CRASHES))
+def test_the_log_of_a_job_that_crashes_ends_with_where_it_was(finished, name):
+    process, log = finished(f"import os, signal; os.kill(os.getpid(), signal.{name})")
+    assert process.returncode == -getattr(signal, name)
+    assert process.stderr == ""
+    assert "Fatal Python error" in log
+    assert "in body" in log
+
+
+def test_the_log_of_a_job_has_where_its_worker_crashed(finished):
+    process, log = finished(
+        "import os, signal; from visae.base.pools import Workers; "
+        "end = lambda: os.kill(os.getpid(), signal.SIGSEGV)\n"
+        "    import __main__; __main__.end, end.__qualname__ = end, 'end'\n"
+        "    with Workers(2) as workers: workers.submit(end).result()"
+    )
+    assert process.returncode == 1
+    assert process.stderr.startswith("✗ draw clip 3: a worker process was ended, by a library")
+    assert "Fatal Python error: Segmentation fault" in log
+    assert "BrokenProcessPool" in log
+
+
+CRASHING = """
+import sys
+from snakemake.logging import logger
+from snakemake.settings.enums import Quietness
+from visae.base import terminal
+terminal.show_what_matters(logger, Quietness.ALL in (workflow.output_settings.quiet or ()))
+rule crash:
+    output: "out.txt"
+    log: "crash.log"
+    script: "crash.py"
+"""
+CRASH = """
+import os, signal
+from visae.base.job import run
+run(lambda snakemake: os.kill(os.getpid(), signal.SIGSEGV), snakemake)
+"""
+
+
+def test_a_crash_is_a_sentence_through_snakemake_and_through_what_follows_it(tmp_path):
+    (tmp_path / "Snakefile").write_text(CRASHING)
+    (tmp_path / "crash.py").write_text(CRASH)
+    run = subprocess.run(
+        [sys.executable, "-m", "snakemake", "--cores", "1", "--quiet", "host", "reason", "rules"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT / "workflow_scripts")},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+    )
+    shown = io.StringIO()
+    follow(run.stdout.splitlines(keepends=True), shown)
+    assert run.returncode == 1
+    for text in (run.stdout, shown.getvalue()):
+        sentence = (
+            "✗ crash: a library that it calls crashed (SIGSEGV); its log, if it had begun, says"
+        )
+        assert text.count(sentence) == 1
+        assert "  (log: crash.log)\n" in text
+        assert "CalledProcessError" not in text
+    assert "Fatal Python error: Segmentation fault" in (tmp_path / "crash.log").read_text()

@@ -2,6 +2,7 @@
 
 import io
 import logging
+import signal
 from types import SimpleNamespace
 
 import pytest
@@ -52,7 +53,7 @@ def test_what_a_job_has_said_is_not_said_again(terminal, quiet):
 @pytest.mark.parametrize("quiet", [False, True])
 def test_what_a_job_could_not_say_is_shown(terminal, quiet):
     logger, shown = terminal(quiet)
-    crashed = DIED.format("SIGSEGV: 11")
+    crashed = EXCEPTION.replace("1.", "3.")
     error(logger, crashed)
     job_error(logger, "Error in rule draw")
     job_error(logger, "Error in rule train", rule_msg="SLURM-job '3' failed")
@@ -60,25 +61,66 @@ def test_what_a_job_could_not_say_is_shown(terminal, quiet):
     assert shown.getvalue().splitlines() == lines
 
 
+@pytest.fixture
+def as_snakemake():
+    """quiet → (a logger with Snakemake's own filter and format, what it shows)."""
+
+    def build(quiet):
+        logger, shown = logging.Logger("snakemake"), io.StringIO()
+        handler = logging.StreamHandler(shown)
+        handler.setFormatter(DefaultFormatter())
+        handler.addFilter(DefaultFilter({Quietness.RULES}, False, False, False, False))
+        logger.addHandler(handler)
+        show_what_matters(logger, quiet)
+        return logger, shown
+
+    return build
+
+
+def ended(name, by_shell):
+    """Snakemake's words where the signal ends the shell, or that shell's command."""
+    number = getattr(signal, name).value
+    if by_shell:
+        return EXCEPTION.replace("1.", f"{128 + number}.")
+    return DIED.format(f"{name}: {number}")
+
+
+@pytest.mark.parametrize("by_shell", [False, True])
 @pytest.mark.parametrize("quiet", [False, True])
-@pytest.mark.parametrize("name", ["SIGKILL: 9", "SIGTERM: 15"])
-def test_a_job_that_was_killed_is_a_sentence(name, quiet):
-    logger, shown = logging.Logger("snakemake"), io.StringIO()
-    handler = logging.StreamHandler(shown)
-    handler.setFormatter(DefaultFormatter())
-    handler.addFilter(DefaultFilter({Quietness.RULES}, False, False, False, False))
-    logger.addHandler(handler)
-    show_what_matters(logger, quiet)
-    error(logger, DIED.format(name))
+@pytest.mark.parametrize("name", ["SIGKILL", "SIGTERM", "SIGQUIT"])
+def test_a_job_that_was_killed_is_a_sentence(as_snakemake, name, quiet, by_shell):
+    logger, shown = as_snakemake(quiet)
+    error(logger, ended(name, by_shell))
     job_error(logger, None, rule_name="train_main", log=["logs/train.log"])
     said, log = shown.getvalue().splitlines()
-    assert said.startswith(f"✗ train_main: ended from outside by {name.split(':')[0]}")
-    assert ("memory" in said) == (name == "SIGKILL: 9")
+    assert said.startswith(f"✗ train_main: ended from outside by {name}")
+    assert ("memory" in said) == (name == "SIGKILL")
     assert said.endswith("run the same command again: it goes on with what is complete")
     assert log == "  (log: logs/train.log)"
     error(logger, EXCEPTION)
     job_error(logger, None, rule_name="draw", log=[])
     assert len(shown.getvalue().splitlines()) == 2
+
+
+@pytest.mark.parametrize("by_shell", [False, True])
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("SIGSEGV", "an input may be damaged"),
+        ("SIGABRT", "an input may be damaged"),
+        ("SIGFPE", "an input may be damaged"),
+        ("SIGBUS", "a file may have been cut short"),
+        ("SIGILL", "it may be built for another processor"),
+    ],
+)
+def test_a_library_that_crashes_is_a_sentence(as_snakemake, name, why, by_shell):
+    logger, shown = as_snakemake(False)
+    error(logger, ended(name, by_shell))
+    job_error(logger, None, rule_name="index_pets", log=["logs/index.log"])
+    said, log = shown.getvalue().splitlines()
+    crashed = f"a library that it calls crashed ({name}); its log, if it had begun, says where"
+    assert said.startswith(f"✗ index_pets: {crashed}: {why}")
+    assert log == "  (log: logs/index.log)"
 
 
 def test_quiet_hides_no_refusal(terminal):

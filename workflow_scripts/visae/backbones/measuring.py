@@ -1,7 +1,9 @@
 """Measuring the geometry of backbones, with their libraries imported only when it comes to it."""
 
 import multiprocessing
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
+
+from visae.base.errors import UserError
 
 
 def measured(entries):
@@ -15,6 +17,16 @@ def measured(entries):
 
 
 def measured_apart(entries):
-    """The same in a process of its own, so that the caller's does not import these libraries."""
-    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-        return pool.submit(measured, entries).result()
+    """The same in a process of its own, so that the caller's does not import these libraries.
+
+    Raises UserError where that process is ended.
+    """
+    try:
+        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+            return pool.submit(measured, entries).result()
+    except BrokenExecutor as error:
+        raise UserError(
+            f"the process that measures the shapes of {', '.join(entries)} was ended, by a library "
+            "or because the memory was full: see whether `import torch, timm` works, and run the "
+            "same command again"
+        ) from error

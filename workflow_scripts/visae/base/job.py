@@ -2,6 +2,7 @@
 
 import atexit
 import contextlib
+import faulthandler
 import importlib
 import io
 import os
@@ -9,11 +10,12 @@ import signal
 import sys
 import time
 import traceback
+from concurrent.futures import BrokenExecutor
 
 from visae.base import progress
+from visae.base.endings import AGAIN
 from visae.base.errors import UserError
 
-AGAIN = "run the same command again: it goes on with what is complete"
 ENDED = {128 + number: number.name for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
 """Exit status of a job that a signal has ended → the signal. Its notes say what was kept."""
 
@@ -33,6 +35,7 @@ def run(body, snakemake):
         os.dup2(log.fileno(), stream.fileno())
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")
+    faulthandler.enable(log)  # a crash of a library: the lines of all threads, workers' as well
     if "torch" in sys.modules:  # few scripts need it
         sys.modules["torch"].set_num_threads(snakemake.threads)
     title = " ".join([snakemake.rule, *map(str, snakemake.wildcards)])
@@ -80,6 +83,11 @@ def _sentence(error):
     if isinstance(error, SystemExit) and error.code in ENDED:
         kept = "".join(f"{note}; " for note in getattr(error, "__notes__", ()))
         return f"ended from outside by {ENDED[error.code]}; {kept}{AGAIN}"
+    if isinstance(error, BrokenExecutor):
+        return (
+            "a worker process was ended, by a library that crashed (the log says where) or because "
+            f"the memory was full; {AGAIN}"
+        )
     return repr(error)
 
 

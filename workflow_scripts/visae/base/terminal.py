@@ -10,7 +10,7 @@ import textwrap
 
 from snakemake.exceptions import WorkflowError
 
-from visae.base.job import AGAIN
+from visae.base import endings
 
 
 class Refusal(WorkflowError):
@@ -25,10 +25,6 @@ AFTER = re.compile(r"\n(Wildcards:\n|  File \".*\", line \d+, in )(?s:.*)")
 
 OF_SCRIPT = "returned non-zero exit status 1."
 """How Snakemake's error ends where a script failed that could still say why."""
-
-
-KILLED = re.compile(r"died with <Signals\.(SIGKILL|SIGTERM|SIGHUP|SIGINT): \d+>\.$")
-"""How it ends where somebody ended the script, which could not say anything."""
 
 
 def show_what_matters(logger, quiet):
@@ -92,11 +88,7 @@ def _alone(record):
 
 def _killed(record, name):
     """The sentence on a job that the signal `name` ended; the files of rules are not repeated."""
-    why = " (by somebody, or because the memory was full)" if name == "SIGKILL" else ""
-    return (
-        f"✗ {record.rule_name}: ended from outside by {name}{why}; {AGAIN}\n"
-        f"  (log: {', '.join(record.log)})"
-    )
+    return f"✗ {record.rule_name}: {endings.sentence(name)}\n  (log: {', '.join(record.log)})"
 
 
 class _Unsaid:
@@ -115,9 +107,9 @@ class _Unsaid:
         if event == "error" and record.getMessage().rstrip().endswith(OF_SCRIPT):
             self.said += 1
             return False
-        killed = KILLED.search(record.getMessage().rstrip()) if event == "error" else None
-        if killed:
-            self.killed.append(killed[1])
+        name = endings.signal_of(record.getMessage().rstrip()) if event == "error" else None
+        if name:
+            self.killed.append(name)
             return False
         if event == "job_error" and self.killed and not getattr(record, "rule_msg", None):
             record.msg, record.args = _killed(record, self.killed.popleft()), ()

@@ -1,0 +1,50 @@
+"""What is said of a process that a signal has ended, and could not say anything itself."""
+
+import re
+import signal
+
+AGAIN = "run the same command again: it goes on with what is complete"
+
+_DAMAGED = "an input may be damaged, so get again what was read there, or else install it again"
+CRASHES = {
+    "SIGSEGV": _DAMAGED,
+    "SIGABRT": _DAMAGED,
+    "SIGFPE": _DAMAGED,
+    "SIGBUS": "a file may have been cut short as it was read, or /dev/shm be full, so see to that",
+    "SIGILL": "it may be built for another processor, so install it again on this machine",
+}
+"""Signal with which code that is not Python's ends → what that may mean, and the cure.
+
+These are the signals of `faulthandler`, by which a job's log says where it was.
+"""
+
+_DIED = re.compile(r"died with <Signals\.(SIG\w+): \d+>\.$|non-zero exit status (\d+)\.$")
+
+
+def signal_of(text):
+    """The name of the signal that the end of a `CalledProcessError` tells, or None.
+
+    A shell that waits for a command hands its signal on as an exit status, 128 above its number.
+    """
+    if not (found := _DIED.search(text)):
+        return None
+    return found[1] or name_of(128 - int(found[2]))
+
+
+def name_of(exit_code):
+    """The name of the signal that ended a process with a negative exit code, or None."""
+    try:
+        return signal.Signals(-exit_code).name
+    except ValueError:
+        return None
+
+
+def sentence(name):
+    """How the signal `name` ended a process, what that probably means, and what to do."""
+    if name in CRASHES:
+        return (
+            f"a library that it calls crashed ({name}); its log, if it had begun, says where: "
+            f"{CRASHES[name]}"
+        )
+    by = " (by somebody, or because the memory was full)" if name == "SIGKILL" else ""
+    return f"ended from outside by {name}{by}; {AGAIN}"
