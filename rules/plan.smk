@@ -2,7 +2,9 @@
 # the disk is refused when it starts.
 
 
-from visae.base import progress
+import signal
+
+from visae.base import endings, progress
 
 
 localrules:
@@ -50,6 +52,7 @@ onstart:
     # them, and waits for the last timer at the end of every command.
     workflow.scheduler.job_rate_limiter = None
     queue.attend(workflow.scheduler._executor, queue.tell)
+    endings.handle_in_a_thread(signal.SIGTERM)
     try:
         partitions.check_jobs(cluster_partitions(), workflow.dag.needrun_jobs())
         note = check_run(

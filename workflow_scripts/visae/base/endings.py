@@ -1,7 +1,8 @@
-"""What is said of a process that a signal has ended, and could not say anything itself."""
+"""Processes that a signal ends: what is said of them, and a handler that never waits for itself."""
 
 import re
 import signal
+import threading
 
 AGAIN = "run the same command again: it goes on with what is complete"
 
@@ -48,3 +49,19 @@ def sentence(name):
         )
     by = " (by somebody, or because the memory was full)" if name == "SIGKILL" else ""
     return f"ended from outside by {name}{by}; {AGAIN}"
+
+
+def handle_in_a_thread(number):
+    """Have the handler that the signal `number` has run in a thread of its own, each time.
+
+    Snakemake's takes a lock that the main thread has while it notes which jobs have ended. A
+    handler runs in that thread, which would then wait for itself without end.
+    """
+    handler = signal.getsignal(number)
+    if not callable(handler):  # the system's own way, which takes no lock
+        return
+
+    def begin(*arguments):
+        threading.Thread(target=handler, args=arguments).start()
+
+    signal.signal(number, begin)
