@@ -20,7 +20,7 @@ from visae.pretraining.paradigms import PARADIGMS
 from visae.products import PRODUCTS, sources
 from visae.products.product import KINDS
 from visae.sae.families import FAMILIES
-from visae.study import checks, jobs, roles, targets
+from visae.study import arms, checks, jobs, roles, targets
 from visae.study.config import write_config
 from visae.study.study import Study, faults
 

@@ -54,6 +54,7 @@ onstart:
     queue.attend(workflow.scheduler._executor, queue.tell)
     endings.handle_in_a_thread(signal.SIGTERM)
     try:
+        arms.check(STUDY)
         partitions.check_jobs(cluster_partitions(), workflow.dag.needrun_jobs())
         note = check_run(
             STUDY, {str(path) for job in workflow.dag.needrun_jobs() for path in job.output}

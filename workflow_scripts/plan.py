@@ -6,7 +6,7 @@ from pathlib import Path
 from visae.backbones.measuring import measured
 from visae.base.files import write_text
 from visae.base.job import run
-from visae.plan.feasible import check_training
+from visae.plan import feasible
 from visae.plan.geometries import geometries
 from visae.plan.images import count_images
 from visae.plan.page import details, summary, write_rows
@@ -21,7 +21,7 @@ def body(snakemake):
     folder.mkdir(parents=True, exist_ok=True)
     shapes = geometries(study, measured)
     counts = count_images(study, study.paths.results)
-    check_training(study, shapes, counts)
+    feasible.check(study, shapes, counts)
     rows = stages(study, shapes, counts)
     speeds = study.config["planning"]
     shown = summary(study, shapes, counts, rows, shutil.disk_usage(folder).free)

@@ -503,6 +503,19 @@ def test_number_of_images_by_index_config_or_publication(tmp_path):
     assert count_images(Study(config), tmp_path)["imagenet/train"] == Count(3, 1, "files")
     config["datasets"]["imagenet"]["splits"]["train"]["images"] = 2
     assert count_images(Study(config), tmp_path)["imagenet/train"] == Count(2, 1, "files")
+    # An index of before counts neither where a run writes it anew, nor against what is asked for.
+    study, paths = Study(config), Paths(str(tmp_path))
+    index, classes = map(Path, paths.index_and_classes("imagenet/train"))
+    index.parent.mkdir(parents=True)
+    write_beside(index, IMAGES_FORMAT, "image_id\n1\n")
+    write_beside(classes, CLASSES_FORMAT, "label\n0\n")
+    assert count_images(study, tmp_path)["imagenet/train"] == Count(2, 1, "files")
+    config["datasets"]["imagenet"]["splits"]["train"]["images"] = 1
+    assert count_images(Study(config), tmp_path)["imagenet/train"] == Count(1, 1, "index")
+    del config["datasets"]["imagenet"]["splits"]["train"]["images"]
+    study = Study(config)
+    assert count_images(study, tmp_path)["imagenet/train"] == Count(1, 1, "index")
+    assert count_images(study, tmp_path, {str(index)})["imagenet/train"] == Count(3, 1, "files")
     # The demo's layouts are those of published data sets, its photographs are not.
     demo = count_images(Study(demo_config()), tmp_path)
     assert {count.source for count in demo.values()} == {"unknown"}

@@ -24,8 +24,9 @@ def test_an_arm_is_the_main_sweep_with_one_thing_changed():
     before, after = Study(config).config, Study(switched(config, "off")).config
     assert list(after["sweeps"]) == ["main"]
     assert (after["arms"], after["replicates"], after["downstream"]) == ({}, [], None)
-    assert after["interventions"] is None
-    aside = {"arms", "replicates", "downstream", "interventions", "sweeps", "training"}
+    apart = ("interventions", "features", "matches")
+    assert [after[section] for section in apart] == [None] * 3
+    aside = {"arms", "replicates", "downstream", *apart, "sweeps", "training"}
     assert {k: v for k, v in before.items() if k not in aside} == {
         k: v for k, v in after.items() if k not in aside
     }
@@ -49,6 +50,27 @@ def test_the_keys_of_a_copys_config_keep_their_order(run):
     with open(os.path.join(folder, "study.yaml"), encoding="utf-8") as file:
         assert list(yaml.safe_load(file)) == list(switched(run, "off"))
     assert list(switched(run, "off")) != sorted(switched(run, "off"))
+
+
+def test_an_arm_of_a_study_with_pages_of_other_sweeps_is_a_study():
+    """Pages, matches and edits are no scores of the main sweep, whose SAEs alone an arm has."""
+    config, other = with_arms(off=OFF), "clip_small/layer1/batchtopk_4x_k24"
+    config["features"] = {"saes": [other]}
+    config["matches"] = {"pairs": [[other, "clip_small/layer3/batchtopk_4x_k24"]]}
+    arms.check(Study(config))
+
+
+def test_what_is_wrong_with_an_arm_is_told_before_the_study_runs():
+    config = with_arms(
+        off=OFF, odd={"training": {"bath_size": 4}}, other={"training": {"ragged_images": 7}}
+    )
+    study = Study(config)
+    said = [*arms.problems(study)]
+    assert [sentence.split(" ")[1] for sentence in said] == ["arms.odd", "arms.other"]
+    assert "training has the unknown key 'bath_size'; did you mean 'batch_size'?" in said[0]
+    assert "training.ragged_images is 7, which is no multiple of" in said[1]
+    with pytest.raises(UserError, match=r"arms\.odd gives a study that is refused"):
+        arms.check(study)
 
 
 def test_an_unknown_arm_is_refused():

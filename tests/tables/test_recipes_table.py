@@ -7,7 +7,7 @@ import pytest
 from study_fixtures import demo_config
 
 from visae.base.errors import UserError
-from visae.plan.feasible import check_training
+from visae.plan import feasible
 from visae.products import PRODUCTS
 from visae.products.recipes_figure import make as figure
 from visae.study import roles
@@ -164,7 +164,7 @@ def test_a_run_that_ends_before_a_feature_can_be_dead_is_refused(training, sente
     def check():
         study = Study(config, check=False)
         geometries = dict.fromkeys(study.backbones, Measured)
-        check_training(study, geometries, {study.training.name: Counted})
+        feasible.check(study, geometries, {study.training.name: Counted})
 
     if sentence is None:
         check()

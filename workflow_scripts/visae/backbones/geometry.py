@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from visae.backbones.catalogue import as_listed
+from visae.backbones.sizes import pair
 from visae.base.errors import UserError
 from visae.base.reading import read_json
 from visae.base.repository import RESOURCES
@@ -28,6 +29,19 @@ class Geometry:
     patches: int
     width: int
     flops: tuple[int, ...]
+
+
+def grid(entry, geometry):
+    """(rows, columns) of the patches of an image; None where the config entry does not say it.
+
+    By its image_size, with square patches: a model's own size (null) says nothing.
+    """
+    if entry["image_size"] is None:
+        return None
+    height, width = pair(entry["image_size"])
+    side = math.isqrt(height * width // geometry.patches)
+    rows, columns = height // max(side, 1), width // max(side, 1)
+    return (rows, columns) if rows * columns == geometry.patches else None
 
 
 def architecture(entry):

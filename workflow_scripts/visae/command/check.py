@@ -4,7 +4,7 @@ from pathlib import Path
 
 from visae.base.errors import UserError, refusal
 from visae.images.layouts import LAYOUTS
-from visae.study import checks
+from visae.study import arms, checks
 from visae.study.config_files import located, read_config
 from visae.study.study import Study, not_made
 
@@ -31,7 +31,7 @@ def problems(paths):
 
 def _of_parts(study):
     """A fault is said once, also where several of these come upon it."""
-    asked = (checks.problems, _missing_data, _missing_weights, _uncertain)
+    asked = (checks.problems, arms.problems, _missing_data, _missing_weights, _too_large)
     return list(dict.fromkeys(sentence for ask in asked for sentence in ask(study)))
 
 
@@ -50,13 +50,13 @@ def _missing_weights(study):
         yield from refusal(checks.check_weights, study, name)
 
 
-def _uncertain(study):
-    """Trainings that cannot work, as far as numbers of images are known without an index.
+def _too_large(study):
+    """What asks for more than there is, as far as numbers of images are known without an index.
 
     Nothing where models and sizes are wrong as they stand: measuring them would say so again.
     """
     from visae.backbones.measuring import measured
-    from visae.plan.feasible import check_training
+    from visae.plan import feasible
     from visae.plan.geometries import geometries
     from visae.plan.images import count_images
 
@@ -64,6 +64,7 @@ def _uncertain(study):
         return
     try:
         shapes = geometries(study, measured)
-        check_training(study, shapes, count_images(study, study.paths.results))
     except UserError as error:
         yield str(error)
+        return
+    yield from feasible.problems(study, shapes, count_images(study, study.paths.results))

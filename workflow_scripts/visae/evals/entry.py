@@ -15,6 +15,7 @@ from visae.base.shelf import ASIDE
 
 METRIC, TASK = "metric", "task"
 SAES, RAW = "saes", "raw"
+IMAGES, PATCHES = "images", "patches"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +46,16 @@ class AsRun:
     """What it is, in one sentence; names in braces are filled in from the details."""
     warning: str | None = None
     """Where it is computed on what it was chosen or fitted on, so that it is too favourable."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Most:
+    """What no number of a setting may exceed, where it is known before anything runs."""
+
+    of: str
+    """`IMAGES` of each split that is read, or `PATCHES` of an image."""
+    beyond: str
+    """What would come of a larger number, a clause."""
 
 
 Side = str | Callable[[Mapping[str, float | None]], float | None]
@@ -78,6 +89,8 @@ class Eval:
     """Whether a task is done unless the config says otherwise; the paper's metrics always are."""
     settings: Mapping[str, dict] = field(metadata=ASIDE, default_factory=dict)
     """Setting → JSON schema with description and, unless it must be given, default."""
+    most: Mapping[str, Most] = field(metadata=ASIDE, default_factory=dict)
+    """Setting of a metric → what its number, or each number in its list, may be at most."""
     signed_codes: bool = False
     """Whether a metric is defined where codes may be negative (`visae.evals.signed`)."""
     protocol: Callable[[dict, dict], str] = field(

@@ -10,8 +10,8 @@ from collections import defaultdict
 
 from visae.backbones.measuring import measured_apart
 from visae.base.errors import UserError
+from visae.plan import feasible
 from visae.plan.artefacts import artefacts, resume_files
-from visae.plan.feasible import check_training
 from visae.plan.geometries import geometries
 from visae.plan.images import count_images
 from visae.study.storage import LEAN, keys_of_blocks, of_blocks
@@ -28,7 +28,7 @@ def check_run(study, outputs):
     check_writable(outputs)
     if not has_large(study, outputs):
         return None
-    counts = count_images(study, study.paths.results)
+    counts = count_images(study, study.paths.results, outputs)
     try:
         shapes = geometries(study, _measured_aloud)
     except ImportError as error:
@@ -37,7 +37,7 @@ def check_run(study, outputs):
             f"The disk that this run needs was not counted ({error}): "
             "`snakemake --cores 1 -- plan` counts it"
         )
-    check_training(study, shapes, counts)
+    feasible.check(study, shapes, counts)
     check_fits(study, written_files(study, shapes, counts, outputs), counts)
     return None
 

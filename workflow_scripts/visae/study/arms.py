@@ -17,7 +17,7 @@ from visae.base.errors import UserError
 from visae.base.files import write_text
 from visae.base.paths import Paths
 from visae.study.config import switched
-from visae.study.study import Study
+from visae.study.study import Study, faults
 
 LEFT_OUT = (
     *("arms", "benchmarks", "downstream", "examples", "features", "figures", "interventions"),
@@ -26,6 +26,25 @@ LEFT_OUT = (
 """Folders of results that no score is computed from."""
 
 KNOWN = ".snakemake/metadata"
+
+
+def check(study):
+    """UserError with the first of `problems`."""
+    for sentence in problems(study):
+        raise UserError(sentence)
+
+
+def problems(study):
+    """A sentence for everything that is wrong with an arm of a Study that is right by itself.
+
+    An arm runs when the study is finished, which is late to find that its config is refused.
+    """
+    for arm in study.config["arms"]:
+        for sentence in faults(switched(study.config, arm)):
+            yield (
+                f"config: arms.{arm} gives a study that is refused, because "
+                f"{sentence.removeprefix('config: ')}"
+            )
 
 
 def prepare(config, arm):

@@ -288,7 +288,7 @@ def _unique_saes(study):
 def _sizes(study):
     """Backbones whose geometry is known here have the blocks, and SAEs the features, asked for."""
     known = _geometries(study)
-    yield from _sizes_in(study, known)
+    yield from sizes_in(study, known)
     for sweep in study.sweeps.values():
         for backbone, layer in sweep.layers.items():
             if known[backbone]:
@@ -320,18 +320,17 @@ def _asking(study, backbone, layer):
     return next((f"sweeps.{name}.layer" for name in asking), own)
 
 
-def check_sizes(study, geometries):
-    """UserError unless SAEs have as many features as are to be active, and as their training needs.
+def sizes_in(study, geometries):
+    """A sentence for everything that backbones and SAEs are too small for.
 
-    geometries: backbone → Geometry, or None where it is unknown.
+    SAEs have as many features as are to be active, as their training needs and as are named; of a
+    sweep the first that has not is told. Images have the patches that are edited. geometries:
+    backbone → Geometry, or None where it is unknown.
     """
-    _raise_first(_sizes_in(study, geometries))
-
-
-def _sizes_in(study, geometries):
-    """A sentence for each sweep, of the first SAE that does not fit."""
     for sweep in study.sweeps.values():
         yield from next(filter(None, _misfits(study, sweep, geometries)), ())
+    yield from _named_features(study, geometries)
+    yield from _edited_patches(study, geometries)
 
 
 def _misfits(study, sweep, geometries):
@@ -350,6 +349,39 @@ def _misfits(study, sweep, geometries):
             if not sweep.imported:
                 at = f"{where}.training {on}"
                 yield refusal(check_own_size, sae.spec, own, measured.width, at)
+
+
+def _named_features(study, geometries):
+    """SAEs have the features that are named, numbered from 0."""
+    for section in ("features", "interventions"):
+        named = (study.config[section] or {}).get("named", {})
+        for sae in study.saes():
+            measured, asked = geometries[sae.backbone], named.get(sae.full_name)
+            features = sae.spec.features(measured.width) if measured else None
+            if features and asked and max(asked) >= features:
+                yield (
+                    f"config: {section}.named.{sae.full_name} has the feature {max(asked)}, but "
+                    f"that SAE has {features} features, numbered 0 to {features - 1}; name one of "
+                    "these"
+                )
+
+
+def _edited_patches(study, geometries):
+    """Images of each backbone whose features are edited have the patches that are named."""
+    section = study.config["interventions"]
+    if section is None or _unknown_saes(study, "interventions"):
+        return
+    for name in dict.fromkeys(sae.backbone for sae in roles.edited(study)):
+        measured = geometries[name]
+        grid = geometry.grid(study.backbones[name], measured) if measured else None
+        for row, column in section["patches"] or ():
+            if grid and not (0 <= row < grid[0] and 0 <= column < grid[1]):
+                yield (
+                    f"config: interventions.patches has [{row}, {column}], but images of {name} "
+                    f"have {grid[0]} × {grid[1]} patches, rows 0 to {grid[0] - 1} and columns 0 to "
+                    f"{grid[1] - 1}; name one of these"
+                )
+                return
 
 
 def _control(study):

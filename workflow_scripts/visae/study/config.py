@@ -216,8 +216,8 @@ def switched(config, arm):
         known = f"one of {', '.join(arms)}" if arms else "none, since the config has no arms"
         raise UserError(f"config: '{arm}' is not in arms; known: {known}")
     main = next(iter(config["sweeps"]))
-    alone = {"sweeps": {main: config["sweeps"][main]}, "downstream": None}
-    alone["interventions"] = None
+    alone = {"sweeps": {main: config["sweeps"][main]}}
+    alone |= dict.fromkeys(("downstream", "features", "matches", "interventions"))
     return _merged(config | alone | {"arms": {}, "replicates": []}, arms[arm])
 
 

@@ -1,6 +1,6 @@
 """M1."""
 
-from visae.evals.entry import METRIC, SAES, Eval, Needs, listed
+from visae.evals.entry import IMAGES, METRIC, PATCHES, SAES, Eval, Most, Needs, listed
 
 
 def _protocol(config, settings):
@@ -45,6 +45,10 @@ ENTRY = Eval(
             "exclusiveMinimum": 0,
             "default": 1.0e-8,
         },
+    },
+    most={
+        "minimum_active": Most(of=PATCHES, beyond="no image could count"),
+        "minimum_images": Most(of=IMAGES, beyond="no feature could have a score"),
     },
     protocol=_protocol,
     arrays=True,

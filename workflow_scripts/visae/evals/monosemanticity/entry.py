@@ -1,6 +1,6 @@
 """M5."""
 
-from visae.evals.entry import METRIC, SAES, AsRun, Eval, Needs
+from visae.evals.entry import IMAGES, METRIC, SAES, AsRun, Eval, Most, Needs
 
 
 def _protocol(config, settings):
@@ -63,6 +63,7 @@ ENTRY = Eval(
             "default": 1000,
         },
     },
+    most={"top_images": Most(of=IMAGES, beyond="every image would be among those of each feature")},
     protocol=_protocol,
     arrays=True,
 )
