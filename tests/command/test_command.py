@@ -198,6 +198,19 @@ def test_few_images_for_scores_ask_fewer_of_a_feature(scored, minimum, tmp_path,
     assert Study(written).config["metrics"]["localization"]["minimum_images"] == minimum
 
 
+@pytest.mark.parametrize("scored", [2, 9, 15, 16])
+def test_a_study_of_a_handful_of_images_asks_for_no_more(scored, tmp_path, monkeypatch):
+    """By default M5 compares 16 images."""
+    monkeypatch.chdir(tmp_path)
+    for part, number in (("train", 4), ("val", scored)):
+        save(tmp_path / "photos" / part, ["cat"], number)
+    models = ["timm:vit_tiny_patch16_224", "timm:vit_small_patch16_224"]
+    new.write_study(tmp_path / "x.yaml", "x", tmp_path / "photos", models, random=True)
+    written = yaml.safe_load((tmp_path / "x.yaml").read_text())
+    assert written["metrics"].get("monosemanticity", {}).get("top_images", 16) == min(scored, 16)
+    assert not [said for said in problems([tmp_path / "x.yaml"]) if "metrics." in said]
+
+
 def test_a_model_of_one_library_needs_no_loader():
     assert new._loader_of("vit_tiny_patch16_224") == "timm"
     assert new._loader_of("ViT-B-16-quickgelu:openai") == "open_clip"

@@ -31,7 +31,10 @@ def own_config(root):
     }
     for section in ("training", "evaluation"):
         config[section] = config[section] | {"dataset": "own"}
-    config["metrics"]["localization"]["minimum_images"] = 2
+    config["metrics"] |= {
+        "localization": {"minimum_images": 2},
+        "monosemanticity": {"top_images": 12},  # of 12 images
+    }
     return config
 
 

@@ -11,7 +11,7 @@ from visae.backbones.catalogue import suggestions
 from visae.base.errors import UserError
 from visae.base.files import write_text
 from visae.base.templates import environment
-from visae.evals.entry import SAES
+from visae.evals.entry import IMAGES, SAES, defaults
 from visae.evals.shelf import EVALS, metrics, reads
 from visae.images.layouts import index_images
 from visae.images.layouts.imagefolder.read import METADATA
@@ -161,6 +161,7 @@ def _text(name, folder, shares, counts, classes, entries, geometries):
         splits=splits,
         backbones=entries,
         metrics=_metrics(entries),
+        room=_room(_metrics(entries), scored),
         scored=scored,
         minimum_images=max(2, scored // 10) if scored < FEW else None,
         width=width,
@@ -168,6 +169,20 @@ def _text(name, folder, shares, counts, classes, entries, geometries):
         epochs=epochs,
         steps=math.ceil(tokens / batch) * epochs,
     )
+
+
+def _room(metrics, scored):
+    """{metric: {setting: `scored`}} of settings whose defaults ask for more images than that.
+
+    But for M1's, which is a share of them.
+    """
+    found = {}
+    for metric in metrics:
+        by_default = defaults(EVALS[metric].settings)
+        for setting, most in EVALS[metric].most.items():
+            if most.of == IMAGES and by_default[setting] > scored and metric != "localization":
+                found.setdefault(metric, {})[setting] = scored
+    return found
 
 
 def _metrics(entries):
