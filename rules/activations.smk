@@ -47,7 +47,6 @@ def shard_paths(splits, storage, block="{layer}", apart=False):
     ]
 
 
-ANY_BACKBONE = "[a-z][a-z0-9_]*"
 # Also of jobs that compute activations again: another number may round them otherwise.
 EXTRACTION_THREADS = 8
 
@@ -61,7 +60,7 @@ def passes_over(batch, splits):
     if not workflow.is_main_process:
         # What is there has changed since the job was planned. Its command names the rule.
         for asked in sys.argv:
-            if several := re.fullmatch(f"extract_{batch}(_blocks((_[0-9]+(_[a-z]+)?)+))", asked):
+            if several := re.fullmatch(f"extract_{batch}({jobs.OF_BLOCKS})", asked):
                 named = re.findall("_([0-9]+)(?:_([a-z]+))?", several[2])
                 blocks = [(layer, storage or first) for layer, storage in named]
                 yield batch + several[1], blocks, ANY_BACKBONE

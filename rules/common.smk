@@ -45,8 +45,11 @@ PATHS = Paths()
 atexit.register(gc.freeze)
 
 
+ANY_BACKBONE = "[a-z][a-z0-9_]*"
+
+
 wildcard_constraints:
-    backbone="[a-z][a-z0-9_]*",
+    backbone=ANY_BACKBONE,
     layer=r"\d+",
     sae="[a-z0-9_.-]+",
     dataset="[a-z][a-z0-9_]*",
@@ -296,6 +299,15 @@ def family_code(specs):
 def alternatives(names):
     """A wildcard constraint that matches `names` only."""
     return "|".join(str(name) for name in names)
+
+
+def at_places(layers):
+    """The constraint of a backbone that only its own block matches. layers: block by backbone.
+
+    With one of blocks beside it, a sweep at blocks 3 of `a` and 11 of `b` would have block 11 of `a`.
+    """
+    own = alternatives(f"{place(backbone, layer)}/" for backbone, layer in layers.items())
+    return {"backbone": f"(?={own}){ANY_BACKBONE}"}
 
 
 # ---------------------------------------------------------------- resources

@@ -103,8 +103,7 @@ for sweep, batch, splits, cached in sae_passes():
         benchmark:
             f"<benchmarks>/{step}/{sweep.name}-{batch}-{{backbone}}-layer{{layer}}.tsv"
         wildcard_constraints:
-            backbone=alternatives(sweep.backbones),
-            layer=alternatives(set(sweep.layers.values())),
+            **at_places(sweep.layers),
         conda:
             "../envs/torch.yaml"
         threads: 4 if cached else 8
@@ -144,8 +143,7 @@ for sweep in jobs.encoded_together(STUDY, cached=True):
             benchmark:
                 f"<benchmarks>/rank/{sweep.name}-{batch}-{{backbone}}-layer{{layer}}.tsv"
             wildcard_constraints:
-                backbone=alternatives(sweep.backbones),
-                layer=alternatives(set(sweep.layers.values())),
+                **at_places(sweep.layers),
             conda:
                 "../envs/analysis.yaml"
             threads: 1

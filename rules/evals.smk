@@ -56,9 +56,7 @@ def job_data(job):
 
 def eval_places(job):
     """The wildcards of an `EvalJob`: without layers, wherever there are raw features."""
-    if job.layers is None:
-        return {}
-    return {"backbone": alternatives(job.layers), "layer": alternatives(set(job.layers.values()))}
+    return {} if job.layers is None else at_places(job.layers)
 
 
 def spaces(job):

@@ -30,8 +30,7 @@ for sweep in jobs.trained_together(STUDY):
         benchmark:
             f"<benchmarks>/export/{sweep.name}-{{backbone}}-layer{{layer}}.tsv"
         wildcard_constraints:
-            backbone=alternatives(sweep.backbones),
-            layer=alternatives(set(sweep.layers.values())),
+            **at_places(sweep.layers),
         localrule: True
         conda:
             "../envs/torch.yaml"

@@ -78,11 +78,13 @@ def to_compute_activations(cached):
     return inputs, params
 
 
-for sweep in jobs.trained_together(STUDY):
+TRAINED = jobs.trained_together(STUDY)
+
+for sweep in TRAINED:
     cached = STUDY.training.cached_in(sweep.storage)
     computing_inputs, computing_params = to_compute_activations(cached)
 
-    for job, specs in jobs.training(sweep):
+    for job, specs in jobs.training(sweep, TRAINED):
 
         rule:
             name:
@@ -99,8 +101,7 @@ for sweep in jobs.trained_together(STUDY):
             benchmark:
                 f"<benchmarks>/train/{job}-{{backbone}}-layer{{layer}}.tsv"
             wildcard_constraints:
-                backbone=alternatives(sweep.backbones),
-                layer=alternatives(set(sweep.layers.values())),
+                **at_places(sweep.layers),
             conda:
                 "../envs/torch.yaml"
             threads: 4 if cached else EXTRACTION_THREADS
@@ -204,8 +205,7 @@ for sweep in jobs.trained_together(STUDY):
             benchmark:
                 f"<benchmarks>/import/{sweep.name}-{{backbone}}-layer{{layer}}.tsv"
             wildcard_constraints:
-                backbone=alternatives(sweep.backbones),
-                layer=alternatives(set(sweep.layers.values())),
+                **at_places(sweep.layers),
             conda:
                 "../envs/torch.yaml"
             threads: 4

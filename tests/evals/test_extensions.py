@@ -32,6 +32,17 @@ def test_the_example_is_accepted_twice(folder):
     assert EVALS["selectivity"].label == "Class selectivity"
 
 
+def test_an_entry_that_is_called_as_the_task_of_a_data_set_is_refused(folder):
+    """`classification` is a task of each data set of M6, by the name of both."""
+    config = demo_config() | {"extensions": [str(folder)]}
+    (folder / "selectivity").rename(folder / "classification_of_textures")
+    Study(config)
+    (folder / "classification_of_textures").rename(folder / "classification_textures")
+    EVALS._extensions.clear()
+    with pytest.raises(UserError, match=r"datasets\.textures has a task classification that is"):
+        Study(config)
+
+
 @pytest.mark.parametrize(
     ("file", "old", "new", "sentence"),
     [

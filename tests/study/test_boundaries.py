@@ -418,7 +418,7 @@ def test_names_of_jobs_are_cut_beyond_a_hundred_letters():
 def test_saes_of_a_sweep_are_trained_in_as_many_parts_as_it_has_jobs(count, batches, sizes):
     specs = tuple(SaeSpec("topk", 4, k + 1) for k in range(count))
     sweep = SimpleNamespace(name="s", saes=specs, training_jobs=batches, imported=False)
-    found = jobs.training(sweep)
+    found = jobs.training(sweep, [sweep])
     assert [len(part) for _, part in found] == sizes
     assert sum((tuple(part) for _, part in found), ()) == specs
     of = len(sizes)
@@ -426,4 +426,4 @@ def test_saes_of_a_sweep_are_trained_in_as_many_parts_as_it_has_jobs(count, batc
         ["s"] if of == 1 else [f"s_{i + 1}_of_{of}" for i in range(of)]
     )
     sweep.imported = True
-    assert jobs.training(sweep) == []
+    assert jobs.training(sweep, [sweep]) == []

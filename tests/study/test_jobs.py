@@ -135,7 +135,8 @@ def test_sweep_with_few_metrics_needs_the_evaluation_split_only():
 def test_training_jobs_of_a_sweep_cover_it():
     config = paper_config()
     config["sweeps"]["main"]["batches"] = 5
-    parts = jobs.training(roles.main(Study(config)))
+    groups = jobs.trained_together(Study(config))
+    parts = jobs.training(groups[0], groups)
     names = [spec.name for _, part in parts for spec in part]
     assert names == roles.main(Study(paper_config())).sae_names()
     assert len({job for job, _ in parts}) == len(parts) > 1

@@ -142,7 +142,7 @@ def test_an_sae_for_activations_of_another_width_is_refused_before_any_is_extrac
     for found, sentences in ((width, 0), (width + 1, 1)):
         geometries = dict.fromkeys(measured.backbones)
         geometries["deep"] = SimpleNamespace(width=found)
-        assert len(list(checks._sizes_in(measured, geometries))) == sentences
+        assert len(list(checks.sizes_in(measured, geometries))) == sentences
 
 
 def test_variables_are_written_out(monkeypatch):

@@ -34,9 +34,10 @@ def again(study, counts):
 def _trainings(study, counts, trained):
     """Add to `trained` the (place, SAE) that are trained, again or for the first time."""
     images = counts[study.training.name].images * study.config["training"]["epochs"]
-    for group in jobs.trained_together(study):
+    groups = jobs.trained_together(study)
+    for group in groups:
         computed = 0 if study.training.cached_in(group.storage) else images
-        for job, specs in jobs.training(group):
+        for job, specs in jobs.training(group, groups):
             names, blocks = [spec.name for spec in specs], _blocks(group, [study.paths.sae], specs)
             written = {where: there for where, there in blocks.items() if not all(there)}
             trained |= {(where, name) for where in written for name in names}

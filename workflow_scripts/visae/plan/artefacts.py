@@ -191,9 +191,9 @@ def resume_files(study, geometries, outputs):
     outputs: paths of weights; jobs that write none of them are left out. The sizes are those of
     the moment in which a new checkpoint takes the place of an old one.
     """
-    files = []
-    for sweep in jobs.trained_together(study):
-        for job, specs in jobs.training(sweep):
+    files, groups = [], jobs.trained_together(study)
+    for sweep in groups:
+        for job, specs in jobs.training(sweep, groups):
             factor = sum(spec.expansion_factor for spec in specs)
             for backbone, layer in sweep.layers.items():
                 place = paths.place(backbone, layer)

@@ -182,7 +182,7 @@ def _training(study, geometries, counts, files):
         for backbone, layer in sweep.layers.items():
             geometry = geometries[backbone]
             if not cached and sweep.name in first and not sweep.imported:
-                passed = images * len(jobs.training(first[sweep.name]))
+                passed = images * len(jobs.training(first[sweep.name], groups))
                 work = passed * geometry.flops[layer]
                 key = ("compute", backbone, layer, sweep.name)
                 yield Stage(*key, passed, 0, 0, work, work, computing)

@@ -92,11 +92,20 @@ def sweeps(config, absent):
 
 
 def tasks(config, cross_domain):
-    """{task: its name in figures} that the config asks for; cross_domain: the data sets of M6."""
+    """{task: its name in figures} that the config asks for; cross_domain: the data sets of M6.
+
+    Raises UserError where one of them is called as another entry.
+    """
     found = {}
     for name in sections.tasks_asked(config):
         if EVALS[name].each and cross_domain:
-            found |= {f"{name}_{dataset}": dataset for dataset in cross_domain}
+            for dataset in cross_domain:
+                found[f"{name}_{dataset}"] = dataset
+                if (other := entry_name(f"{name}_{dataset}")) != name:
+                    raise UserError(
+                        f"config: metrics.cross_domain.datasets.{dataset} has a task {name} that "
+                        f"is called as one of '{other}' would be; rename the data set or '{other}'"
+                    )
         else:
             found[name] = EVALS[name].title
     return found

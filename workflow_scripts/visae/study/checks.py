@@ -8,8 +8,9 @@ import contextlib
 import difflib
 import json
 import os
+import re
 from fractions import Fraction
-from itertools import product
+from itertools import permutations, product
 from pathlib import Path
 
 from visae.backbones import geometry, sizes
@@ -17,12 +18,13 @@ from visae.backbones.catalogue import check_model
 from visae.backbones.implementations import implementation
 from visae.backbones.loaders import LOADERS
 from visae.base.errors import UserError, refusal
+from visae.base.paths import RAW
 from visae.evals.entry import SAES
 from visae.evals.sections import settings_of
 from visae.evals.shelf import EVALS, entry_name, reads
 from visae.images.layouts import LAYOUTS, check_options, labels_of, shares_of
 from visae.sae.specs import check_own_size, check_size
-from visae.study import roles
+from visae.study import jobs, roles
 from visae.study.storage import LEAN, storages
 
 
@@ -47,6 +49,8 @@ def _checks():
         _shapes,
         _resized,
         _layouts,
+        _splits,
+        _extractions,
         _generated,
         _evaluators,
         _token_orders,
@@ -163,6 +167,37 @@ def _layouts(study):
             )
 
 
+def _splits(study):
+    """Every split has files of its own, also where the disk does not tell `Val` from `val`."""
+    for name, entry in study.config["datasets"].items():
+        paths = study.paths.classes(name), study.paths.probe_split(name)
+        seen, own = {}, {Path(path).stem for path in paths}
+        for split in entry["splits"]:
+            other = seen.setdefault(split.lower(), split)
+            if split.lower() in own:
+                yield (
+                    f"config: datasets.{name}.splits has the name '{split}', which a file about "
+                    "the whole data set has; give the split another, with its folder or list"
+                )
+            elif other != split:
+                yield (
+                    f"config: datasets.{name}.splits has the name '{split}', which differs from "
+                    f"'{other}' in capital letters alone, which some disks do not tell apart; "
+                    "rename one, with its folder or list"
+                )
+
+
+def _extractions(study):
+    """No extraction is called as one of several blocks of other splits."""
+    batches = dict(jobs.extraction(study))
+    for name, other in permutations(batches, 2):
+        if re.fullmatch(re.escape(other) + jobs.OF_BLOCKS, name):
+            yield (
+                f"config: datasets.{batches[name][0].dataset} has jobs called {name}, as jobs of "
+                f"several blocks of {other} are; rename the data set, or its splits"
+            )
+
+
 def _generated(study):
     """Data sets that are generated are this study's own."""
     folder = study.paths.data()
@@ -266,8 +301,14 @@ def _pretraining(study):
 def _unique_saes(study):
     """The folder of an SAE does not name its sweep. Two sweeps are told of once.
 
-    Sparsities of one sweep may differ in digits that names leave out.
+    Sparsities of one sweep may differ in digits that names leave out. Jobs of raw features are
+    called as if they were of a sweep.
     """
+    if RAW in study.sweeps:
+        yield (
+            f"config: sweeps has the name '{RAW}', which stands for a backbone's own features; "
+            "give it another"
+        )
     seen, told = {}, set()
     for sae in study.saes():
         key = sae.place, sae.name

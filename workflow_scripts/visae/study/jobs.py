@@ -15,6 +15,9 @@ from visae.study.storage import LEAN, storages
 
 LONGEST_NAME = 100
 
+OF_BLOCKS = "_blocks((_[0-9]+(_[a-z]+)?)+)"
+"""What ends the name of an extraction of several blocks, behind that of its splits: a pattern."""
+
 
 def trained_together(study):
     """The sweeps as they are trained: Sweeps, each of one or several sweeps of the config.
@@ -47,15 +50,22 @@ def scored_together(study):
     return _groups(study, lambda sweep: sweep.metrics, shared=lambda sweep: False)
 
 
-def training(sweep):
-    """The SaeSpecs of a sweep whose SAEs are trained in one pass over the cache."""
+def training(sweep, groups):
+    """The SaeSpecs of a sweep whose SAEs are trained in one pass over the cache.
+
+    groups: all that are trained together, of which it is one; none of their names is a part's.
+    """
     if sweep.imported:
         return []
     size = -(-len(sweep.saes) // sweep.training_jobs)
     parts = [sweep.saes[start : start + size] for start in range(0, len(sweep.saes), size)]
     if len(parts) == 1:
         return [(sweep.name, sweep.saes)]
-    return [(f"{sweep.name}_{i + 1}_of_{len(parts)}", part) for i, part in enumerate(parts)]
+    names = {group.name for group in groups}
+    return [
+        (apart(f"{sweep.name}_{i + 1}_of_{len(parts)}", names), part)
+        for i, part in enumerate(parts)
+    ]
 
 
 def by_storage(study, batches):
@@ -148,9 +158,10 @@ def ranking(study, sweep):
     """
     datasets, own = study.probe_datasets(sweep), study.evaluation.dataset
     others = [name for name in datasets if name != own]
-    parts = {own: [name for name in datasets if name == own], "cross_domain": others}
-    parts = {"all": datasets} if _coarse(study) else parts
-    return [(name, part) for name, part in parts.items() if part]
+    of_own = [name for name in datasets if name == own]
+    parts = [(own, of_own), (apart("cross_domain", {own}), others)]
+    parts = [("all", datasets)] if _coarse(study) else parts
+    return [(name, part) for name, part in parts if part]
 
 
 def evaluation(study, evals, together):
@@ -206,18 +217,23 @@ def _groups(study, key, shared):
         alone = None if together and not sweep.imported else sweep.name
         same = (frozenset(sweep.layers.items()), key(sweep), alone)
         groups.setdefault(same, []).append(sweep)
-    return [_together(group) for group in groups.values()]
+    taken, together = set(study.sweeps), []
+    for group in groups.values():
+        name = group[0].name if len(group) == 1 else apart(_joined([s.name for s in group]), taken)
+        taken.add(name)
+        together.append(_together(group, name))
+    return together
 
 
-def _together(sweeps):
-    """One Sweep of the SAEs of several sweeps on the same activations.
+def _together(sweeps, name):
+    """One Sweep of the SAEs of several sweeps on the same activations, with a name.
 
     It has as many training jobs as the one with most, so that none holds more SAEs than theirs
     would together.
     """
     return replace(
         sweeps[0],
-        name=_joined([sweep.name for sweep in sweeps]),
+        name=name,
         saes=tuple(spec for sweep in sweeps for spec in sweep.saes),
         training_jobs=max(sweep.training_jobs for sweep in sweeps),
         metrics=tuple(dict.fromkeys(metric for sweep in sweeps for metric in sweep.metrics)),
