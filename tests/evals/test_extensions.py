@@ -91,3 +91,20 @@ def test_a_protocol_that_fails_is_told_before_anything_runs(folder):
     config = demo_config() | {"extensions": [str(folder)]}
     with pytest.raises(UserError, match="protocol of the extension 'selectivity' fails"):
         Study(config)
+
+
+def test_a_metric_that_every_sweeps_list_leaves_out_is_told(folder):
+    """Nothing else would say that it is not computed. Of several metrics some may be chosen."""
+    config = demo_config() | {
+        "extensions": [str(folder)],
+        "downstream": None,
+        "interventions": None,
+    }
+    for sweep in config["sweeps"].values():
+        sweep["metrics"] = ["fvu"]
+    with pytest.raises(UserError, match=r"on the metric selectivity, .* sweeps\.main\.metrics"):
+        Study(config)
+    shutil.copytree(folder / "selectivity", folder / "another")
+    config["sweeps"]["jumprelu"]["metrics"] = ["fvu", "selectivity"]
+    extensions.add(folder)
+    assert Study(config).sweeps["jumprelu"].metrics == ("fvu", "selectivity")

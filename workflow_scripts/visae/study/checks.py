@@ -58,6 +58,7 @@ def _checks():
         _pretraining,
         _unique_saes,
         _control,
+        _unscored,
         _tasks,
         _labels,
         _storages,
@@ -446,6 +447,22 @@ def _control(study):
             f"config: sweeps.{control.name} begins with {name}, which the main sweep "
             f"'{main.name}' lacks, so that its permuted patches have nothing to be "
             f"compared with; take one of that sweep's grid ({', '.join(main.sae_names())})"
+        )
+
+
+def _unscored(study):
+    """A metric that the config asks for is computed, although sweeps may have lists without it.
+
+    The paper's metrics are in every config. Of the folders of extensions some may be chosen.
+    """
+    scored = {m for sweep in study.sweeps.values() for m in (*sweep.metrics, *sweep.absent)}
+    chosen = any(map(EVALS.is_extension, scored))
+    for metric in study.asked():
+        if metric in scored or EVALS[metric].in_paper or (EVALS.is_extension(metric) and chosen):
+            continue
+        yield (
+            f"config: no sweep is scored on the metric {metric}, since each has a list of metrics "
+            f"without it: add it to sweeps.{next(iter(study.sweeps))}.metrics"
         )
 
 
