@@ -66,6 +66,11 @@ class Evidence:
         return self.half_units is not None
 
     @property
+    def as_run(self):
+        """Whether some metrics are read as the printed numbers are, and not as their headlines."""
+        return WRITTEN in self.readings
+
+    @property
     def source(self):
         return "the paper's own printed numbers" if self.printed else "this run"
 

@@ -15,6 +15,12 @@ REPRODUCED, DIFFERS, NOT_COMPUTABLE = "reproduced", "differs", "not computable h
 READ_AS = "@"
 """In the id of a row: between the claim and the reading by which it is decided otherwise."""
 
+AS_THE_PUBLIC_CODE = (
+    "Here M2, M3 and M4 are read as the paper's public code computes them (`as_run`), since the "
+    "printed numbers fit that. The numbered tables and figures read them as the paper writes them, "
+    "so that the same share or rank may be another number there."
+)
+
 _TESTS = ("within", "at_least", "at_most", "above", "below", "equals")
 
 
@@ -181,6 +187,7 @@ def verdict_table(claims, evidence):
         # Columns mix numbers with names; as words both are shown as they are.
         row |= {key: _shown(row[key]) for key in ("published", "found", "difference")}
     counts = count_verdicts(rows)
+    read_as = (AS_THE_PUBLIC_CODE,) if evidence.as_run else ()
     return Table(
         f"The paper's claims on {evidence.source}",
         (
@@ -195,7 +202,7 @@ def verdict_table(claims, evidence):
             Column("reason", "Reason"),
         ),
         rows,
-        ("; ".join(f"{verdict}: {number}" for verdict, number in counts.items()) + ".",),
+        ("; ".join(f"{verdict}: {number}" for verdict, number in counts.items()) + ".", *read_as),
     )
 
 
@@ -217,6 +224,7 @@ def claims_page(table):
         + ". Each verdict follows the rule beside it; numbers of a rule are ours where the paper "
         "says no more than 'roughly' or 'weak'."
     )
+    lines += [part for note in table.notes[1:] for part in ("", note)]
     judged = ("id", "claim", "place", "published", "found", "difference", "rule")
     for verdict in (DIFFERS, REPRODUCED):
         lines += _section(

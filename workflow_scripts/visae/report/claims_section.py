@@ -17,6 +17,8 @@ class ClaimsView(NamedTuple):
 
     rows: list
     counts: dict
+    notes: list
+    """Sentences on how the run was read, in HTML."""
 
 
 class Contradictions(NamedTuple):
@@ -30,15 +32,15 @@ class Contradictions(NamedTuple):
 def read_verdicts(table_path, claims_path):
     """The judged claims in the paper's order; second readings of a claim are not counted."""
     second = {claim.id for claim in read_claims(claims_path) if claim.variant}
+    table = read(table_path)
     rows = [
-        row | {"second_reading": row["id"] in second or READ_AS in row["id"]}
-        for row in read(table_path).rows
+        row | {"second_reading": row["id"] in second or READ_AS in row["id"]} for row in table.rows
     ]
     counts = {
         verdict: sum(row["verdict"] == verdict and not row["second_reading"] for row in rows)
         for verdict in VERDICTS
     }
-    return ClaimsView(rows, counts)
+    return ClaimsView(rows, counts, [_inline(note) for note in table.notes[1:]])
 
 
 def read_contradictions(path):

@@ -8,6 +8,7 @@ from visae.base.templates import environment
 from visae.evals.shelf import titles, titles_by_reason
 from visae.images.index import read_index
 from visae.interventions.settings import CARD_FORMAT
+from visae.products.sources import counted
 from visae.report.cells import gap, number, title_of
 from visae.report.claims_section import read_contradictions, read_verdicts
 from visae.report.curves import HEIGHT, WIDTH
@@ -148,6 +149,7 @@ def _environment():
     made.filters |= {
         "number": number,
         "percent": _percent,
+        "counted": counted,
         "plain": lambda value: f"{value:g}".replace("-", "−"),
         "title_of": title_of,
         "titles_by_reason": titles_by_reason,

@@ -5,9 +5,9 @@ from visae.products.sources import metrics, over_main, studies, switches, tables
 
 
 def _over(study):
-    return (
-        f"{over_main(study)[:-1]}, in {len(studies(study))} studies: {', '.join(studies(study))}."
-    )
+    names = studies(study)
+    several = f"{len(names)} studies: {', '.join(names)}"
+    return f"{over_main(study)[:-1]}, in {several if len(names) > 1 else f'study {names[0]}'}."
 
 
 ENTRY = Product(
