@@ -11,6 +11,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 import yaml
 from click.testing import CliRunner
 from PIL import Image
@@ -21,7 +22,7 @@ from visae.base.errors import UserError
 from visae.base.repository import PROFILES
 from visae.command import follow, look, new
 from visae.command.check import problems
-from visae.command.evaluate import with_sae
+from visae.command.evaluate import read_options, with_sae
 from visae.command.main import _lines, main
 from visae.command.run import command_of
 from visae.plan.geometries import geometries
@@ -32,6 +33,7 @@ from visae.study.targets import GATHERING
 CHECKPOINTS = ROOT / "tests/sae/exchange/checkpoints"
 WIDTH = 24
 """Of the activations that SAEs in these are for."""
+RAW = {"input": "raw"}
 
 
 def save(folder, classes, images, seed=0):
@@ -118,7 +120,7 @@ def test_an_sae_has_the_metrics_of_the_first_sweep_on_its_backbone(tmp_path):
     for name in ("mae_small", "mae_permuted"):
         config["backbones"][name]["options"]["embed_dim"] = WIDTH
     path, _ = with_sae(CHECKPOINTS / "overcomplete/topk_trained", write(tmp_path, config),
-                       "mae_permuted", inputs="raw", family="topk", k=8)  # fmt: skip
+                       "mae_permuted", reading=RAW, family="topk", k=8)  # fmt: skip
     own = Study(yaml.safe_load(path.read_text())).sweeps["topk_trained"]
     assert own.metrics == ("localization", "fvu")
 
@@ -133,7 +135,7 @@ def test_an_sae_has_the_storage_of_its_block(layer, own, tmp_path):
     config["sweeps"] = {"main": config["sweeps"]["main"] | sweep | {"layer": 3, "storage": "lean"}}
     config |= {"downstream": None, "interventions": None}
     path, _ = with_sae(CHECKPOINTS / "overcomplete/topk_trained", write(tmp_path, config),
-                       "clip_small", layer, inputs="raw", family="topk", k=8)  # fmt: skip
+                       "clip_small", layer, reading=RAW, family="topk", k=8)  # fmt: skip
     written = yaml.safe_load(path.read_text())
     assert written["sweeps"]["topk_trained"].get("storage") == own
     assert Study(written).sweeps["topk_trained"].storage == (own or "full")
@@ -590,10 +592,32 @@ def test_what_files_leave_open_is_asked_for(tmp_path):
     assert (found.family, found.k, found.k_open) == (None, None, True)
     with pytest.raises(UserError, match="--family"):
         with_sae(CHECKPOINTS / "overcomplete/topk_trained", write(tmp_path, demo_config()),
-                 "dino_small", inputs="raw")  # fmt: skip
+                 "dino_small", reading=RAW)  # fmt: skip
     with pytest.raises(UserError, match=r"how many features are active.*--k"):
         with_sae(CHECKPOINTS / "overcomplete/topk_trained", write(tmp_path, demo_config()),
-                 "dino_small", inputs="raw", family="topk")  # fmt: skip
+                 "dino_small", reading=RAW, family="topk")  # fmt: skip
+
+
+def test_all_that_a_sweeps_reading_says_can_be_said(tmp_path):
+    """What is asked for is said with the option by which the command takes it."""
+    folder, config = tmp_path / "mine", write(tmp_path, demo_config())
+    folder.mkdir()
+    torch.save({"W_enc": torch.zeros(96, 384)}, folder / "sae.pt")
+    said = ["evaluate-sae", str(folder), "--config", str(config), "--backbone", "clip_small"]
+    run = CliRunner().invoke(main, said)
+    assert "say which with reading.library" in run.output
+    assert run.output.rstrip().endswith("reading.KEY is said with --reading KEY=VALUE")
+    run = CliRunner().invoke(main, [*said, "--reading", "library=patchsae"])
+    assert run.exit_code == 1
+    assert "patchsae" in run.output
+    assert "say which with" not in run.output
+    run = CliRunner().invoke(main, [*said, "--reading", "library"])
+    assert "--reading is 'library': write KEY=VALUE" in run.output
+    assert read_options(["threshold=0.5", "normalize_decoder=false", "input=a=b.pt"]) == {
+        "threshold": 0.5,
+        "normalize_decoder": False,
+        "input": "a=b.pt",
+    }
 
 
 def test_an_sae_becomes_a_sweep_of_the_study(tmp_path, monkeypatch):
@@ -615,7 +639,7 @@ def test_an_sae_becomes_a_sweep_of_the_study(tmp_path, monkeypatch):
     assert sweep.metrics == study.sweeps["main"].metrics
     # Its file of weights stands for the folder.
     weights = CHECKPOINTS / "dictionary_learning/topk/ae.pt"
-    assert with_sae(weights, tmp_path / "my.yaml", "clip_small", inputs="raw")[0] == path
+    assert with_sae(weights, tmp_path / "my.yaml", "clip_small", reading=RAW)[0] == path
     # The study has it now; once more, it has another name.
     twice, _ = with_sae(CHECKPOINTS / "dictionary_learning/topk", path, "clip_small")
     names = [sae.name for sae in Study(yaml.safe_load(twice.read_text())).saes()]

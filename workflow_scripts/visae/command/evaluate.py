@@ -9,13 +9,14 @@ from visae.study.storage import of_blocks
 from visae.study.study import Study
 
 
-def with_sae(folder, config, backbone, layer=None, inputs=None, family=None, k=None):
+def with_sae(folder, config, backbone, layer=None, reading=None, family=None, k=None):
     """Write the config of the study with the SAE in `folder` as a sweep of its own.
 
     The SAE has the metrics of the first sweep on its backbone, and the storage of its block.
 
     config: path of the study's config; the new one lies beside it. layer: block; None for the
-    backbone's. inputs: `reading.input`. family, k: of the SAE, where its files do not say.
+    backbone's. reading: what the files leave open, as `reading` of a sweep. family, k: of the SAE,
+    where its files do not say.
 
     Returns:
         (path of the new config, the target that scores the SAE: the study's table of scores)
@@ -44,13 +45,28 @@ def with_sae(folder, config, backbone, layer=None, inputs=None, family=None, k=N
         **({"metrics": [*metrics]} if metrics else {}),
         **({"storage": kept} if kept not in (None, study.config["storage"]) else {}),
         "saes": {name: {"folder": own, **open_left} if open_left else own},
-        **({"reading": {"input": inputs}} if inputs else {}),
+        **({"reading": reading} if reading else {}),
     }
     extended = given | {"sweeps": given["sweeps"] | {name: sweep}}
-    Study(extended)  # what the files leave open is told before anything is written
+    try:
+        Study(extended)  # what the files leave open is told before anything is written
+    except UserError as error:
+        how = "; reading.KEY is said with --reading KEY=VALUE" if "reading." in str(error) else ""
+        raise UserError(f"{error}{how}") from error
     path = config.with_name(f"{config.stem}_with_{name}{config.suffix}")
     write_text(path, yaml.safe_dump(extended, sort_keys=False))
     return path, study.paths.table("scores", "csv")
+
+
+def read_options(options):
+    """{key: value} of `KEY=VALUE` texts, with values as YAML has them. UserError without a `=`."""
+    found = {}
+    for option in options:
+        key, sign, value = option.partition("=")
+        if not (key and sign and value):
+            raise UserError(f"--reading is {option!r}: write KEY=VALUE, such as library=sae_lens")
+        found[key] = yaml.safe_load(value)
+    return found
 
 
 def _free_name(name, taken):

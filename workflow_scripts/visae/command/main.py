@@ -107,17 +107,24 @@ def run(config, arguments, profile):
 @click.option("--backbone", required=True, help="The config's backbone that it was trained on.")
 @click.option("--layer", type=int, help="The block. Default: the backbone's.")
 @click.option("--input", "inputs", help="What the SAE expects, where its files do not say: raw …")
+@click.option(
+    "--reading",
+    metavar="KEY=VALUE",
+    multiple=True,
+    help="What else they leave open: library, threshold … (docs/published_saes.md). Repeatable.",
+)
 @click.option("--family", help="Where its files do not say: batchtopk, topk, jumprelu, relu.")
 @click.option("--k", type=click.FloatRange(min=0, min_open=True), help="Active features per token.")
 @click.option(
     "--dry-run", "-n", is_flag=True, help="Write the config, and only say what would run."
 )
-def evaluate_sae(folder, config, backbone, layer, inputs, family, k, dry_run):
+def evaluate_sae(folder, config, backbone, layer, inputs, reading, family, k, dry_run):
     """Score an SAE that was trained elsewhere, from the folder that its library wrote."""
-    from visae.command.evaluate import with_sae
+    from visae.command.evaluate import read_options, with_sae
     from visae.command.run import command_of, run_study
 
-    path, target = with_sae(folder, config, backbone, layer, inputs, family, k)
+    said = read_options(reading) | ({"input": inputs} if inputs else {})
+    path, target = with_sae(folder, config, backbone, layer, said, family, k)
     arguments = [*(["-n"] if dry_run else []), "--", target]
     sys.exit(run_study(command_of(path, arguments, "local"), path))
 
