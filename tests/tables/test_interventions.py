@@ -80,6 +80,11 @@ def test_the_figure_draws_a_panel_per_data_set_and_head(tmp_path):
     ]  # fmt: skip
     points = {tuple(np.round(p, 6)) for line in shown[0].lines for p in line.get_xydata()}
     assert {(0.05, 0.4), (0.0, 0.0)} <= points
+    # One number at the end of either side: those between lie in order.
+    said = [text.get_text() for text in shown[0].texts if text.get_text().startswith("s =")]
+    assert sorted(said) == ["s = 2", "s = −1"]
+    [legend] = figure.legends
+    assert "open: s < 0, stronger" in {text.get_text() for text in legend.get_texts()}
 
 
 def test_the_lowest_panel_of_each_column_has_an_axis_and_saes_of_a_block_have_names():

@@ -4,6 +4,7 @@ from collections import Counter
 from typing import Any
 
 from matplotlib.lines import Line2D
+from matplotlib.patheffects import withStroke
 
 from visae.figures import style
 from visae.tables.layout import read
@@ -27,7 +28,8 @@ def draw(rows, labels):
     """A panel per SAE, data set and head, from `tables.interventions.interventions_table`.
 
     A line joins the strengths of one edit, from no edit at the origin to either side: filled marks
-    take away, open ones make stronger. Bars: intervals over classes.
+    take away, open ones make stronger. Bars: intervals over classes. The largest strength s of the
+    feature stands at its line's end; the others lie between, in order.
     """
     panels = {}
     for row in rows:
@@ -56,14 +58,18 @@ def draw(rows, labels):
         axes.set_xlim(-0.02 * limits[0], limits[0])
         axes.set_ylim(-0.02 * limits[1], limits[1])
     for axes in grid.flat[max(len(panels) - wide, 0) : max(len(panels), 1)]:  # the lowest ones
-        axes.set_xlabel("other units changed")
+        axes.set_xlabel("share of the others changed")
         axes.tick_params(labelbottom=True)
     for axes in grid[:, 0]:
-        axes.set_ylabel("units of the class changed")
+        axes.set_ylabel("share of the class changed")
     handles = [
         Line2D([], [], color=color, marker=marker, linestyle=line, label=edit)
         for edit, (color, marker, line) in _LOOKS.items()
     ]
+    handles.append(
+        Line2D([], [], color=style.MUTED, marker="o", markerfacecolor="white", linestyle="",
+               label="open: s < 0, stronger")
+    )  # fmt: skip
     figure.legend(handles=handles, loc="outside upper center", ncols=len(handles), frameon=False)
     return figure
 
@@ -100,8 +106,7 @@ def _line(axes, rows, look):
                 axes.plot([row["other_low"], row["other_high"]], 2 * [row["target"]],
                           color=color, linewidth=0.6, alpha=0.6, zorder=1)  # fmt: skip
         if look is _LOOKS["feature"]:
-            for row in own:
-                said = f"{row['strength']:g}".replace("-", "−")
-                axes.annotate(said, (row["other"], row["target"]),
-                              xytext=(3, 3), textcoords="offset points", color=color,
-                              fontsize=style.SMALL)  # fmt: skip
+            said = f"s = {own[-1]['strength']:g}".replace("-", "−")
+            axes.annotate(said, (xs[-1], ys[-1]), xytext=(3, 3), textcoords="offset points",
+                          color=color, fontsize=style.SMALL, zorder=4,
+                          path_effects=[withStroke(linewidth=1.6, foreground="white")])  # fmt: skip
