@@ -191,6 +191,7 @@ def test_a_lock_is_told_with_the_command_that_removes_it(terminal, monkeypatch):
     logger, shown = terminal(False)
     error(logger, format_exception_to_string(LockException()), "LockException")
     logger.info("Error: Directory cannot be locked. Another Snakemake instance is running.")
-    first, second = shown.getvalue().splitlines()
-    assert first == second
-    assert first.endswith(f"once you are sure that none runs, remove the lock by {command}")
+    of_run, of_plan = shown.getvalue().splitlines()
+    assert of_run.endswith(f"once you are sure that none runs, remove the lock by {command}")
+    assert "This plan needs no lock; a run is refused until that command ends or" in of_plan
+    assert of_plan.endswith(f"where none runs, {command} removes the lock")

@@ -1,7 +1,9 @@
 """The encoding pass: equal to a slow explicit one, whatever the shards, chunks and threads."""
 
 import os
-from dataclasses import replace
+from dataclasses import fields, replace
+from itertools import accumulate, pairwise
+from types import SimpleNamespace
 
 import esda
 import h5py
@@ -10,12 +12,15 @@ import numpy as np
 import pytest
 import torch
 from cache_fixtures import random_activations, write_cache
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from sparse_fixtures import CODES
 
 from visae.activations.cache import ActivationCache
+from visae.activations.source import Activations
 from visae.base.errors import UserError
 from visae.base.sparse_hdf5 import SparseDataset
-from visae.encoding import reductions
+from visae.encoding import raw_pass, reductions
 from visae.encoding.encoders import DenseEncoder, SparseEncoder
 from visae.encoding.raw_pass import reduce_raw
 from visae.encoding.reductions import RawReductions, SaeReductions
@@ -368,3 +373,125 @@ def test_damaged_chunk_leaves_no_output(tmp_path):
             sae_fingerprints={"sae": "f"},
         )
     assert os.listdir(tmp_path / "out") == []
+
+
+# ------------------------------------------------------- units: 4 images on the CPU, 16 on CUDA
+
+OF_IMAGES = ("codes_max", "codes_half", "reconstructions_max")
+"""Fields of an `SaeUnit` with a row for each image; the others are sums."""
+ENCODERS = (SparseEncoder, DenseEncoder)
+SIZES = st.lists(st.integers(1, 9), min_size=1, max_size=6)
+
+
+@given(chunks=SIZES, unit_images=st.integers(1, 20))
+def test_units_are_the_images_in_order_whatever_the_chunks(chunks, unit_images):
+    edges = [0, *accumulate(chunks)]
+    images = np.arange(edges[-1])
+    source = SimpleNamespace(
+        chunks=[*pairwise(edges)], read_chunk=lambda number: images[slice(*source.chunks[number])]
+    )
+    units = [*Activations.image_units(source, unit_images)]
+    assert np.concatenate(units).tolist() == images.tolist()
+    assert {len(unit) for unit in units[:-1]} <= {unit_images}
+    assert 0 < len(units[-1]) <= unit_images
+
+
+def of_units(encoder, x_npd, sizes):
+    """The fields of an `SaeUnit` of all images, encoded in units of some sizes."""
+    parts = [encoder(part.contiguous()) for part in x_npd.split(sizes)]
+    return {
+        each.name: (np.concatenate if each.name in OF_IMAGES else sum)(
+            [getattr(part, each.name) for part in parts]
+        )
+        for each in fields(parts[0])
+    }
+
+
+@pytest.mark.parametrize("encoder_type", ENCODERS)
+@settings(max_examples=40, deadline=None)
+@given(sizes=SIZES, seed=st.integers(0, 2**16), per_feature=st.booleans())
+def test_units_of_any_size_give_the_same_where_products_are_exact(
+    encoder_type, sizes, seed, per_feature
+):
+    """Codes, counts and which images count to the bit; sums and reconstructions are rounded."""
+    threshold = np.linspace(-1, 10, 23).round().astype(np.float32) if per_feature else 2.5
+    sae = exact_sae(threshold=threshold, seed=seed)
+    x = sae.normalise(torch.from_numpy(exact_activations(sum(sizes), seed=seed)))
+    encoder = encoder_type(sae, GRID, MINIMA, 1e-8)
+    whole, cut = (of_units(encoder, x, each) for each in ([sum(sizes)], sizes))
+    for name in ("codes_max", "codes_half", "firing_count", "moran_images"):
+        np.testing.assert_array_equal(cut[name], whole[name])
+    if encoder_type is SparseEncoder:  # which decodes token by token
+        np.testing.assert_array_equal(cut["reconstructions_max"], whole["reconstructions_max"])
+    _assert_near(cut, whole)
+
+
+@pytest.mark.parametrize("encoder_type", ENCODERS)
+@settings(max_examples=40, deadline=None)
+@given(sizes=SIZES, seed=st.integers(0, 2**16))
+def test_units_of_any_size_give_the_same_within_float32_rounding(encoder_type, sizes, seed):
+    """A code may lie on the other side of the threshold only where it is as near as that."""
+    activations, sae = random_activations(images=sum(sizes), width=9, seed=seed), random_sae()
+    x = sae.normalise(torch.from_numpy(activations))
+    exact = x.double() @ sae.encoder_weight.double().T + sae.encoder_bias.double()
+    doubtful = ((exact - sae.threshold.double()).abs() < 1e-5).sum(dim=(0, 1)).numpy()
+    encoder = encoder_type(sae, GRID, MINIMA, 1e-8)
+    whole, cut = (of_units(encoder, x, each) for each in ([sum(sizes)], sizes))
+    assert (abs(cut["firing_count"] - whole["firing_count"]) <= doubtful).all()
+    if not doubtful.any():
+        np.testing.assert_array_equal(cut["moran_images"], whole["moran_images"])
+        _assert_near(cut, whole)
+
+
+def _assert_near(found, expected):
+    np.testing.assert_allclose(found["codes_max"], expected["codes_max"], rtol=1e-5, atol=1e-5)
+    half = np.abs(found["codes_half"].astype(float) - expected["codes_half"].astype(float))
+    assert (half <= 1e-3 * np.abs(expected["codes_max"]) + 1e-5).all()  # one step of float16
+    maxima = (each["reconstructions_max"] for each in (found, expected))
+    np.testing.assert_allclose(*maxima, rtol=1e-5, atol=2e-5)
+    np.testing.assert_allclose(found["squared_error"], expected["squared_error"], rtol=1e-6)
+    np.testing.assert_allclose(
+        found["residual_sum"], expected["residual_sum"], rtol=1e-5, atol=1e-3
+    )
+    np.testing.assert_allclose(found["moran_sum"], expected["moran_sum"], rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("unit_images", [1, 3, 16, 100])
+def test_a_pass_is_the_same_with_other_units(tmp_path, monkeypatch, unit_images):
+    """27 images, of which no unit has a whole number of chunks, and the last unit is smaller."""
+    activations, sae = exact_activations(images=27), exact_sae()
+    usual = encode(tmp_path / "usual", activations, sae)
+    monkeypatch.setattr(SparseEncoder, "unit_images", unit_images)
+    other = encode(tmp_path / "other", activations, sae, chunk_images=5, threads=2)
+    with SaeReductions(usual) as first, SaeReductions(other) as second:
+        for name in ("firing_count", "moran_images"):
+            np.testing.assert_array_equal(getattr(second, name), getattr(first, name))
+        np.testing.assert_array_equal(second.codes[:], first.codes[:])
+        for name in ("codes", "images", "least"):
+            ours, theirs = getattr(second.largest, name), getattr(first.largest, name)
+            np.testing.assert_array_equal(ours, theirs)
+        np.testing.assert_array_equal(second.reconstructions_max(), first.reconstructions_max())
+        np.testing.assert_allclose(second.squared_error, first.squared_error, rtol=1e-12)
+        np.testing.assert_allclose(second.moran_sum, first.moran_sum, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("unit_images", [1, 3, 16, 100])
+def test_raw_reductions_are_the_same_with_other_units(tmp_path, monkeypatch, unit_images):
+    activations = random_activations(images=27, width=9)
+    joined = write_cache(tmp_path, activations, chunk_images=5, statistics=False)
+
+    def reduced(name):
+        output = tmp_path / f"{name}.h5"
+        with ActivationCache(joined) as cache:
+            reduce_raw(cache, np.arange(9.0), 1.25, output, minimum_active=MINIMA)
+        return output
+
+    usual = reduced("usual")
+    monkeypatch.setattr(raw_pass, "UNIT_IMAGES", unit_images)
+    with RawReductions(usual) as first, RawReductions(reduced("other")) as second:
+        np.testing.assert_array_equal(second.features_max(), first.features_max())
+        np.testing.assert_array_equal(second.embeddings(), first.embeddings())
+        np.testing.assert_array_equal(second.moran_images, first.moran_images)
+        np.testing.assert_allclose(second.token_mean, first.token_mean, rtol=1e-12)
+        np.testing.assert_allclose(second.total_squares, first.total_squares, rtol=1e-9)
+        np.testing.assert_allclose(second.moran_sum, first.moran_sum, rtol=1e-6, atol=1e-6)

@@ -147,7 +147,10 @@ def test_second_run_at_the_same_time_is_refused(repository, undisturbed):
         wait_for_half_written(repository / REDUCTIONS[0], group)
         os.killpg(group.pid, signal.SIGSTOP)  # so that it does not end too early
         second = run(repository, *REDUCTIONS, check=False)
+        planned = snakemake(repository, "--dry-run", "--", *REDUCTIONS)
         os.killpg(group.pid, signal.SIGCONT)
+        assert "This plan needs no lock; a run is refused until that command ends" in planned.stdout
+        assert "This was a dry-run" in planned.stdout
         assert second.returncode != 0
         assert "is locked by a Snakemake command that runs there or was killed" in second.stdout
         assert "snakemake --unlock" in second.stdout

@@ -58,20 +58,26 @@ LOCKED = "Error: Directory cannot be locked."
 """How Snakemake begins where another command has the folder, or was killed in it."""
 
 
-def _unlocking(words):
-    """The sentence on a locked folder. words: the command's, without `snakemake`."""
+def _unlocking(words, refused):
+    """The sentence on a locked folder. words: the command's, without `snakemake`.
+
+    refused: whether the command is, which a plan is not.
+    """
     rest = [word for word in words if word not in ("-n", "--dry-run", "--dryrun")]
     command = shlex.join(["snakemake", "--unlock", *rest])
+    said = f"{os.getcwd()} is locked by a Snakemake command that runs there or was killed"
+    if refused:
+        return f"{said}: once you are sure that none runs, remove the lock by `{command}`"
     return (
-        f"{os.getcwd()} is locked by a Snakemake command that runs there or was killed: once you "
-        f"are sure that none runs, remove the lock by `{command}`"
+        f"{said}. This plan needs no lock; a run is refused until that command ends or, where none "
+        f"runs, `{command}` removes the lock"
     )
 
 
 def _with_cure(record):
     """Lets every record pass; a refusal of Snakemake's own gets the sentence that it lacks."""
     if record.getMessage().removeprefix("LockException:\n").startswith(LOCKED):
-        record.msg, record.args = _unlocking(sys.argv[1:]), ()
+        record.msg, record.args = _unlocking(sys.argv[1:], refused=_is_error(record)), ()
     cure = CURES.get(getattr(record, "exception", ""))
     if cure and not record.getMessage().endswith(cure):
         record.msg, record.args = f"{record.getMessage()}\n{cure}", ()
