@@ -2,6 +2,8 @@
 
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 from study_fixtures import ROOT
 
 from visae.base.errors import UserError
@@ -90,3 +92,49 @@ def test_a_sentence_gets_the_line_of_its_key(tmp_path):
     unknown = "config: the config lacks the key 'backbones'; add it"
     assert located(unknown, [one, other]) == unknown
     assert located("config: study is 7", []) == "config: study is 7"
+
+
+def test_a_sentence_gets_the_line_of_a_key_with_points(tmp_path):
+    sae = "clip/layer3/relu_8x_l1_0.1"
+    text = (
+        f"splits:\n  dev-1.0:\n    shards: 0\n  dev: {{}}\nfeatures:\n  saes:\n    - {sae}\n"
+        f"  named:\n    {sae}:\n      - 3\n      - -1\n"
+        "a.b:\n  c: 1\na:\n  b.c: {d: 1}\n  b:\n    c: 1\n"
+    )
+    path = written(tmp_path, text)
+    for sentence, line in [
+        ("config: splits.dev-1.0.shards is 0, but must be", 3),
+        ("config: splits.dev-1.0 has the unknown key 'shard'; did you", 2),
+        ("config: splits has the name 'dev-1.0', which", 2),
+        (f"config: features.named.{sae}.1 is -1, but must be", 11),
+        (f"config: features.named names the SAE '{sae}', which the study has not", 9),
+        (f"config: features.saes names the SAE '{sae}', which the study has not", 7),
+        ("config: features.saes names 'nothing', which", 6),
+        ("config: a.b.c.d is 1", 15),  # most of the words, and not the longest key
+        ("config: a.b.other is 1", 12),
+    ]:
+        assert located(sentence, [path]) == f"{sentence} ({path}, line {line})"
+
+
+KEYS = st.text("ab.", min_size=1, max_size=3).filter(lambda key: key.strip(".") == key)
+TREES = st.recursive(st.just(None), lambda below: st.dictionaries(KEYS, below, max_size=3))
+
+
+def lines(tree, depth=0, place=()):
+    """(line, words of its place) of each key of a tree, in the order of the file."""
+    for key, below in tree.items():
+        here = (*place, key)
+        yield f"{'  ' * depth}{key}:", ".".join(here)
+        yield from lines(below or {}, depth + 1, here)
+
+
+@given(TREES.filter(bool))
+def test_the_line_is_one_of_the_key_that_is_named(tmp_path_factory, tree):
+    """Of places that are written alike, such as a.b: c and a: b.c, any may be meant."""
+    told = [*lines(tree)]
+    path = tmp_path_factory.mktemp("tree") / "my.yaml"
+    path.write_text("\n".join(line for line, _ in told) + "\n")
+    for _, place in told:
+        sentence = f"config: {place} is wrong"
+        found = located(sentence, [path]).removeprefix(f"{sentence} ({path}, line ")
+        assert told[int(found.removesuffix(")")) - 1][1] == place

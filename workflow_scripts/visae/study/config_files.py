@@ -20,7 +20,10 @@ AROUND = 2
 """Lines shown before the one that is wrong."""
 
 _PATH = re.compile(r"(?<=config: )\S*\w|[\w-]+(?:\.[\w-]+)+")
-_NAMED = re.compile(r"config: (?:the config|(\S+)) has the (?:unknown key|name) '?([^',;]+)")
+_NAMED = re.compile(
+    r"config: (?:the config|(\S+)) (?:has the (?:unknown key|name) |names (?:the [A-Za-z ]+)?(?='))"
+    r"'?([^',;]+)"
+)
 
 
 def read_config(path: str | Path) -> dict:
@@ -64,16 +67,26 @@ def located(sentence: str, paths: Sequence[str | Path]) -> str:
     for keys in [*named, *(words.split(".") for words in _PATH.findall(sentence))]:
         for path in reversed(paths):
             try:
-                node, found = _compose(path), None
+                _, found = _deepest(_compose(path), keys)
             except UserError:
                 return sentence
-            for key in keys:
-                if (child := _child(node, key)) is None:
-                    break
-                found, node = child
             if found is not None:
                 return f"{sentence} ({path}, line {found.start_mark.line + 1})"
     return sentence
+
+
+def _deepest(node, words) -> tuple[int, yaml.Node | None]:
+    """(How many of `words` lead to a key, its node): as many as do. A key may be several words.
+
+    Keys have points, as `named` of an SAE `relu_8x_l1_0.1`, and in sentences points part them.
+    """
+    best = 0, None
+    for count in range(len(words), 0, -1):
+        if child := _child(node, ".".join(words[:count])):
+            found, below = child
+            further, deeper = _deepest(below, words[count:])
+            best = max(best, (count + further, deeper or found), key=lambda way: way[0])
+    return best
 
 
 def _compose(path):
@@ -144,10 +157,12 @@ def _mappings(node: yaml.Node | None) -> Iterator[yaml.MappingNode]:
 
 
 def _child(node, key) -> tuple[yaml.Node, yaml.Node] | None:
-    """(The node of a key or a list's entry, its value) in a node, or None."""
+    """(The node of a key or a list's entry, by number or by what it is, its value) or None."""
     entries: Iterable = ()
     if isinstance(node, yaml.MappingNode):
         entries = ((name, value) for name, value in node.value if name.value == key)
-    elif isinstance(node, yaml.SequenceNode) and key.isdigit():
-        entries = ((value, value) for value in node.value[int(key) : int(key) + 1])
+    elif isinstance(node, yaml.SequenceNode):
+        at = int(key) if key.isdecimal() else len(node.value)
+        alike = [each for each in node.value if each.value == key]
+        entries = ((value, value) for value in [*node.value[at : at + 1], *alike])
     return next(iter(entries), None)
