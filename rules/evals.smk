@@ -84,9 +84,9 @@ for job in evals.eval_jobs(STUDY):
         output:
             **reads.outputs(job.evals, job.sources, PATHS, PLACE, job.variant),
         log:
-            f"<logs>/evaluate/{job.source}-{job.batch}-{{backbone}}-layer{{layer}}.log",
+            f"<logs>/evaluate/{job.work}-{{backbone}}-layer{{layer}}.log",
         benchmark:
-            f"<benchmarks>/evaluate/{job.source}-{job.batch}-{{backbone}}-layer{{layer}}.tsv"
+            f"<benchmarks>/evaluate/{job.work}-{{backbone}}-layer{{layer}}.tsv"
         wildcard_constraints:
             **eval_places(job),
         conda:

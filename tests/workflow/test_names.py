@@ -123,12 +123,13 @@ def test_jobs_of_a_study_have_names_of_their_own(seed):
     trained = [name for group in groups for name, _ in jobs.training(group, groups)]
     assert len({*trained}) == len(trained)
     scored = [
-        (job.source, job.batch, place)
+        (job.work, backbone, layer)
         for job in evals.eval_jobs(study)
-        for place in (job.layers or dict.fromkeys(study.backbones, "any")).items()
+        for backbone in study.backbones
+        for layer in ([job.layers.get(backbone)] if job.layers else [*range(4)])
+        if layer is not None
     ]
     assert len({*scored}) == len(scored)
-    assert {job.layers is None for job in evals.eval_jobs(study) if job.source == "raw"} <= {True}
 
 
 @pytest.fixture(scope="module")
@@ -178,6 +179,7 @@ APART = demo_config()["backbones"] | {
         {"sweeps": {"main": MAIN, "b": ONE, "main_and_b": EARLY | {"layer": 1}},
          "granularity": "coarse"},
         {"sweeps": {"main": MAIN, "early": EARLY}, "backbones": APART},
+        {"sweeps": {"main": MAIN, "raw": ONE}, "downstream": {"sweeps": ["raw"]}},
     ],
 )  # fmt: skip
 def test_sweeps_that_are_called_as_jobs_are_planned(repository, changes):
@@ -214,11 +216,6 @@ def renamed(old, new):
 def test_names_that_cannot_be_told_apart_are_refused(old, new, said):
     with pytest.raises(UserError, match=said):
         Study(renamed(old, new))
-
-
-def test_a_sweep_is_not_called_as_raw_features():
-    with pytest.raises(UserError, match="sweeps has the name 'raw', which stands for"):
-        Study(chosen(sweeps={"main": MAIN, "raw": ONE}))
 
 
 @pytest.mark.parametrize(

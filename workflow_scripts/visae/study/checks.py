@@ -18,7 +18,6 @@ from visae.backbones.catalogue import check_model
 from visae.backbones.implementations import implementation
 from visae.backbones.loaders import LOADERS
 from visae.base.errors import UserError, refusal
-from visae.base.paths import RAW
 from visae.evals.entry import SAES
 from visae.evals.sections import settings_of
 from visae.evals.shelf import EVALS, entry_name, reads
@@ -302,14 +301,8 @@ def _pretraining(study):
 def _unique_saes(study):
     """The folder of an SAE does not name its sweep. Two sweeps are told of once.
 
-    Sparsities of one sweep may differ in digits that names leave out. Jobs of raw features are
-    called as if they were of a sweep.
+    Sparsities of one sweep may differ in digits that names leave out.
     """
-    if RAW in study.sweeps:
-        yield (
-            f"config: sweeps has the name '{RAW}', which stands for a backbone's own features; "
-            "give it another"
-        )
     seen, told = {}, set()
     for sae in study.saes():
         key = sae.place, sae.name

@@ -28,6 +28,13 @@ class EvalJob:
     variant: str = ""
 
     @property
+    def work(self):
+        """Source and batch, for file names: a sweep may be called as raw features are."""
+        of_sweep = self.source == RAW_SOURCE and self.layers is not None
+        # No name has a hyphen.
+        return f"{self.source}{'-saes' if of_sweep else ''}-{self.batch}"
+
+    @property
     def needs(self):
         """{eval: its `Needs`}"""
         kind = RAW if RAW_SOURCE in self.sources else SAES
