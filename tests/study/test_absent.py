@@ -30,6 +30,19 @@ def test_whole_study_lacks_nothing():
     assert Study(paper_config()).absent == {}
 
 
+def test_metrics_that_no_sweep_is_scored_on_are_neither_computed_nor_missing():
+    """A report says on how many a study's SAEs are scored, and what it lacks of what was asked."""
+    config = paper_config()
+    config["downstream"] = config["interventions"] = None
+    config["metrics"]["cross_domain"]["datasets"] = {}
+    assert set(Study(config).absent) == {"cross_domain"}
+    listed = ["localization", "fvu", "preservation"]
+    for entry in config["sweeps"].values():
+        entry["metrics"] = listed
+    study = Study(config)
+    assert (study.metrics(), study.asked(), study.absent) == (listed, listed, {})
+
+
 def test_without_labels_the_rest_is_computed():
     study = Study(unlabelled())
     assert study.absent == dict.fromkeys(

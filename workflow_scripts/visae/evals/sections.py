@@ -1,8 +1,8 @@
 """The sections `metrics` and `downstream` of the config: what can be set there, and what is asked.
 
-Their schema is put together from the entries' settings. The paper's metrics are always computed;
-another one, if it has a section under `metrics`, if a sweep names it, or if it stands in a folder
-of `extensions`. So a new entry on the shelf changes no study until somebody asks for it.
+Their schema is put together from the entries' settings. A sweep may list its metrics. Any other is
+scored on the paper's, on those that have a section under `metrics`, and on those that stand in a
+folder of `extensions`. So a new entry on the shelf changes no study until somebody asks for it.
 """
 
 from visae.evals import shelf
@@ -34,9 +34,10 @@ def asked(config):
 
 
 def computed(config):
-    """Names of all metrics of a checked config: those asked for, and those that a sweep names."""
-    named = {name for entry in config["sweeps"].values() for name in entry.get("metrics", [])}
-    return [metric for metric in shelf.metrics() if metric in {*asked(config), *named}]
+    """Names of all metrics that some sweep of a checked config is to be scored on."""
+    wanted = asked(config)
+    named = {m for entry in config["sweeps"].values() for m in entry.get("metrics", wanted)}
+    return [metric for metric in shelf.metrics() if metric in named]
 
 
 def tasks_asked(config):

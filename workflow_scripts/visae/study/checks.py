@@ -18,6 +18,7 @@ from visae.backbones.catalogue import check_model
 from visae.backbones.implementations import implementation
 from visae.backbones.loaders import LOADERS
 from visae.base.errors import UserError, refusal
+from visae.evals import sections
 from visae.evals.entry import SAES
 from visae.evals.sections import settings_of
 from visae.evals.shelf import EVALS, entry_name, reads
@@ -450,7 +451,7 @@ def _unscored(study):
     """
     scored = {m for sweep in study.sweeps.values() for m in (*sweep.metrics, *sweep.absent)}
     chosen = any(map(EVALS.is_extension, scored))
-    for metric in study.asked():
+    for metric in sections.asked(study.config):
         if metric in scored or EVALS[metric].in_paper or (EVALS.is_extension(metric) and chosen):
             continue
         yield (
