@@ -11,6 +11,7 @@ from figure_fixtures import LABELS, STYLES, assert_fits_and_counts, assert_label
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.colors import to_rgb
+from PIL import Image
 
 from visae.evals.shelf import metrics, titles
 from visae.figures import style
@@ -182,6 +183,26 @@ def test_a_figure_can_be_saved_twice(tmp_path):
         style.write(figure, {v: tmp_path / f"{name}.{v}" for v in ("pdf", "png")})
     assert (tmp_path / "a.pdf").read_bytes() == (tmp_path / "b.pdf").read_bytes()
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+
+
+@pytest.mark.parametrize(
+    "label", ["MAE", "vit_tiny_patch16_224", "vit_base_patch14_reg4_dinov2.lvd142m"]
+)
+def test_a_page_grows_by_what_labels_of_ones_own_need(label, tmp_path):
+    """`visae new` calls backbones as their models. White all around: nothing is cut."""
+    styles = style.backbone_styles(dict.fromkeys(PAPER, label))
+    pairs = summaries.paired_scores(headline_rows(), "main", "fvu", "preservation")
+    drawn = {
+        "figure_1b": figure_1b.draw(coherence(), nulls(), styles),
+        "figure_2a": figure_2a.draw(pairs, agree(pairs), styles),
+    }
+    for name, figure in drawn.items():
+        style.write(figure, {v: tmp_path / f"{name}.{v}" for v in ("pdf", "png")})
+        with Image.open(tmp_path / f"{name}.png") as image:
+            pixels = np.asarray(image.convert("L"))
+        assert min(pixels[i].min() for i in (0, -1)) == 255
+        assert min(pixels[:, i].min() for i in (0, -1)) == 255
+        assert (pixels.shape[1] > 300 * figure.get_figwidth() + 1) == (label != "MAE")
 
 
 def test_the_papers_backbones_keep_their_colours():

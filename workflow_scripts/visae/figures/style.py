@@ -13,6 +13,7 @@ import matplotlib
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LinearSegmentedColormap, to_rgb
 from matplotlib.figure import Figure
+from matplotlib.transforms import Bbox
 
 from visae.base.files import atomic_path
 from visae.base.seals import made_of, write_beside
@@ -42,6 +43,7 @@ DIVERGING = LinearSegmentedColormap.from_list(
 SMALL = 6.0
 """Points: annotations. The smallest size that is used."""
 
+_MARGIN = 0.03  # inches around what leaves a page
 _LABEL_GAP = 9.0  # points between the centres of neighbouring line labels
 
 _SETTINGS: dict[Any, Any] = {
@@ -194,6 +196,21 @@ def name_list(backbones, styles):
     return ", ".join(styles[backbone].label for backbone in backbones)
 
 
+def _page(figure):
+    """The box in inches that holds all of a laid out figure; None where its own page does.
+
+    Labels of one's own may be longer than what the layout can give them: the page grows then.
+    They are measured as finely as they are drawn; a coarse grid makes letters narrower.
+    """
+    coarse, figure.dpi = figure.dpi, matplotlib.rcParams["savefig.dpi"]
+    whole = figure.get_tightbbox(figure.canvas.get_renderer()).frozen()
+    figure.dpi = coarse
+    own = figure.bbox_inches.frozen()
+    grown = Bbox.union([own, whole.padded(_MARGIN)])
+    cut = max(abs(grown.min - own.min).max(), abs(grown.max - own.max).max())
+    return grown if cut > _MARGIN else None
+
+
 @styled
 def write(figure, paths, inputs=()):
     """Write `figure` to `paths["pdf"]` and `paths["png"]`, without dates and versions.
@@ -203,12 +220,14 @@ def write(figure, paths, inputs=()):
     # Laid out once: another pass would move things by a hair, and differently per format.
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
+    page = _page(figure)
     with atomic_path(paths["pdf"]) as temporary:
         figure.savefig(
             temporary,
             format="pdf",
             metadata={"CreationDate": None, "Producer": None, "Creator": None},
+            bbox_inches=page,
         )
     png = io.BytesIO()
-    figure.savefig(png, format="png", metadata={"Software": None})
+    figure.savefig(png, format="png", metadata={"Software": None}, bbox_inches=page)
     write_beside(paths["png"], FORMAT, png.getvalue(), made_of(paths["png"], inputs))
