@@ -218,6 +218,12 @@ def test_every_claim_stands_in_its_section_alone():
     }
 
 
+def test_no_claim_leans_on_the_one_before_it(claims):
+    """Pages sort them by verdict, and readers by column."""
+    leaning = re.compile(r"the same\b|the other four|all three|\bthese\b|\bnot so\b", re.IGNORECASE)
+    assert [each.id for each in claims if leaning.search(each.claim)] == []
+
+
 def test_p_of_print_are_those_of_a_ranking_with_that_rho():
     evidence = Evidence({"rho": 0.9, "odd": 0.85})
     assert quantities.p_of(evidence, "rho").value == pytest.approx(0.0374, abs=1e-4)
@@ -1268,11 +1274,12 @@ def test_a_reading_is_shown_where_it_decides_otherwise_and_not_counted(claims, r
     layout.write(table, {"json": tmp_path / "claims.json"})
     view = read_verdicts(tmp_path / "claims.json", CLAIMS)
     assert view.counts == counts
+    assert view.notes == []  # this run has no numbers by the public code's definitions
     assert "@accuracy" in claims_page(table).partition("## Second readings")[2]
     assert "@accuracy" not in claims_page(table).partition("## Second readings")[0]
 
 
-def test_claims_are_judged_by_the_definition_that_print_has(claims):
+def test_claims_are_judged_by_the_definition_that_print_has(claims, tmp_path):
     """M4's area is the paper's number, its ROC-AUC is not; M3's order is by its second probe."""
     as_run = {"sparse_probing.as_run": M4, "sparse_probing.as_run/deit": 0.418}
     numbers = Numbers(
@@ -1283,7 +1290,13 @@ def test_claims_are_judged_by_the_definition_that_print_has(claims):
     )
     evidence = numbers.evidence()
     assert set(evidence.readings) == {"written"}
-    rows = {row["id"]: row for row in verdict_table(claims, evidence).rows}
+    judged = verdict_table(claims, evidence)
+    layout.write(judged, {"json": tmp_path / "claims.json"})
+    [said] = read_verdicts(tmp_path / "claims.json", CLAIMS).notes
+    assert "M2, M3 and M4 are read as" in said
+    assert "<code>as_run</code>" in said
+    assert judged.notes[1] in claims_page(judged).partition("\n## ")[0]
+    rows = {row["id"]: row for row in judged.rows}
     assert rows["deit_probing_value"]["verdict"] == REPRODUCED
     assert rows["deit_probing_value@written"]["verdict"] == DIFFERS
     assert rows["deit_probing_value@written"]["claim"].endswith(
