@@ -6,7 +6,7 @@
 #
 # Guess: row i of `export()["CKA"]` belongs to `export()["model1_layers"][i]`, so that "blocks.0" has 1.
 # Seen: "blocks.0" has 0.29 and "blocks.0.mlp" has 1. Names stand as the model lists its modules, a block before its parts.
-#   Rows stand as the modules finish, a block after its parts. So three of four names are wrong, also in the plot.
+#   Rows stand as the modules finish, a block after its parts. So three of four names are wrong.
 #   A list of whole blocks is right. Nothing is said.
 set -euo pipefail
 folder=$(mktemp -d)
