@@ -203,7 +203,7 @@ def _page(figure):
     They are measured as finely as they are drawn; a coarse grid makes letters narrower.
     """
     coarse, figure.dpi = figure.dpi, matplotlib.rcParams["savefig.dpi"]
-    whole = figure.get_tightbbox(figure.canvas.get_renderer()).frozen()
+    whole = figure.get_tightbbox().frozen()
     figure.dpi = coarse
     own = figure.bbox_inches.frozen()
     grown = Bbox.union([own, whole.padded(_MARGIN)])
