@@ -183,9 +183,7 @@ def test_long_names_of_folders_are_kept_and_a_model_stands_once(photos, tmp_path
         new.write_study(tmp_path / "y.yaml", "pets", folder, [model, model])
 
 
-@pytest.mark.parametrize(
-    ("scored", "minimum"), [(15, 2), (new.FEW - 1, (new.FEW - 1) // 10), (new.FEW, 50)]
-)
+@pytest.mark.parametrize(("scored", "minimum"), [(15, 2), (499, 49), (500, 50)])
 def test_few_images_for_scores_ask_fewer_of_a_feature(scored, minimum, tmp_path, monkeypatch):
     """A tenth of them, so that M1 is of some features; from 500 on a tenth is its default."""
     monkeypatch.chdir(tmp_path)
@@ -196,7 +194,7 @@ def test_few_images_for_scores_ask_fewer_of_a_feature(scored, minimum, tmp_path,
     new.write_study(tmp_path / "x.yaml", "x", tmp_path / "photos", ["timm:vit_tiny_patch16_224"])
     written = yaml.safe_load((tmp_path / "x.yaml").read_text())
     said = written.get("metrics", {}).get("localization", {}).get("minimum_images")
-    assert said == (minimum if scored < new.FEW else None)
+    assert said == (minimum if scored < 500 else None)  # a tenth, and M1's default of 50
     assert Study(written).config["metrics"]["localization"]["minimum_images"] == minimum
 
 

@@ -1,5 +1,6 @@
 """Processes that a signal ends: what is said of them, and a handler that never waits for itself."""
 
+import contextlib
 import re
 import signal
 import threading
@@ -29,15 +30,9 @@ def signal_of(text):
     """
     if not (found := _DIED.search(text)):
         return None
-    return found[1] or name_of(128 - int(found[2]))
-
-
-def name_of(exit_code):
-    """The name of the signal that ended a process with a negative exit code, or None."""
-    try:
-        return signal.Signals(-exit_code).name
-    except ValueError:
-        return None
+    with contextlib.suppress(ValueError):  # an exit status that no signal has
+        return found[1] or signal.Signals(int(found[2]) - 128).name
+    return None
 
 
 def sentence(name):

@@ -33,9 +33,6 @@ COARSE = 20_000
 
 SHARD = 50_000
 
-FEW = 500
-"""Images for scores below which the 50 that M1 asks of a feature are more than a tenth."""
-
 
 def write_study(path, name, folder, backbones, layer=None, random=False):
     """Write the config of the study `name` to `path`; returns what was found and what to do next.
@@ -161,9 +158,8 @@ def _text(name, folder, shares, counts, classes, entries, geometries):
         splits=splits,
         backbones=entries,
         metrics=_metrics(entries),
-        room=_room(_metrics(entries), scored),
+        for_few=_for_few(_metrics(entries), scored),
         scored=scored,
-        minimum_images=max(2, scored // 10) if scored < FEW else None,
         width=width,
         batch=batch,
         epochs=epochs,
@@ -171,17 +167,14 @@ def _text(name, folder, shares, counts, classes, entries, geometries):
     )
 
 
-def _room(metrics, scored):
-    """{metric: {setting: `scored`}} of settings whose defaults ask for more images than that.
-
-    But for M1's, which is a share of them.
-    """
+def _for_few(metrics, scored):
+    """{metric: {setting: (number, default)}} where a study of `scored` images needs fewer."""
     found = {}
     for metric in metrics:
-        by_default = defaults(EVALS[metric].settings)
+        usual = defaults(EVALS[metric].settings)
         for setting, most in EVALS[metric].most.items():
-            if most.of == IMAGES and by_default[setting] > scored and metric != "localization":
-                found.setdefault(metric, {})[setting] = scored
+            if most.of == IMAGES and (number := most.for_few(scored)) < usual[setting]:
+                found.setdefault(metric, {})[setting] = number, usual[setting]
     return found
 
 

@@ -56,6 +56,8 @@ class Most:
     """`IMAGES` of each split that is read, or `PATCHES` of an image."""
     beyond: str
     """What would come of a larger number, a clause."""
+    for_few: Callable[[int], int] = lambda images: images
+    """The number that suits a study of so few images that it is below the default."""
 
 
 Side = str | Callable[[Mapping[str, float | None]], float | None]

@@ -48,7 +48,11 @@ ENTRY = Eval(
     },
     most={
         "minimum_active": Most(of=PATCHES, beyond="no image could count"),
-        "minimum_images": Most(of=IMAGES, beyond="no feature could have a score"),
+        "minimum_images": Most(
+            of=IMAGES,
+            beyond="no feature could have a score",
+            for_few=lambda images: max(2, images // 10),
+        ),
     },
     protocol=_protocol,
     arrays=True,
